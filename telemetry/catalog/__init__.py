@@ -1,0 +1,1 @@
+"""The catalog: the one list of what may leave, read, checked and compiled."""

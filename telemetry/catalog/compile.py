@@ -1,0 +1,185 @@
+"""Compiles a catalog to msgspec Structs, so that one decode in C reads and checks a whole frame's events.
+
+An event on the wire is `[name, unix_ns, {field: scalar}]`. Its Struct is array-like, and its tag, the event's
+name, matches the first element. The Struct of its fields is what gets encoded for the upload, so its members
+stand in that order: event, time, session, weight, count, then the declared fields.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union, cast
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from telemetry.catalog.model import MAX_STRING_LENGTH, OTHER, Catalog, Event, Field
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+MAX_TIME_NS = 2**63 - 1  # in the year 2262; every later one breaks somebody's clock
+_MAX_INT = 2**63 - 1  # what databases and JSON readers hold
+_MAX_FLOAT = sys.float_info.max  # NaN and the infinities lie outside: JSON has no word for them
+
+_String = Annotated[str, Meta(max_length=MAX_STRING_LENGTH)]
+
+
+class Envelope(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=True):
+    """One event as it comes off the wire; each event of a catalog has a subclass of its own.
+
+    Attributes:
+        time_ns: when it happened, UNIX nanoseconds.
+        fields: the event's own Struct of fields; its type is a key of `Compiled.plans`. Its members `time`,
+            `session` and `weight` can't come from the wire; the stages of the shipper set them.
+    """
+
+    time_ns: Annotated[int, Meta(ge=0, le=MAX_TIME_NS)]
+    fields: Any
+
+
+class Plan(NamedTuple):
+    """What the stages must know of one event: the names of its fields by the treatment they get."""
+
+    name: str
+    event: Event
+    text: tuple[str, ...]
+    identifier: tuple[str, ...]
+    sql: tuple[str, ...]
+    path: tuple[str, ...]
+    error: tuple[str, ...]
+    version: tuple[str, ...]
+    buckets: tuple[str, ...]
+
+
+class Compiled(NamedTuple):
+    """A catalog made ready to decode events with.
+
+    Attributes:
+        catalog: what it was made of.
+        decoder: of the msgpack array of a frame's events; it raises at the first that is invalid.
+        one: of a single event, of any name.
+        envelopes: the Struct of each event that has not expired, by the event's name.
+        plans: by the type of `Envelope.fields`.
+        expired: the names of events that are no longer collected.
+    """
+
+    catalog: Catalog
+    decoder: msgspec.msgpack.Decoder[list[Envelope]]
+    one: msgspec.msgpack.Decoder[Envelope]
+    envelopes: dict[str, type[Envelope]]
+    plans: dict[type, Plan]
+    expired: frozenset[str]
+
+
+def compile_catalog(catalog: Catalog, today: dt.date) -> Compiled:
+    """Compile what `catalog` still collects on the day `today`: `Event.expires` is an event's last day."""
+    live = [event for event in catalog.events.values() if today <= event.expires]
+    fields = {event.name: _fields_struct(event) for event in live}
+    envelopes = {event.name: _envelope(event.name, fields[event.name]) for event in live}
+    # The tag of a lone Struct is checked as well.
+    union, array = cast("tuple[Any, Any]", (Union, list))
+    any_event = union[(*envelopes.values(),) or (_Nothing,)]
+    return Compiled(
+        catalog=catalog,
+        decoder=msgspec.msgpack.Decoder(array[any_event]),
+        one=msgspec.msgpack.Decoder(any_event),
+        envelopes=envelopes,
+        plans={fields[event.name]: _plan(event) for event in live},
+        expired=frozenset(catalog.events.keys() - envelopes.keys()),
+    )
+
+
+class _Nothing(Envelope, tag=True):
+    """The event of a catalog that has none left; no wire value is an UnsetType, so none matches."""
+
+    fields: UnsetType
+
+
+def _envelope(name: str, fields: type[msgspec.Struct]) -> type[Envelope]:
+    envelope: Any = msgspec.defstruct(name, [("fields", fields)], bases=(Envelope,), tag=name, gc=False)
+    return cast("type[Envelope]", envelope)
+
+
+def _fields_struct(event: Event) -> type[msgspec.Struct]:
+    # No wire value is an UnsetType, so a host that sends one of these names fails validation. The stages set
+    # them unchecked. (`event` sent with the tag as its value does pass: the Struct has that constant anyway.)
+    stamped = [("time", UnsetType, UNSET), ("session", UnsetType, UNSET)]
+    if event.weighted:
+        stamped.append(("weight", UnsetType, UNSET))
+    declared = [(name, value_type(field) | None, None) for name, field in declared_fields(event).items()]
+    return msgspec.defstruct(
+        event.name,
+        [*stamped, *declared],
+        tag_field="event",
+        tag=event.name,
+        omit_defaults=True,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+
+
+def declared_fields(event: Event) -> dict[str, Field]:
+    """The fields that may come from the wire, in order: a counter has `count` before its own."""
+    if event.kind != "counter":
+        return event.fields
+    return {"count": Field(name="count", type="int", purpose=event.purpose, min=0), **event.fields}
+
+
+def value_type(field: Field) -> Any:
+    """The type that msgspec checks a value of this field against."""
+    match field.type:
+        case "int":
+            return _between(int, field, _MAX_INT)
+        case "float":
+            return _between(float, field, _MAX_FLOAT)
+        case "enum":
+            return _open_enum(field)
+        case other:
+            return _TYPES.get(other, _String)
+
+
+_TYPES: dict[str, Any] = {
+    "bool": bool,
+    "duration": Annotated[float, Meta(ge=0.0, le=_MAX_FLOAT)],
+    "identifier": _String | int,
+}
+
+
+def _between(number: type, field: Field, limit: float) -> Any:
+    least = -limit if field.min is None else field.min
+    most = limit if field.max is None else field.max
+    return Annotated[number, Meta(ge=number(least), le=number(most))]
+
+
+def _open_enum(field: Field) -> type[StrEnum]:
+    # Measured: an Enum decodes no slower than a Literal, and takes unknown values in its stride.
+    members = {f"V{number}": value for number, value in enumerate(field.values)}
+    make: Any = _OpenEnum
+    return cast("type[StrEnum]", make(field.name, {**members, "OTHER": OTHER}))
+
+
+class _OpenEnum(StrEnum):
+    """An enum that reads a value nobody declared as `other`."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> _OpenEnum:  # noqa: ARG003 the name that enum looks for
+        return cls["OTHER"]
+
+
+def _plan(event: Event) -> Plan:
+    def of_type(name: str) -> tuple[str, ...]:
+        return tuple(field.name for field in event.fields.values() if field.type == name)
+
+    return Plan(
+        name=event.name,
+        event=event,
+        text=of_type("text"),
+        identifier=of_type("identifier"),
+        sql=of_type("sql"),
+        path=of_type("path"),
+        error=of_type("error"),
+        version=of_type("version"),
+        buckets=tuple(field.name for field in event.fields.values() if field.buckets),
+    )

@@ -1,0 +1,170 @@
+"""Reads a catalog's TOML file and finds all of its faults at once, each with its remedy.
+
+An event past its date is no fault here: a program must go on running with an old catalog.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import keyword
+import reprlib
+import tomllib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from telemetry.catalog.keys import (
+    CATALOG,
+    DOCUMENT,
+    EVENT,
+    EVENT_NAME,
+    FIELD,
+    FIELD_NAME,
+    FIELD_OF_TYPE,
+    Key,
+    is_number,
+    is_table,
+)
+from telemetry.catalog.model import Catalog, Event, Field
+from telemetry.errors import CatalogError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+class Fault(NamedTuple):
+    """One mistake in a catalog's file.
+
+    Attributes:
+        event: where it stands; empty when in no event.
+        field: the same for a field.
+        fault: what is wrong, and the remedy.
+    """
+
+    event: str
+    field: str
+    fault: str
+
+    def line(self, path: Path) -> str:
+        """The fault as one line that names the file."""
+        event = f"event {self.event}: " if self.event else ""
+        field = f"field {self.field}: " if self.field else ""
+        return f"{path}: {event}{field}{self.fault}".replace("\n", "\\n")
+
+
+def load(path: Path) -> Catalog:
+    """Read the catalog at `path`.
+
+    Raises:
+        CatalogError: the file can't be read, or has faults: one line for each of them.
+    """
+    catalog, faults = inspect(path)
+    if catalog is None:
+        raise CatalogError("\n".join(fault.line(path) for fault in faults))
+    return catalog
+
+
+def inspect(path: Path) -> tuple[Catalog | None, list[Fault]]:
+    """Read the catalog at `path`; when it has faults, all of them, and no catalog."""
+    try:
+        document = tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        return None, [Fault("", "", f"can't be read ({error.strerror}); name a TOML file of yours")]
+    except UnicodeDecodeError as error:
+        return None, [Fault("", "", f"byte {error.start} is not UTF-8; save the file as UTF-8")]
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return None, [Fault("", "", f"is not TOML: {error}; mend the syntax there")]
+    faults = list(_document_faults(document))
+    return (None, faults) if faults else (_catalog(document), [])
+
+
+def _document_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
+    faults = [*_key_faults(document, DOCUMENT), *_key_faults(_table(document, "catalog"), CATALOG)]
+    yield from (Fault("", "", fault) for fault in faults)
+    for name, event in _table(document, "events").items():
+        if not is_table(event):
+            yield Fault(name, "", f"must be a table; write [events.{name}]")
+            continue
+        yield from (Fault(name, "", fault) for fault in _event_faults(name, event))
+        for field_name, field in _table(event, "fields").items():
+            yield from (Fault(name, field_name, fault) for fault in _field_faults(field_name, field, event))
+
+
+def _event_faults(name: str, event: Mapping[str, Any]) -> Iterator[str]:
+    if not EVENT_NAME(name):
+        yield "the name must be a letter, then letters, digits, `_` or `.`; rename it"
+    yield from _key_faults(event, EVENT)
+    if event.get("kind") in ("counter", "report"):  # a tuple: what stands there may not be hashable
+        for key in event.keys() & {"sample", "max_per_second"}:
+            yield f"`{key}` goes with kind event only, a {event['kind']} is rare by itself; remove it"
+
+
+def _field_faults(name: str, field: Any, event: Mapping[str, Any]) -> Iterator[str]:
+    yield from _field_name_faults(name, event)
+    if not is_table(field):
+        yield f'must be a table; write {name} = {{ type = "int", purpose = "..." }}'
+        return
+    kind = field.get("type")
+    if not FIELD["type"].accepts(kind):
+        own = {key for keys in FIELD_OF_TYPE.values() for key in keys}
+        yield from _key_faults({key: field[key] for key in field if key not in own}, FIELD)
+        return
+    yield from _key_faults(field, {**FIELD, **FIELD_OF_TYPE.get(kind, {})}, f" of type {kind}")
+    least, most = field.get("min"), field.get("max")
+    if is_number(least) and is_number(most) and least > most:
+        yield f"`min` {least} is over `max` {most}; swap them"
+
+
+def _field_name_faults(name: str, event: Mapping[str, Any]) -> Iterator[str]:
+    if not FIELD_NAME(name):
+        yield "the name must be a small letter, then small letters, digits or `_`; rename it"
+    if keyword.iskeyword(name):
+        yield "the name is a keyword of Python, nobody could pass it to emit(); rename it"
+    if name in {"event", "time", "session"}:
+        yield "the name is reserved, every event has it by itself; rename or remove it"
+    if name == "weight" and (event.get("sample", 1) != 1 or "max_per_second" in event):
+        yield "the name is reserved where an event is sampled or capped; rename it"
+    if name == "count" and event.get("kind") == "counter":
+        yield "every counter has it by itself; remove it"
+
+
+def _key_faults(table: Mapping[str, Any], keys: Mapping[str, Key], where: str = "") -> Iterator[str]:
+    for name in table:
+        if name not in keys:
+            yield f"there is no key `{name}`{where}; {_did_you_mean(name, keys) or 'remove it'}"
+    for name, key in keys.items():
+        if name not in table:
+            if key.required:
+                yield f"`{name}` is missing; it must be {key.form}"
+        elif not key.accepts(table[name]):
+            guess = _did_you_mean(table[name], key.choices)
+            yield f"`{name}` is {reprlib.repr(table[name])}, must be {key.form}{guess and f'; {guess}'}"
+
+
+def _did_you_mean(word: Any, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(word, known, n=1) if isinstance(word, str) else []
+    return f"did you mean `{close[0]}`?" if close else ""
+
+
+def _table(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    table = document.get(name)
+    return table if isinstance(table, dict) else {}
+
+
+def _catalog(document: Mapping[str, Any]) -> Catalog:
+    events = {name: _event(name, table) for name, table in document.get("events", {}).items()}
+    return Catalog(events=events, **document["catalog"])
+
+
+def _event(name: str, table: Mapping[str, Any]) -> Event:
+    expires = table["expires"]
+    if isinstance(expires, str):
+        expires = dt.date.fromisoformat(expires)
+    fields = {field: _field(field, keys) for field, keys in table.get("fields", {}).items()}
+    return Event(name=name, **{**table, "expires": expires, "fields": fields})
+
+
+def _field(name: str, table: Mapping[str, Any]) -> Field:
+    # Structs are frozen, so their lists are tuples. Numbers stay as written: an int's buckets are ints.
+    keys: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
+    return Field(name=name, **keys)

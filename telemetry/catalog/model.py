@@ -1,0 +1,93 @@
+"""What a catalog says, once read: which events and fields may leave, and why. Values only; `load` checks."""
+
+from __future__ import annotations
+
+import datetime as dt  # noqa: TC003 msgspec reads the annotation
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["event", "counter", "report"]
+Sensitivity = Literal["technical", "interaction"]
+FieldType = Literal[
+    "bool", "int", "float", "duration", "enum", "version", "text", "identifier", "sql", "path", "error"
+]
+
+OTHER = "other"
+"""What an enum's unknown value becomes."""
+
+MAX_STRING_LENGTH = 64 << 10
+"""The hard cap, in characters, of any string on the wire; `max_length` is for what redaction leaves."""
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """One field of an event.
+
+    Attributes:
+        name: as in `emit(..., name=...)`.
+        type: what it may hold and how it leaves.
+        purpose: why it is collected.
+        values: of an enum; others leave as `other`.
+        min: the least int or float that is valid.
+        max: the greatest.
+        buckets: ascending lower bounds; an int or float leaves as the bound at or below it.
+        max_length: of a text, in characters, once redacted.
+    """
+
+    name: str
+    type: FieldType
+    purpose: str
+    values: tuple[str, ...] = ()
+    min: float | None = None
+    max: float | None = None
+    buckets: tuple[float, ...] = ()
+    max_length: int | None = None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One event, what it is for, who answers for it, and until when.
+
+    Attributes:
+        name: as in `emit(name)`.
+        kind: `event`; `counter`, fed by `count()`; `report`, filled by the shipper itself.
+        purpose: why it is collected.
+        owner: who answers for it.
+        expires: the last day on which it is collected.
+        sensitivity: `technical` (about machine and program) or `interaction` (about what somebody did).
+        fields: by name, in the order of the file, which is the order on the wire.
+        sample: the share that is kept, over 0 and up to 1.
+        max_per_second: how many are kept of those that happened within one second; None for all.
+    """
+
+    name: str
+    purpose: str
+    owner: str
+    expires: dt.date
+    sensitivity: Sensitivity
+    kind: Kind = "event"
+    fields: dict[str, Field] = {}
+    sample: float = 1.0
+    max_per_second: int | None = None
+
+    @property
+    def weighted(self) -> bool:
+        """Whether one that leaves may stand for several: it carries a `weight`."""
+        return self.sample < 1.0 or self.max_per_second is not None
+
+
+class Catalog(msgspec.Struct, frozen=True, kw_only=True):
+    """The one reviewed list of what may leave.
+
+    Attributes:
+        product: whose events these are; it names directories and the variable `<PRODUCT>_TELEMETRY`.
+        version: counted up with each change.
+        policy_url: where users read what is collected; may be empty.
+        time_precision_seconds: what the times of events are rounded to.
+        events: by name, in the order of the file.
+    """
+
+    product: str
+    version: int
+    policy_url: str = ""
+    time_precision_seconds: int = 60
+    events: dict[str, Event] = {}

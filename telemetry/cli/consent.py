@@ -1,0 +1,74 @@
+"""`telemetry on`, `local` and `off`: the user's choice, stored for every later process."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import click
+
+from telemetry.consent import ConsentError, State, Stored, decide, find_product, store_choice
+from telemetry.consent.stored import iso_time
+from telemetry.errors import ConfigError
+
+product_option = click.option(
+    "--product", metavar="NAME", help="Whose data; may be left out when this machine knows only one product."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+class CommandError(click.ClickException):
+    """Ends a command with a text on stderr and exit code 2."""
+
+    exit_code = 2
+
+
+@click.command()
+@product_option
+@json_option
+def on(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
+    """Say yes: usage data of a product may be sent."""
+    _choose(State.ON, product, as_json=as_json)
+
+
+@click.command()
+@product_option
+@json_option
+def local(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
+    """Keep usage data of a product on this machine, for yourself; it is never sent, not even later."""
+    _choose(State.LOCAL, product, as_json=as_json)
+
+
+@click.command()
+@product_option
+@json_option
+def off(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
+    """Say no: nothing of a product is collected, whatever the product itself says."""
+    _choose(State.OFF, product, as_json=as_json)
+
+
+def _choose(choice: State, product: str | None, *, as_json: bool) -> None:
+    try:
+        name = find_product(product)
+        stored = store_choice(name, choice, time.time())
+    except (ConfigError, ConsentError) as error:
+        raise CommandError(str(error)) from None
+    _print(name, stored, as_json=as_json)
+    _warn_when_overruled(name, choice)
+
+
+def _print(product: str, stored: Stored, *, as_json: bool) -> None:
+    since = iso_time(stored.since_unix_seconds)
+    if as_json:
+        click.echo(json.dumps({"product": product, "choice": stored.choice, "since": since}))
+    else:
+        click.echo(f"{product}: {stored.choice} since {since}")
+
+
+def _warn_when_overruled(product: str, choice: State) -> None:
+    decision = decide(
+        product=product, environ=os.environ, stored=choice, host=None, deployment=None, notice_shown=0
+    )
+    if decision.state != choice:
+        click.echo(f"In this environment it stays {decision.state}: {decision.rule} goes before.", err=True)

@@ -1,0 +1,29 @@
+"""Consent: who decides whether anything is collected, and what they decided.
+
+`decide` holds the rules, `stored` the user's choice on disk, `notice` what the user is told, `product` the
+name that all of it goes by; `evaluate` puts them together for the host. Standard library only, and nothing
+heavy: the host imports it.
+"""
+
+from telemetry.consent.decide import Decision, State, decide
+from telemetry.consent.evaluate import evaluate
+from telemetry.consent.notice import NOTICE_VERSION, show_notice
+from telemetry.consent.product import check_product, find_product, known_products
+from telemetry.consent.stored import ConsentError, Stored, read_stored, store_choice, store_notice
+
+__all__ = [
+    "NOTICE_VERSION",
+    "ConsentError",
+    "Decision",
+    "State",
+    "Stored",
+    "check_product",
+    "decide",
+    "evaluate",
+    "find_product",
+    "known_products",
+    "read_stored",
+    "show_notice",
+    "store_choice",
+    "store_notice",
+]

@@ -1,0 +1,68 @@
+"""What holds for this process: the stored choice and the notice brought to the rules."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from telemetry.consent.decide import NOTICE_NOT_SHOWN, Decision, decide
+from telemetry.consent.notice import NOTICE_VERSION, show_notice
+from telemetry.consent.stored import ConsentError, Stored, read_stored, store_notice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TextIO
+
+
+def evaluate(
+    *,
+    product: str,
+    host: str | None,
+    deployment: str | None,
+    callback: Callable[[str], None] | None,
+    environ: Mapping[str, str] = os.environ,
+    policy_url: str = "",
+    stderr: TextIO | None = None,
+) -> Decision:
+    """Decide for this process; show the notice first when nothing but that is missing.
+
+    Never raises. Reads one small file. Only after it has shown the notice does it write, and then it may wait
+    half a second for another writer. A notice that was shown but can't be remembered counts for this process;
+    the next one shows it again.
+
+    Args:
+        product: a name that has passed `check_product`.
+        host: the host's `consent`.
+        deployment: the host's `deployment`.
+        callback: shows the notice; None for the terminal.
+        environ: the host's environment.
+        policy_url: named in the notice when not empty.
+        stderr: the terminal, if it is one; None for `sys.stderr`.
+    """
+
+    def decided(stored: Stored) -> Decision:
+        return decide(
+            product=product,
+            environ=environ,
+            stored=stored.choice,
+            host=host,
+            deployment=deployment,
+            notice_shown=stored.notice,
+        )
+
+    decision = decided(read_stored(product))
+    if decision.rule != NOTICE_NOT_SHOWN:
+        return decision
+    if not show_notice(product, policy_url, callback=callback, stream=stderr or sys.stderr):
+        return decision
+    return decided(_remember_notice(product))
+
+
+def _remember_notice(product: str) -> Stored:
+    """What is stored from now on; it may hold a choice that the user made while the notice was shown."""
+    try:
+        return store_notice(product, NOTICE_VERSION, time.time())
+    except ConsentError:
+        return read_stored(product)._replace(notice=NOTICE_VERSION)

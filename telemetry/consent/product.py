@@ -1,0 +1,59 @@
+"""A product's name: what it may look like, and which products this machine knows.
+
+Names become paths and variables: every name from outside passes `check_product` before anything else uses it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from telemetry import paths
+from telemetry.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+def check_product(name: str) -> str:
+    """Return `name` if it can name a product.
+
+    Raises:
+        ConfigError: it can't.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} can't name a product: take 1 to 64 of a-z, 0-9, - and _, a letter or digit first"
+        )
+    return name
+
+
+def find_product(name: str | None) -> str:
+    """The product that a command means: `name`, or the only one this machine knows when None.
+
+    Raises:
+        ConfigError: the name can't name a product; or it is None, and not exactly one product is known.
+    """
+    if name is not None:
+        return check_product(name)
+    known = known_products()
+    if len(known) == 1:
+        return known[0]
+    if known:
+        raise ConfigError(f"which product? --product takes one of: {', '.join(known)}")
+    raise ConfigError("no product has a choice or a spool on this machine yet: name one with --product NAME")
+
+
+def known_products() -> list[str]:
+    """The products with a stored choice or a spool, sorted. A directory that can't be read holds none."""
+    return sorted({*_products_in(paths.config_dir), *_products_in(paths.state_dir)})
+
+
+def _products_in(base: Callable[[], Path]) -> list[str]:
+    try:
+        return [entry.name for entry in base().iterdir() if _NAME.fullmatch(entry.name) and entry.is_dir()]
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home directory
+        return []

@@ -1,0 +1,217 @@
+"""What the user chose and was told, in one small JSON file for each product.
+
+    {"version": 1, "choice": "on" | "local" | "off" | null, "since": "2027-01-31T08:00:00.000Z", "notice": 1}
+
+`since` is when the choice was made, or, with no choice, when the notice was shown: nothing older may leave.
+The file is 0600, and replaced as a whole. A host that stores its notice must not write over a choice the user
+makes at that moment, so writers take turns by a lock file beside it.
+
+A product's name must have passed `check_product` before it comes here.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from telemetry import paths
+from telemetry.consent.decide import State
+from telemetry.errors import TelemetryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_VERSION = 1
+_MAX_BYTES = 4096  # the file has about 100; more is not ours
+_LOCK_SECONDS = 0.5  # a writer holds the lock for milliseconds; `init` may wait for it
+_LOCK_POLL_SECONDS = 0.01
+
+
+class ConsentError(TelemetryError):
+    """The user's choice can't be stored."""
+
+
+class Stored(NamedTuple):
+    """What the file says.
+
+    Attributes:
+        choice: what the user chose; None when nothing; `off` when the file can't be read or makes no sense.
+        since_unix_seconds: when that was, or when the notice was shown; 0.0 when the file says nothing.
+        notice: the version of the notice that was shown, 0 for none.
+        fault: why the file can't be read, for `telemetry status`; empty when it can.
+    """
+
+    choice: State | None = None
+    since_unix_seconds: float = 0.0
+    notice: int = 0
+    fault: str = ""
+
+
+def read_stored(product: str) -> Stored:
+    """Read what the user chose. Never raises and writes nothing.
+
+    No file means that nothing was said. A file that can't be read may hold a no, so it counts as one.
+    """
+    try:
+        return _read(paths.consent_file(product))
+    except RuntimeError:  # this user has no home directory, so nothing can lie there
+        return Stored()
+
+
+def store_choice(product: str, choice: State, now: float) -> Stored:
+    """Store the user's choice and keep what is known of the notice. The same choice again keeps its date.
+
+    Args:
+        product: a checked name.
+        choice: on, local or off.
+        now: Unix seconds.
+
+    Returns:
+        What is stored from now on.
+
+    Raises:
+        ConsentError: the file can't be written; what it said before still holds.
+    """
+    with _sole_writer(product) as file:
+        old = _read(file)
+        stands = old.choice == choice and not old.fault
+        new = Stored(choice, old.since_unix_seconds if stands else now, old.notice)
+        _replace(file, new)
+    return new
+
+
+def store_notice(product: str, version: int, now: float) -> Stored:
+    """Store that the notice was shown and keep the user's choice, with its date if there is one.
+
+    Args:
+        product: a checked name.
+        version: the notice's version.
+        now: Unix seconds.
+
+    Returns:
+        What is stored from now on, with a choice that may have been made meanwhile.
+
+    Raises:
+        ConsentError: the file can't be written; what it said before still holds.
+    """
+    with _sole_writer(product) as file:
+        old = _read(file)
+        if old.fault:
+            raise ConsentError(f"{file} {old.fault}: say `telemetry on` or `off --product {product}`")
+        new = Stored(old.choice, now if old.choice is None else old.since_unix_seconds, version)
+        _replace(file, new)
+    return new
+
+
+def _read(file: Path) -> Stored:
+    try:
+        raw = _first_bytes(file)
+    except (FileNotFoundError, NotADirectoryError):  # the latter: HOME=/dev/null, as service accounts have it
+        return Stored()
+    except OSError as error:
+        return Stored(State.OFF, fault=f"can't be read ({error.strerror})")
+    try:
+        return _parse(raw)
+    except (ValueError, RecursionError):
+        return Stored(State.OFF, fault="is damaged or of a later version")
+
+
+def _first_bytes(file: Path) -> bytes:
+    # O_NONBLOCK: a FIFO in the file's place must not hang `init`.
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _MAX_BYTES)
+    finally:
+        os.close(descriptor)
+
+
+def _parse(raw: bytes) -> Stored:
+    import json  # noqa: PLC0415 a host without a stored choice does not pay for it
+    from datetime import datetime  # noqa: PLC0415 as above
+
+    match json.loads(raw):
+        case {
+            "version": int(version),
+            "choice": str() | None as choice,
+            "since": str(since),
+            "notice": int(notice),
+        }:
+            moment = datetime.fromisoformat(since)
+        case _:
+            raise ValueError
+    if version != _VERSION or notice < 0 or moment.tzinfo is None:
+        raise ValueError
+    return Stored(None if choice is None else State(choice), moment.timestamp(), int(notice))
+
+
+def _format(stored: Stored) -> bytes:
+    import json  # noqa: PLC0415 as above
+
+    document = {
+        "version": _VERSION,
+        "choice": stored.choice,
+        "since": iso_time(stored.since_unix_seconds),
+        "notice": stored.notice,
+    }
+    return json.dumps(document).encode() + b"\n"
+
+
+def iso_time(unix_seconds: float) -> str:
+    """ISO-8601 in UTC, to the millisecond: `2027-01-31T08:00:00.000Z`."""
+    from datetime import UTC, datetime  # noqa: PLC0415 as above
+
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@contextmanager
+def _sole_writer(product: str) -> Iterator[Path]:
+    """Make the file's directory, hold the lock beside the file, and name whatever goes wrong."""
+    try:
+        file = paths.consent_file(product)
+        paths.private_dir(file.parent)
+        lock = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _wait_for(lock)
+            yield file
+        finally:
+            os.close(lock)
+    except (OSError, RuntimeError) as error:
+        raise ConsentError(
+            f"the choice for {product} can't be stored: {error}; mend that, or set DO_NOT_TRACK=1 to say no"
+        ) from None
+
+
+def _wait_for(lock: int) -> None:
+    import fcntl  # noqa: PLC0415 only writers need it
+
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimeoutError("another process is storing one at this moment") from None
+        time.sleep(_LOCK_POLL_SECONDS)
+
+
+def _replace(file: Path, stored: Stored) -> None:
+    """Write the file anew, so that a reader or a power cut meets the old one or the new one, whole."""
+    temporary = file.with_suffix(".new")  # ours alone while we hold the lock
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(_format(stored))
+        stream.flush()
+        os.fsync(descriptor)
+    temporary.replace(file)
+    _fsync_directory(file.parent)
+
+
+def _fsync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,29 @@
+"""Why events are lost: every loss has one of these reasons and a count."""
+
+from enum import StrEnum
+
+
+class DropReason(StrEnum):
+    """The reason that an event, or one field of it, did not leave this machine."""
+
+    # In the host.
+    QUEUE_FULL = "queue_full"  # the shipper is slower than the host for longer than the queue holds
+    NO_SHIPPER = "no_shipper"  # none runs and none can be spawned
+    UNENCODABLE = "unencodable"  # a value that is no scalar, an integer over 64 bits, a lone surrogate
+    TOO_LARGE = "too_large"  # one event over the size of a frame
+    EXIT_UNCONFIRMED = "exit_unconfirmed"  # the host left before the shipper had confirmed
+    # On the way.
+    IN_TRANSIT = "in_transit"  # a hole in the producer's numbers
+    # In the shipper, before disk.
+    UNDECLARED = "undeclared"  # not in the catalog
+    EXPIRED = "expired"  # in the catalog, past its date
+    INVALID = "invalid"  # of the wrong type, out of range, too long
+    REDACTION_FAILED = "redaction_failed"  # a text that can't be redacted with certainty
+    SAMPLED = "sampled"  # by the catalog's sample or max_per_second
+    CONSENT = "consent"  # withdrawn before the upload
+    WRITE_FAILED = "write_failed"  # the disk refused
+    # On disk.
+    SPOOL_FULL = "spool_full"  # the oldest segment, over the limit of bytes or count
+    SPOOL_AGE = "spool_age"  # a segment over the limit of age
+    CORRUPT = "corrupt"  # what lies on disk is not what was written
+    REJECTED = "rejected"  # by the endpoint

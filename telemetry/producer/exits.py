@@ -1,0 +1,86 @@
+"""How a host can end or multiply, and what is done then: atexit, multiprocessing children, fork, SIGTERM, tombstones."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import sys
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from telemetry.paths import private_dir
+
+TOMBSTONES = "tombstones"
+
+
+def at_exit(close: Callable[[], object]) -> None:
+    """Call `close` when this process ends in order, a spawned multiprocessing child included."""
+    atexit.register(close)
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        _finalize(close)
+
+
+def at_exit_of_forked_child(owner: object, close: Callable[[], object]) -> None:
+    """Have `close` called at the end of a multiprocessing child that was just forked.
+
+    Such a child leaves by `os._exit`, so `atexit` does not run; and it empties the registry of finalizers as it
+    begins, so ours is registered after that, by its own hook. A child of a bare `os.fork` inherits our `atexit`.
+    """
+    if util := sys.modules.get("multiprocessing.util"):
+        util.register_after_fork(owner, lambda _: _finalize(close))
+
+
+def _finalize(close: Callable[[], object]) -> None:
+    sys.modules["multiprocessing.util"].Finalize(None, close, exitpriority=0)
+
+
+def after_fork(renew: Callable[[], object]) -> None:
+    """Call `renew`, a bound method, in every forked child for as long as its object lives."""
+    method = weakref.WeakMethod(renew)
+
+    def in_child() -> None:
+        if (call := method()) is not None:
+            call()
+
+    os.register_at_fork(after_in_child=in_child)
+
+
+def on_sigterm(close: Callable[[], object]) -> None:
+    """Call `close` on SIGTERM, then do what would have been done: the host's own handler, or death by the signal."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        close()
+        if callable(before):
+            before(number, frame)
+        elif before == signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, handle)
+
+
+def leave_tombstone(spool: Path, producer: bytes, accepted: int, dropped: dict[str, int]) -> None:
+    """Write down what an unconfirmed producer had numbered: counts, never events.
+
+    The shipper reads it when nothing more can come from the producer, and counts what did not arrive.
+
+    Raises:
+        OSError: the spool can't be written; then nobody is left to count.
+    """
+    directory = spool / TOMBSTONES
+    private_dir(spool)
+    private_dir(directory)
+    text = json.dumps({"producer": producer.hex(), "pid": os.getpid(), "accepted": accepted, "dropped": dropped})
+    new = directory / f".{producer.hex()}"
+    file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, text.encode())
+    finally:
+        os.close(file)
+    new.replace(directory / f"{producer.hex()}.json")

@@ -1,0 +1,87 @@
+"""When the outbox is drained: at once after a pause, else within the flush interval, by a thread that sleeps when idle.
+
+    asleep   nobody is due to look at the queue. The first event after a pause is sent by its own caller; a second one
+             within the interval wakes the thread.
+    awake    the thread drains once an interval; a caller whose event fills a batch drains as well.
+
+The thread says that it falls asleep and then looks once more, and a caller appends and then looks whether it sleeps,
+so an event can't be forgotten between the two.
+"""
+
+from __future__ import annotations
+
+import _thread
+from collections.abc import Callable
+from queue import SimpleQueue
+from time import monotonic, sleep
+
+SUPERVISE_SECONDS = 1.0
+"""How often the shipper is looked after, while there is traffic: a killed one is back within two seconds."""
+
+
+class Flusher:
+    """The flush thread of one process, started when first needed.
+
+    Attributes:
+        asleep: read by `emit` on its way.
+    """
+
+    def __init__(self, interval_seconds: float, work: Callable[[], bool], supervise: Callable[[], None]) -> None:
+        """Take the work and its rhythm.
+
+        Args:
+            interval_seconds: how long an event may wait.
+            work: one round; False when something still waits.
+            supervise: looks after the shipper; called once a second while there is traffic.
+        """
+        self._interval_seconds = interval_seconds
+        self._work = work
+        self._supervise = supervise
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin without a thread: threads don't survive a fork."""
+        self.asleep = True
+        self._started = False
+        self._supervised_at = -SUPERVISE_SECONDS
+        self._wake: SimpleQueue[None] = SimpleQueue()
+
+    def wake(self) -> None:
+        """Have the thread look at the queue within an interval. Safe in signal handlers: it takes no lock.
+
+        `threading.Thread.start` takes locks and waits for the thread, so the bare function it is built on is used.
+        """
+        self.asleep = False
+        if not self._started:
+            self._started = True
+            try:
+                _thread.start_new_thread(self._run, ())
+            except RuntimeError:  # no thread to be had, or the interpreter ends: the next caller tries again
+                self._started, self.asleep = False, True
+        self._wake.put(None)
+
+    @property
+    def due(self) -> bool:
+        """Whether the shipper was not looked after for a second."""
+        return monotonic() - self._supervised_at >= SUPERVISE_SECONDS
+
+    def _run(self) -> None:
+        while True:
+            self._wake.get()
+            self._watch()
+            while not self._idle():
+                sleep(self._interval_seconds)
+                self._watch()
+                self._work()
+
+    def _idle(self) -> bool:
+        self.asleep = True
+        if self._work():
+            return True
+        self.asleep = False
+        return False
+
+    def _watch(self) -> None:
+        if self.due:
+            self._supervised_at = monotonic()
+            self._supervise()

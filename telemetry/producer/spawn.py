@@ -1,0 +1,106 @@
+"""Spawning a shipper when none runs.
+
+It is orphaned at once, by a shell that leaves before we go on: a direct child would make a host's `os.wait()` return
+a process it never started, and would be a zombie until somebody waited. Configuration goes by a private file, never
+by argv, which every user of the machine can read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+LOCK_FILE = "lock"
+CONFIG_FILE = "shipper.json"
+REFUSED_FILE = "refused"
+REFUSED_SECONDS = 60.0
+"""How long a shipper that could not start, because of its configuration, is left in peace."""
+GUARD = "TELEMETRY_SHIPPER"
+"""Set in a shipper's environment, so that nothing in it can spawn another."""
+
+
+def shipper_runs(directory: Path) -> bool:
+    """Whether a living shipper holds the lock; a file left by a dead one holds nothing.
+
+    The probe asks for a shared lock, so that two probes don't mistake each other for a shipper.
+    """
+    try:
+        lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def can_spawn(directory: Path) -> bool:
+    """Whether a shipper can be started: `sys.executable` is a Python (in uWSGI or a PyInstaller bundle it is the host
+    itself), and the last one did not refuse its configuration a moment ago."""
+    name = os.path.basename(sys.executable or "")
+    if not name.startswith(("python", "pypy")) or getattr(sys, "frozen", False):
+        return False
+    try:
+        refused_at = (directory / REFUSED_FILE).stat().st_mtime
+    except OSError:
+        return True
+    return not 0 <= time.time() - refused_at < REFUSED_SECONDS
+
+
+def spawn_shipper(directory: Path, config: dict[str, Any]) -> bool:
+    """Write the configuration and start a shipper in `directory`; it leaves at once if another has the lock.
+
+    Blocks for the few milliseconds that a shell takes.
+
+    Returns:
+        False when no process can be started here (a full process table, no shell): the caller may try again later.
+    """
+    try:
+        _write_private(directory / CONFIG_FILE, json.dumps(config))
+        _start_orphan([sys.executable, "-P", "-m", "telemetry", "ship", "--spawned", str(directory)])
+    except OSError:
+        return False
+    return True
+
+
+def _start_orphan(command: list[str]) -> None:
+    quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+    shell = os.posix_spawn(
+        "/bin/sh",
+        ["sh", "-c", 'cd / && "$@" &', "sh", *command],
+        {**os.environ, GUARD: "1", "PYTHONPATH": _python_path()},
+        file_actions=quiet,
+        setsigmask=[],
+    )
+    try:
+        os.waitpid(shell, 0)
+    except ChildProcessError:
+        pass  # the host ignores SIGCHLD, or another thread of it waited for every child: it is reaped
+
+
+def _python_path() -> str:
+    """The host's, with this package's own place ahead when it is not installed."""
+    place = Path(__file__).parents[2]
+    known = os.environ.get("PYTHONPATH", "")
+    if place.name in {"site-packages", "dist-packages"}:
+        return known
+    return os.pathsep.join(filter(None, (str(place), known)))
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file of mode 0600 in one step, so that a shipper never reads half of it."""
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, text.encode())
+    finally:
+        os.close(file)
+    new.replace(path)

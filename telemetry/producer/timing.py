@@ -1,0 +1,56 @@
+"""`timer`: how long something took, as an event with the field `duration_ms`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+
+from time import perf_counter
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Record = Callable[[str, dict[str, Any]], None]
+
+
+class Timer:
+    """Emits `name` with `duration_ms` when its block, or each call of the function it decorates, ends; however it ends.
+
+    As a decorator it serves any number of threads, recursion and `async def` functions.
+    """
+
+    __slots__ = ("_fields", "_name", "_record", "_started")
+
+    def __init__(self, record: Record, name: str, fields: dict[str, Any]) -> None:
+        self._record = record
+        self._name = name
+        self._fields = fields
+
+    def __enter__(self) -> Timer:
+        self._started = perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._record(self._name, {**self._fields, "duration_ms": (perf_counter() - self._started) * 1e3})
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorate `function`."""
+        if iscoroutinefunction(function):
+
+            @wraps(function)
+            async def timed_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with Timer(self._record, self._name, self._fields):
+                    return await function(*args, **kwargs)
+
+            return timed_coroutine  # type: ignore[return-value] # R is a coroutine here, which mypy can't know
+
+        @wraps(function)
+        def timed(*args: P.args, **kwargs: P.kwargs) -> R:
+            with Timer(self._record, self._name, self._fields):
+                return function(*args, **kwargs)
+
+        return timed

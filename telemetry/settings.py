@@ -1,0 +1,54 @@
+"""What can be set about a shipper, with the defaults. Standard library only: the host imports it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class ShipperSettings(NamedTuple):
+    """How the shipper coalesces, keeps and uploads. The same names stand in the file of `telemetry ship --config`."""
+
+    format: str = "ndjson"
+    """The upload format: `ndjson` or `risingwave`."""
+    segment_bytes: int = 4 << 20
+    """A segment is sealed at this size on disk. Collectors commonly take bodies of up to 10 MiB."""
+    segment_seconds: float = 10.0
+    """... or at this age; RisingWave's own interval."""
+    fsync_interval_seconds: float = 0.5
+    """At most this much is lost in a power cut; Vector's figure."""
+    spool_bytes: int = 256 << 20
+    """The oldest sealed segment is dropped beyond this total; 256 MiB is Vector's smallest buffer."""
+    spool_segments: int = 10_000
+    """... or beyond this number of segments."""
+    spool_seconds: float = 7 * 86_400.0
+    """... or at this age."""
+    sent_bytes: int = 16 << 20
+    """Copies of what was sent are kept in `sent/` up to this total, for the user to read; 0 keeps none."""
+    connect_timeout_seconds: float = 5.0
+    """How long a connection to the endpoint may take to stand."""
+    read_timeout_seconds: float = 30.0
+    """How long the endpoint may be silent."""
+    retry_min_seconds: float = 1.0
+    """The first bound of the full-jitter backoff."""
+    retry_max_seconds: float = 300.0
+    """The last bound of it."""
+    pause_seconds: float = 300.0
+    """How often an endpoint that refuses us (401, 404, a captive portal) is tried again."""
+    linger_seconds: float = 30.0
+    """How long a spawned shipper whose producers are gone goes on trying to upload."""
+    session_seconds: float = 86_400.0
+    """A session id lives at most this long."""
+    report_seconds: float = 6 * 3600.0
+    """The interval of the catalog's `report` events; RisingWave's own."""
+    node: str = "compute"
+    """With `format = "risingwave"`: whose report it is (meta, compute, frontend or compactor)."""
+    allow_http: bool = False
+    """Whether plain http may go beyond the loopback address."""
+    proxy: str = ""
+    """The proxy's URL; when empty, HTTPS_PROXY, HTTP_PROXY and NO_PROXY are read."""
+    ca_file: str = ""
+    """A PEM file of certificate authorities to trust instead of the public ones."""
+    client_certificate: str = ""
+    """A PEM file with our certificate and key, for endpoints that ask for one."""
+    token_file: str = ""
+    """A file, 0600, with the bearer token; TELEMETRY_TOKEN goes before it."""

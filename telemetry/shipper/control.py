@@ -1,0 +1,47 @@
+"""The control socket's side of the shipper: what is asked is answered, what is no request is left unanswered.
+
+Format: telemetry/wire.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgpack
+import zmq
+
+Answer = Callable[[dict[str, Any]], dict[str, Any]]
+
+MAX_REQUEST_BYTES = 4096
+
+
+def answer_all(socket: zmq.Socket[bytes], answers: Mapping[str, Answer]) -> None:
+    """Answer every request that waits; never blocks, and no request can stop it.
+
+    Args:
+        socket: a ROUTER.
+        answers: by `op`; an answer gets the request and may raise LookupError, TypeError, AttributeError or ValueError
+            for one that is not of its form.
+    """
+    while True:
+        try:
+            identity, *parts = socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return
+        reply = _answer(b"".join(parts), answers)
+        if reply is not None:
+            try:
+                socket.send_multipart([identity, msgpack.packb(reply)], zmq.NOBLOCK)
+            except zmq.ZMQError:
+                continue  # who asked is gone
+
+
+def _answer(message: bytes, answers: Mapping[str, Answer]) -> dict[str, Any] | None:
+    if len(message) > MAX_REQUEST_BYTES:
+        return None
+    try:
+        request = msgpack.unpackb(message)
+        return answers[request["op"]](request)
+    except (ValueError, LookupError, TypeError, AttributeError, msgpack.UnpackException):
+        return None

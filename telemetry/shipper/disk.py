@@ -1,0 +1,44 @@
+"""The file system as the spool sees it: private files, whole writes, syncs that are waited for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PRIVATE = 0o600
+
+
+def open_append(path: Path) -> int:
+    """Open for appending, making the file, 0600, if there is none. The caller closes the descriptor."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
+
+
+def write_all(file: int, data: bytes) -> None:
+    """Write all of `data`: a write may stop half-way, at a signal or a limit."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Make `path` hold `data`, all or nothing, and durable but for its directory's entry: see `sync_directory`."""
+    new = path.with_name(f".{path.name}.new")
+    file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
+    try:
+        write_all(file, data)
+        os.fsync(file)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(file)
+    new.replace(path)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in `path` durable: a rename or a new file is not, until its directory is synced."""
+    directory = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,167 @@
+"""The sink that is an HTTP endpoint. Blocks for as long as an upload takes.
+
+One connection is kept alive within a session of events, and none over its end: a server must not be able to join two
+sessions by the connection they came on. No cookies, no redirects, no ~/.netrc.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
+from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+import requests
+from requests.utils import get_environ_proxies, should_bypass_proxies
+
+from telemetry import receipt
+from telemetry.errors import ConfigError
+from telemetry.settings import ShipperSettings
+from telemetry.shipper.backoff import retry_after
+from telemetry.shipper.outcome import Outcome, Reply, outcome_of
+from telemetry.shipper.segment import Seal
+from telemetry.shipper.tally import Tally
+
+
+class HttpSink:
+    """Uploads batches to one endpoint.
+
+    Raises:
+        ConfigError: the endpoint is no http(s) URL, plain http beyond this machine, or the token can't be read.
+    """
+
+    def __init__(self, endpoint: str, settings: ShipperSettings, environ: Mapping[str, str]) -> None:
+        self._endpoint = check_endpoint(endpoint, settings.allow_http)
+        self._settings = settings
+        self._token = _token(settings.token_file, environ)
+        self._proxies = _proxies(endpoint, settings.proxy)
+        self._session = self._new_session()
+        self._events_session = ""
+
+    def deliver(self, seal: Seal, body: bytes) -> Reply:
+        """Upload one batch; every fault of the network is a reply too."""
+        if seal.head.session != self._events_session:
+            self._session.close()
+            self._session = self._new_session()
+            self._events_session = seal.head.session
+        settings = self._settings
+        try:
+            response = self._session.post(
+                self._endpoint + seal.head.route,
+                data=body,
+                headers=self._headers(seal),
+                timeout=(settings.connect_timeout_seconds, settings.read_timeout_seconds),
+                allow_redirects=False,
+            )
+        except (requests.RequestException, OSError, ValueError) as fault:
+            return Reply(Outcome.RETRY, _name(fault))
+        with response:
+            return Reply(
+                outcome_of(response.status_code, response.headers.get("Content-Type", "")),
+                f"HTTP {response.status_code}",
+                response.status_code,
+                retry_after(response.headers.get("Retry-After"), time.time()),
+            )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    def _headers(self, seal: Seal) -> dict[str, str]:
+        authorization = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        return upload_headers(seal) | authorization
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        session.headers.clear()
+        session.headers["User-Agent"] = USER_AGENT
+        session.proxies.update(self._proxies)
+        session.verify = self._settings.ca_file or True
+        session.cert = self._settings.client_certificate or None
+        return session
+
+
+def upload_headers(seal: Seal) -> dict[str, str]:
+    """The headers of a batch: the same on every try, also after a restart."""
+    encoding = {"Content-Encoding": "zstd"} if seal.head.compressed else {}
+    return {
+        "Content-Type": seal.head.content_type,
+        **encoding,
+        receipt.BATCH_HEADER: seal.head.id,
+        receipt.CATALOG_HEADER: seal.head.catalog,
+        receipt.CONSENT_HEADER: receipt.format_receipt(seal.head.receipt),
+        receipt.LEDGER_HEADER: _format_ledger(seal.session_tally),
+    }
+
+
+def check_endpoint(endpoint: str, allow_http: bool) -> str:
+    """The endpoint without a final slash.
+
+    Raises:
+        ConfigError: it is no http(s) URL, or sends in clear over a network that was not allowed by name.
+    """
+    url = urlsplit(endpoint)
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        raise ConfigError(f"endpoint={endpoint!r}: must be a URL such as https://telemetry.example/v1/batches")
+    if url.scheme == "http" and not (allow_http or _is_loopback(url)):
+        raise ConfigError(f"endpoint={endpoint!r}: plain http goes to this machine only; use https, or set allow_http")
+    return endpoint.rstrip("/")
+
+
+def _is_loopback(url: SplitResult) -> bool:
+    if url.hostname == "localhost":
+        return True
+    try:
+        return ip_address(url.hostname or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _format_ledger(tally: Tally) -> str:
+    counts = {"emitted": tally.emitted, "kept": tally.kept, **tally.dropped}
+    return "; ".join(f"{name}={number}" for name, number in counts.items())
+
+
+def _token(file: str, environ: Mapping[str, str]) -> str:
+    if token := environ.get("TELEMETRY_TOKEN"):
+        return token
+    if not file:
+        return ""
+    path = Path(file)
+    try:
+        mode = path.stat().st_mode
+        token = path.read_text().strip()
+    except OSError as fault:
+        raise ConfigError(f"token_file={file!r}: {os.strerror(fault.errno or 0)}; make it readable, mode 0600") from None
+    if mode & 0o077:
+        raise ConfigError(f"token_file={file!r}: others can read it (mode {mode & 0o777:o}); chmod 600 it")
+    return token
+
+
+def _proxies(endpoint: str, proxy: str) -> dict[str, str]:
+    if proxy:
+        return {"http": proxy, "https": proxy}
+    if should_bypass_proxies(endpoint, no_proxy=None):
+        return {}
+    return dict(get_environ_proxies(endpoint))
+
+
+def _name(fault: BaseException) -> str:
+    """The kind of a fault; its text holds addresses and URLs."""
+    return type(fault).__name__
+
+
+def _user_agent() -> str:
+    try:
+        return f"telemetry/{version('telemetry')}"
+    except PackageNotFoundError:  # run from a tree that is not installed
+        return "telemetry"
+
+
+USER_AGENT = _user_agent()

@@ -1,0 +1,214 @@
+"""The ledger: what became of every event, kept over restarts in `ledger.log` and read without a shipper.
+
+Each line is about one segment, by its id. A `seal` brings what its intake saw (a tally and the producers' positions);
+what follows says where the segment went. Replay is idempotent: a line that repeats what is known changes nothing.
+
+    total       the sum of a log that was compacted
+    seal        a segment is finished; `tally.kept` of its events lie on disk
+    ack         ... were delivered
+    drop        ... were lost for `reason` (spool_full, spool_age, consent)
+    quarantine  ... were set aside for `reason` (corrupt, rejected)
+    split       ... are now those of its halves
+    note        losses that belong to no segment, under an id that counts them once
+
+The law: `emitted == delivered + on disk + sum(dropped)`; a batch on its way counts as on disk here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from telemetry.drops import DropReason
+from telemetry.shipper import disk
+from telemetry.shipper.journal import read_lines, write_line
+from telemetry.shipper.producers import Position
+from telemetry.shipper.tally import Tally
+
+LOG_FILE = "ledger.log"
+LOCK_FILE = "ledger.lock"
+
+Positions = dict[str, Position]
+
+
+class Sealed(msgspec.Struct, tag="seal", tag_field="is", omit_defaults=True):
+    """A segment is finished."""
+
+    id: str
+    tally: Tally
+    positions: Positions = {}
+
+
+class Acked(msgspec.Struct, tag="ack", tag_field="is"):
+    """A segment was delivered."""
+
+    id: str
+
+
+class Dropped(msgspec.Struct, tag="drop", tag_field="is"):
+    """A segment was lost."""
+
+    id: str
+    reason: DropReason
+
+
+class Quarantined(msgspec.Struct, tag="quarantine", tag_field="is"):
+    """A segment was set aside."""
+
+    id: str
+    reason: DropReason
+
+
+class Split(msgspec.Struct, tag="split", tag_field="is"):
+    """A segment's events are now those of its halves: id to events."""
+
+    id: str
+    halves: dict[str, int]
+
+
+class Noted(msgspec.Struct, tag="note", tag_field="is", omit_defaults=True):
+    """Losses apart from any segment."""
+
+    id: str
+    tally: Tally
+    positions: Positions = {}
+
+
+class Total(msgspec.Struct, tag="total", tag_field="is", omit_defaults=True):
+    """The sum of all that a compaction took out of the log."""
+
+    tally: Tally
+    delivered: int = 0
+    live: dict[str, int] = {}
+    positions: Positions = {}
+
+
+Line = Sealed | Acked | Dropped | Quarantined | Split | Noted | Total
+
+
+class Ledger:
+    """The state that a log's lines add up to. Pure: it reads and writes nothing.
+
+    Attributes:
+        tally: everything the intake has seen; `kept` is what reached a segment.
+        delivered: events.
+        live: the segments on disk that await their fate, id to events.
+        positions: of the producers, by their id in hexadecimal.
+    """
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.delivered = 0
+        self.live: dict[str, int] = {}
+        self.positions: Positions = {}
+        self._known: set[str] = set()
+
+    def apply(self, line: Line) -> None:
+        """Take a line into account; one that is known already changes nothing."""
+        match line:
+            case Sealed() | Noted():
+                self._begin(line)
+            case Acked():
+                self.delivered += self.live.pop(line.id, 0)
+            case Dropped() | Quarantined():
+                self.tally.drop(line.reason, self.live.pop(line.id, 0))
+            case Split():
+                self._split(line)
+            case Total():
+                self.tally, self.delivered = line.tally, line.delivered
+                self.live, self.positions = dict(line.live), dict(line.positions)
+                self._known = set(line.live)
+
+    def knows(self, segment: str) -> bool:
+        """Whether the segment's seal is in the log."""
+        return segment in self._known
+
+    def total(self) -> Total:
+        """The whole state as one line."""
+        return Total(self.tally, self.delivered, self.live, self.positions)
+
+    @property
+    def on_disk(self) -> int:
+        """Events in segments that await their fate."""
+        return sum(self.live.values())
+
+    @property
+    def balance(self) -> int:
+        """The events that nothing accounts for: 0, or there is a bug."""
+        return self.tally.emitted - self.delivered - self.on_disk - sum(self.tally.dropped.values())
+
+    def _begin(self, line: Sealed | Noted) -> None:
+        if line.id in self._known:
+            return
+        self._known.add(line.id)
+        self.tally.add(line.tally)
+        self.positions.update(line.positions)
+        if isinstance(line, Sealed) and line.tally.kept:
+            self.live[line.id] = line.tally.kept
+
+    def _split(self, line: Split) -> None:
+        if self.live.pop(line.id, None) is not None:
+            self.live.update(line.halves)
+            self._known.update(line.halves)
+
+
+def replay(log: bytes) -> Ledger:
+    """The ledger that a log's bytes add up to; a torn tail is left out."""
+    ledger = Ledger()
+    for line, _ in read_lines(log, Line):  # type: ignore[arg-type] # a union is a type to msgspec
+        ledger.apply(line)
+    return ledger
+
+
+class LedgerLog:
+    """The file behind a ledger. Shippers that share a spool share it: each line is one write under a lock."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / LOG_FILE
+        self._lock_path = directory / LOCK_FILE
+
+    def append(self, *lines: Line) -> None:
+        """Add lines, durable when this returns.
+
+        Raises:
+            OSError: the disk refuses; nothing of them counts then, since replay stops at a torn line.
+        """
+        data = b"".join(map(write_line, lines))
+        with self._locked():
+            size = self._path.stat().st_size if self._path.exists() else 0
+            file = disk.open_append(self._path)
+            try:
+                disk.write_all(file, data)
+                os.fsync(file)
+            except OSError:
+                os.truncate(self._path, size)
+                raise
+            finally:
+                os.close(file)
+
+    def read(self) -> Ledger:
+        """The state now."""
+        return replay(self._path.read_bytes() if self._path.exists() else b"")
+
+    def compact(self, alive: Callable[[Position], bool]) -> Ledger:
+        """Replace the log by its total, without producers that are gone, and cut off a torn tail."""
+        with self._locked():
+            ledger = self.read()
+            ledger.positions = {name: position for name, position in ledger.positions.items() if alive(position)}
+            disk.write_whole(self._path, write_line(ledger.total()))
+            disk.sync_directory(self._path.parent)
+        return ledger
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = disk.open_append(self._lock_path)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)

@@ -1,0 +1,38 @@
+"""The shipper's own log: to stderr in the foreground, else to a private, rotated file beside the spool.
+
+It holds states, counts and reasons; never an event's data.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from logging.handlers import RotatingFileHandler
+
+from telemetry.paths import private_dir, product_dir
+from telemetry.shipper.config import ShipperConfig
+
+LOG_FILE = "shipper.log"
+_MAX_BYTES = 256 << 10
+
+
+def open_log(config: ShipperConfig, *, spawned: bool) -> None:
+    """Send the shipper's log where it belongs. A disk that refuses leaves us without one, and running."""
+    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if spawned:
+        try:
+            private_dir(product_dir(config.product))
+            handler = RotatingFileHandler(
+                product_dir(config.product) / LOG_FILE, maxBytes=_MAX_BYTES, backupCount=1, delay=True
+            )
+        except OSError:
+            handler = logging.NullHandler()
+    handler.setFormatter(formatter)
+    log = logging.getLogger("telemetry.shipper")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.handlers = [handler]
+    logging.raiseExceptions = False  # a full disk must not print tracebacks

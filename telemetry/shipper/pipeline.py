@@ -1,0 +1,120 @@
+"""The way of an event from frame to bytes: validate, sample, redact, encode. Waits for nothing, writes nothing.
+
+After `redact` nothing raw is left.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from telemetry.catalog.compile import Envelope, compile_catalog
+from telemetry.catalog.model import Catalog
+from telemetry.drops import DropReason
+from telemetry.redact.text import TextRedactor
+from telemetry.shipper.encode.format import Format, Report
+from telemetry.shipper.ledger import Positions
+from telemetry.shipper.producers import Position, advance
+from telemetry.shipper.receiver import Frame
+from telemetry.shipper.redactor import Redactor
+from telemetry.shipper.sampler import Sampler
+from telemetry.shipper.session import Session
+from telemetry.shipper.tally import Tally
+from telemetry.shipper.validator import UnreadableEventsError, Validator
+
+
+class Drain(NamedTuple):
+    """What a run of the pipeline makes of some frames.
+
+    Attributes:
+        body: the events that are kept, as bytes of the upload's format.
+        tally: what became of each.
+        positions: of the producers that moved.
+    """
+
+    body: bytes
+    tally: Tally
+    positions: Positions
+
+    def lost(self, reason: DropReason) -> Drain:
+        """The same drain with none of its events kept."""
+        tally = self.tally.copy()
+        tally.drop(reason, tally.kept)
+        tally.kept = 0
+        return Drain(b"", tally, self.positions)
+
+
+class Pipeline:
+    """The stages for one catalog on one day within one session.
+
+    Attributes:
+        unreadable: frames whose events could not be taken apart.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        today: dt.date,
+        format_: Format,
+        texts: TextRedactor | None,
+        session: Session,
+        random: Callable[[], float],
+    ) -> None:
+        compiled = compile_catalog(catalog, today)
+        self.unreadable = 0
+        self._format = format_
+        self._session = session
+        self._precision_seconds = catalog.time_precision_seconds
+        self._validator = Validator(compiled)
+        self._sampler = Sampler(compiled, random)
+        self._redactor = Redactor(compiled, texts, session.secret)
+
+    def run(self, frames: Iterable[Frame], known: Positions) -> Drain:
+        """Take frames of one receipt from their producers to the upload's format.
+
+        Args:
+            frames: in the order in which they came.
+            known: how far their producers had come before.
+        """
+        tally = Tally()
+        events, positions = self._validate(frames, known, tally)
+        return Drain(self._finish(self._sampler.sample(events, tally), tally), tally, positions)
+
+    def run_report(self, raw: bytes) -> tuple[Drain, list[Report]]:
+        """Take the shipper's own report events the same way.
+
+        Returns:
+            What goes to a segment as any event does, and the messages that take a segment each; one of them is empty.
+        """
+        tally = Tally()
+        events = self._validator.validate(raw, tally)
+        tally.emitted = len(events) + tally.lost
+        if self._format.encode_report is None:
+            return Drain(self._finish(events, tally), tally, {}), []
+        kept = self._redactor.redact(events, tally)
+        reports = [self._format.encode_report(event, self._session.id, self._precision_seconds) for event in kept]
+        tally.emitted -= len(reports)  # each brings its own account
+        return Drain(b"", tally, {}), reports
+
+    def _validate(self, frames: Iterable[Frame], known: Positions, tally: Tally) -> tuple[list[Envelope], Positions]:
+        events: list[Envelope] = []
+        positions: Positions = {}
+        for frame in frames:
+            lost_before = tally.lost
+            try:
+                valid = self._validator.validate(frame.events, tally)
+            except UnreadableEventsError:
+                self.unreadable += 1  # how many they were, the hole before the producer's next frame tells
+                continue
+            number = len(valid) + tally.lost - lost_before
+            producer = frame.producer.hex()
+            position = positions.get(producer) or known.get(producer) or Position(frame.context.pid)
+            positions[producer] = advance(position, frame.first, number, frame.dropped, tally)
+            events += valid
+        return events, positions
+
+    def _finish(self, events: list[Envelope], tally: Tally) -> bytes:
+        kept = self._redactor.redact(events, tally)
+        tally.kept = len(kept)
+        return self._format.encode(kept, self._session.id, self._precision_seconds)

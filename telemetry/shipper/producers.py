@@ -1,0 +1,60 @@
+"""The producers' running numbers: how far each has come, and so what was lost on the way."""
+
+from __future__ import annotations
+
+import msgspec
+
+from telemetry.drops import DropReason
+from telemetry.shipper.tally import Tally
+
+
+class Position(msgspec.Struct, array_like=True, frozen=True):
+    """How far one producer has come.
+
+    Attributes:
+        pid: its process.
+        next: the number that its next event will have.
+        dropped: running totals, by reason, of what it has dropped itself.
+    """
+
+    pid: int
+    next: int = 0
+    dropped: dict[str, int] = {}
+
+
+def advance(position: Position, first: int, events: int, dropped: dict[str, int], tally: Tally) -> Position:
+    """Take a frame of `events` events into account: what it holds, the hole before it, what its producer dropped.
+
+    Args:
+        position: of the producer before the frame.
+        first: the number of the frame's first event.
+        events: how many it holds.
+        dropped: the producer's running totals in the frame.
+        tally: of the drain; `emitted` grows by all of this, `dropped` by what was lost.
+
+    Returns:
+        The position after the frame.
+    """
+    # A producer interrupted between sending and counting numbers a batch twice: what arrived counts, no hole does.
+    hole = max(0, first - position.next)
+    tally.drop(DropReason.IN_TRANSIT, hole)
+    lost = _drop_new(position.dropped, dropped, tally)
+    tally.emitted += hole + events + lost
+    return msgspec.structs.replace(position, next=first + events, dropped={**position.dropped, **dropped})
+
+
+def bury(position: Position, accepted: int, dropped: dict[str, int], tally: Tally) -> Position:
+    """Take a tombstone into account: the producer is gone, and numbers up to `accepted` will not come any more."""
+    hole = max(0, accepted - position.next)
+    tally.drop(DropReason.EXIT_UNCONFIRMED, hole)
+    lost = _drop_new(position.dropped, dropped, tally)
+    tally.emitted += hole + lost
+    return msgspec.structs.replace(position, next=max(accepted, position.next), dropped={**position.dropped, **dropped})
+
+
+def _drop_new(known: dict[str, int], totals: dict[str, int], tally: Tally) -> int:
+    """Count what running totals have grown by; returns the sum."""
+    grown = {reason: total - known.get(reason, 0) for reason, total in totals.items() if total > known.get(reason, 0)}
+    for reason, events in grown.items():
+        tally.drop(DropReason(reason), events)
+    return sum(grown.values())

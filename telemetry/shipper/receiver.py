@@ -1,0 +1,73 @@
+"""Frames come in here: bytes off the data socket become typed frames, and what is no frame is counted and left.
+
+Format: telemetry/wire.py.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+import zmq
+from msgspec import Meta
+
+from telemetry import wire
+from telemetry.receipt import Receipt
+
+DRAIN_BYTES = 4 << 20
+"""What one drain takes at most: it bounds the memory of the stages after it."""
+
+_Count = Annotated[int, Meta(ge=0, le=2**62)]
+_HostReason = Literal["queue_full", "no_shipper", "unencodable", "too_large"]
+
+
+class FrameContext(msgspec.Struct, frozen=True, gc=False):
+    """Who sent a frame, and on what ground; see `wire.Context`."""
+
+    pid: _Count
+    catalog: Annotated[str, Meta(max_length=64)]
+    consent: Literal["on", "local"]
+    basis: Literal["stored", "environment", "host", "cloud-default", "none"]
+    notice: Annotated[int, Meta(ge=0, le=1_000_000)]
+    deployment: Literal["cloud", "self-hosted", "enterprise", "unknown"]
+
+    @property
+    def receipt(self) -> Receipt:
+        """The ground on which the frame's events were collected."""
+        return Receipt(self.consent, self.basis, self.notice, self.deployment)
+
+
+class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
+    """One frame; its events are not decoded yet."""
+
+    protocol: Literal[1]
+    producer: Annotated[bytes, Meta(min_length=wire.PRODUCER_BYTES, max_length=wire.PRODUCER_BYTES)]
+    context: FrameContext
+    first: _Count
+    dropped: dict[_HostReason, _Count]
+    events: msgspec.Raw
+
+
+_DECODER = msgspec.msgpack.Decoder(Frame)
+
+
+def decode_frame(message: bytes) -> Frame | None:
+    """Read a message as a frame; None when it is none, or of a protocol this version does not know."""
+    try:
+        return _DECODER.decode(message)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def receive_waiting(socket: zmq.Socket[bytes]) -> list[bytes]:
+    """The messages that wait on a socket now, up to a drain's worth; never blocks."""
+    messages: list[bytes] = []
+    size = 0
+    try:
+        while size < DRAIN_BYTES:
+            message = socket.recv(zmq.NOBLOCK)
+            messages.append(message)
+            size += len(message)
+    except zmq.Again:
+        pass  # nothing more waits: that is how it is asked
+    return messages

@@ -1,0 +1,164 @@
+"""The stage after which nothing raw is left: every field that may hold private data is rewritten or removed.
+
+Fails closed: a value is taken out of its event first and put back redacted, so no raw value goes on,
+whatever interrupts this stage.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from functools import lru_cache, partial
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from telemetry.drops import DropReason
+from telemetry.redact import error, path, sql, version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from telemetry.catalog.compile import Compiled, Envelope, Plan
+    from telemetry.redact.text import Finding, TextRedactor
+    from telemetry.shipper.tally import Tally
+
+_TOKEN_BYTES = (
+    8  # one session's tables, columns and users: 2**32 of them before two are likely to share a token
+)
+_CACHED_TOKENS = 1 << 16  # a few MB
+
+
+class Redactor:
+    """Redacts the events of one compiled catalog, in one session.
+
+    A renewed session takes a new Redactor with a new secret: then no token of the old one means anything.
+    """
+
+    def __init__(self, compiled: Compiled, texts: TextRedactor | None, secret: bytes) -> None:
+        """Redact by `compiled`.
+
+        Args:
+            compiled: the catalog.
+            texts: the redactor of free text; None where there is no scanner, then every text is removed.
+            secret: 16 to 64 random bytes that key the tokens of identifiers; never stored.
+        """
+        self._texts = texts
+        token = lru_cache(_CACHED_TOKENS)(partial(_token, secret))
+        special = {fields: _special(plan, token) for fields, plan in compiled.plans.items()}
+        self._special = {fields: found for fields, found in special.items() if found.rewrites or found.texts}
+
+    def redact(self, events: list[Envelope], tally: Tally) -> list[Envelope]:
+        """Redact `events` in place and return them; what was done is counted in `tally`."""
+        if not self._special:
+            return events
+        special_of = self._special.get
+        taken: list[_Taken] = []
+        for event in events:
+            special = special_of(type(event.fields))
+            if special is not None:
+                for rewrite in special.rewrites:
+                    _apply(rewrite, event.fields, tally)
+                for text in special.texts:
+                    _take(text, event.fields, taken)
+        if taken:
+            self._redact_texts(taken, tally)
+        return events
+
+    def _redact_texts(self, taken: list[_Taken], tally: Tally) -> None:
+        findings = self._find([raw for _, _, raw in taken])
+        if findings is None:
+            tally.drop_field(DropReason.REDACTION_FAILED, len(taken))
+            return
+        for number, (fields, text, raw) in enumerate(taken):
+            finding = findings.get(number)
+            redacted, rules = (raw, ()) if finding is None else finding
+            if redacted is None:
+                tally.drop_field(DropReason.REDACTION_FAILED)
+            elif len(redacted) > text.max_length:
+                tally.drop_field(DropReason.INVALID)
+            else:
+                setattr(fields, text.name, redacted)
+                for rule in rules:
+                    tally.redact(rule)
+
+    def _find(self, texts: Sequence[str]) -> dict[int, Finding] | None:
+        if self._texts is None:
+            return None
+        try:
+            return self._texts.redact(texts)
+        except Exception:  # noqa: BLE001 a text that can't be redacted with certainty does not leave, whatever failed
+            return None
+
+
+class _Rewrite(NamedTuple):
+    """How one field is rewritten by itself: to None when it can't be, which removes it."""
+
+    name: str
+    rewrite: Callable[[Any], Any]
+    rule: str = ""
+
+
+class _Text(NamedTuple):
+    """A field of free text, and how long it may be once redacted."""
+
+    name: str
+    max_length: int
+
+
+_Taken = tuple[Any, _Text, str]
+"""A free text taken out of its fields: the fields, which text of theirs, and what stood there."""
+
+
+def _apply(rewrite: _Rewrite, fields: Any, tally: Tally) -> None:
+    name, rewritten, rule = rewrite
+    raw = getattr(fields, name)
+    if raw is None:
+        return
+    setattr(fields, name, None)
+    try:
+        redacted = rewritten(raw)
+    except Exception:  # noqa: BLE001 the same: what can't be redacted does not leave
+        tally.drop_field(DropReason.REDACTION_FAILED)
+        return
+    if redacted is None:
+        tally.drop_field(DropReason.INVALID)
+        return
+    setattr(fields, name, redacted)
+    if rule:
+        tally.redact(rule)
+
+
+def _take(text: _Text, fields: Any, taken: list[_Taken]) -> None:
+    raw = getattr(fields, text.name)
+    if raw is not None:
+        setattr(fields, text.name, None)
+        taken.append((fields, text, raw))
+
+
+class _Special(NamedTuple):
+    """The fields of one event that need more than validation."""
+
+    rewrites: tuple[_Rewrite, ...]
+    texts: tuple[_Text, ...]
+
+
+def _special(plan: Plan, token: Callable[[str | int], str]) -> _Special:
+    fields = plan.event.fields
+    return _Special(
+        rewrites=(
+            *(_Rewrite(name, token, "identifier") for name in plan.identifier),
+            *(_Rewrite(name, sql.shape, "sql_field") for name in plan.sql),
+            *(_Rewrite(name, path.extension, "path_field") for name in plan.path),
+            *(_Rewrite(name, error.reduce) for name in plan.error),
+            *(_Rewrite(name, version.clean) for name in plan.version),
+            *(_Rewrite(name, partial(_bucket, fields[name].buckets)) for name in plan.buckets),
+        ),
+        texts=tuple(_Text(name, fields[name].max_length or 0) for name in plan.text),
+    )
+
+
+def _token(secret: bytes, value: str | int) -> str:
+    return blake2b(str(value).encode(), key=secret, digest_size=_TOKEN_BYTES).hexdigest()
+
+
+def _bucket(bounds: tuple[float, ...], value: float) -> float:
+    return bounds[max(bisect_right(bounds, value) - 1, 0)]

@@ -1,0 +1,86 @@
+"""Thins out the events that the catalog samples or caps; the weights of what is kept add up to a fair count.
+
+With `sample = p` an event is kept with probability p and weighs 1/p. With `max_per_second = n` the first n of
+a second are kept, and the weight of what is dropped travels with the next one kept.
+
+A second is one of the events' own time, not of the shipper's clock: the same events are kept whether they
+come one by one or all at once after a stall. Threads and processes mix, so an event that is a little late
+counts to the newest second. A larger step back is a clock that was set, or another host's: it begins a
+second of its own, lest a time in the far future starve all events after it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from telemetry.drops import DropReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from telemetry.catalog.compile import Compiled, Envelope
+    from telemetry.catalog.model import Event
+    from telemetry.shipper.tally import Tally
+
+_LATE_SECONDS = 2  # producers flush every 0.05 s; a loaded machine may take longer
+_NS = 1_000_000_000
+
+
+class Sampler:
+    """Decides event by event; holds the count of the running second of each capped event."""
+
+    def __init__(self, compiled: Compiled, random: Callable[[], float]) -> None:
+        """Sample the events of `compiled`; `random` gives numbers from 0 up to, not including, 1."""
+        self._limits = {
+            fields: _Limit(plan.event, random)
+            for fields, plan in compiled.plans.items()
+            if plan.event.weighted
+        }
+
+    def sample(self, events: list[Envelope], tally: Tally) -> list[Envelope]:
+        """The events that are kept, in order, with `fields.weight` set where the catalog thins them out.
+
+        The others are counted in `tally` as dropped: `sampled`. When the catalog thins out nothing, `events`.
+        """
+        limits = self._limits
+        if not limits:
+            return events
+        kept = [
+            event
+            for event in events
+            if (limit := limits.get(type(event.fields))) is None or limit.keeps(event)
+        ]
+        tally.drop(DropReason.SAMPLED, len(events) - len(kept))
+        return kept
+
+
+class _Limit:
+    """The share and the cap of one event."""
+
+    def __init__(self, event: Event, random: Callable[[], float]) -> None:
+        self._share = event.sample
+        self._weight = 1.0 / event.sample
+        self._max_per_second = event.max_per_second
+        self._random = random
+        self._second = 0
+        self._seen = 0
+        self._carried = 0.0
+
+    def keeps(self, event: Envelope) -> bool:
+        """Whether to keep `event`; if so, it gets its weight."""
+        if self._share < 1.0 and self._random() >= self._share:
+            return False
+        if self._max_per_second is not None and self._number(event.time_ns // _NS) > self._max_per_second:
+            self._carried += self._weight
+            return False
+        event.fields.weight = self._weight + self._carried
+        self._carried = 0.0
+        return True
+
+    def _number(self, second: int) -> int:
+        """The number, from 1, of an event within its second."""
+        if not self._second - _LATE_SECONDS <= second <= self._second:
+            self._second = second
+            self._seen = 0
+        self._seen += 1
+        return self._seen

@@ -1,0 +1,268 @@
+"""A segment while it is active: a drain is appended as one flushed block, and a mark beside it vouches for the block.
+
+    active/<name><suffix>    one zstd stream (or plain bytes), a block flush per drain
+    active/<name>.marks      a journal: the Head, then a Mark per drain
+    sealed/<name><suffix>    the finished stream: the body of one upload, byte for byte
+    sealed/<name>.json       its Seal
+
+A name is `<creation, UNIX ns, 20 digits>-<id>`, so that names sort by age; only the id leaves the machine.
+
+A mark holds what stands in the file after its drain (length, CRC of everything before, the tally so far, producers
+that moved), so whatever is cut off or altered, the last mark that fits says exactly what is left and what was lost.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import zlib
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import zstandard
+
+from telemetry.receipt import Receipt
+from telemetry.shipper import disk
+from telemetry.shipper.journal import read_lines, write_line
+from telemetry.shipper.ledger import Positions
+from telemetry.shipper.tally import Tally
+
+MARKS = ".marks"
+SEAL = ".json"
+ZSTD_LEVEL = 1
+"""Level 3 takes 40 % more time for 5 % less."""
+
+
+class Head(msgspec.Struct, frozen=True, tag="head", tag_field="is"):
+    """What is known of a segment from its first byte on.
+
+    Attributes:
+        id: 32 hexadecimal digits, random; the batch id of its upload.
+        file: the name of its data file.
+        format: of its body, as in `init(format=...)`.
+        compressed: whether the body is one zstd stream.
+        content_type: of the upload.
+        route: what the endpoint's path is extended by.
+        catalog: `product/version`.
+        session: the session its events belong to.
+        receipt: on what ground they were collected.
+    """
+
+    id: str
+    file: str
+    format: str
+    compressed: bool
+    content_type: str
+    route: str
+    catalog: str
+    session: str
+    receipt: Receipt
+
+
+class Mark(msgspec.Struct, tag="mark", tag_field="is", omit_defaults=True):
+    """What stands in the file after a drain; `positions` are those that moved in it."""
+
+    length_bytes: int
+    crc: int
+    tally: Tally
+    positions: Positions = {}
+
+
+class Seal(msgspec.Struct, frozen=True):
+    """A finished segment: its Head, what its file holds, and the account it brings to the ledger.
+
+    Attributes:
+        head: as it began.
+        length_bytes: of the data file.
+        crc: of the data file.
+        tally: of its intake; `kept` is the number of its events.
+        positions: of all producers that moved in it.
+        session_tally: of its session so far; the ledger that its upload carries.
+        depth: how often it was split off: 0, or 1 and more for a half.
+    """
+
+    head: Head
+    length_bytes: int
+    crc: int
+    tally: Tally
+    positions: Positions
+    session_tally: Tally
+    depth: int = 0
+
+
+MarksLine = Head | Mark
+
+
+class Stream(Protocol):
+    """A body in the making."""
+
+    def write(self, data: bytes) -> bytes:
+        """Bytes for the file after which everything written so far can be read back."""
+
+    def finish(self) -> bytes:
+        """The last bytes."""
+
+
+class ZstdStream:
+    """A body as one zstd frame."""
+
+    def __init__(self) -> None:
+        self._compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj()
+
+    def write(self, data: bytes) -> bytes:
+        """One or more whole blocks."""
+        return self._compressor.compress(data) + self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+
+    def finish(self) -> bytes:
+        """The frame's end."""
+        return self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
+
+
+class PlainStream:
+    """A body as it is."""
+
+    def write(self, data: bytes) -> bytes:
+        """The same bytes."""
+        return data
+
+    def finish(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
+def open_stream(compressed: bool) -> Stream:
+    """A new body."""
+    return ZstdStream() if compressed else PlainStream()
+
+
+class ActiveSegment:
+    """The one file that a lane's drains go to. A failed append leaves the file as it was before."""
+
+    def __init__(self, directory: Path, head: Head) -> None:
+        """Begin a segment in `directory`.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        self.head = head
+        self.data_path = directory / head.file
+        self.marks_path = directory / marks_name(head.file)
+        self.length_bytes = 0
+        self.body_bytes = 0
+        self.tally = Tally()
+        self.positions: Positions = {}
+        self._crc = 0
+        self._stream = open_stream(head.compressed)
+        self._marks_bytes = 0
+        self._dirty = False
+        self._data = disk.open_append(self.data_path)
+        try:
+            self._marks = disk.open_append(self.marks_path)
+            fcntl.flock(self._marks, fcntl.LOCK_EX | fcntl.LOCK_NB)  # tells recovery that somebody lives here
+            self._append_mark(write_line(head))
+        except OSError:
+            os.close(self._data)
+            self.data_path.unlink(missing_ok=True)
+            self.marks_path.unlink(missing_ok=True)
+            raise
+
+    def append(self, body: bytes, drain: Tally, positions: Positions) -> None:
+        """Add a drain: its encoded events and its account.
+
+        Raises:
+            OSError: the disk refuses. The files are what they were, but the stream is not: only `close` is left.
+        """
+        data = self._stream.write(body) if body else b""
+        tally = self.tally.copy()
+        tally.add(drain)
+        crc = zlib.crc32(data, self._crc)
+        mark = Mark(self.length_bytes + len(data), crc, tally, positions)
+        try:
+            disk.write_all(self._data, data)
+            self._append_mark(write_line(mark))
+        except OSError:
+            os.ftruncate(self._data, self.length_bytes)
+            os.ftruncate(self._marks, self._marks_bytes)
+            raise
+        self.length_bytes, self._crc, self.tally = mark.length_bytes, crc, tally
+        self.body_bytes += len(body)
+        self.positions |= positions
+        self._dirty = True
+
+    def sync(self) -> None:
+        """Make durable what was appended."""
+        if self._dirty:
+            os.fsync(self._data)
+            os.fsync(self._marks)
+            self._dirty = False
+
+    def seal(self, sealed: Path, session_tally: Tally) -> Seal:
+        """Finish the stream and move it to `sealed`, with its Seal beside it.
+
+        The Seal is durable before the data is renamed: an active segment that has one needs no recovery.
+
+        Raises:
+            OSError: the disk refuses; the active files are left for recovery.
+        """
+        end = self._stream.finish()
+        disk.write_all(self._data, end)
+        os.fsync(self._data)
+        seal = Seal(
+            self.head,
+            self.length_bytes + len(end),
+            zlib.crc32(end, self._crc),
+            self.tally,
+            self.positions,
+            session_tally,
+        )
+        store(seal, sealed)
+        self.data_path.replace(sealed / self.data_path.name)
+        disk.sync_directory(sealed)
+        return seal
+
+    def close(self) -> None:
+        """Let go of the files as they are; what is not sealed is left to recovery."""
+        os.close(self._data)
+        os.close(self._marks)
+
+    def _append_mark(self, line: bytes) -> None:
+        disk.write_all(self._marks, line)
+        self._marks_bytes += len(line)
+
+
+def folder_of(head: Head) -> str:
+    """Where a finished segment goes: no upload reads `local`."""
+    return "sealed" if head.receipt.level == "on" else "local"
+
+
+def seal_name(file: str) -> str:
+    """The name of the Seal beside a data file."""
+    return file.partition(".")[0] + SEAL
+
+
+def marks_name(file: str) -> str:
+    """The name of the marks beside a data file."""
+    return file.partition(".")[0] + MARKS
+
+
+def store(seal: Seal, directory: Path) -> None:
+    """Write a Seal beside the data it describes."""
+    disk.write_whole(directory / seal_name(seal.head.file), msgspec.json.encode(seal))
+
+
+def load(directory: Path, file: str) -> Seal:
+    """Read the Seal beside a data file.
+
+    Raises:
+        OSError, ValueError: there is none, or it can't be read.
+    """
+    return msgspec.json.decode((directory / seal_name(file)).read_bytes(), type=Seal)
+
+
+def read_marks(path: Path) -> tuple[Head, list[Mark]] | None:
+    """What a `.marks` file vouches for; None when not even its head can be read."""
+    lines = [line for line, _ in read_lines(path.read_bytes(), MarksLine)]  # type: ignore[arg-type] # as in ledger
+    if not lines or not isinstance(lines[0], Head):
+        return None
+    return lines[0], [line for line in lines[1:] if isinstance(line, Mark)]

@@ -1,0 +1,250 @@
+"""The shipper: two loops and what they share. Intake runs from socket to spool, delivery from spool to sink.
+
+    data socket -> receive_waiting -> decode_frame -> Pipeline -> Writer -> Spool -> Uploader -> HttpSink
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import os
+import random
+from itertools import groupby
+from threading import Thread
+from time import monotonic, time, time_ns
+from typing import Any
+
+import psutil
+import zmq
+
+from telemetry.catalog.load import load
+from telemetry.catalog.model import Catalog
+from telemetry.consent import read_stored
+from telemetry.drops import DropReason
+from telemetry.paths import spool_dir
+from telemetry.redact.scanner import ScannerUnavailableError
+from telemetry.redact.text import TextRedactor
+from telemetry.shipper.config import ShipperConfig
+from telemetry.shipper.control import answer_all
+from telemetry.shipper.encode import open_format
+from telemetry.shipper.http_sink import HttpSink
+from telemetry.shipper.pipeline import Pipeline
+from telemetry.shipper.producers import Position
+from telemetry.shipper.receiver import decode_frame, receive_waiting
+from telemetry.shipper.report import raw_report
+from telemetry.shipper.session import Session
+from telemetry.shipper.sockets import Sockets
+from telemetry.shipper.spool import Spool
+from telemetry.shipper.tombstones import bury_the_dead
+from telemetry.shipper.uploader import Uploader
+from telemetry.shipper.watch import Watch, may_live
+from telemetry.shipper.writer import Writer
+
+GRACE_SECONDS = 10.0
+"""How long a spawned shipper waits for its first producer."""
+
+TICK_SECONDS = 0.25
+"""How often the clock's part is looked at while events come in."""
+
+STOP_SECONDS = 2.0
+"""How long a shipper that is told to stop goes on uploading; the rest waits on disk."""
+
+log = logging.getLogger("telemetry.shipper")
+
+
+class Shipper:
+    """One shipper's run.
+
+    Raises:
+        ConfigError, SpoolError: it can't start; nothing was changed but the spool's recovery.
+    """
+
+    def __init__(self, config: ShipperConfig, sockets: Sockets, *, spawned: bool) -> None:
+        settings = config.settings
+        self._config = config
+        self._sockets = sockets
+        self._spawned = spawned
+        self._catalog: Catalog = load(config.catalog)
+        self._format = open_format(settings.format, settings.node)
+        self._texts = _open_redactor()
+        sink = HttpSink(config.endpoint, settings, os.environ)
+        self._spool, ledger = Spool.open(spool_dir(config.product, config.endpoint), may_live)
+        self._positions = ledger.positions
+        self._uploader = Uploader(self._spool, sink, self._format, settings)
+        self._writer = Writer(self._spool, self._catalog, self._format, settings, self._uploader.nudge)
+        self._watch = Watch()
+        self._began = self._busy_at = monotonic()
+        self._ticked_at = self._reported_at = float("-inf")
+        self._unreadable = 0
+        self._withdrawn = False
+        self._stopping = False
+        self._answers = {
+            "confirm": self._confirm,
+            "leave": self._leave,
+            "seal": self._seal,
+            "status": self._status,
+            "stop": self._stop,
+        }
+        self._begin_session()
+
+    def run(self) -> None:
+        """Both loops, until told to stop or, when spawned, until nobody needs a shipper; blocks."""
+        delivery = Thread(target=self._uploader.run, name="delivery", daemon=True)
+        delivery.start()
+        poller = zmq.Poller()
+        poller.register(self._sockets.data, zmq.POLLIN)
+        poller.register(self._sockets.control, zmq.POLLIN)
+        while not self._done():
+            ready = dict(poller.poll(int(self._patience_seconds() * 1000)))
+            if self._sockets.data in ready:
+                self._take_in(receive_waiting(self._sockets.data))
+            if self._sockets.control in ready:
+                answer_all(self._sockets.control, self._answers)
+            if monotonic() - self._ticked_at >= TICK_SECONDS:
+                self._tick(idle=self._sockets.data not in ready)
+        self._take_in(receive_waiting(self._sockets.data))
+        self._writer.seal_all(self._session)
+        self._uploader.finish(STOP_SECONDS)
+        delivery.join(STOP_SECONDS)
+
+    def stop(self) -> None:
+        """End the run soon: for a signal handler."""
+        self._stopping = True
+
+    # Intake.
+
+    def _take_in(self, messages: list[bytes]) -> None:
+        """One drain: frames, receipt by receipt, through the pipeline to the spool."""
+        frames = [frame for message in messages if (frame := decode_frame(message)) is not None]
+        self._unreadable += len(messages) - len(frames)
+        for receipt, group in groupby(frames, key=lambda frame: frame.context.receipt):
+            drain = self._pipeline.run(group, self._positions)
+            if self._withdrawn:
+                drain = drain.lost(DropReason.CONSENT)
+            self._writer.append(receipt, drain, self._session)
+            self._positions |= drain.positions
+            self._watch.see(drain.positions)
+
+    def _begin_session(self) -> None:
+        self._session = Session()
+        self._compile()
+
+    def _compile(self) -> None:
+        self._today = dt.datetime.now(dt.UTC).date()
+        self._pipeline = Pipeline(
+            self._catalog, self._today, self._format, self._texts, self._session, random.random
+        )
+
+    # The clock.
+
+    def _patience_seconds(self) -> float:
+        return TICK_SECONDS if self._writer.receipts else 1.0
+
+    def _tick(self, *, idle: bool) -> None:
+        """What falls due with time."""
+        self._ticked_at = now = monotonic()
+        settings = self._config.settings
+        self._obey_the_user()
+        self._writer.tick(self._session)
+        self._watch.look()
+        if self._watch:
+            self._busy_at = now
+            if now - self._reported_at >= settings.report_seconds:
+                self._report()
+        elif idle:
+            self._rest()
+        if now - self._session.began >= settings.session_seconds:
+            self._renew_session()
+        if dt.datetime.now(dt.UTC).date() != self._today:
+            self._compile()
+        oldest_ns = int((time() - settings.spool_seconds) * 1e9)
+        self._spool.enforce(settings.spool_bytes, settings.spool_segments, oldest_ns)
+
+    def _rest(self) -> None:
+        """Nobody is left: end the session, so that the next host's events can't be joined to it."""
+        bury_the_dead(self._spool, self._positions)
+        if self._session.tally.emitted:
+            self._renew_session()
+
+    def _renew_session(self) -> None:
+        self._writer.seal_all(self._session)
+        self._begin_session()
+
+    def _obey_the_user(self) -> None:
+        """Withdraw within a second of a stored "off": erase what was collected, and collect no more."""
+        withdrawn = read_stored(self._config.product).choice == "off"
+        if withdrawn and not self._withdrawn:
+            log.info("the user said no: what was collected is erased")
+            self._writer.seal_all(self._session)
+            self._spool.wipe(DropReason.CONSENT)
+        self._withdrawn = withdrawn
+
+    def _report(self) -> None:
+        """Write the catalog's reports, under the receipt of the producers of the moment if that is a yes."""
+        receipt = next((receipt for receipt in self._writer.receipts if receipt.level == "on"), None)
+        if receipt is None or self._withdrawn:
+            return
+        self._reported_at = monotonic()
+        drain, reports = self._pipeline.run_report(raw_report(self._catalog, monotonic() - self._began, time_ns()))
+        if drain.tally.emitted:
+            self._writer.append(receipt, drain, self._session)
+        for report in reports:
+            self._writer.append_report(receipt, report, self._session)
+
+    def _done(self) -> bool:
+        if self._stopping:
+            return True
+        if not self._spawned or self._watch:
+            return False
+        idle_seconds = monotonic() - self._busy_at
+        if not self._watch.has_seen_any:
+            return idle_seconds > GRACE_SECONDS
+        finished = not self._spool.waiting and not self._writer.receipts
+        return finished or idle_seconds > self._config.settings.linger_seconds
+
+    # Control.
+
+    def _confirm(self, request: dict[str, Any]) -> dict[str, Any]:
+        """How much of a producer's events is on disk or accounted for."""
+        self._writer.sync()
+        position = self._positions.get(request["producer"].hex(), Position(0))
+        return {"accepted": position.next, "dropped": sum(position.dropped.values())}
+
+    def _leave(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._watch.leave(request["producer"].hex())
+        return {}
+
+    def _seal(self, _request: dict[str, Any]) -> dict[str, Any]:
+        self._writer.seal_all(self._session)
+        return {"waiting": self._spool.waiting}
+
+    def _stop(self, _request: dict[str, Any]) -> dict[str, Any]:
+        self.stop()
+        return {"pid": os.getpid()}
+
+    def _status(self, _request: dict[str, Any]) -> dict[str, Any]:
+        process = psutil.Process()
+        used = process.cpu_times()
+        return {
+            "pid": process.pid,
+            "spawned": self._spawned,
+            "uptime_seconds": round(monotonic() - self._began, 1),
+            "memory_bytes": process.memory_info().rss,
+            "cpu_seconds": used.user + used.system,
+            "producers": len(self._watch),
+            "unreadable_frames": self._unreadable + self._pipeline.unreadable,
+            "text_redaction": self._texts is not None,
+            "upload": self._uploader.state,
+            "cause": self._uploader.cause,
+            "in_flight": self._uploader.in_flight,
+            "waiting_segments": self._spool.waiting,
+        }
+
+
+def _open_redactor() -> TextRedactor | None:
+    """The scanner of free text; without one, free text is dropped and counted."""
+    try:
+        return TextRedactor()
+    except ScannerUnavailableError as fault:
+        log.warning("free text is dropped: %s", fault)
+        return None

@@ -1,0 +1,100 @@
+"""How a shipper's process begins: lock, sockets, and only then the imports that take their time.
+
+    telemetry ship --config FILE       in the foreground, for systemd or a sidecar; logs to stderr; never leaves
+    telemetry ship --spawned DIR       by a producer; logs to a file; leaves when nobody needs it
+
+A shipper that can't start says why in the file `refused` of its rendezvous: producers leave it in peace for a
+minute, and `telemetry status` shows it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from telemetry.producer.spawn import CONFIG_FILE, REFUSED_FILE
+
+USAGE = "usage: telemetry ship --config FILE\n\nRuns a shipper in the foreground, until SIGINT or SIGTERM."
+EXIT_CONFIG = 2
+EXIT_RUNNING = 3
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a shipper; returns the exit code: 0, 2 for a fault in the configuration, 3 when another one has the lock."""
+    os.umask(0o077)
+    match list(arguments):
+        case ["--spawned", directory]:
+            return _spawned(Path(directory))
+        case ["--config", file]:
+            return _foreground(Path(file))
+        case ["--help"]:
+            print(USAGE)
+            return 0
+        case _:
+            print(USAGE, file=sys.stderr)
+            return EXIT_CONFIG
+
+
+def _spawned(directory: Path) -> int:
+    # What the host had open is not ours to keep: a listening socket would stay taken after the host is gone.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    try:
+        os.setsid()
+    except PermissionError:
+        pass  # we lead a session already
+    return _run(directory, directory / CONFIG_FILE, spawned=True)
+
+
+def _foreground(file: Path) -> int:
+    import hashlib
+
+    from telemetry.errors import ConfigError
+    from telemetry.paths import private_dir, rendezvous_dir
+    from telemetry.shipper.config import read_config
+
+    try:
+        config = read_config(file)
+        digest = hashlib.sha256(config.catalog.read_bytes()).hexdigest()
+        directory = rendezvous_dir(config.product, digest, config.endpoint)
+        private_dir(directory)
+    except (ConfigError, OSError) as fault:
+        print(f"telemetry ship: {fault}", file=sys.stderr)
+        return EXIT_CONFIG
+    return _run(directory, file, spawned=False)
+
+
+def _run(directory: Path, config_file: Path, *, spawned: bool) -> int:
+    from telemetry.shipper.lock import acquire
+
+    lock = acquire(directory)
+    if lock is None:
+        if not spawned:
+            print(f"telemetry ship: another shipper holds {directory}; stop it first", file=sys.stderr)
+        return 0 if spawned else EXIT_RUNNING
+    from telemetry.shipper.sockets import bind
+
+    sockets = bind(directory)
+    # Producers meet us while the rest is imported.
+    from telemetry.errors import TelemetryError
+    from telemetry.shipper.config import read_config
+    from telemetry.shipper.log import open_log
+    from telemetry.shipper.shipper import Shipper
+
+    try:
+        config = read_config(config_file)
+        open_log(config, spawned=spawned)
+        shipper = Shipper(config, sockets, spawned=spawned)
+    except TelemetryError as fault:
+        (directory / REFUSED_FILE).write_text(f"{fault}\n")
+        print(f"telemetry ship: {fault}", file=sys.stderr)
+        return EXIT_CONFIG
+    (directory / REFUSED_FILE).unlink(missing_ok=True)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: shipper.stop())
+    shipper.run()
+    sockets.close()
+    os.close(lock)  # after the sockets' names are gone: the next shipper binds its own
+    return 0

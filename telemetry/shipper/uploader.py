@@ -1,0 +1,208 @@
+"""The delivery loop: sealed segment -> sink -> outcome -> ack, retry, split, quarantine or pause.
+
+It never touches ZeroMQ; the spool is all it shares with intake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import zlib
+from threading import Event
+from time import monotonic, sleep
+from typing import Protocol
+
+import msgspec
+import zstandard
+
+from telemetry.drops import DropReason
+from telemetry.settings import ShipperSettings
+from telemetry.shipper.backoff import full_jitter
+from telemetry.shipper.encode.format import Format
+from telemetry.shipper.outcome import Outcome, Reply
+from telemetry.shipper.segment import Seal, open_stream
+from telemetry.shipper.spool import Spool
+from telemetry.shipper.tally import Tally
+
+IDLE_SECONDS = 5.0
+"""How often to look for segments that another shipper of the same spool left behind."""
+
+
+
+
+log = logging.getLogger("telemetry.shipper")
+
+
+class Sink(Protocol):
+    """Where batches go."""
+
+    def deliver(self, seal: Seal, body: bytes) -> Reply:
+        """Upload one batch; blocks; every fault is a reply."""
+
+
+class Uploader:
+    """Delivers one spool to one sink, a batch at a time.
+
+    Attributes:
+        state: `idle`, `uploading`, `retrying` or `paused`.
+        cause: of the last failure, for `telemetry status`; empty when the last upload went well.
+        in_flight: events of the upload under way.
+    """
+
+    def __init__(self, spool: Spool, sink: Sink, format_: Format, settings: ShipperSettings) -> None:
+        self.state = "idle"
+        self.cause = ""
+        self.in_flight = 0
+        self._spool = spool
+        self._sink = sink
+        self._format = format_
+        self._settings = settings
+        self._failures = 0
+        self._not_before = 0.0
+        self._wake = Event()
+        self._stopping = False
+
+    def run(self) -> None:
+        """Deliver until `stop`; the body of the delivery thread."""
+        while not self._stopping:
+            try:
+                wait_seconds = self.step()
+            except OSError as fault:  # of the spool's disk: the segment stays where it is
+                wait_seconds = self._fail(Reply(Outcome.RETRY, f"disk: {type(fault).__name__} {fault.errno}"))
+            if wait_seconds:
+                self._wake.wait(wait_seconds)
+                self._wake.clear()
+
+    def nudge(self) -> None:
+        """A segment was sealed: look now, unless an endpoint in trouble is being left in peace."""
+        self._wake.set()
+
+    def finish(self, seconds: float) -> None:
+        """Upload what waits, for at most so long and while it goes well; then end the loop. Blocks."""
+        deadline = monotonic() + seconds
+        self._wake.set()
+        while self._spool.waiting and not self.cause and monotonic() < deadline:
+            sleep(0.01)
+        self._stopping = True
+        self._wake.set()
+
+    def step(self) -> float:
+        """Deliver one batch, if it is time to.
+
+        Returns:
+            Seconds until there may be more to do; 0 for at once.
+        """
+        if (wait_seconds := self._not_before - monotonic()) > 0:
+            return wait_seconds
+        seal = self._spool.take()
+        if seal is None:
+            self._spool.refresh()
+            self.state = "idle" if not self.cause else self.state
+            return 0.0 if self._spool.waiting else IDLE_SECONDS
+        return self._deliver(seal)
+
+    def _deliver(self, seal: Seal) -> float:
+        body = self._spool.read(seal)
+        if body is None:
+            log.error("a sealed segment of %d events is not what was written: quarantined", seal.tally.kept)
+            return 0.0
+        self.in_flight = seal.tally.kept
+        reply = self._sink.deliver(seal, body)
+        self.in_flight = 0
+        return self._settle(seal, body, reply)
+
+    def _settle(self, seal: Seal, body: bytes, reply: Reply) -> float:
+        match reply.outcome:
+            case Outcome.DELIVERED:
+                self._spool.ack(seal, self._settings.sent_bytes)
+                self._succeed()
+                return 0.0
+            case Outcome.SPLIT if seal.tally.kept > 1:
+                return self._deliver_halves(seal, body, reply)
+            case Outcome.SPLIT | Outcome.REJECTED:
+                self._reject(seal, reply)
+                return 0.0
+            case Outcome.RETRY | Outcome.PAUSED:
+                self._spool.put_back()
+                return self._fail(reply)
+
+    def _deliver_halves(self, seal: Seal, body: bytes, reply: Reply) -> float:
+        """Split, and settle both halves; if the first two fail alike, no event is the guilty one."""
+        try:
+            halves = halve(seal, body, self._format)
+        except ValueError:  # not a body of this format: no event of it can be told apart
+            self._reject(seal, reply)
+            return 0.0
+        self._spool.split(seal, halves)
+        replies = [self._sink.deliver(half, half_body) for half, half_body in halves]
+        statuses = {answer.status for answer in replies}
+        if seal.depth == 0 and statuses in ({400}, {422}):
+            for half, _ in halves:
+                self._reject(half, reply)
+            return 0.0
+        return max(
+            self._settle(half, half_body, answer) for (half, half_body), answer in zip(halves, replies, strict=True)
+        )
+
+    def _reject(self, seal: Seal, reply: Reply) -> None:
+        self._spool.quarantine(seal, DropReason.REJECTED)
+        log.warning("the endpoint refused %d events for good (%s): quarantined", seal.tally.kept, reply.cause)
+
+    def _succeed(self) -> None:
+        if self.cause:
+            log.info("uploads go through again")
+        self.state, self.cause, self._failures = "uploading", "", 0
+
+    def _fail(self, reply: Reply) -> float:
+        """Take note of a failure, say it once, and decide when to try again."""
+        settings = self._settings
+        self._failures += 1
+        state = "paused" if reply.outcome is Outcome.PAUSED else "retrying"
+        if (state, reply.cause) != (self.state, self.cause):
+            log.warning("upload %s: %s", "paused" if state == "paused" else "failed, to be retried", reply.cause)
+        self.state, self.cause = state, reply.cause
+        own = (
+            settings.pause_seconds
+            if state == "paused"
+            else full_jitter(self._failures, settings.retry_min_seconds, settings.retry_max_seconds, random.random)
+        )
+        wait_seconds = max(own, reply.retry_after_seconds)
+        self._not_before = monotonic() + wait_seconds
+        return wait_seconds
+
+
+def halve(seal: Seal, body: bytes, format_: Format) -> list[tuple[Seal, bytes]]:
+    """The two halves of a batch, the same bytes and ids however often it is done.
+
+    Raises:
+        ValueError: the body can't be read as its format.
+    """
+    plain = _decompress(body) if seal.head.compressed else body
+    events = format_.split(plain)
+    middle = len(events) // 2
+    return [_half(seal, number, part) for number, part in enumerate((events[:middle], events[middle:]))]
+
+
+def _half(seal: Seal, number: int, events: list[bytes]) -> tuple[Seal, bytes]:
+    stream = open_stream(seal.head.compressed)
+    body = stream.write(b"".join(events)) + stream.finish()
+    id_ = hashlib.blake2b(f"{seal.head.id}/{number}".encode(), digest_size=16).hexdigest()
+    head = msgspec.structs.replace(seal.head, id=id_, file=seal.head.file.replace(seal.head.id, id_))
+    half = msgspec.structs.replace(
+        seal,
+        head=head,
+        length_bytes=len(body),
+        crc=zlib.crc32(body),
+        tally=Tally(emitted=len(events), kept=len(events)),
+        positions={},
+        depth=seal.depth + 1,
+    )
+    return half, body
+
+
+def _decompress(body: bytes) -> bytes:
+    try:
+        return zstandard.ZstdDecompressor().decompressobj().decompress(body)
+    except zstandard.ZstdError as fault:
+        raise ValueError("a sealed body is no zstd stream") from fault

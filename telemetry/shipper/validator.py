@@ -1,0 +1,116 @@
+"""From a frame's msgpack to typed events: what the catalog does not declare ends here.
+
+The common case is one decode in C of the whole array. Only when that fails are the events decoded one by one,
+and only the bad ones repaired. Of a field that is there twice the last one counts, as in the decoder itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta, Raw
+
+from telemetry.catalog.compile import MAX_TIME_NS, Compiled, Envelope, declared_fields, value_type
+from telemetry.drops import DropReason
+
+if TYPE_CHECKING:
+    from telemetry.shipper.tally import Tally
+
+# What decoding foreign bytes can raise. The texts of these errors hold data: they are never passed on.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_ARRAY = msgspec.msgpack.Decoder(list[Raw])
+_FORM = msgspec.msgpack.Decoder(tuple[str, Annotated[int, Meta(ge=0, le=MAX_TIME_NS)], dict[Any, Raw]])
+
+
+class UnreadableEventsError(ValueError):
+    """The events of a frame are no msgpack array, or nested too deep; how many they were is unknown."""
+
+
+class Validator:
+    """Reads the events of frames by one compiled catalog."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        self._decode_all = compiled.decoder.decode
+        self._decode_one = compiled.one.decode
+        self._parts = {name: _parts(compiled, envelope) for name, envelope in compiled.envelopes.items()}
+        self._expired = compiled.expired
+
+    def validate(self, events: bytes | Raw, tally: Tally) -> list[Envelope]:
+        """The events of a frame that the catalog lets pass, in order; each other one is in `tally`, dropped.
+
+        An event loses what is bad of its fields (counted in `tally.fields_dropped`) and goes on.
+
+        Args:
+            events: a msgpack array of `[name, unix_ns, {field: scalar}]`.
+            tally: the account of the drain; `emitted` and `kept` are the caller's.
+
+        Raises:
+            UnreadableEventsError: `events` can't be taken apart; nothing was counted.
+        """
+        try:
+            return self._decode_all(events)
+        except _UNREADABLE:
+            return self._validate_each(events, tally)
+
+    def _validate_each(self, events: bytes | Raw, tally: Tally) -> list[Envelope]:
+        valid = []
+        for raw in _take_apart(events):
+            try:
+                valid.append(self._decode_one(raw))
+            except _UNREADABLE:
+                repaired = self._repair(raw, tally)
+                if repaired is not None:
+                    valid.append(repaired)
+        return valid
+
+    def _repair(self, raw: Raw, tally: Tally) -> Envelope | None:
+        try:
+            name, time_ns, fields = _FORM.decode(raw)
+        except _UNREADABLE:
+            tally.drop(DropReason.INVALID)
+            return None
+        parts = self._parts.get(name)
+        if parts is None:
+            tally.drop(DropReason.EXPIRED if name in self._expired else DropReason.UNDECLARED)
+            return None
+        return parts.envelope(time_ns, parts.fields(**_valid_fields(fields, parts, tally)))
+
+
+class _Parts(NamedTuple):
+    """What an event is put together from, one field at a time."""
+
+    envelope: type[Envelope]
+    fields: type
+    decoders: dict[str, msgspec.msgpack.Decoder[Any]]
+
+
+def _parts(compiled: Compiled, envelope: type[Envelope]) -> _Parts:
+    fields = next(field.type for field in msgspec.structs.fields(envelope) if field.name == "fields")
+    declared = declared_fields(compiled.plans[fields].event)
+    decoders = {name: msgspec.msgpack.Decoder(value_type(field) | None) for name, field in declared.items()}
+    return _Parts(envelope, fields, decoders)
+
+
+def _take_apart(events: bytes | Raw) -> list[Raw]:
+    try:
+        return _ARRAY.decode(events)
+    except _UNREADABLE:
+        raise UnreadableEventsError(
+            "the events of a frame must be one msgpack array; mend the producer"
+        ) from None
+
+
+def _valid_fields(fields: dict[Any, Raw], parts: _Parts, tally: Tally) -> dict[str, Any]:
+    valid = {}
+    for name, raw in fields.items():
+        decoder = parts.decoders.get(name)
+        if decoder is None:
+            tally.drop_field(DropReason.UNDECLARED)
+            continue
+        try:
+            valid[name] = decoder.decode(raw)
+        except _UNREADABLE:
+            tally.drop_field(DropReason.INVALID)
+    return valid

@@ -1,0 +1,160 @@
+"""The active segments, one for each receipt: drains are appended, and sealed by size and age.
+
+When the disk refuses, a drain's events are lost and counted; its account is owed, and written with the next drain that
+goes through. What could not be sealed is left to recovery, which is tried again until it goes through.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from time import monotonic, time_ns
+
+from telemetry.catalog.model import Catalog
+from telemetry.drops import DropReason
+from telemetry.receipt import Receipt
+from telemetry.settings import ShipperSettings
+from telemetry.shipper.encode.format import Format, Report
+from telemetry.shipper.pipeline import Drain
+from telemetry.shipper.segment import ActiveSegment, Head
+from telemetry.shipper.session import Session
+from telemetry.shipper.spool import Spool
+from telemetry.shipper.tally import Tally
+
+MAX_BODY_BYTES = 32 << 20
+"""A segment is sealed at this much uncompressed: receivers bound what a body may unpack to."""
+
+log = logging.getLogger("telemetry.shipper")
+
+
+class Writer:
+    """Appends drains to the spool."""
+
+    def __init__(
+        self, spool: Spool, catalog: Catalog, format_: Format, settings: ShipperSettings, sealed: Callable[[], None]
+    ) -> None:
+        """Write to `spool`; `sealed` is called when a segment was handed to delivery."""
+        self._spool = spool
+        self._catalog = catalog
+        self._format = format_
+        self._settings = settings
+        self._sealed = sealed
+        self._active: dict[Receipt, tuple[ActiveSegment, float]] = {}
+        self._owed = Drain(b"", Tally(), {})
+        self._disk_refuses = False
+        self._synced_at = monotonic()
+
+    def append(self, receipt: Receipt, drain: Drain, session: Session) -> None:
+        """Write a drain to the active segment of its receipt; never raises, loses and counts instead."""
+        tally = self._owed.tally.copy()
+        tally.add(drain.tally)
+        try:
+            active = self._active_segment(receipt, session)
+            active.append(drain.body, tally, self._owed.positions | drain.positions)
+        except OSError as fault:
+            self._lose(receipt, drain, fault)
+            return
+        session.tally.add(tally)
+        self._owed = Drain(b"", Tally(), {})
+        if active.length_bytes >= self._settings.segment_bytes or active.body_bytes >= MAX_BODY_BYTES:
+            self._seal(receipt, session)
+
+    def append_report(self, receipt: Receipt, report: Report, session: Session) -> None:
+        """Write a report to a segment of its own, for its own route."""
+        account = Tally(emitted=1, kept=1)
+        try:
+            active = self._spool.begin(self._head(receipt, session, report.route))
+            active.append(report.body, account, {})
+            self._spool.seal(active, session.tally)
+        except OSError as fault:
+            self._say_refused(fault)
+            return
+        session.tally.add(account)
+        self._sealed()
+
+    def tick(self, session: Session) -> None:
+        """What falls due with time: a sync, a seal by age; and the disk that refused is tried again."""
+        now = monotonic()
+        if now - self._synced_at >= self._settings.fsync_interval_seconds:
+            self.sync()
+        for receipt, (_, began) in list(self._active.items()):
+            if now - began >= self._settings.segment_seconds:
+                self._seal(receipt, session)
+        if self._disk_refuses:
+            self._try_again()
+
+    @property
+    def receipts(self) -> list[Receipt]:
+        """Of the active segments."""
+        return list(self._active)
+
+    def sync(self) -> None:
+        """Make durable what was appended."""
+        self._synced_at = monotonic()
+        try:
+            for active, _ in self._active.values():
+                active.sync()
+        except OSError as fault:
+            self._say_refused(fault)
+
+    def seal_all(self, session: Session) -> None:
+        """Seal every active segment, so that all can be uploaded."""
+        for receipt in list(self._active):
+            self._seal(receipt, session)
+
+    def _active_segment(self, receipt: Receipt, session: Session) -> ActiveSegment:
+        if receipt not in self._active:
+            head = self._head(receipt, session, self._format.route)
+            self._active[receipt] = self._spool.begin(head), monotonic()
+        return self._active[receipt][0]
+
+    def _head(self, receipt: Receipt, session: Session, route: str) -> Head:
+        id_ = os.urandom(16).hex()
+        format_ = self._format
+        suffix = format_.suffix + (".zst" if format_.compressed else "")
+        return Head(
+            id=id_,
+            file=f"{time_ns():020d}-{id_}{suffix}",
+            format=format_.name,
+            compressed=format_.compressed,
+            content_type=format_.content_type,
+            route=route,
+            catalog=f"{self._catalog.product}/{self._catalog.version}",
+            session=session.id,
+            receipt=receipt,
+        )
+
+    def _seal(self, receipt: Receipt, session: Session) -> None:
+        active, _ = self._active.pop(receipt)
+        try:
+            self._spool.seal(active, session.tally)
+        except OSError as fault:
+            self._say_refused(fault)
+            return
+        self._sealed()
+
+    def _lose(self, receipt: Receipt, drain: Drain, fault: OSError) -> None:
+        self._say_refused(fault)
+        lost = drain.lost(DropReason.WRITE_FAILED)
+        self._owed.tally.add(lost.tally)
+        self._owed = self._owed._replace(positions=self._owed.positions | drain.positions)
+        if receipt in self._active:
+            self._active.pop(receipt)[0].close()
+
+    def _say_refused(self, fault: OSError) -> None:
+        if not self._disk_refuses:
+            reason = os.strerror(fault.errno or 0)
+            log.error("the spool can't be written (%s): events are dropped and counted until it can", reason)
+        self._disk_refuses = True
+
+    def _try_again(self) -> None:
+        try:
+            self._spool.salvage()
+            if self._owed.tally.emitted:
+                self._spool.note(os.urandom(16).hex(), self._owed.tally, self._owed.positions)
+        except OSError:
+            return  # said when it began
+        log.info("the spool can be written again")
+        self._owed, self._disk_refuses = Drain(b"", Tally(), {}), False
+        self._sealed()

@@ -1,0 +1,49 @@
+"""The frame: what a producer sends to the shipper, one ZeroMQ message, one msgpack array that any language can write.
+
+    [protocol, producer, context, first, dropped, events]
+
+    protocol   1
+    producer   16 random bytes, new in every process; they never leave the machine
+    context    {pid, catalog, consent, basis, notice, deployment}, in every frame, so that a new shipper knows it
+    first      the producer's running number of the first event in the frame, from 0
+    dropped    {reason: running total} of what the producer itself has dropped
+    events     [[name, unix_ns, {field: scalar}], ...]
+
+Only what was handed to ZeroMQ gets a number, so a hole in the numbers is what was lost in transit. A frame with no
+events says hello, or hands over counts.
+
+The control socket speaks msgpack too: a request is a map with `op`, a reply is a map.
+
+Standard library only: the host imports it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+PROTOCOL = 1
+PRODUCER_BYTES = 16
+MAX_FRAME_BYTES = 256 << 10
+
+DATA_SOCKET = "data.sock"
+CONTROL_SOCKET = "control.sock"
+
+
+class Context(NamedTuple):
+    """Who sends, and on what ground it collects.
+
+    Attributes:
+        pid: the producer's process.
+        catalog: sha256 of the catalog's file, hexadecimal.
+        consent: `on` or `local`; a producer that is off sends nothing.
+        basis: who decided: `stored`, `environment`, `host`, `cloud-default` or `none`.
+        notice: the version of the notice shown, 0 for none.
+        deployment: `cloud`, `self-hosted`, `enterprise` or `unknown`.
+    """
+
+    pid: int
+    catalog: str
+    consent: str
+    basis: str
+    notice: int
+    deployment: str

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+import telemetry.catalog
+from telemetry.catalog.compile import compile_catalog
+from telemetry.catalog.load import load
+
+if TYPE_CHECKING:
+    from telemetry.catalog.model import Catalog
+
+FEATURES = """
+    TimeTravel GlueSchemaRegistry SnowflakeSink RedisSinkStream DynamoDbSink OpenSearchSink BigQuerySink
+    ClickHouseSharedEngine SecretManagement SqlServerSink SqlServerCdcSource CdcAutoSchemaChange
+    IcebergSinkWithGlue ElasticDiskCache ResourceGroup DatabaseFailureIsolation IcebergCompaction
+    SinkAutoSchemaChange StateTableMemoryPreload LocalityBackfill SinkSinceTimestamp WebSocketIngest
+"""
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return load(Path(telemetry.catalog.__file__).parent / "risingwave.toml")
+
+
+def test_it_declares_every_event_of_risingwave(catalog: Catalog) -> None:
+    others = {"normal_recovery", "failure_recovery", "adhoc_recovery", "source", "sink"}
+    others |= {"connection_create", "connection_ref", "system_report"}
+    assert catalog.events.keys() == {*FEATURES.split(), *others}
+
+
+def test_it_declares_no_free_text(catalog: Catalog) -> None:
+    types = {field.type for event in catalog.events.values() for field in event.fields.values()}
+    assert types == {"enum", "identifier", "bool", "int", "version"}
+
+
+def test_a_shared_field_has_the_same_values_wherever_it_stands(catalog: Catalog) -> None:
+    for name in ("event_stage", "object", "node", "format", "encode", "connection_type"):
+        fields = [event.fields[name] for event in catalog.events.values() if name in event.fields]
+        assert len({field.values for field in fields}) == 1, name
+
+
+def test_the_creation_of_a_source_passes_and_the_connector_of_a_user_becomes_other(catalog: Catalog) -> None:
+    fields = {
+        "event_stage": "create_stream_job",
+        "object": "source",
+        "catalog_id": 1007,
+        "connector_name": "bobs-own",
+        "format": "FORMAT_TYPE_PLAIN",
+        "encode": "ENCODE_TYPE_JSON",
+        "node": "meta",
+    }
+    found = compile_catalog(catalog, dt.date(2026, 1, 1))
+    (one,) = found.decoder.decode(msgspec.msgpack.encode([["source", 1, fields]]))
+    assert msgspec.to_builtins(one.fields) == {"event": "source", **fields, "connector_name": "other"}
+
+
+def test_memory_leaves_in_powers_of_two_only(catalog: Catalog) -> None:
+    report = catalog.events["system_report"]
+    assert report.kind == "report"
+    for name in ("memory_used_bytes", "memory_total_bytes"):
+        assert report.fields[name].buckets
+        assert all(int(bound).bit_count() == 1 for bound in report.fields[name].buckets)

@@ -1,0 +1,242 @@
+"""The notice, and what evaluate makes of rules, stored choice and notice."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+import pytest
+
+from telemetry import paths
+from telemetry.consent import (
+    NOTICE_VERSION,
+    Decision,
+    State,
+    evaluate,
+    read_stored,
+    show_notice,
+    store_choice,
+    store_notice,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+POLICY = "https://acme.example/privacy"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TELEMETRY_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@contextmanager
+def _terminal() -> Iterator[tuple[TextIO, Callable[[], str]]]:
+    """A real terminal: the stream a host writes to, and what its user has seen since the last look."""
+    user, host = pty.openpty()
+    with os.fdopen(host, "w") as stream, os.fdopen(user, "rb") as screen:
+
+        def seen() -> str:
+            stream.write("END\n")  # the kernel hands text over in its own time: read up to a mark
+            stream.flush()
+            lines = iter(screen.readline, b"END\r\n")
+            return b"".join(lines).decode()
+
+        yield stream, seen
+
+
+def _refuse(_text: str) -> None:
+    raise RuntimeError("the host's window is gone")
+
+
+def test_the_notice_says_what_and_where_and_how_to_say_no() -> None:
+    shown: list[str] = []
+    assert show_notice("acme", POLICY, callback=shown.append, stream=None)
+    (text,) = shown
+    for part in ("acme", "anonymous usage data", POLICY, "telemetry off --product acme", "DO_NOT_TRACK=1"):
+        assert part in text
+
+
+def test_without_a_policy_the_notice_names_the_status_command() -> None:
+    shown: list[str] = []
+    show_notice("acme", "", callback=shown.append, stream=None)
+    assert "telemetry status --product acme" in shown[0]
+
+
+def test_the_notice_is_shown_on_a_terminal() -> None:
+    with _terminal() as (stream, seen):
+        assert show_notice("acme", POLICY, callback=None, stream=stream)
+        assert "telemetry off --product acme" in seen()
+
+
+def test_a_callback_goes_before_the_terminal() -> None:
+    shown: list[str] = []
+    with _terminal() as (stream, seen):
+        assert show_notice("acme", POLICY, callback=shown.append, stream=stream)
+        assert seen() == ""
+    assert len(shown) == 1
+
+
+def test_a_callback_that_raises_has_shown_nothing() -> None:
+    with _terminal() as (stream, seen):
+        assert not show_notice("acme", POLICY, callback=_refuse, stream=stream)
+        assert seen() == ""
+
+
+def test_what_is_no_terminal_shows_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    with file.open("w") as stream:
+        assert not show_notice("acme", POLICY, callback=None, stream=stream)
+    assert file.read_bytes() == b""
+    assert not show_notice("acme", POLICY, callback=None, stream=stream), "a closed stream"
+    assert not show_notice("acme", POLICY, callback=None, stream=None)
+
+
+# evaluate
+
+
+def _cloud(
+    *,
+    callback: Callable[[str], None] | None = None,
+    environ: dict[str, str] | None = None,
+    stderr: TextIO | None = None,
+) -> Decision:
+    return evaluate(
+        product="acme",
+        host=None,
+        deployment="cloud",
+        callback=callback,
+        environ=environ or {},
+        stderr=stderr or io.StringIO(),
+    )
+
+
+def test_the_first_start_in_a_cloud_shows_the_notice_and_later_ones_do_not() -> None:
+    with _terminal() as (stream, seen):
+        expected = Decision(State.ON, "cloud default", "cloud-default", NOTICE_VERSION, "cloud")
+        assert _cloud(stderr=stream) == expected
+        assert seen().count("To say no") == 1
+        assert _cloud(stderr=stream) == expected
+        assert seen() == ""
+    assert read_stored("acme").notice == NOTICE_VERSION
+
+
+def test_a_cloud_that_can_show_nobody_the_notice_stays_local_and_writes_nothing(home: Path) -> None:
+    assert _cloud() == Decision(State.LOCAL, "notice not shown", "none", 0, "cloud")
+    assert _cloud(callback=_refuse).state is State.LOCAL
+    assert not home.exists()
+
+
+def test_the_policys_address_stands_in_the_notice() -> None:
+    shown: list[str] = []
+    evaluate(
+        product="acme",
+        host=None,
+        deployment="cloud",
+        callback=shown.append,
+        environ={},
+        policy_url=POLICY,
+    )
+    assert POLICY in shown[0]
+
+
+def test_a_no_said_while_the_notice_stands_there_is_heard() -> None:
+    decision = _cloud(callback=lambda _text: store_choice("acme", State.OFF, 1.8e9) and None)
+    assert (decision.state, decision.rule) == (State.OFF, "stored choice")
+
+
+def test_a_notice_that_cannot_be_remembered_counts_once_and_is_shown_again(home: Path) -> None:
+    (home / "config" / "acme").mkdir(parents=True)
+    (home / "config" / "acme").chmod(0o755)
+    shown: list[str] = []
+    for start in (1, 2):
+        assert _cloud(callback=shown.append).state is State.ON
+        assert len(shown) == start
+    assert read_stored("acme").notice == 0
+
+
+def test_a_choice_damaged_while_the_notice_stands_there_is_a_no() -> None:
+    def damage(_text: str) -> None:
+        paths.consent_file("acme").parent.mkdir(parents=True, mode=0o700)
+        paths.consent_file("acme").write_bytes(b"\0")
+
+    assert _cloud(callback=damage).state is State.OFF
+
+
+@pytest.mark.parametrize(
+    ("environ", "host", "deployment"),
+    [
+        pytest.param({"DO_NOT_TRACK": "1"}, "on", "cloud", id="hard no"),
+        pytest.param({"CI": "true"}, None, "cloud", id="CI"),
+        pytest.param({}, None, "self-hosted", id="self-hosted"),
+        pytest.param({}, None, "enterprise", id="enterprise"),
+        pytest.param({}, None, None, id="unknown"),
+        pytest.param({}, "off", "cloud", id="host off"),
+    ],
+)
+def test_off_shows_nothing_and_touches_no_file(
+    environ: dict[str, str], host: str | None, deployment: str | None, home: Path
+) -> None:
+    shown: list[str] = []
+    decision = evaluate(
+        product="acme", host=host, deployment=deployment, callback=shown.append, environ=environ
+    )
+    assert decision.state is State.OFF
+    assert shown == []
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("choice", list(State))
+def test_an_explicit_choice_needs_no_notice(choice: State) -> None:
+    store_choice("acme", choice, 1.8e9)
+    shown: list[str] = []
+    decision = _cloud(callback=shown.append)
+    assert (decision.state, decision.basis, decision.notice) == (choice, "stored", 0)
+    assert shown == []
+
+
+def test_the_environment_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    store_notice("acme", NOTICE_VERSION, 1.8e9)
+    assert evaluate(product="acme", host=None, deployment="cloud", callback=None).rule == "DO_NOT_TRACK=1"
+
+
+def test_importing_and_saying_no_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, json\n"
+        "before = set(sys.modules)\n"
+        "from telemetry.consent import evaluate\n"
+        "evaluate(product='acme', host='off', deployment=None, callback=None)\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in set(sys.modules) - before})))\n"
+    )
+    # -S: no site-packages, so whatever is not the standard library or ours could not be imported at all.
+    root = str(paths.__file__).rpartition("/telemetry/")[0]
+    child = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        env={"PYTHONPATH": root, "TELEMETRY_HOME": "/nonexistent"},
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    loaded = json.loads(child.stdout)
+    assert "telemetry" in loaded
+    heavy = {
+        "dataclasses",
+        "inspect",
+        "logging",
+        "subprocess",
+        "tempfile",
+        "datetime",
+        "asyncio",
+        "ssl",
+        "socket",
+    }
+    assert not heavy.intersection(loaded)

@@ -1,0 +1,286 @@
+"""The stored choice, on real files."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from telemetry import paths
+from telemetry.consent import ConsentError, State, Stored, read_stored, store_choice, store_notice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.connection import Connection
+
+NOON = 1_800_000_000.0
+CHOICES = pytest.mark.parametrize("choice", list(State))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TELEMETRY_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def _write(raw: bytes) -> Path:
+    file = paths.consent_file("acme")
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.write_bytes(raw)
+    return file
+
+
+def test_no_file_says_nothing_and_reading_makes_none(home: Path) -> None:
+    assert read_stored("acme") == Stored(None, 0.0, 0, "")
+    assert not home.exists()
+
+
+@CHOICES
+def test_a_choice_is_read_as_it_was_stored(choice: State) -> None:
+    assert store_choice("acme", choice, NOON) == Stored(choice, NOON, 0)
+    assert read_stored("acme") == Stored(choice, NOON, 0)
+
+
+def test_the_file_is_as_documented_and_for_its_user_alone() -> None:
+    store_choice("acme", State.OFF, NOON)
+    file = paths.consent_file("acme")
+    assert json.loads(file.read_bytes()) == {
+        "version": 1,
+        "choice": "off",
+        "since": "2027-01-15T08:00:00.000Z",
+        "notice": 0,
+    }
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
+def test_each_product_has_its_own_choice() -> None:
+    store_choice("acme", State.ON, NOON)
+    assert read_stored("other").choice is None
+
+
+def test_a_choice_keeps_the_notice() -> None:
+    store_notice("acme", 1, NOON)
+    store_choice("acme", State.ON, NOON + 5)
+    assert read_stored("acme") == Stored(State.ON, NOON + 5, 1)
+
+
+@CHOICES
+def test_a_notice_keeps_the_choice_and_its_date(choice: State) -> None:
+    store_choice("acme", choice, NOON)
+    assert store_notice("acme", 1, NOON + 5) == Stored(choice, NOON, 1)
+    assert read_stored("acme") == Stored(choice, NOON, 1)
+
+
+def test_a_notice_without_a_choice_dates_the_consent() -> None:
+    store_notice("acme", 1, NOON)
+    assert read_stored("acme") == Stored(None, NOON, 1)
+
+
+def test_the_same_choice_again_keeps_its_date_and_another_one_does_not() -> None:
+    store_choice("acme", State.LOCAL, NOON)
+    assert store_choice("acme", State.LOCAL, NOON + 5).since_unix_seconds == NOON
+    assert store_choice("acme", State.ON, NOON + 9).since_unix_seconds == NOON + 9
+
+
+DAMAGED = {
+    "empty": b"",
+    "torn": b'{"version": 1, "choice": "on", "si',
+    "not UTF-8": b"\xff\xfe\x00",
+    "a list": b'["on"]',
+    "unknown choice": b'{"version": 1, "choice": "yes", "since": "2027-01-15T08:00:00Z", "notice": 0}',
+    "choice of another type": b'{"version": 1, "choice": 1, "since": "2027-01-15T08:00:00Z", "notice": 0}',
+    "no choice": b'{"version": 1, "since": "2027-01-15T08:00:00Z", "notice": 1}',
+    "later version": b'{"version": 2, "choice": "on", "since": "2027-01-15T08:00:00Z", "notice": 0}',
+    "no date": b'{"version": 1, "choice": "on", "notice": 0}',
+    "no such date": b'{"version": 1, "choice": "on", "since": "2027-02-30T08:00:00Z", "notice": 0}',
+    "date without a zone": b'{"version": 1, "choice": "on", "since": "2027-01-15T08:00:00", "notice": 0}',
+    "negative notice": b'{"version": 1, "choice": null, "since": "2027-01-15T08:00:00Z", "notice": -1}',
+    "nested too deep": b"[" * 4000,
+    "too long": b'{"version": 1, "choice": "on", "x": "' + b"x" * 5000 + b'"}',
+}
+
+
+@pytest.mark.parametrize("raw", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_file_is_a_no_and_says_so(raw: bytes) -> None:
+    _write(raw)
+    stored = read_stored("acme")
+    assert stored.choice is State.OFF
+    assert stored.fault
+
+
+@pytest.mark.parametrize("raw", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_notice_does_not_mend_a_damaged_file_but_a_choice_does(raw: bytes) -> None:
+    file = _write(raw)
+    with pytest.raises(ConsentError, match="telemetry on"):
+        store_notice("acme", 1, NOON)
+    assert file.read_bytes() == raw
+    store_choice("acme", State.OFF, NOON)
+    assert read_stored("acme") == Stored(State.OFF, NOON, 0)
+
+
+_documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=30) | st.sampled_from(list(State)),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.sampled_from(["version", "choice", "since", "notice"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(raw=st.binary(max_size=60) | _documents.map(lambda document: json.dumps(document).encode()))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_lies_there_reading_never_raises_and_never_finds_a_yes(raw: bytes) -> None:
+    _write(raw)
+    assert read_stored("acme").choice is not State.ON
+
+
+def test_a_file_that_cannot_be_opened_is_a_no() -> None:
+    paths.consent_file("acme").mkdir(parents=True)
+    stored = read_stored("acme")
+    assert stored.choice is State.OFF
+    assert "Is a directory" in stored.fault
+
+
+def test_a_pipe_in_the_files_place_does_not_hang_and_is_a_no() -> None:
+    file = paths.consent_file("acme")
+    file.parent.mkdir(parents=True)
+    os.mkfifo(file)
+    assert read_stored("acme").choice is State.OFF
+
+
+@pytest.mark.parametrize("home_variable", ["/dev/null", "/nonexistent"])
+def test_a_user_without_a_home_has_said_nothing(monkeypatch: pytest.MonkeyPatch, home_variable: str) -> None:
+    for variable in ("TELEMETRY_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", home_variable)
+    assert read_stored("acme") == Stored()
+
+
+def test_a_directory_open_to_others_is_refused_with_a_remedy() -> None:
+    paths.consent_file("acme").parent.mkdir(parents=True)
+    paths.consent_file("acme").parent.chmod(0o755)
+    with pytest.raises(ConsentError, match=r"acme can't be stored.*mode 0700.*DO_NOT_TRACK=1"):
+        store_choice("acme", State.OFF, NOON)
+
+
+def test_a_home_that_is_a_file_is_refused_with_a_remedy(home: Path) -> None:
+    home.write_text("")
+    with pytest.raises(ConsentError, match="DO_NOT_TRACK=1"):
+        store_notice("acme", 1, NOON)
+
+
+def test_a_leftover_of_a_writer_that_was_killed_does_not_matter() -> None:
+    store_choice("acme", State.ON, NOON)
+    paths.consent_file("acme").with_suffix(".new").write_bytes(b"half a fi")
+    store_choice("acme", State.OFF, NOON)
+    assert read_stored("acme").choice is State.OFF
+    assert not paths.consent_file("acme").with_suffix(".new").exists()
+
+
+def test_a_writer_that_never_ends_is_not_waited_for(home: Path) -> None:
+    import fcntl  # noqa: PLC0415 this test alone holds the lock
+
+    store_choice("acme", State.ON, NOON)
+    with (home / "config" / "acme" / "consent.lock").open("r+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConsentError, match="another process"):
+            store_choice("acme", State.OFF, NOON)
+    assert store_choice("acme", State.OFF, NOON).choice is State.OFF
+
+
+def _notify_many_times(product: str, times: int) -> None:
+    for _ in range(times):
+        store_notice(product, 1, NOON)
+
+
+def test_a_host_storing_its_notice_never_writes_over_the_users_choice() -> None:
+    spawn = multiprocessing.get_context("spawn")
+    hosts = [spawn.Process(target=_notify_many_times, args=("acme", 100)) for _ in range(2)]
+    for host in hosts:
+        host.start()
+    while any(host.is_alive() for host in hosts):
+        for choice in (State.ON, State.OFF):
+            store_choice("acme", choice, NOON)
+            assert read_stored("acme").choice is choice
+    for host in hosts:
+        host.join()
+        assert host.exitcode == 0
+    assert read_stored("acme") == Stored(State.OFF, NOON, 1)
+
+
+# As another user: root may write anywhere.
+
+_NOBODY = 65534
+_NAMELESS = 54321  # no such user: containers run under uids like this one
+
+
+def _store_as(uid: int, environ: dict[str, str], sender: Connection) -> None:
+    os.setgroups([])
+    os.setgid(uid)
+    os.setuid(uid)
+    os.environ.clear()
+    os.environ.update(environ)
+    before = read_stored("acme")
+    try:
+        store_choice("acme", State.OFF, NOON)
+        said = "stored"
+    except ConsentError as error:
+        said = str(error)
+    sender.send((before, said))
+
+
+def _as_user(uid: int, environ: dict[str, str]) -> tuple[Stored, str]:
+    """What `uid` reads and what becomes of its choice."""
+    fork = multiprocessing.get_context("fork")  # that user may be unable to start this interpreter anew
+    receiver, sender = fork.Pipe(duplex=False)
+    child = fork.Process(target=_store_as, args=(uid, environ, sender))
+    child.start()
+    assert receiver.poll(30)
+    answer: tuple[Stored, str] = receiver.recv()
+    child.join()
+    return answer
+
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that every user can enter; pytest's own are private."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+
+
+@needs_root
+def test_an_unwritable_directory_takes_no_choice_and_says_what_to_do(open_directory: Path) -> None:
+    before, said = _as_user(_NOBODY, {"TELEMETRY_HOME": str(open_directory)})
+    assert before == Stored()
+    assert "Permission denied" in said
+    assert "DO_NOT_TRACK=1" in said
+
+
+@needs_root
+def test_a_choice_that_may_not_be_read_is_a_no(open_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEMETRY_HOME", str(open_directory))
+    store_choice("acme", State.ON, NOON)
+    before, _ = _as_user(_NOBODY, {"TELEMETRY_HOME": str(open_directory)})
+    assert before.choice is State.OFF
+    assert "Permission denied" in before.fault
+
+
+@needs_root
+def test_a_user_whom_the_system_does_not_know_has_said_nothing_and_can_store_nothing() -> None:
+    before, said = _as_user(_NAMELESS, {})
+    assert before == Stored()
+    assert "home directory" in said
