@@ -186,9 +186,7 @@ def test_off_shows_nothing_and_touches_no_file(
     environ: dict[str, str], host: str | None, deployment: str | None, home: Path
 ) -> None:
     shown: list[str] = []
-    decision = evaluate(
-        product="acme", host=host, deployment=deployment, callback=shown.append, environ=environ
-    )
+    decision = evaluate(product="acme", host=host, deployment=deployment, callback=shown.append, environ=environ)
     assert decision.state is State.OFF
     assert shown == []
     assert not home.exists()

@@ -129,9 +129,7 @@ def test_a_notice_does_not_mend_a_damaged_file_but_a_choice_does(raw: bytes) -> 
 
 _documents = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=30) | st.sampled_from(list(State)),
-    lambda inner: (
-        st.lists(inner) | st.dictionaries(st.sampled_from(["version", "choice", "since", "notice"]), inner)
-    ),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["version", "choice", "since", "notice"]), inner),
     max_leaves=6,
 )
 

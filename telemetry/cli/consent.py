@@ -67,8 +67,6 @@ def _print(product: str, stored: Stored, *, as_json: bool) -> None:
 
 
 def _warn_when_overruled(product: str, choice: State) -> None:
-    decision = decide(
-        product=product, environ=os.environ, stored=choice, host=None, deployment=None, notice_shown=0
-    )
+    decision = decide(product=product, environ=os.environ, stored=choice, host=None, deployment=None, notice_shown=0)
     if decision.state != choice:
         click.echo(f"In this environment it stays {decision.state}: {decision.rule} goes before.", err=True)

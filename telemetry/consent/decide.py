@@ -127,9 +127,7 @@ def decide(
     return Decision(*strictest, notice=0, deployment=kind)
 
 
-def _voices(
-    product: str, environ: Mapping[str, str], stored: str | None, host: str | None
-) -> Iterator[_Voice]:
+def _voices(product: str, environ: Mapping[str, str], stored: str | None, host: str | None) -> Iterator[_Voice]:
     for variable in _NO_VARIABLES:
         value = environ.get(variable, "")
         if value not in {"", "0"}:

@@ -25,9 +25,7 @@ def check_product(name: str) -> str:
         ConfigError: it can't.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{name!r} can't name a product: take 1 to 64 of a-z, 0-9, - and _, a letter or digit first"
-        )
+        raise ConfigError(f"{name!r} can't name a product: take 1 to 64 of a-z, 0-9, - and _, a letter or digit first")
     return name
 
 
