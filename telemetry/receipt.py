@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 CONSENT_HEADER = "Telemetry-Consent"
 CATALOG_HEADER = "Telemetry-Catalog"
 LEDGER_HEADER = "Telemetry-Ledger"
 BATCH_HEADER = "Idempotency-Key"
+
+_NOTICE = re.compile("[0-9]{1,9}")
 
 
 class Receipt(NamedTuple):
@@ -34,6 +37,6 @@ def format_receipt(receipt: Receipt) -> str:
 def parse_receipt(header: str) -> Receipt | None:
     """Read a header's value; None when it is no receipt or does not say yes to an upload."""
     pairs = dict(part.strip().split("=", 1) for part in header.split(";") if "=" in part)
-    if pairs.keys() != set(Receipt._fields) or not pairs["notice"].isdigit() or pairs["level"] != "on":
+    if pairs.keys() != set(Receipt._fields) or not _NOTICE.fullmatch(pairs["notice"]) or pairs["level"] != "on":
         return None
     return Receipt(pairs["level"], pairs["basis"], int(pairs["notice"]), pairs["deployment"])

@@ -13,9 +13,7 @@ from telemetry.errors import ConfigError
 
 
 @click.command()
-@click.option(
-    "--listen", required=True, metavar="HOST:PORT", help="Where to take uploads; port 0 is any free one."
-)
+@click.option("--listen", required=True, metavar="HOST:PORT", help="Where to take uploads; port 0 is any free one.")
 @click.option(
     "--store",
     "directory",
@@ -23,9 +21,7 @@ from telemetry.errors import ConfigError
     type=click.Path(path_type=Path),
     help="The directory that keeps batches.",
 )
-@click.option(
-    "--token-file", type=click.Path(path_type=Path), help="Refuse who does not bear the token in it."
-)
+@click.option("--token-file", type=click.Path(path_type=Path), help="Refuse who does not bear the token in it.")
 @click.option(
     "--max-body-bytes",
     type=click.IntRange(min=1),

@@ -20,9 +20,7 @@ _TABLE_ROWS = 1000  # more is for a program to read
 
 @click.command()
 @click.argument("sql")
-@click.option(
-    "--store", "directory", required=True, type=click.Path(path_type=Path), help="The collector's directory."
-)
+@click.option("--store", "directory", required=True, type=click.Path(path_type=Path), help="The collector's directory.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object for each row, one a line.")
 def query(sql: str, directory: Path, *, as_json: bool) -> None:
     """Answer one SELECT over the views `events` (a row an event) and `batches` (a row an upload).
@@ -67,9 +65,7 @@ def _print_table(columns: list[str], rows: Iterable[tuple[str | None, ...]]) -> 
 
 def _printable(text: str) -> str:
     # Whoever may upload chose these characters; none of them may steer the terminal.
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _fail(text: str) -> NoReturn:

@@ -147,9 +147,7 @@ async def _stream_in(
         if upload.suffix.endswith(".zst") and not incoming.starts_with(_ZSTD_MAGIC):
             return Refusal(400, "the body is not zstd, as its Content-Encoding says")
         minute = datetime.now(UTC).replace(second=0, microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ")
-        record = BatchRecord(
-            upload.batch, minute, upload.catalog, upload.receipt, upload.ledger, route, incoming.bytes
-        )
+        record = BatchRecord(upload.batch, minute, upload.catalog, upload.receipt, upload.ledger, route, incoming.bytes)
         return Kept(upload.batch, await run_in_threadpool(store.commit, incoming, record))
 
 

@@ -67,6 +67,8 @@ def _run(directory: Path, outer: str, sql: str) -> tuple[list[str], Iterator[tup
     batches = directory.resolve() / "batches"
     if not batches.is_dir():
         raise QueryError(f"{directory} is no collector's store: it has no directory `batches`")
+    if "?" in str(batches):  # DuckDB takes the rest for a URL's query, and misses that files are compressed
+        raise QueryError(f"{batches} can't be read by DuckDB, for the question mark in it; rename the directory")
     try:
         connection = _open_locked(batches)
         _create_events(connection, batches)
@@ -130,9 +132,7 @@ def _describe(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, s
     return {name: kind for name, kind, *_ in described.fetchall()}
 
 
-def _create_view(
-    connection: duckdb.DuckDBPyConnection, name: str, columns: dict[str, str], source: str
-) -> None:
+def _create_view(connection: duckdb.DuckDBPyConnection, name: str, columns: dict[str, str], source: str) -> None:
     if source:
         typed = ", ".join(f"{_quote(column)}: {_quote(kind)}" for column, kind in columns.items())
         options = f"format = 'newline_delimited', records = true, columns = {{{typed}}}"
