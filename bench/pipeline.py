@@ -1,0 +1,74 @@
+"""How many events a second go from emit to an acknowledged upload, with validation, redaction and disk on?
+
+Two producer processes and the shipper share the machine's cores; the endpoint only reads. The clock runs from the
+first emit to the last acknowledgement in the ledger.
+"""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+import zmq
+
+from bench.measure import Result, progress, summarize
+from bench.site import Site, result_of, site
+from telemetry.control import Control
+from telemetry.shipper.ledger import Ledger, LedgerLog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRODUCERS = 2
+
+
+def measure(runs: int, events: int, dirty_share: float) -> list[Result]:
+    """Measure the whole way, several times."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for run in range(runs + 1):
+        progress(f"pipeline: {events:,} events, run {run or 'to warm up'}")
+        with site() as place:
+            figures = one_run(place, events, dirty_share)
+        for metric, value in figures.items():
+            if run:
+                found.setdefault(metric, []).append(value)
+    name = f"pipeline, {dirty_share:.0%} dirty"
+    return [summarize(name, metric, unit, values) for (metric, unit), values in found.items()]
+
+
+def one_run(place: Site, events: int, dirty_share: float) -> dict[tuple[str, str], float]:
+    """Emit, wait until all is acknowledged, and take the figures."""
+    producers = [
+        place.start("bench.producer", place.endpoint, events // PRODUCERS, dirty_share) for _ in range(PRODUCERS)
+    ]
+    for producer in producers:
+        assert producer.stdout is not None
+        producer.stdout.readline()
+    (rendezvous,) = (place.home / "run").iterdir()
+    with Control(zmq.Context.instance(), rendezvous) as control:
+        before = control.ask({"op": "status"}, 10)
+        for producer in producers:
+            assert producer.stdin is not None
+            producer.stdin.write("go\n")
+            producer.stdin.flush()
+        reports = [result_of(producer) for producer in producers]
+        control.ask({"op": "seal"}, 10)
+        ledger, ended = _wait_for_acks(place.home)
+        after = control.ask({"op": "status"}, 10)
+    lost = sum(ledger.tally.dropped.values())
+    if ledger.balance or lost or ledger.delivered < events:
+        raise SystemExit(f"bench: {lost} of {events} events dropped, {ledger.balance} unaccounted: not a valid run")
+    seconds = ended - min(report["began"] for report in reports)
+    return {
+        ("emit to acknowledged", "events/s"): events / seconds,
+        ("host CPU per event", "us"): sum(report["cpu"] for report in reports) / events * 1e6,
+        ("shipper CPU per event", "us"): (after["cpu_seconds"] - before["cpu_seconds"]) / events * 1e6,
+        ("shipper memory", "MB"): after["memory_bytes"] / 1e6,
+    }
+
+
+def _wait_for_acks(home: Path) -> tuple[Ledger, float]:
+    (spool,) = home.glob("state/*/spool-*")
+    while (ledger := LedgerLog(spool).read()).on_disk:
+        sleep(0.005)
+    return ledger, monotonic()
