@@ -109,6 +109,7 @@ def test_a_declared_value_passes(fields: dict[str, Any]) -> None:
         pytest.param({"t": b"x"}, id="bytes-for-text"),
         pytest.param({"t": ["x"]}, id="list-for-text"),
         pytest.param({"t": "x" * 65537}, id="over-the-hard-cap"),
+        pytest.param({"n": "x" * 1025}, id="endless-identifier"),
         pytest.param({"nobody": 1}, id="undeclared"),
         pytest.param({"time": "2026"}, id="time-from-the-wire"),
         pytest.param({"session": "s"}, id="session-from-the-wire"),
@@ -184,9 +185,9 @@ def test_an_event_is_collected_on_its_last_day_and_not_after() -> None:
 def test_a_catalog_with_nothing_left_takes_no_event(events: tuple[Event, ...]) -> None:
     found = compiled(*events)
     assert decode(found) == []
-    for name in ("e", "", "_Nothing"):
+    for one in (["e", 1, {}], ["_Nothing", 1, {}], [1, {}], ["_Nothing", 1, None]):
         with pytest.raises(msgspec.ValidationError):
-            decode(found, [name, 1, {}])
+            decode(found, one)
 
 
 def test_a_plan_names_the_fields_by_their_treatment() -> None:

@@ -78,9 +78,7 @@ def test_an_event_past_its_date_is_no_fault(tmp_path: Path) -> None:
         pytest.param('product = "acme-db"\n', "", "`product` is missing", id="no-product"),
         pytest.param('"acme-db"', '"../acme"', "`product` is '../acme'", id="product-is-a-path"),
         pytest.param("version = 3", "version = true", "`version` is True", id="version-is-a-bool"),
-        pytest.param(
-            "version = 3", "version = 3\nversoin = 3", "did you mean `version`?", id="misspelt-in-catalog"
-        ),
+        pytest.param("version = 3", "version = 3\nversoin = 3", "did you mean `version`?", id="misspelt-in-catalog"),
         pytest.param("_seconds = 30", "_seconds = 0", "`time_precision_seconds` is 0", id="no-precision"),
         pytest.param("[catalog]", "[catalgo]", "did you mean `catalog`?", id="misspelt-table"),
         pytest.param(
@@ -90,9 +88,7 @@ def test_an_event_past_its_date_is_no_fault(tmp_path: Path) -> None:
             id="no-purpose",
         ),
         pytest.param('owner = "query team"\n', "", "event query_finished: `owner` is missing", id="no-owner"),
-        pytest.param(
-            'expires = "2027-06-30"\n', "", "event query_finished: `expires` is missing", id="no-expires"
-        ),
+        pytest.param('expires = "2027-06-30"\n', "", "event query_finished: `expires` is missing", id="no-expires"),
         pytest.param('"2027-06-30"', '"2027-02-30"', "`expires` is '2027-02-30'", id="no-such-day"),
         pytest.param("2027-06-30\n", "2027-06-30T01:00:00\n", "`expires` is", id="expires-with-a-time"),
         pytest.param(
@@ -113,9 +109,7 @@ def test_an_event_past_its_date_is_no_fault(tmp_path: Path) -> None:
             "event queries: `sample` goes with kind event only",
             id="sampled-counter",
         ),
-        pytest.param(
-            "[events.queries]", "[events.q-ries]", "event q-ries: the name must be", id="event-name"
-        ),
+        pytest.param("[events.queries]", "[events.q-ries]", "event q-ries: the name must be", id="event-name"),
         pytest.param("table =", "Table =", "field Table: the name must be", id="field-name"),
         pytest.param("table =", "class =", "field class: the name is a keyword", id="keyword"),
         pytest.param("table =", "event =", "field event: the name is reserved", id="reserved-event"),
@@ -132,9 +126,7 @@ def test_an_event_past_its_date_is_no_fault(tmp_path: Path) -> None:
         pytest.param('type = "sql", ', "", "field statement: `type` is missing", id="no-type"),
         pytest.param('"sql", purpose', '"sql", porpose', "did you mean `purpose`?", id="misspelt-field-key"),
         pytest.param('values = ["batch", "stream"], ', "", "field engine: `values` is missing", id="enum"),
-        pytest.param(
-            '["batch", "stream"]', '["batch", "batch"]', "field engine: `values` is", id="values-twice"
-        ),
+        pytest.param('["batch", "stream"]', '["batch", "batch"]', "field engine: `values` is", id="values-twice"),
         pytest.param('["batch", "stream"]', "[]", "field engine: `values` is []", id="no-values"),
         pytest.param("max_length = 200, ", "", "field detail: `max_length` is missing", id="endless-text"),
         pytest.param("max_length = 200", "max_length = 0", "`max_length` is 0", id="empty-text"),
@@ -145,9 +137,7 @@ def test_an_event_past_its_date_is_no_fault(tmp_path: Path) -> None:
         pytest.param("[0, 5]", "[5, 0]", "field rows: `buckets` is [5, 0]", id="descending-buckets"),
         pytest.param("[0, 5]", "[0, 0]", "field rows: `buckets` is [0, 0]", id="bucket-twice"),
         pytest.param("[0, 5]", "[]", "field rows: `buckets` is []", id="no-buckets"),
-        pytest.param(
-            '"sql", purpose', '"sql", min = 1, purpose', "no key `min` of type sql", id="min-of-sql"
-        ),
+        pytest.param('"sql", purpose', '"sql", min = 1, purpose', "no key `min` of type sql", id="min-of-sql"),
         pytest.param(
             '{ type = "sql", purpose = "shape of slow queries" }', '"sql"', "must be a table", id="field-text"
         ),
@@ -200,8 +190,7 @@ VALUES = st.recursive(
     | st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
     | st.dates(),
     lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.text("abz_\n", min_size=1, max_size=5), inner, max_size=3)
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("abz_\n", min_size=1, max_size=5), inner, max_size=3)
     ),
     max_leaves=5,
 )

@@ -22,9 +22,7 @@ SECOND = 1_000_000_000
 
 def compiled(**events: dict[str, Any]) -> Compiled:
     models = {
-        name: Event(
-            name=name, purpose="p", owner="o", expires=dt.date.max, sensitivity="technical", fields={}, **keys
-        )
+        name: Event(name=name, purpose="p", owner="o", expires=dt.date.max, sensitivity="technical", fields={}, **keys)
         for name, keys in events.items()
     }
     return compile_catalog(Catalog(product="acme", version=1, events=models), dt.date(2026, 1, 1))

@@ -19,9 +19,7 @@ TODAY = dt.date(2026, 1, 1)
 
 def event(name: str, *fields: Field, expires: dt.date = TODAY, **keys: Any) -> Event:
     named = {field.name: field for field in fields}
-    return Event(
-        name=name, purpose="p", owner="o", expires=expires, sensitivity="technical", fields=named, **keys
-    )
+    return Event(name=name, purpose="p", owner="o", expires=expires, sensitivity="technical", fields=named, **keys)
 
 
 def catalog() -> Compiled:
@@ -160,9 +158,7 @@ def test_a_name_or_text_that_is_not_utf_8_takes_only_itself_away() -> None:
 
 def test_a_map_as_a_key_takes_its_event_away() -> None:
     tally = Tally()
-    assert (
-        len(VALIDATOR.validate(b"\x92\x93\xa5query\x05\x81\x80\x01" + b"\x93\xa5query\x05\x80", tally)) == 1
-    )
+    assert len(VALIDATOR.validate(b"\x92\x93\xa5query\x05\x81\x80\x01" + b"\x93\xa5query\x05\x80", tally)) == 1
     assert tally.dropped == {"invalid": 1}
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union, cast
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from telemetry.catalog.model import MAX_STRING_LENGTH, OTHER, Catalog, Event, Field
+from telemetry.catalog.model import MAX_IDENTIFIER_LENGTH, MAX_STRING_LENGTH, OTHER, Catalog, Event, Field
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -143,7 +143,7 @@ def value_type(field: Field) -> Any:
 _TYPES: dict[str, Any] = {
     "bool": bool,
     "duration": Annotated[float, Meta(ge=0.0, le=_MAX_FLOAT)],
-    "identifier": _String | int,
+    "identifier": Annotated[str, Meta(max_length=MAX_IDENTIFIER_LENGTH)] | int,
 }
 
 

@@ -9,15 +9,16 @@ import msgspec
 
 Kind = Literal["event", "counter", "report"]
 Sensitivity = Literal["technical", "interaction"]
-FieldType = Literal[
-    "bool", "int", "float", "duration", "enum", "version", "text", "identifier", "sql", "path", "error"
-]
+FieldType = Literal["bool", "int", "float", "duration", "enum", "version", "text", "identifier", "sql", "path", "error"]
 
 OTHER = "other"
 """What an enum's unknown value becomes."""
 
 MAX_STRING_LENGTH = 64 << 10
 """The hard cap, in characters, of any string on the wire; `max_length` is for what redaction leaves."""
+
+MAX_IDENTIFIER_LENGTH = 1 << 10
+"""The same for an identifier; the longest names in use are keys of objects, 1024 bytes."""
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):

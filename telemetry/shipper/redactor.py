@@ -1,7 +1,6 @@
 """The stage after which nothing raw is left: every field that may hold private data is rewritten or removed.
 
-Fails closed: a value is taken out of its event first and put back redacted, so no raw value goes on,
-whatever interrupts this stage.
+Fails closed: a value is taken out of its event first, and put back only once it is redacted.
 """
 
 from __future__ import annotations
@@ -15,16 +14,14 @@ from telemetry.drops import DropReason
 from telemetry.redact import error, path, sql, version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from telemetry.catalog.compile import Compiled, Envelope, Plan
-    from telemetry.redact.text import Finding, TextRedactor
+    from telemetry.redact.text import TextRedactor
     from telemetry.shipper.tally import Tally
 
-_TOKEN_BYTES = (
-    8  # one session's tables, columns and users: 2**32 of them before two are likely to share a token
-)
-_CACHED_TOKENS = 1 << 16  # a few MB
+_TOKEN_BYTES = 8  # it takes about 2**32 identifiers in one session before two are likely to share a token
+_CACHED_TOKENS = 1 << 14  # 2 MB for usual names; 64 MB if all are as long as the catalog lets them be
 
 
 class Redactor:
@@ -50,24 +47,30 @@ class Redactor:
         """Redact `events` in place and return them; what was done is counted in `tally`."""
         if not self._special:
             return events
-        special_of = self._special.get
-        taken: list[_Taken] = []
+        rows: dict[type, list[Any]] = {fields: [] for fields in self._special}
+        rows_of = rows.get
         for event in events:
-            special = special_of(type(event.fields))
-            if special is not None:
-                for rewrite in special.rewrites:
-                    _apply(rewrite, event.fields, tally)
-                for text in special.texts:
-                    _take(text, event.fields, taken)
+            fields = event.fields
+            alike = rows_of(type(fields))
+            if alike is not None:
+                alike.append(fields)
+        # Column by column: the loops that run for each event stay short.
+        taken: list[_Taken] = []
+        for kind, alike in rows.items():
+            special = self._special[kind]
+            for rewrite in special.rewrites:
+                _rewrite_column(rewrite, alike, tally)
+            for text in special.texts:
+                taken += _take_column(text, alike)
         if taken:
             self._redact_texts(taken, tally)
         return events
 
     def _redact_texts(self, taken: list[_Taken], tally: Tally) -> None:
-        findings = self._find([raw for _, _, raw in taken])
-        if findings is None:
+        if self._texts is None:
             tally.drop_field(DropReason.REDACTION_FAILED, len(taken))
             return
+        findings = self._texts.redact([raw for _, _, raw in taken])
         for number, (fields, text, raw) in enumerate(taken):
             finding = findings.get(number)
             redacted, rules = (raw, ()) if finding is None else finding
@@ -79,14 +82,6 @@ class Redactor:
                 setattr(fields, text.name, redacted)
                 for rule in rules:
                     tally.redact(rule)
-
-    def _find(self, texts: Sequence[str]) -> dict[int, Finding] | None:
-        if self._texts is None:
-            return None
-        try:
-            return self._texts.redact(texts)
-        except Exception:  # noqa: BLE001 a text that can't be redacted with certainty does not leave, whatever failed
-            return None
 
 
 class _Rewrite(NamedTuple):
@@ -108,30 +103,38 @@ _Taken = tuple[Any, _Text, str]
 """A free text taken out of its fields: the fields, which text of theirs, and what stood there."""
 
 
-def _apply(rewrite: _Rewrite, fields: Any, tally: Tally) -> None:
-    name, rewritten, rule = rewrite
-    raw = getattr(fields, name)
-    if raw is None:
-        return
-    setattr(fields, name, None)
-    try:
-        redacted = rewritten(raw)
-    except Exception:  # noqa: BLE001 the same: what can't be redacted does not leave
-        tally.drop_field(DropReason.REDACTION_FAILED)
-        return
-    if redacted is None:
-        tally.drop_field(DropReason.INVALID)
-        return
-    setattr(fields, name, redacted)
+def _rewrite_column(column: _Rewrite, rows: list[Any], tally: Tally) -> None:
+    name, rewrite, rule = column
+    rewritten = invalid = failed = 0
+    for fields in rows:
+        raw = getattr(fields, name)
+        if raw is None:
+            continue
+        setattr(fields, name, None)
+        try:
+            redacted = rewrite(raw)
+        except Exception:  # noqa: BLE001 whatever failed, what can't be redacted does not leave
+            failed += 1
+            continue
+        if redacted is None:
+            invalid += 1
+            continue
+        setattr(fields, name, redacted)
+        rewritten += 1
+    tally.drop_field(DropReason.REDACTION_FAILED, failed)
+    tally.drop_field(DropReason.INVALID, invalid)
     if rule:
-        tally.redact(rule)
+        tally.redact(rule, rewritten)
 
 
-def _take(text: _Text, fields: Any, taken: list[_Taken]) -> None:
-    raw = getattr(fields, text.name)
-    if raw is not None:
-        setattr(fields, text.name, None)
-        taken.append((fields, text, raw))
+def _take_column(text: _Text, rows: list[Any]) -> list[_Taken]:
+    taken: list[_Taken] = []
+    for fields in rows:
+        raw = getattr(fields, text.name)
+        if raw is not None:
+            setattr(fields, text.name, None)
+            taken.append((fields, text, raw))
+    return taken
 
 
 class _Special(NamedTuple):

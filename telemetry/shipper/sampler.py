@@ -32,9 +32,7 @@ class Sampler:
     def __init__(self, compiled: Compiled, random: Callable[[], float]) -> None:
         """Sample the events of `compiled`; `random` gives numbers from 0 up to, not including, 1."""
         self._limits = {
-            fields: _Limit(plan.event, random)
-            for fields, plan in compiled.plans.items()
-            if plan.event.weighted
+            fields: _Limit(plan.event, random) for fields, plan in compiled.plans.items() if plan.event.weighted
         }
 
     def sample(self, events: list[Envelope], tally: Tally) -> list[Envelope]:
@@ -45,11 +43,7 @@ class Sampler:
         limits = self._limits
         if not limits:
             return events
-        kept = [
-            event
-            for event in events
-            if (limit := limits.get(type(event.fields))) is None or limit.keeps(event)
-        ]
+        kept = [event for event in events if (limit := limits.get(type(event.fields))) is None or limit.keeps(event)]
         tally.drop(DropReason.SAMPLED, len(events) - len(kept))
         return kept
 

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telemetry.catalog.compile import Compiled, Envelope, compile_catalog
+from telemetry.catalog.model import Catalog, Event, Field
+from telemetry.redact.text import MAX_TEXT_BYTES, TextRedactor
+from telemetry.shipper.redactor import Redactor
+from telemetry.shipper.tally import Tally
+
+SECRET = b"k" * 32
+TEXTS = TextRedactor()
+
+
+def field(name: str, type_: Any, **keys: Any) -> Field:
+    return Field(name=name, type=type_, purpose="p", **keys)
+
+
+def event(name: str, *fields: Field) -> Event:
+    named = {field.name: field for field in fields}
+    return Event(name=name, purpose="p", owner="o", expires=dt.date.max, sensitivity="technical", fields=named)
+
+
+def compiled(*events: Event) -> Compiled:
+    catalog = Catalog(product="acme", version=1, events={event.name: event for event in events})
+    return compile_catalog(catalog, dt.date(2026, 1, 1))
+
+
+PLAIN = event("plain", field("rows", "int"))
+FULL = event(
+    "full",
+    field("detail", "text", max_length=40),
+    field("note", "text", max_length=40),
+    field("table", "identifier"),
+    field("column", "identifier"),
+    field("statement", "sql"),
+    field("file", "path"),
+    field("failure", "error"),
+    field("driver", "version"),
+    field("rows", "int", buckets=(0, 10, 100)),
+    field("seconds", "float", buckets=(0.5, 2.0)),
+)
+CATALOG = compiled(PLAIN, FULL)
+
+
+def decode(*events: tuple[str, dict[str, Any]]) -> list[Envelope]:
+    packed = msgspec.msgpack.encode([[name, 1, fields] for name, fields in events])
+    return CATALOG.decoder.decode(packed)
+
+
+def redact(
+    *fields: dict[str, Any], texts: TextRedactor | None = TEXTS, secret: bytes = SECRET
+) -> tuple[list[dict[str, Any]], Tally]:
+    """What leaves of `full` events with these fields, and the account."""
+    tally = Tally()
+    events = Redactor(CATALOG, texts, secret).redact(decode(*[("full", each) for each in fields]), tally)
+    left = [json.loads(msgspec.json.encode(one.fields)) for one in events]
+    return [{name: value for name, value in one.items() if name != "event"} for one in left], tally
+
+
+def test_a_catalog_without_private_fields_hands_the_very_list_back() -> None:
+    found = compiled(PLAIN)
+    events = found.decoder.decode(msgspec.msgpack.encode([["plain", 1, {"rows": 5}]]))
+    assert Redactor(found, TEXTS, SECRET).redact(events, Tally()) is events
+
+
+def test_an_event_without_private_fields_is_as_it_was() -> None:
+    events = decode(("plain", {"rows": 57}), ("full", {"rows": 57}), ("plain", {"rows": 58}))
+    tally = Tally()
+    assert Redactor(CATALOG, TEXTS, SECRET).redact(events, tally) is events
+    assert [one.fields.rows for one in events] == [57, 10, 58]
+    assert tally == Tally()
+
+
+def test_a_clean_text_stays_and_a_private_one_is_rewritten_and_counted_by_rule() -> None:
+    left, tally = redact({"detail": "all is well"}, {"detail": "mail bob@acme.example now", "note": "nothing here"})
+    assert left[0] == {"detail": "all is well"}
+    assert left[1]["note"] == "nothing here"
+    assert "bob" not in left[1]["detail"]
+    assert "[email]" in left[1]["detail"]
+    assert tally.redacted == {"email": 1}
+    assert tally.fields_dropped == {}
+
+
+def test_each_text_gets_its_own_finding_back() -> None:
+    fields = [{"detail": f"number {number}", "note": f"u{number}@acme.example"} for number in range(20)]
+    left, _ = redact(*fields)
+    assert [one["detail"] for one in left] == [one["detail"] for one in fields]
+    assert {one["note"] for one in left} == {"[email]"}
+
+
+def test_a_text_is_measured_once_it_is_redacted() -> None:
+    long_but_private = "bob.the.builder.of.acme@mail.acme.example failed"
+    left, tally = redact({"detail": long_but_private}, {"detail": "x" * 41}, {"detail": "a b " * 10})
+    assert [one.keys() for one in left] == [{"detail"}, set(), {"detail"}]
+    assert tally.fields_dropped == {"invalid": 1}
+
+
+def test_without_a_scanner_every_text_is_removed_and_the_events_go_on() -> None:
+    left, tally = redact({"detail": "all is well", "rows": 5}, {"note": "fine"}, texts=None)
+    assert left == [{"rows": 0}, {}]
+    assert tally.fields_dropped == {"redaction_failed": 2}
+
+
+def test_a_text_that_can_not_be_redacted_is_removed_alone_and_the_event_goes_on() -> None:
+    left, tally = redact({"detail": "x" * (MAX_TEXT_BYTES + 1), "note": "fine", "rows": 5})
+    assert left == [{"note": "fine", "rows": 0}]
+    assert (tally.fields_dropped, tally.redacted) == ({"redaction_failed": 1}, {})
+
+
+def test_an_identifier_leaves_as_a_token_that_is_the_same_within_a_session() -> None:
+    left, tally = redact({"table": "users"}, {"table": "orders", "column": "users"}, {"table": "users"})
+    tokens = [one["table"] for one in left]
+    assert tokens[0] == tokens[2] == left[1]["column"] != tokens[1]
+    assert all(len(bytes.fromhex(token)) == 8 for token in tokens)
+    assert tally.redacted == {"identifier": 4}
+
+
+def test_a_numeric_identifier_has_the_token_of_its_digits() -> None:
+    left, _ = redact({"table": 1007}, {"table": "1007"})
+    assert left[0] == left[1]
+    assert left[0]["table"] != "1007"
+
+
+def test_the_next_session_has_other_tokens() -> None:
+    (first,), _ = redact({"table": "users"}, secret=b"a" * 32)
+    (second,), _ = redact({"table": "users"}, secret=b"b" * 32)
+    assert first["table"] != second["table"]
+
+
+def test_what_fails_to_be_rewritten_is_removed_and_the_event_goes_on() -> None:
+    too_long_for_blake2b = b"k" * 65
+    left, tally = redact({"table": "users", "rows": 5}, secret=too_long_for_blake2b)
+    assert left == [{"rows": 0}]
+    assert (tally.fields_dropped, tally.redacted) == ({"redaction_failed": 1}, {})
+
+
+def test_sql_leaves_as_its_shape() -> None:
+    (left,), tally = redact({"statement": "select name from customers where id = 4711"})
+    assert "customers" not in left["statement"]
+    assert "4711" not in left["statement"]
+    assert tally.redacted == {"sql_field": 1}
+
+
+def test_a_path_leaves_as_its_extension() -> None:
+    (left,), tally = redact({"file": "/home/bob/invoices/acme.csv"})
+    assert left == {"file": "csv"}
+    assert tally.redacted == {"path_field": 1}
+
+
+def test_a_version_leaves_as_a_version_or_not_at_all() -> None:
+    left, tally = redact({"driver": "1.2"}, {"driver": "bob's own build"})
+    assert left == [{"driver": "1.2"}, {}]
+    assert tally.fields_dropped == {"invalid": 1}
+
+
+def test_what_is_no_error_in_the_reduced_form_is_removed() -> None:
+    left, tally = redact({"failure": "can't open /home/bob/secret.txt for bob"})
+    assert left == [{}]
+    assert tally.fields_dropped == {"invalid": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "bound"), [(-5, 0), (0, 0), (9, 0), (10, 10), (57, 10), (99, 10), (100, 100), (10**9, 100)]
+)
+def test_a_number_leaves_as_the_bound_at_or_below_it(value: int, bound: int) -> None:
+    left, tally = redact({"rows": value})
+    assert left == [{"rows": bound}]
+    assert isinstance(left[0]["rows"], int)
+    assert tally == Tally()
+
+
+def test_a_float_leaves_as_its_bound() -> None:
+    assert redact({"seconds": 1.99}, {"seconds": 0.1}, {"seconds": 7.0})[0] == [
+        {"seconds": 0.5},
+        {"seconds": 0.5},
+        {"seconds": 2.0},
+    ]
+
+
+def test_an_absent_field_costs_nothing_and_counts_nothing() -> None:
+    assert redact({}, {}) == ([{}, {}], Tally())
+
+
+def test_more_identifiers_than_the_cache_holds_have_their_tokens_all_the_same() -> None:
+    events = decode(*[("full", {"table": number}) for number in range(20_000)])
+    redactor = Redactor(CATALOG, TEXTS, SECRET)
+    redactor.redact(events, Tally())
+    assert len({one.fields.table for one in events}) == 20_000
+    (again,) = redactor.redact(decode(("full", {"table": 0})), Tally())
+    assert again.fields.table == events[0].fields.table
+
+
+MARKED = st.text(st.characters(exclude_categories=["Cs"]), max_size=10).map(lambda text: f"{text}zq9zq{text}")
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries({}, optional=dict.fromkeys(["table", "column", "statement", "file", "driver"], MARKED)),
+        max_size=5,
+    )
+)
+def test_of_what_is_no_free_text_nothing_raw_is_left(fields: list[dict[str, str]]) -> None:
+    left, tally = redact(*fields)
+    assert "zq9zq" not in json.dumps(left)
+    values = sum(map(len, fields))
+    assert sum(map(len, left)) + sum(tally.fields_dropped.values()) == values
