@@ -1,0 +1,86 @@
+"""Check digits and number ranges: what tells a card or an identity number from any other digits."""
+
+# ruff: noqa: SIM905 - a list of words reads better as words
+from __future__ import annotations
+
+import re
+
+# Lengths by country, from the IBAN registry of SWIFT.
+_IBAN_LENGTHS = dict(
+    zip(
+        (
+            "AD AE AL AT AZ BA BE BG BH BI BR BY CH CR CY CZ DE DJ DK DO EE EG ES FI FK FO FR GB GE GI GL GR GT HN HR "
+            "HU IE IL IQ IS IT JO KW KZ LB LC LI LT LU LV LY MC MD ME MK MN MR MT MU NI NL NO OM PK PL PS PT QA RO RS "
+            "RU SA SC SD SE SI SK SM SO ST SV TL TN TR UA VA VG XK YE"
+        ).split(),
+        map(
+            int,
+            (
+                "24 23 28 20 28 20 16 22 22 27 29 28 21 22 28 24 22 27 18 28 20 29 24 18 18 18 27 22 22 23 18 27 "
+                "28 28 21 "
+                "28 22 23 23 26 27 30 30 20 28 32 21 20 20 21 25 27 24 22 19 20 27 31 30 28 18 15 23 24 28 29 25 "
+                "29 24 22 "
+                "33 24 31 18 24 19 24 27 23 25 28 23 24 26 29 22 24 20 30"
+            ).split(),
+        ),
+        strict=True,
+    )
+)
+# Leading digits and lengths that card networks have issued.
+_CARD = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|220[0-4]\d{12,15}"
+    r"|3[47]\d{13}|6(?:011|4[4-9]\d|5\d\d)\d{12,15}|62\d{14,17}|3(?:0[0-59]|[689]\d)\d{11,16}|35(?:2[89]|[3-8]\d)\d{12,15}"
+    r"|(?:50|5[6-9]|6\d)\d{10,17}|8[12]\d{14}"
+)
+
+
+def is_luhn(digits: str) -> bool:
+    """The check digit of ISO/IEC 7812."""
+    doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return (sum(map(int, digits[-1::-2])) + sum(doubled)) % 10 == 0
+
+
+def is_card(digits: str) -> bool:
+    """Whether 12 to 19 digits are the number of a payment card."""
+    return _CARD.fullmatch(digits) is not None and is_luhn(digits)
+
+
+def iban_length(country: str) -> int | None:
+    """How many characters an IBAN of the country has; None where there are none."""
+    return _IBAN_LENGTHS.get(country)
+
+
+def is_iban(compact: str) -> bool:
+    """Length and check digits (ISO 13616, mod 97) of an upper-case IBAN without blanks."""
+    if len(compact) != _IBAN_LENGTHS.get(compact[:2]):
+        return False
+    return int("".join(str(int(character, 36)) for character in compact[4:] + compact[:4])) % 97 == 1
+
+
+def is_ssn(digits: str) -> bool:
+    """Nine digits as the United States issue them: an SSN by area, group and serial, or an ITIN by its group."""
+    area, group, serial = digits[:3], int(digits[3:5]), digits[5:]
+    if area[0] == "9":
+        return group in range(50, 100) and group not in {66, 67, 68, 69, 89, 93}
+    return area not in {"000", "666"} and group != 0 and serial != "0000"
+
+
+def is_cpf(digits: str) -> bool:
+    """The two check digits of a Brazilian CPF."""
+    return len(set(digits)) > 1 and all(_cpf_digit(digits[:n]) == int(digits[n]) for n in (9, 10))
+
+
+def is_dni(number: str) -> bool:
+    """The check letter of a Spanish DNI or NIE."""
+    digits = number[:-1].upper().translate(str.maketrans("XYZ", "012"))
+    return digits.isdigit() and "TRWAGMYFPDXBNJZSQVHLCKE"[int(digits) % 23] == number[-1].upper()
+
+
+def is_nir(digits: str) -> bool:
+    """The check number of a French NIR: 13 digits and two."""
+    return 97 - int(digits[:13]) % 97 == int(digits[13:])
+
+
+def _cpf_digit(digits: str) -> int:
+    total = sum(int(digit) * weight for digit, weight in zip(digits, range(len(digits) + 1, 1, -1), strict=True))
+    return -total % 11 % 10

@@ -1,0 +1,74 @@
+"""Whether a dotted name is a host's: `db1.acme.com` is, `query.completed`, `os.path` and `main.py` are not.
+
+A list of top-level domains alone would take most code for hosts (`user.id`, `app.run`, `time.now`). So the domains
+fall in three kinds: those that hardly ever end anything else; those that also are words, attributes or file names,
+which need a sign from around them; and all other endings, which are no hosts.
+"""
+
+# ruff: noqa: SIM905 - a list of words reads better as words
+from __future__ import annotations
+
+import re
+
+from telemetry.redact.tlds import TOP_LEVEL_DOMAINS
+
+INTERNAL = frozenset("local internal intranet lan corp localdomain localhost svc consul onion arpa".split())
+"""Endings that private networks use."""
+PLAIN = INTERNAL | frozenset(
+    "com org net edu gov mil biz io ai dev xyz cloud tech shop company systems agency software hosting "
+    "de uk fr nl eu ru cn jp br au ca ch se dk fi cz hu gr il kr mx nz ua za tw hk sg ro sk lt lv ee ie ar cl co be "
+    "lu ir ae sa eg ng ke ma pk bd lk vn ph kz uz az by hr bg ba uy ve pe".split()
+)
+"""Endings that say host on their own."""
+FILE_ENDINGS = frozenset("py md rs sh pl ps so zip cc mov app cab bar ml mm gz java cs pm ts st as la".split())
+"""Endings that are files first: only a sign before the name makes a host of them."""
+HOST_LABELS = (
+    r"www\d*|web\d*|mail\d*|smtp\d*|imap\d*|pop3?|mx\d*|ns\d+|dns\d*|ftp\d*|vpn\d*|api\d*|cdn\d*|ldap\d*|dc\d+|db\d+|srv\d*"
+    r"|server\d+|host\d+|node\d+|gw\d*|proxy\d*|gateway\d*|broker\d+|kafka\d+|redis\d+|es\d+|git|gitlab|jenkins|staging|prod"
+)
+# Names of software that end like a host.
+_SOFTWARE = frozenset(
+    "asp.net vb.net ado.net system.net ml.net java.net javax.net java.io socket.io scipy.io skimage.io sys.io std.io "
+    "tokio.io pandas.io std.net core.net torch.dev paket.io".split()
+)
+_REVERSED = frozenset("com org net io dev java javax jakarta sun edu gov de uk fr nl".split())
+_HOST_LABEL = re.compile(rf"(?:{HOST_LABELS})\Z", re.IGNORECASE)
+_CONTEXT = re.compile(
+    r"(?:\b(?:host(?:name)?|server|connect(?:ed|ing|ion)?|resolv\w+|lookup|ping|dial|domain|dns|nameserver|upstream|peer|remote|broker"
+    r"|endpoint|visit|site|website|reach|proxy|certificate|gateway|dig|ssh)\b)\W{0,3}(?:(?:to|from|at|for|by|via|of|on|with|name)\W{1,2})?[\"'`]?\Z",
+    re.IGNORECASE,
+)
+_PORT = re.compile(r":\d{2,5}(?!\d)")
+
+
+def is_hostname(name: str, before: str, after: str) -> bool:
+    """Judge a dotted name.
+
+    Args:
+        name: labels with dots between them.
+        before: the text before it, at least 40 characters where there are.
+        after: the text behind it.
+    """
+    labels = name.lower().split(".")
+    ending = labels[-1]
+    if name.lower() in _SOFTWARE or any(label.startswith("__") for label in labels):
+        return False
+    if ending.startswith("xn--"):
+        return True
+    if ending in PLAIN:
+        return labels[0] not in _REVERSED or ending in {"com", "org", "net"} or len(labels[-1]) == 2  # noqa: PLR2004 - a country
+    if ending not in TOP_LEVEL_DOMAINS or after.startswith("("):
+        return False
+    return _has_sign(labels, before, after)
+
+
+def _has_sign(labels: list[str], before: str, after: str) -> bool:
+    if not labels[-1].isascii() or labels[0].startswith("www") or _CONTEXT.search(before[-60:]):
+        return True
+    if labels[-1] in FILE_ENDINGS or labels[0] in _REVERSED:
+        return False
+    return (
+        _PORT.match(after) is not None
+        or any("-" in label for label in labels)
+        or _HOST_LABEL.match(labels[0]) is not None
+    )

@@ -1,0 +1,229 @@
+"""Rules for numbers: accounts, cards, telephones, identity numbers, UUIDs."""
+
+from __future__ import annotations
+
+import re
+
+from telemetry.redact.checksum import iban_length, is_card, is_cpf, is_dni, is_iban, is_nir, is_ssn
+from telemetry.redact.rules.placeholder import mark
+from telemetry.redact.rules.rule import Rule
+
+UUID = mark("uuid")
+IBAN = mark("iban")
+CARD = mark("card")
+ID = mark("id")
+PHONE = mark("phone")
+
+# A run of digits with light separators is cut where its separators are, and every window is tried: a
+# date before a card number must not hide it.
+
+_GROUP = re.compile(r"\d+")
+_UUID = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9A-Za-z])", re.IGNORECASE)
+_IBAN = re.compile(
+    r"(?<![A-Za-z0-9])(?P<head>[A-Z]{2}\d{2})(?P<value>(?:[ -]?[A-Z0-9]){11,30})", re.IGNORECASE | re.ASCII
+)
+_CARD_RUN = re.compile(r"(?<!\d)\d(?:[ .\-_/]{0,2}\d){11,200}(?!\d)", re.ASCII)
+_CARD_DIGITS = range(12, 20)
+
+
+def _iban(match: re.Match[str]) -> str | None:
+    length = iban_length(match["head"][:2].upper())
+    compact = ""
+    for position, character in enumerate(match[0]):
+        compact += character.upper() if character.isalnum() else ""
+        if len(compact) == length:
+            rest = match.string[match.start() + position + 1 :]
+            if is_iban(compact) and not re.match(r"[^\W_]", rest):
+                return IBAN + match[0][position + 1 :]
+            return None
+    return None
+
+
+def _cards(match: re.Match[str]) -> str | None:
+    run = match[0]
+    groups = [(found.start(), found.end()) for found in _GROUP.finditer(run)]
+    spans: list[tuple[int, int]] = []
+    first = 0
+    while first < len(groups):
+        last = _card_end(run, groups, first)
+        if last is not None:
+            spans.append((groups[first][0], groups[last][1]))
+        first = first + 1 if last is None else last + 1
+    for start, end in reversed(spans):
+        run = run[:start] + CARD + run[end:]
+    return run
+
+
+def _card_end(run: str, groups: list[tuple[int, int]], first: int) -> int | None:
+    """The last group of the longest card number that begins with a group."""
+    digits, found = "", None
+    for last in range(first, len(groups)):
+        start, end = groups[last]
+        digits += run[start:end]
+        if len(digits) >= _CARD_DIGITS.stop:
+            break
+        if len(digits) in _CARD_DIGITS and is_card(digits):
+            found = last
+    return found
+
+
+_SSN = re.compile(r"(?<![\d-])(?P<area>\d{3})(?P<sep>[- ])\d{2}(?P=sep)\d{4}(?![\d]|-\d)", re.ASCII)
+_ID_FORMS = re.compile(
+    r"(?<![\w])(?:(?P<cpf>\d{3}\.\d{3}\.\d{3}-\d{2})|(?P<dni>[XYZ]?\d{7,8}-?[A-HJ-NP-TV-Z])"
+    r"|(?P<nino>[A-CEGHJ-PR-TW-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D])"
+    r"|(?P<fiscal>[A-Z]{6}\d{2}[A-EHLMPR-T]\d{2}[A-Z]\d{3}[A-Z])|(?P<nir>[12] ?\d{2} ?(?:0[1-9]|1[0-2]) ?\d{2} "
+    r"?\d{3} ?\d{3} ?\d{2}))(?!\w)",
+    re.IGNORECASE | re.ASCII,
+)
+_ID_KEY = (
+    r"ssn|social security|passport|nino|national insurance|tax ?(?:id|payer)|tin|nif|cpf|cnpj|aadhaar|bsn|pesel"
+    r"|personnummer|steuer\w{0,12}|"
+    r"driver'?s? ?licen[sc]e|national id|identity card|id card|dni|nie|curp|nhs|medicare|codice fiscale"
+    r"|sozialversicherung\w{0,10}|vat"
+)
+_ID_BEHIND_KEY = re.compile(
+    rf"(?P<key>(?<![A-Za-z])(?:{_ID_KEY})(?:[ _]?(?:number|num|no|nr|id|#)\.?)?\W{{1,4}}(?:is )?)(?P<value>(?=[\w "
+    rf".-]*\d)[A-Z]{{0,4}}\d?[\dA-Z](?:[ ./-]?[A-Z]{{0,2}}\d){{3,20}}[A-Z]{{0,2}}(?!\w))",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def _ssn(match: re.Match[str]) -> str | None:
+    return ID if is_ssn("".join(filter(str.isdigit, match[0]))) else None
+
+
+def _id_form(match: re.Match[str]) -> str | None:
+    compact = "".join(filter(str.isalnum, match[0]))
+    sure = {"cpf": is_cpf, "dni": is_dni, "nir": is_nir}.get(match.lastgroup or "")
+    return ID if sure is None or sure(compact) else None
+
+
+_PHONE_PLUS = re.compile(r"(?<![\w+])\+\s?\(?\d(?:[ .\-/()\u2011]{0,2}\d){6,14}(?!\d)", re.ASCII)
+_PHONE_FORMS = re.compile(
+    r"(?<![\w.+/-])(?:\(0?\d{2,5}\)[ -]?\d{2,4}(?:[ .\-]?\d{2,5}){1,4}"
+    r"|(?:1[ .\-])?[2-9]\d{2}(?P<nanp>[ .\-])\d{3}(?P=nanp)\d{4}"
+    r"|0\d{1,4}(?P<sep>[ /\-])\d{2,8}(?:[ /\-]?\d{2,5}){0,4}|0\d(?P<dot>\.)\d{2}(?:\.\d{2}){3}"
+    r"|00[1-9]\d{0,2}[ .\-/]?\d{1,4}(?:[ .\-/]?\d{2,5}){2,5}"
+    r"|\d{2}(?: \d{2}){3,4}(?! \d)|\d{2,4}-\d{2,4}-\d{2,4}(?:-\d{2,4}){0,2})(?![\w-]|[./]\d)",
+    re.ASCII,
+)
+_PHONE_BEHIND_KEY = re.compile(
+    r"(?P<key>(?<![A-Za-z])(?:tel(?:efon\w?|ephone)?|phone|mobile|cell|fax|call(?:ed|er|ing)?|whatsapp|sms|msisdn"
+    r"|handy|text(?:ed)?)(?:[ _]?(?:number|num|no|nr))?"
+    r"\W{1,4}(?:at |to |on |is |from |me )?)(?P<value>\(?\d(?:[ .\-/()]{0,2}\d){4,14})(?!\d)",
+    re.IGNORECASE | re.ASCII,
+)
+_DATE = re.compile(r"(?:(?:19|20)\d{2}[-/. ][01]?\d[-/. ][0-3]?\d|[0-3]?\d[-/. ][0-3]?\d[-/. ](?:19|20)\d{2})(?!\d)")
+_PHONE_DIGITS = range(7, 16)
+
+
+def _phone(match: re.Match[str]) -> str | None:
+    digits = sum(character.isdigit() for character in match[0])
+    if digits not in _PHONE_DIGITS or _DATE.match(match[0]):
+        return None
+    return PHONE
+
+
+def _phone_behind_key(match: re.Match[str]) -> str | None:
+    """Small countries have numbers of five digits; `call 20000` is none of them."""
+    digits = sum(character.isdigit() for character in match["value"])
+    weak = match["key"].lower().startswith(("call", "cell", "text", "handy"))
+    if (weak and digits not in _PHONE_DIGITS) or _DATE.match(match["value"]):
+        return None
+    return match["key"] + PHONE
+
+
+NUMBERS = (
+    Rule(
+        "uuid",
+        (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",),
+        _UUID,
+        lambda match: UUID if match[0].strip("0-") else None,
+        "job 6fa459ea-ee8a-3ca4-894e-db77e160355e done",
+        "job [uuid] done",
+    ),
+    Rule(
+        "phone",
+        (r"\+\s?\(?[0-9](?:[ .\-/()]{0,2}[0-9]){6}",),
+        _PHONE_PLUS,
+        _phone,
+        "call +49 30 901820 now",
+        "call [phone] now",
+    ),
+    Rule(
+        "iban",
+        (r"[a-z]{2}[0-9]{2}(?:[ \-]?[a-z0-9]){11}",),
+        _IBAN,
+        _iban,
+        "paid to DE89 3704 0044 0532 0130 00 today",
+        "paid to [iban] today",
+    ),
+    Rule(
+        "card",
+        (r"[0-9](?:[ .\-_/]{0,2}[0-9]){11}",),
+        _CARD_RUN,
+        _cards,
+        "on 2024-01-31 4111 1111 1111 1111 was charged",
+        "on 2024-01-31 [card] was charged",
+    ),
+    Rule(
+        "id",
+        (r"[0-9]{3}[\- ][0-9]{2}[\- ][0-9]{4}",),
+        _SSN,
+        _ssn,
+        "holder 536-22-4581 found",
+        "holder [id] found",
+    ),
+    Rule(
+        "id",
+        (
+            r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}",
+            r"[0-9]{7}-?[a-z]",
+            r"[a-z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[a-d]",
+            r"[a-z]{6}[0-9]{2}[a-z][0-9]{2}[a-z][0-9]{3}[a-z]",
+            r"[12] ?[0-9]{2} ?[01][0-9] ?[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}",
+        ),
+        _ID_FORMS,
+        _id_form,
+        "holder 529.982.247-25 found",
+        "holder [id] found",
+    ),
+    Rule(
+        "id",
+        (rf"(?:{_ID_KEY})(?:[ _]?(?:number|num|no|nr|id|#)\.?)?[^a-z0-9_]{{1,4}}(?:is )?[a-z0-9]",),
+        _ID_BEHIND_KEY,
+        lambda match: match["key"] + ID,
+        "passport no. C01X00T47 found",
+        "passport no. [id] found",
+    ),
+    Rule(
+        "phone",
+        (
+            r"\(0?[0-9]{2,5}\)[ \-]?[0-9]{2}",
+            r"[2-9][0-9]{2}[ .\-][0-9]{3}[ .\-][0-9]{4}",
+            r"0[0-9]{1,4}[ /\-][0-9]{2,8}",
+            r"0[0-9]\.[0-9]{2}\.[0-9]{2}\.[0-9]{2}",
+            r"00[1-9][0-9 .\-/]{8}",
+            r"[0-9]{2}-[0-9]{2,4}-[0-9]{2}",
+            r"[0-9]{2} [0-9]{2} [0-9]{2} [0-9]{2}",
+        ),
+        _PHONE_FORMS,
+        _phone,
+        "rang (555) 123-4567 twice",
+        "rang [phone] twice",
+    ),
+    Rule(
+        "phone",
+        (
+            (
+                r"(?:tel[a-z]{0,6}|phone|mobile|cell|fax|call[a-z]{0,3}|whatsapp|sms|msisdn|handy|text(?:ed)?)(?:[ "
+                r"_]?(?:number|num|no|nr))?"
+                r"[^a-z0-9_]{1,4}(?:at |to |on |is |from |me )?\(?[0-9](?:[ .\-/()]{0,2}[0-9]){4}"
+            ),
+        ),
+        _PHONE_BEHIND_KEY,
+        _phone_behind_key,
+        "phone: 5551234567 twice",
+        "phone: [phone] twice",
+    ),
+)

@@ -1,0 +1,151 @@
+"""Rules for where things lie: URLs and paths."""
+
+# ruff: noqa: SIM905 - a list of words reads better as words
+from __future__ import annotations
+
+import re
+
+from telemetry.redact.rules.placeholder import MARKS, mark
+from telemetry.redact.rules.rule import Rule, always, split_closing
+
+HOST = mark("host")
+PATH = mark("path")
+
+_KNOWN_SCHEMES = frozenset(
+    "http https ftp ftps sftp ssh git svn hg ws wss s3 s3a gs abfs abfss wasb wasbs hdfs webhdfs file tcp udp tls ssl "
+    "unix grpc grpcs smb nfs rsync telnet rtmp rtsp sip sips docker oci dns ipc inproc thrift zk consul etcd vault "
+    "otlp statsd syslog".split()
+)
+# A quote or bracket before it says where it ends. A URL has no quotes; what follows one is read on its own.
+_URL = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]{0,30}+):///?(?P<rest>[^\s\"<>`]+)",
+    re.IGNORECASE | re.ASCII,
+)
+_SCP = re.compile(
+    r"(?<![\w@.-])[\w.+-]{1,64}@[\w.-]{2,253}:(?!\d+(?:\s|$))(?=[^\s:]*(?:/|\.git))[^\s\"'<>`]+", re.ASCII
+)
+
+
+def _url(match: re.Match[str]) -> str:
+    scheme = match["scheme"].lower()
+    rest = match["rest"]
+    before = match.string[match.start() - 1 : match.start()]
+    if before == "'" and "'" in rest:
+        rest = rest[: rest.index("'")]
+    after = match["rest"][len(rest) :] or split_closing(rest)[1]
+    if scheme == "file":
+        return PATH + after
+    if scheme.rpartition("+")[2] not in _KNOWN_SCHEMES:
+        return mark("url") + after
+    return f"{scheme}://{HOST}/{PATH}{after}"
+
+
+URLS = (
+    Rule(
+        "url",
+        (r"[a-z0-9+.\-]:/[!-~]",),
+        _URL,
+        _url,
+        "GET https://amy:pw@shop.example/orders/17?key=1#x.",
+        "GET https://[host]/[path].",
+    ),
+    Rule(
+        "url",
+        (r"[a-z0-9_.+\-]@[a-z0-9_.\-]{2,253}:[^\s]",),
+        _SCP,
+        lambda match: f"ssh://{HOST}/{PATH}{split_closing(match[0])[1]}",
+        "clone git@git.example:team/repo.git failed",
+        "clone ssh://[host]/[path] failed",
+    ),
+)
+
+# ---- Paths. No list of roots: any absolute path of a known shape goes, whatever its first directory is called.
+
+# A directory may have blanks in its name if a separator follows; a last name goes on over capitalised words if it has
+# no ending yet, and over any few words if an ending follows.
+_WORDS_ON = r"(?:(?<![,.;:!?)\]])(?<!\.\w{2})(?<!\.\w{3})(?<!\.\w{4})\ (?=[A-Z])[^\s\\/:*?\"'<>|,;]+){0,3}"
+_TO_ENDING = r"(?:\ [\w()'&-]+){1,3}\.[A-Za-z]\w{1,4}(?!\w)"
+_WIN_PARTS = r"(?:[^\s\\/:*?\"<>|]++(?:\ (?!\.)[^\s\\/:*?\"<>|~$%]++){0,5}[\\/]{1,4})*"
+_WIN_LAST = rf"(?:[^\s\\/:*?\"<>|.]*{_TO_ENDING}|[^\s\\/:*?\"<>|]*{_WORDS_ON})"
+_WINDOWS = re.compile(
+    r"(?<=\")[A-Za-z]:[\\/][^\"\n]*(?=\")|(?<=')[A-Za-z]:[\\/][^'\n]*(?=')|"
+    r"(?:(?<![\w+*\\])\\{2,4}[?.]\\{1,2}(?:UNC\\{1,2})?(?:[A-Za-z]:)?[\\/]{0,2}"
+    r"|(?<![A-Za-z0-9])[A-Za-z]:(?=[\\/](?!/))[\\/]{1,4}"
+    r"|(?<![\\\w])\\{2,4}(?=[\w.$-]{2,}\\{1,2}[\w$.%-]))"
+    rf"{_WIN_PARTS}{_WIN_LAST}"
+)
+_VARIABLE = re.compile(
+    r"(?i:%(?:[A-Za-z_][A-Za-z0-9_()]{1,30}%(?=[\\/])"
+    r"|(?:USERPROFILE|APPDATA|LOCALAPPDATA|HOME|HOMEPATH|HOMEDRIVE|TEMP|TMP|PUBLIC|PROGRAM\w{4,20}|SYSTEMROOT|WINDIR|USERNAME"
+    r"|USERDOMAIN|COMPUTERNAME|ONEDRIVE)%)"
+    r"|\$(?:env:\w{2,30}(?=[\\/])|\{?(?:HOME|USERPROFILE|TMPDIR|PWD|XDG_\w{3,20})\}?(?![\w]))"
+    r"|(?<![\w~])~[\w.-]{0,40}(?=[\\/]))"
+    rf"(?:[\\/]{{1,4}}{_WIN_PARTS}{_WIN_LAST})?"
+)
+# Behind a quote, to the same quote on the line; else over blanks only where a separator follows them.
+_POSIX_NAME = rf"[^\s\"'<>|/`{MARKS}]"
+_START = rf"(?<![\w.~)\]<*/\\{MARKS}-])"
+_POSIX_BARE = (
+    rf"{_START}(?:(?:\.{{1,2}}/)+|/{{1,3}})(?=[.~$@%+-]?\w)(?:{_POSIX_NAME}*(?:\ (?!\.|(?:and|or|to|in|on|at|is"
+    rf"|was)\b)[\w.()'&-]+){{0,2}}/)*"
+    rf"(?:[^\s\"'<>|/`.{MARKS}]*{_TO_ENDING}|{_POSIX_NAME}*{_WORDS_ON})"
+)
+_QUOTED_PATH = "|".join(rf"(?<={quote})(?:\.{{0,2}}/)+[\w.~$@%+-][^\n{quote}]*(?={quote})" for quote in "\"'`")
+_POSIX = re.compile(rf"{_QUOTED_PATH}|{_POSIX_BARE}")
+_RELATIVE = re.compile(
+    rf"(?<![\w./@:~{MARKS}+-])(?:[\w.@+~-]{{1,120}}/)+[\w.@+~-]{{0,120}}\.(?P<extension>[a-z][a-z0-9]{{0,5}})(?![\w/-])",
+    re.IGNORECASE | re.ASCII,
+)
+_LINE_NUMBER = re.compile(r"(?::\d+){1,2}:?\Z")
+
+
+def _path(match: re.Match[str]) -> str | None:
+    body, closing = split_closing(match[0])
+    body, closing = (match[0], "") if not body else (body, closing)
+    if number := _LINE_NUMBER.search(body):
+        body, closing = body[: number.start()], body[number.start() :] + closing
+    name = body.lstrip("./")
+    # `/s` is a unit; one segment of three characters or more is a place.
+    if "/" not in name and len(name) < 3 and body.startswith("/"):  # noqa: PLR2004 - explained above
+        return None
+    return PATH + closing
+
+
+PATHS = (
+    Rule(
+        "path",
+        (r"[a-z]:[\\/]", r"\\\\[?.a-z0-9_$\-]"),
+        _WINDOWS,
+        lambda match: PATH + split_closing(match[0])[1],
+        r"open C:\Documents and Settings\amy\tax.xls: denied",
+        "open [path]: denied",
+    ),
+    Rule(
+        "path",
+        (
+            r"%[a-z_][a-z0-9_()]{1,30}%",
+            r"\$(?:env:|\{?(?:HOME|USERPROFILE|TMPDIR|PWD|XDG_))",
+            r"~[a-z0-9_.\-]{0,40}[\\/]",
+        ),
+        _VARIABLE,
+        lambda match: PATH + split_closing(match[0])[1],
+        r"read %USERPROFILE%\notes.txt twice",
+        "read [path] twice",
+    ),
+    Rule(
+        "path",
+        (r"[^a-z0-9<*]/{1,3}[a-z0-9_.~$@%+\-]",),
+        _POSIX,
+        _path,
+        'File "/srv/amy smith/app.py", line 3',
+        'File "[path]", line 3',
+    ),
+    Rule(
+        "path",
+        (rf"[a-z0-9_.@+~\-]/[a-z0-9_.@+~\-]{{0,120}}\.[a-z][a-z0-9]{{0,5}}{'[^a-z0-9_/-]'}",),
+        _RELATIVE,
+        always(PATH),
+        "wrote clients/acme/plan.docx",
+        "wrote [path]",
+    ),
+)

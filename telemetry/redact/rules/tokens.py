@@ -1,0 +1,114 @@
+"""Rules for tokens that their makers mark. No entropy gate: a placeholder too many is a harmless loss."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from telemetry.redact.rules.placeholder import mark
+from telemetry.redact.rules.rule import Rule, always
+
+
+class _Vendor(NamedTuple):
+    name: str
+    shortest: str  # the shortest form: the prefilter as it stands
+    example: str
+
+
+_VENDORS = (
+    _Vendor("aws", r"(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA|AROA|AIDA)[A-Z2-7]{12}", "AKIAIOSFODNN7EXAMPLE"),
+    _Vendor(
+        "github",
+        r"(?:gh[pousr]_[A-Za-z0-9]{16}|github_pat_[A-Za-z0-9_]{16})",
+        "ghp_0123456789abcdefABCDEF0123456789abcd",
+    ),
+    _Vendor(
+        "gitlab", r"gl(?:pat|dt|rt|ptt|cbt|soat|ft|imt|agent|oas)-[A-Za-z0-9_\-]{16}", "glpat-0123456789abcdefABCD"
+    ),
+    _Vendor("slack", r"xox[abeoprs]-[A-Za-z0-9\-]{8}", "xoxb-123456789012-abcdefABCDEF"),
+    _Vendor("slack", r"xapp-[0-9]-[A-Za-z0-9\-]{8}", "xapp-1-A0123456789-abcdef"),
+    _Vendor(
+        "google",
+        r"(?:AIza[A-Za-z0-9_\-]{20}|GOCSPX-[A-Za-z0-9_\-]{16}|ya29\.[A-Za-z0-9_\-]{16})",
+        "AIzaSyA0123456789abcdefghijklmnopqrstuv",
+    ),
+    _Vendor("stripe", r"(?:sk|pk|rk)_(?:live|test|prod)_[A-Za-z0-9]{8}", "sk_live_0123456789abcdefABCDEF01"),
+    _Vendor("stripe", r"whsec_[A-Za-z0-9+/]{16}", "whsec_0123456789abcdefABCDEF01"),
+    _Vendor("anthropic", r"sk-ant-[A-Za-z0-9_\-]{8}", "sk-ant-api03-0123456789abcdefABCDEF"),
+    _Vendor("openai", r"sk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_]{16}", "sk-proj-0123456789abcdefABCDEF0123"),
+    _Vendor("npm", r"npm_[A-Za-z0-9]{20}", "npm_0123456789abcdefABCDEF0123456789abcd"),
+    _Vendor("pypi", r"pypi-[A-Za-z0-9_\-]{16}", "pypi-AgEIcHlwaS5vcmcCJDAwMDAwMDAw"),
+    _Vendor("sendgrid", r"SG\.[A-Za-z0-9_\-]{16}", "SG.0123456789abcdefABCDEF.0123456789abcdefABCDEF"),
+    _Vendor("twilio", r"(?:AC|SK)[0-9a-f]{32}", "SK0123456789abcdef0123456789abcdef"),
+    _Vendor(
+        "azure",
+        r"(?:AccountKey|SharedAccessKey|sig)=[A-Za-z0-9+/%]{20}",
+        "AccountKey=0123456789abcdefABCDEF0123456789abcd==",
+    ),
+    _Vendor("azure", r"[A-Za-z0-9_~]{3}[0-9]Q~[A-Za-z0-9_.~\-]{20}", "abc8Q~0123456789abcdefABCDEF0123456789"),
+    _Vendor("vault", r"hv[sbr]\.[A-Za-z0-9_\-]{16}", "hvs.CAESI0123456789abcdefABCDEF"),
+    _Vendor("databricks", r"dapi[0-9a-f]{24}", "dapi0123456789abcdef0123456789abcdef"),
+    _Vendor("huggingface", r"hf_[A-Za-z0-9]{20}", "hf_0123456789abcdefABCDEF0123456789"),
+    _Vendor("digitalocean", r"do[opr]_v1_[0-9a-f]{24}", "dop_v1_0123456789abcdef0123456789abcdef"),
+    _Vendor("docker", r"dckr_(?:pat|oat)_[A-Za-z0-9_\-]{16}", "dckr_pat_0123456789abcdefABCDEF"),
+    _Vendor("shopify", r"shp(?:at|ca|pa|ss)_[0-9a-f]{20}", "shpat_0123456789abcdef0123456789abcdef"),
+    _Vendor(
+        "grafana", r"(?:glsa_[A-Za-z0-9]{20}|glc_[A-Za-z0-9+/]{20})", "glsa_0123456789abcdefABCDEF0123456789_01234567"
+    ),
+    _Vendor("sentry", r"sntry[su]_[A-Za-z0-9+/=_]{20}", "sntrys_0123456789abcdefABCDEF0123"),
+    _Vendor("atlassian", r"AT(?:ATT3|CTT3|BB)[A-Za-z0-9_\-]{16}", "ATATT3xFfGF00123456789abcdef"),
+    _Vendor("telegram", r"[0-9]{8,10}:AA[A-Za-z0-9_\-]{30}", "123456789:AAH0123456789abcdefABCDEF0123456"),
+    _Vendor(
+        "discord",
+        r"[MNO][A-Za-z0-9_\-]{23}\.[A-Za-z0-9_\-]{6}\.[A-Za-z0-9_\-]{20}",
+        "MTIzNDU2Nzg5MDEyMzQ1Njc4.GabcdE.0123456789abcdefABCDEF01234",
+    ),
+    _Vendor("mailgun", r"key-[0-9a-f]{32}", "key-0123456789abcdef0123456789abcdef"),
+    _Vendor("newrelic", r"NR(?:AK|AL|II|JS)-[A-Za-z0-9]{12}", "NRAK-0123456789ABCDEFABCDEF0123"),
+    _Vendor("age", r"AGE-SECRET-KEY-1[A-Z0-9]{20}", "AGE-SECRET-KEY-1QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L"),
+    _Vendor(
+        "other",
+        r"(?:lin_api|pscale_tkn|pscale_pw|sbp|ntn|secret|PMAK|rubygems|figd|dp\.pt|dp\.st|EAAA|sq0[a-z]{3})[_\-.][A-Za-z0-9_\-]{24}",
+        "lin_api_0123456789abcdefABCDEF0123456789",
+    ),
+)
+_LEFT = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"
+_AWS_ID = re.compile(r"(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{12}")
+_AWS_PAIRED = re.compile(r"(?<![\w/+=])(?=\D{0,39}\d)[A-Za-z0-9/+]{40}(?![\w/+=])", re.ASCII)
+
+
+def _aws_paired(match: re.Match[str]) -> str | None:
+    return mark("secret:aws") if _AWS_ID.search(match.string) else None
+
+
+def _vendor_rule(vendor: _Vendor) -> Rule:
+    name = f"secret:{vendor.name}"
+    return Rule(
+        name,
+        (vendor.shortest,),
+        re.compile(rf"{_LEFT}{vendor.shortest}(?:[\w\-+/=~]|\.(?=\w))*", re.ASCII),
+        always(mark(name)),
+        f"refused {vendor.example} at 3",
+        f"refused [{name}] at 3",
+    )
+
+
+TOKENS = (
+    Rule(
+        "jwt",
+        (r"eyJ[a-z0-9_\-]{8}",),
+        re.compile(r"eyJ[\w+/-]{8,}={0,2}(?:\.{1,2}[\w+/-]+=*){0,4}", re.ASCII),
+        always(mark("jwt")),
+        "got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl twice",
+        "got [jwt] twice",
+    ),
+    Rule(
+        "secret:aws",  # the secret that stands beside an access key id
+        (r"(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{12}",),
+        _AWS_PAIRED,
+        _aws_paired,
+        "id AKIAIOSFODNN7EXAMPLE with wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "id [secret:aws] with [secret:aws]",
+    ),
+    *map(_vendor_rule, _VENDORS),
+)

@@ -1,0 +1,85 @@
+"""One hyperscan pass over many texts: says which patterns may match in which text, and nothing more.
+
+The patterns are supersets: they report too much, never too little, and own code confirms. They work on bytes, because
+HS_FLAG_UTF8 is undefined on invalid input. SINGLEMATCH is never set: it would report one hit per pattern and scan,
+so all texts after the first would leak.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from telemetry.errors import TelemetryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+SEPARATOR = b"\xff"
+"""Never occurs in UTF-8, so no text can forge it. It stands around every text, so a pattern can ask for an edge."""
+
+
+class ScannerUnavailableError(TelemetryError):
+    """Free text can't be redacted here: hyperscan is missing, or its self-test failed."""
+
+
+class Pattern(NamedTuple):
+    """A hyperscan expression, case-insensitive, and the number that is reported when it matches."""
+
+    number: int
+    expression: str
+
+
+class Scanner:
+    """A compiled database. For one thread: hyperscan's scratch space is not shared."""
+
+    def __init__(self, patterns: Iterable[Pattern]) -> None:
+        """Compile the patterns.
+
+        Raises:
+            ScannerUnavailableError: hyperscan can't be imported or refuses a pattern.
+        """
+        numbers, expressions = zip(*patterns, strict=True)
+        try:
+            import hyperscan  # noqa: PLC0415 - there is no wheel for every platform
+
+            self._database: Any = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+            self._database.compile(
+                expressions=[expression.encode("ascii") for expression in expressions],
+                ids=list(numbers),
+                flags=hyperscan.HS_FLAG_CASELESS,
+            )
+        except ImportError as error:
+            raise ScannerUnavailableError(
+                f"hyperscan can't be imported ({error}): install a wheel of it for this platform, "
+                "or do without free text, which is dropped"
+            ) from None
+        except hyperscan.error as error:
+            raise ScannerUnavailableError(f"hyperscan refuses a pattern: {error}") from None
+
+    def scan(self, texts: Sequence[bytes]) -> dict[int, set[int]]:
+        """Scan all texts at once.
+
+        Args:
+            texts: UTF-8.
+
+        Returns:
+            For each text with a hit, by its index: the numbers of the patterns that matched in it.
+        """
+        hits: list[tuple[int, int]] = []
+
+        def on_hit(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            hits.append((end, number))
+
+        self._database.scan(SEPARATOR.join([b"", *texts, b""]), match_event_handler=on_hit)
+        return _by_text(texts, hits) if hits else {}
+
+
+def _by_text(texts: Sequence[bytes], hits: list[tuple[int, int]]) -> dict[int, set[int]]:
+    # The separator belongs to the text before it; a match is never empty, so an end offset names one text.
+    ends = list(accumulate((len(text) + 1 for text in texts), initial=1))[1:]
+    fired: dict[int, set[int]] = {}
+    for end, number in hits:
+        fired.setdefault(bisect_left(ends, end), set()).add(number)
+    return fired

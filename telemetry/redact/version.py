@@ -1,0 +1,25 @@
+"""What leaves of a `version` field: a version number, or nothing."""
+
+from __future__ import annotations
+
+import re
+
+MAX_CHARACTERS = 32
+# Numbers of up to eight digits: a date is a version (20240131), a telephone number is none.
+_VERSION = re.compile(
+    r"v?(?P<number>\d{1,8}(?:\.\d{1,8}){0,3}(?:[-._]?(?:alpha|beta|preview|pre|post|dev|rc|a|b|c)[-._]?\d{0,8}){0,2})",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def clean(value: str) -> str | None:
+    """Let a version number pass: up to four numbers, and a part like `-rc.1`, `b2`, `.post1` or `.dev3`.
+
+    Args:
+        value: at most `MAX_CHARACTERS` characters.
+
+    Returns:
+        The number in small letters, without a leading `v`; None for any other form.
+    """
+    match = _VERSION.fullmatch(value.strip()) if len(value) <= MAX_CHARACTERS else None
+    return match["number"].lower() if match else None
