@@ -1,0 +1,121 @@
+"""The processes that the demo starts, a collector and some producers. Each speaks a JSON object a line on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from telemetry.errors import TelemetryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+STOP_SECONDS = 5.0
+"""A producer flushes when it is told to stop, a collector finishes its uploads."""
+
+_READ_BYTES = 1 << 16
+
+
+class DemoError(TelemetryError):
+    """The demo can't go on; the text is one line."""
+
+
+class Child:
+    """One process, in a session of its own: Ctrl-C reaches the demo alone, which then ends the others in order.
+
+    Leaving its `with` block ends it.
+    """
+
+    def __init__(self, name: str, module: str, arguments: Sequence[str], home: Path) -> None:
+        """Start `python -m module arguments`; what it has to complain of goes to a file in `home`."""
+        self.name = name
+        self.is_speaking = True
+        self._complaints = home / f"{name.replace(' ', '-')}.stderr"
+        self._heard = b""
+        with self._complaints.open("wb") as complaints:
+            self._process = subprocess.Popen(  # noqa: S603 our own modules
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        try:
+            self._process.communicate(timeout=STOP_SECONDS)  # reads on, so that it can't block in a last word
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+    def fileno(self) -> int:
+        """The pipe it speaks through."""
+        assert self._process.stdout is not None  # noqa: S101 it was asked for
+        return self._process.stdout.fileno()
+
+    def read(self) -> list[Any]:
+        """What it has said since; blocks when that is nothing."""
+        data = os.read(self.fileno(), _READ_BYTES)
+        self.is_speaking = bool(data)
+        *lines, self._heard = (self._heard + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
+    def obituary(self) -> DemoError:
+        """Why it ended: the signal, or the exit code and the last line of what it complained of."""
+        code = self._process.returncode
+        if code < 0:
+            return DemoError(f"{self.name} was killed by {signal.Signals(-code).name}")
+        complaints = self._complaints.read_text(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(complaints) if line.strip()), "it said nothing")
+        return DemoError(f"{self.name} ended with exit code {code}: {last}")
+
+    def check(self) -> None:
+        """Raise `DemoError` when it has failed."""
+        if self._process.poll():
+            raise self.obituary()
+
+
+def hear(children: Sequence[Child], seconds: float) -> list[tuple[Child, Any]]:
+    """What the children say; blocks until one speaks or ends, for at most `seconds`."""
+    speaking = [child for child in children if child.is_speaking]
+    if not speaking:
+        time.sleep(seconds)
+        return []
+    with selectors.DefaultSelector() as selector:
+        for child in speaking:
+            selector.register(child, selectors.EVENT_READ, child)
+        ready = [key.data for key, _ in selector.select(seconds)]
+    return [(child, said) for child in ready for said in child.read()]
+
+
+@contextmanager
+def producers(processes: int, events: int, endpoint: str, home: Path) -> Iterator[list[Child]]:
+    """Start the producers, each with its share of `events`; end them at the end of the block."""
+    with ExitStack() as stack:
+        started = []
+        for index in range(processes):
+            share = events // processes + (index < events % processes)
+            arguments = [str(index), str(processes), str(share), endpoint]
+            child = Child(f"producer {index + 1}", "telemetry.demo.producer", arguments, home)
+            started.append(stack.enter_context(child))
+        yield started

@@ -1,0 +1,149 @@
+"""The demo's last page: ledger, cost, what was redacted, and how to look at the rest."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from telemetry.demo.result import Result
+    from telemetry.demo.samples import Sample
+
+Row = tuple[str, str, str]
+
+QUERY = "SELECT event, count(*) FROM events GROUP BY event"
+
+
+def print_report(result: Result, samples: list[Sample]) -> None:
+    """Print the whole page on stdout."""
+    console = Console(highlight=False)
+    _print_section(console, "Ledger", _ledger_table(result))
+    _print_section(console, "Cost", _cost_table(result))
+    _print_section(console, "Redacted, by rule", _counts_table(result.run.account.tally.redacted))
+    _print_section(console, "Before, in a file; after, in the collector's store", _samples_table(samples))
+    _print_where(console, result)
+
+
+def print_ledger(result: Result) -> None:
+    """Print the ledger of a run that was interrupted."""
+    console = Console(highlight=False)
+    _print_section(console, "Ledger so far", _ledger_table(result))
+    _print_where(console, result)
+
+
+def _ledger_table(result: Result) -> Table:
+    """Emitted on one side; on the other, what became of it, line by line."""
+    account = result.run.account
+    table = _grid()
+    table.add_row("  emitted", f"{account.tally.emitted:,}", _emitted_remark(result))
+    table.add_row("= delivered", f"{account.delivered:,}", "")
+    table.add_row("+ on disk", f"{account.on_disk:,}", "")
+    table.add_row("+ in flight", "0", "")
+    table.add_row("+ dropped", f"{account.tally.lost:,}", _listed(account.tally.dropped))
+    table.add_row("  unaccounted", f"{account.balance:,}", "")
+    fields = account.tally.fields_dropped
+    table.add_row(
+        "  fields removed", f"{sum(fields.values()):,}", _listed(fields) + ("; their events went on" if fields else "")
+    )
+    return table
+
+
+def _emitted_remark(result: Result) -> str:
+    if result.run.interrupted:
+        return ""
+    return f"{result.run.plan.events:,} events and {result.aggregates:,} aggregates of the counter"
+
+
+def _cost_table(result: Result) -> Table:
+    table = _grid()
+    for row in (*_rates(result), *_costs(result)):
+        table.add_row(*row)
+    return table
+
+
+def _rates(result: Result) -> Iterator[Row]:
+    run = result.run
+    emitted = run.account.tally.emitted
+    yield "emitted", _rate(emitted, run.produced_seconds), f"by {run.plan.processes} producers, until confirmed on disk"
+    yield "delivered", _rate(emitted, run.seconds), f"from start to the last delivery, {run.seconds:.1f} s"
+
+
+def _costs(result: Result) -> Iterator[Row]:
+    host, own, shipper = (
+        "?" if cost is None else f"{cost:.2f} µs"
+        for cost in (result.host_cpu_us_per_event, result.own_cpu_us_per_event, result.shipper_cpu_us_per_event)
+    )
+    init_ms = max(word.init_cpu_seconds for word in result.run.words) * 1e3
+    yield (
+        "telemetry in the host",
+        host,
+        "CPU an event: all that producers used, threads included, but for their own work",
+    )
+    yield "the host's own work", own, "CPU an event: reading and tokenising"
+    yield "init, once", f"{init_ms:,.0f} ms", "CPU a process: imports, and spawning the shipper"
+    yield "shipper", shipper, "CPU an event, its start included"
+    yield "on the wire", f"{result.bytes_per_event or 0:,.1f} B", "an event: bodies of the uploads, compressed"
+
+
+def _counts_table(counts: dict[str, int]) -> RenderableType:
+    if not counts:
+        return Text("nothing")
+    table = _grid()
+    for name, number in sorted(counts.items(), key=lambda pair: -pair[1]):
+        table.add_row(name, f"{number:,}")
+    return table
+
+
+def _samples_table(samples: list[Sample]) -> RenderableType:
+    if not samples:
+        return Text("no comment came by in which something was found")
+    table = Table(show_header=True, show_lines=True, header_style="bold")
+    for column in ("before", "after", "rules"):
+        table.add_column(column, overflow="fold")
+    for sample in samples:
+        table.add_row(Text(_printable(sample.before)), Text(_printable(sample.after)), Text(" ".join(sample.rules)))
+    return table
+
+
+def _print_section(console: Console, title: str, content: RenderableType) -> None:
+    console.print(Text(f"\n{title}", "bold"))
+    console.print(Padding(content, (0, 0, 0, 2)))
+
+
+def _print_where(console: Console, result: Result) -> None:
+    if not result.stored.events:
+        return
+    store = quote(str(result.run.plan.store))
+    console.print(Text("\nLook at what the collector has, then remove the directory", "bold"))
+    # Not wrapped: it is there to be copied.
+    console.print(f'  telemetry query "{QUERY}" --store {store}', markup=False, soft_wrap=True)
+
+
+def _grid() -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column()
+    return table
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in sorted(counts.items()))
+
+
+def _rate(events: int, seconds: float) -> str:
+    return f"{events / seconds:,.0f}/s" if seconds else "?"
+
+
+def _printable(text: str) -> str:
+    # A file may hold anything; none of it may steer the terminal.
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -1,0 +1,193 @@
+"""The demo's run: collector, producers and, spawned by them, a shipper; followed until everything is delivered.
+
+All of them are processes in a private home. A `Follower` hears the producers, reads the spool, watches the shipper.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from telemetry.demo.children import Child, DemoError, hear, producers
+from telemetry.demo.home import private_home
+from telemetry.demo.interrupt import InterruptedDemoError
+from telemetry.demo.meter import ShipperMeter
+from telemetry.demo.producer import CATALOG, PRODUCT, Word
+from telemetry.demo.progress import Stage
+from telemetry.paths import rendezvous_dir, spool_dir
+from telemetry.shipper.account import Account, read_account
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from telemetry.demo.interrupt import Interrupt
+    from telemetry.demo.progress import Display
+
+LISTEN_SECONDS = 30.0
+"""A collector is there within a second; on a machine that is busy with something else, later."""
+
+DRAIN_SECONDS = 30.0
+TICK_SECONDS = 0.1
+
+
+class Plan(NamedTuple):
+    """What is wanted.
+
+    Attributes:
+        events: that producers emit, the aggregates of counters not among them.
+        processes: producers.
+        store: the collector's directory.
+    """
+
+    events: int
+    processes: int
+    store: Path
+
+
+class Run(NamedTuple):
+    """What a run came to.
+
+    Attributes:
+        plan: what was wanted.
+        account: what the spool says, after its last shipper was gone.
+        words: the last of each producer; of one that was interrupted, the last that was heard.
+        comments: some that redaction may find something in, as they stand in the files.
+        produced_seconds: from the start of the producers until they had ended, everything confirmed.
+        seconds: from the same start until the last event was delivered.
+        shipper_cpu_seconds: of the shipper's whole life.
+        interrupted: whether it was ended before its time.
+    """
+
+    plan: Plan
+    account: Account
+    words: tuple[Word, ...]
+    comments: tuple[str, ...]
+    produced_seconds: float
+    seconds: float
+    shipper_cpu_seconds: float
+    interrupted: bool
+
+
+def run(plan: Plan, display: Display, interrupt: Interrupt) -> Run:
+    """Run the demo and leave nothing but the collector's store; blocks until then.
+
+    Raises:
+        DemoError: a process failed, or the events were not delivered in time.
+    """
+    arguments = ["collect", "--listen", "127.0.0.1:0", "--store", str(plan.store)]
+    with private_home() as home, Child("the collector", "telemetry", arguments, home) as collector:
+        endpoint = f"{_url(collector, interrupt)}/v1/batches"
+        follower = Follower(plan, endpoint, display, interrupt)
+        interrupted = False
+        try:
+            with producers(plan.processes, plan.events, endpoint, home) as children:
+                follower.follow(children, collector)
+            follower.await_shipper(collector)
+        except InterruptedDemoError:
+            interrupted = True
+        finally:
+            follower.end_shipper()
+        return follower.result(interrupted=interrupted)
+
+
+def _url(collector: Child, interrupt: Interrupt) -> str:
+    deadline = time.monotonic() + LISTEN_SECONDS
+    while time.monotonic() < deadline:
+        interrupt.check()
+        for _, said in hear([collector], TICK_SECONDS):
+            return str(said["listening"])
+        _check_collector(collector)
+    raise DemoError(
+        f"the collector was not ready within {LISTEN_SECONDS:.0f} s; try again when there is less to do here"
+    )
+
+
+def _check_collector(collector: Child) -> None:
+    if collector.has_ended:  # even with exit code 0: nobody told it to
+        raise collector.obituary()
+
+
+class Follower:
+    """Everything that is known of a run while it goes on."""
+
+    def __init__(self, plan: Plan, endpoint: str, display: Display, interrupt: Interrupt) -> None:
+        """Follow a run that begins now. The environment is already that of the private home."""
+        digest = hashlib.sha256(CATALOG.read_bytes()).hexdigest()
+        self._spool = spool_dir(PRODUCT, endpoint)
+        self._meter = ShipperMeter(rendezvous_dir(PRODUCT, digest, endpoint))
+        self._plan, self._display, self._interrupt = plan, display, interrupt
+        self._words: dict[str, Word] = {}
+        self._comments: list[str] = []
+        self._delivered = 0
+        self._began = time.monotonic()
+        self._looked_seconds = self._produced_seconds = self._delivered_seconds = 0.0
+
+    def follow(self, children: list[Child], collector: Child) -> None:
+        """Hear the producers until all have ended, and raise if one failed."""
+        while any(child.is_speaking or not child.has_ended for child in children):
+            self._interrupt.check()
+            for child, said in hear(children, TICK_SECONDS):
+                word = Word(**said)
+                self._words[child.name] = word
+                self._comments += word.comments
+            for child in (*children, collector):
+                child.check()
+            self._look()
+        self._produced_seconds = self._seconds()
+
+    def await_shipper(self, collector: Child) -> None:
+        """Wait until the shipper has delivered everything and left."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self._meter.look() is not None:
+            self._interrupt.check()
+            _check_collector(collector)
+            self._look()
+            if time.monotonic() > deadline:
+                raise DemoError(f"the shipper had not left {DRAIN_SECONDS:.0f} s after the producers; {self._state()}")
+            time.sleep(TICK_SECONDS / 2)
+        self._look()
+
+    def end_shipper(self) -> None:
+        """Have a shipper that still lives hand over what it can, and end it."""
+        deadline = time.monotonic() + DRAIN_SECONDS / 3
+        if (process := self._meter.look()) is not None:
+            process.terminate()
+        while (process := self._meter.look()) is not None:
+            if time.monotonic() > deadline:
+                process.kill()
+            time.sleep(TICK_SECONDS / 2)
+
+    def result(self, *, interrupted: bool) -> Run:
+        """What the run came to; all processes but the collector are gone."""
+        self._look()
+        return Run(
+            plan=self._plan,
+            account=read_account(self._spool),
+            words=tuple(self._words.values()),
+            comments=tuple(self._comments),
+            produced_seconds=self._produced_seconds,
+            seconds=self._delivered_seconds,
+            shipper_cpu_seconds=self._meter.cpu_seconds,
+            interrupted=interrupted,
+        )
+
+    def _look(self) -> None:
+        """Look at shipper and spool, unless that was done a moment ago, and show what is there."""
+        now = self._seconds()
+        if now - self._looked_seconds < TICK_SECONDS / 2:
+            return
+        self._looked_seconds = now
+        self._meter.look()
+        account = read_account(self._spool)
+        if account.delivered > self._delivered:
+            self._delivered, self._delivered_seconds = account.delivered, now
+        emitted = sum(word.emitted for word in self._words.values())
+        self._display.show(Stage(now, self._plan.events, emitted, account.on_disk, account.delivered))
+
+    def _state(self) -> str:
+        account = read_account(self._spool)
+        return f"{account.delivered:,} events are delivered, {account.on_disk:,} on disk"
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
