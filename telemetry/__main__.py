@@ -1,4 +1,4 @@
-"""`telemetry …` and `python -m telemetry …`. The commands that must start fast are dispatched before click is loaded."""
+"""`telemetry …` and `python -m telemetry …`; commands that must start fast are dispatched before click is loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main() -> None:
 
             sys.exit(redact(rest))
         case _:
-            from telemetry.cli import commands  # noqa: PLC0415 as above
+            from telemetry.cli.commands import commands  # noqa: PLC0415 as above
 
             commands()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,9 @@ from telemetry.redact import text as text_module
 from telemetry.redact.rules import RULES
 from telemetry.redact.scanner import Pattern, Scanner, ScannerUnavailableError
 from telemetry.redact.text import MAX_TEXT_BYTES, Finding, TextRedactor
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 REDACTOR = TextRedactor()
 CLEAN = "compaction took 17 ms"
@@ -109,3 +113,32 @@ def test_a_text_is_redacted_alike_alone_and_among_others(texts: list[str]) -> No
     together = REDACTOR.redact(texts)
     alone = {index: found[0] for index, text in enumerate(texts) if (found := REDACTOR.redact([text]))}
     assert together == alone
+
+
+def test_a_cached_database_finds_what_a_compiled_one_does(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    compiled, cached = TextRedactor(cache), TextRedactor(cache)
+
+    assert [path.name.partition("-")[0] for path in cache.iterdir()] == ["scanner"]
+    texts = ["clean", "at 10.1.17.3", "mail jane.roe@example.com"]
+    assert cached.redact(texts) == compiled.redact(texts) == REDACTOR.redact(texts)
+
+
+@pytest.mark.parametrize("flipped", [0, 40, -1])
+def test_an_altered_cached_database_is_not_used(tmp_path: Path, flipped: int) -> None:
+    cache = tmp_path / "cache"
+    TextRedactor(cache)
+    (file,) = cache.iterdir()
+    altered = bytearray(file.read_bytes())
+    altered[flipped] ^= 1
+    file.write_bytes(altered)
+
+    assert TextRedactor(cache).redact(["at 10.1.17.3"])[0].text == "at [ip]"
+
+    assert file.read_bytes() != altered
+
+
+def test_a_cache_that_can_not_be_written_costs_time_only(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    assert TextRedactor(tmp_path / "file" / "cache").redact(["at 10.1.17.3"])[0].text == "at [ip]"

@@ -12,6 +12,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from telemetry.paths import cache_dir
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.redact.text import MAX_TEXT_BYTES, Finding, TextRedactor
 
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        redactor = TextRedactor()
+        redactor = TextRedactor(cache_dir())
     except ScannerUnavailableError as error:
         print(f"telemetry redact: {error}", file=sys.stderr)
         return UNAVAILABLE

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.errors import TelemetryError
+from telemetry.redact.database import open_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 SEPARATOR = b"\xff"
 """Never occurs in UTF-8, so no text can forge it. It stands around every text, so a pattern can ask for an edge."""
@@ -34,8 +36,8 @@ class Pattern(NamedTuple):
 class Scanner:
     """A compiled database. For one thread: hyperscan's scratch space is not shared."""
 
-    def __init__(self, patterns: Iterable[Pattern]) -> None:
-        """Compile the patterns.
+    def __init__(self, patterns: Iterable[Pattern], cache: Path | None = None) -> None:
+        """Compile the patterns, or take them from `cache`, a directory that may hold them compiled.
 
         Raises:
             ScannerUnavailableError: hyperscan can't be imported or refuses a pattern.
@@ -44,12 +46,8 @@ class Scanner:
         try:
             import hyperscan  # noqa: PLC0415 - there is no wheel for every platform
 
-            self._database: Any = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-            self._database.compile(
-                expressions=[expression.encode("ascii") for expression in expressions],
-                ids=list(numbers),
-                flags=hyperscan.HS_FLAG_CASELESS,
-            )
+            encoded = [expression.encode("ascii") for expression in expressions]
+            self._database = open_database(hyperscan, encoded, list(numbers), cache)
         except ImportError as error:
             raise ScannerUnavailableError(
                 f"hyperscan can't be imported ({error}): install a wheel of it for this platform, "

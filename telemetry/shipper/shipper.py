@@ -1,6 +1,6 @@
 """The shipper: two loops and what they share. Intake runs from socket to spool, delivery from spool to sink.
 
-    data socket -> receive_waiting -> decode_frame -> Pipeline -> Writer -> Spool -> Uploader -> HttpSink
+data socket -> receive_waiting -> decode_frame -> Pipeline -> Writer -> Spool -> Uploader -> HttpSink
 """
 
 from __future__ import annotations
@@ -12,19 +12,17 @@ import random
 from itertools import groupby
 from threading import Thread
 from time import monotonic, time, time_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import zmq
 
 from telemetry.catalog.load import load
-from telemetry.catalog.model import Catalog
 from telemetry.consent import read_stored
 from telemetry.drops import DropReason
-from telemetry.paths import spool_dir
+from telemetry.paths import cache_dir, spool_dir
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.redact.text import TextRedactor
-from telemetry.shipper.config import ShipperConfig
 from telemetry.shipper.control import answer_all
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.http_sink import HttpSink
@@ -33,12 +31,16 @@ from telemetry.shipper.producers import Position
 from telemetry.shipper.receiver import decode_frame, receive_waiting
 from telemetry.shipper.report import raw_report
 from telemetry.shipper.session import Session
-from telemetry.shipper.sockets import Sockets
 from telemetry.shipper.spool import Spool
 from telemetry.shipper.tombstones import bury_the_dead
 from telemetry.shipper.uploader import Uploader
 from telemetry.shipper.watch import Watch, may_live
 from telemetry.shipper.writer import Writer
+
+if TYPE_CHECKING:
+    from telemetry.catalog.model import Catalog
+    from telemetry.shipper.config import ShipperConfig
+    from telemetry.shipper.sockets import Sockets
 
 GRACE_SECONDS = 10.0
 """How long a spawned shipper waits for its first producer."""
@@ -131,9 +133,7 @@ class Shipper:
 
     def _compile(self) -> None:
         self._today = dt.datetime.now(dt.UTC).date()
-        self._pipeline = Pipeline(
-            self._catalog, self._today, self._format, self._texts, self._session, random.random
-        )
+        self._pipeline = Pipeline(self._catalog, self._today, self._format, self._texts, self._session, random.random)
 
     # The clock.
 
@@ -244,7 +244,7 @@ class Shipper:
 def _open_redactor() -> TextRedactor | None:
     """The scanner of free text; without one, free text is dropped and counted."""
     try:
-        return TextRedactor()
+        return TextRedactor(cache_dir())
     except ScannerUnavailableError as fault:
         log.warning("free text is dropped: %s", fault)
         return None

@@ -1,0 +1,72 @@
+"""Hyperscan's database of patterns: compiled once, which takes a second, and then kept on disk for the next start.
+
+    <cache>/scanner-<key>    blake2b of the rest, 32 bytes; the database as hyperscan serialises it
+
+The key is of the patterns, of hyperscan's version and of what the processor can do. Hyperscan does not notice an
+altered database, so the digest must fit before it is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from telemetry.paths import private_dir
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DIGEST_BYTES = 32
+
+
+def open_database(hyperscan: Any, expressions: list[bytes], numbers: list[int], cache: Path | None) -> Any:
+    """The database of these patterns, from the cache if it is there, else compiled and put there.
+
+    Args:
+        hyperscan: the module; there is no wheel for every platform.
+        expressions: case-insensitive patterns.
+        numbers: what each reports when it matches.
+        cache: a directory of ours; None to do without. One that can't be used costs the time, and nothing else.
+
+    Raises:
+        hyperscan.error: it refuses a pattern.
+    """
+    file = cache and cache / f"scanner-{_key(hyperscan, expressions, numbers)}"
+    if file and (kept := _read(file)) is not None:
+        with suppress(hyperscan.error):
+            database = hyperscan.loadb(kept, hyperscan.HS_MODE_BLOCK)
+            database.scratch = hyperscan.Scratch(database)
+            return database
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(expressions=expressions, ids=numbers, flags=hyperscan.HS_FLAG_CASELESS)
+    if file:
+        with suppress(OSError):
+            _write(file, hyperscan.dumpb(database))
+    return database
+
+
+def _key(hyperscan: Any, expressions: list[bytes], numbers: list[int]) -> str:
+    probe = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    probe.compile(expressions=[b"a"], ids=[0])
+    parts = repr((hyperscan.__version__, probe.info(), expressions, numbers))
+    return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()
+
+
+def _read(file: Path) -> bytes | None:
+    try:
+        private_dir(file.parent)
+        kept = file.read_bytes()
+    except OSError:
+        return None
+    digest, database = kept[:_DIGEST_BYTES], kept[_DIGEST_BYTES:]
+    return database if hashlib.blake2b(database, digest_size=_DIGEST_BYTES).digest() == digest else None
+
+
+def _write(file: Path, database: bytes) -> None:
+    private_dir(file.parent)
+    new = file.with_name(f".{file.name}.{os.getpid()}")
+    new.write_bytes(hashlib.blake2b(database, digest_size=_DIGEST_BYTES).digest() + database)
+    new.chmod(0o600)
+    new.replace(file)
