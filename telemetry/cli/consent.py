@@ -1,4 +1,4 @@
-"""`telemetry on`, `local` and `off`: the user's choice, stored for every later process."""
+"""`telemetry on`, `local` and `off`: the user's choice, stored for every later process; a no erases what there is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from telemetry.consent import ConsentError, State, Stored, decide, find_product, store_choice
 from telemetry.consent.stored import iso_time
-from telemetry.errors import ConfigError
+from telemetry.errors import ConfigError, TelemetryError
 
 product_option = click.option(
     "--product", metavar="NAME", help="Whose data; may be left out when this machine knows only one product."
@@ -22,6 +22,10 @@ class CommandError(click.ClickException):
     """Ends a command with a text on stderr and exit code 2."""
 
     exit_code = 2
+
+
+class FailedError(click.ClickException):
+    """Ends a command that was well said but could not be done, or not to its end: exit code 1."""
 
 
 @click.command()
@@ -44,11 +48,14 @@ def local(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click pas
 @product_option
 @json_option
 def off(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
-    """Say no: nothing of a product is collected, whatever the product itself says."""
-    _choose(State.OFF, product, as_json=as_json)
+    """Say no: nothing of a product is collected, whatever the product itself says; what was is erased.
+
+    Exit codes: 1, the choice is stored, but not all could be erased; 2, it is not stored.
+    """
+    _erase(_choose(State.OFF, product, as_json=as_json))
 
 
-def _choose(choice: State, product: str | None, *, as_json: bool) -> None:
+def _choose(choice: State, product: str | None, *, as_json: bool) -> str:
     try:
         name = find_product(product)
         stored = store_choice(name, choice, time.time())
@@ -56,6 +63,16 @@ def _choose(choice: State, product: str | None, *, as_json: bool) -> None:
         raise CommandError(str(error)) from None
     _print(name, stored, as_json=as_json)
     _warn_when_overruled(name, choice)
+    return name
+
+
+def _erase(product: str) -> None:
+    from telemetry.shipper.erase import withdraw  # noqa: PLC0415 the spool's libraries; only `off` needs them
+
+    try:
+        withdraw(product)
+    except (TelemetryError, OSError) as error:
+        raise FailedError(f"the choice is stored, but not all is erased: {error}; `telemetry purge` may") from None
 
 
 def _print(product: str, stored: Stored, *, as_json: bool) -> None:

@@ -1,0 +1,64 @@
+"""`telemetry purge`: erases everything that a product has left on this machine, but for the user's choice."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from telemetry.cli.consent import CommandError, FailedError, json_option, product_option
+from telemetry.consent import find_product
+from telemetry.errors import ConfigError, TelemetryError
+from telemetry.shipper.erase import Erased, count, erase_product, spools_of
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.command()
+@product_option
+@yes_option
+@json_option
+def purge(product: str | None, yes: bool, as_json: bool) -> None:  # noqa: FBT001 click passes them by name
+    """Stop the shippers of a product and erase its spools, sent copies, ledger and logs.
+
+    The stored choice stays, and so does a no. Exit codes: 0, erased; 1, it could not be; 2, nobody said yes.
+    """
+    try:
+        name = find_product(product)
+    except ConfigError as fault:
+        raise CommandError(str(fault)) from None
+    erased = count(spools_of(name))
+    confirm(f"Erase all local data of {name}: {describe_erased(erased)}?", yes=yes)
+    try:
+        erase_product(name)
+    except (TelemetryError, OSError) as fault:
+        raise FailedError(f"not all is erased: {fault}") from None
+    if as_json:
+        print(json.dumps({"product": name, **as_counts(erased)}))
+    else:
+        print(f"{name}: erased {describe_erased(erased)}; the stored choice stays")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on the terminal, and end the command unless the answer is yes. Blocks for the answer.
+
+    Raises:
+        CommandError: there is no terminal to ask on, or the answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError("nobody can be asked here, there is no terminal: say --yes to erase")
+    if not click.confirm(question):
+        raise CommandError("nothing is erased")
+
+
+def describe_erased(erased: Erased) -> str:
+    """The counts, for people."""
+    return f"{erased.segments} segments, {erased.events} events, {erased.size_bytes} bytes"
+
+
+def as_counts(erased: Erased) -> dict[str, int]:
+    """The counts, for `--json`."""
+    return {"segments": erased.segments, "events": erased.events, "bytes": erased.size_bytes}

@@ -1,0 +1,159 @@
+"""`telemetry spool`: looks into a spool's directory offline. All but `purge` only read; a shipper may run meanwhile."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from telemetry.cli.consent import CommandError, FailedError, json_option
+from telemetry.cli.purge import as_counts, confirm, describe_erased, yes_option
+from telemetry.errors import SpoolError
+from telemetry.shipper import account, disk, erase
+from telemetry.shipper.contents import Found, describe, find_segments, follow, is_spool, read_body, read_data
+
+_CAT_BY_ITSELF = ("active", "sealed")
+_LS_LINE = "{state:<11} {id}  {events:>8} events {bytes:>10} bytes {age_seconds:>10} s  {session}  {format}"
+_FINISHED = ("sealed", "sent", "quarantine", "local")
+
+
+class _SpoolDirectory(click.ParamType[Path]):
+    """An argument that must be a spool of this version."""
+
+    name = "directory"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        directory = Path(value)
+        try:
+            if is_spool(directory):
+                return directory
+        except (SpoolError, OSError) as fault:
+            self.fail(str(fault), param, ctx)
+        return self.fail(f"{value} is no spool; `telemetry status` names those there are", param, ctx)
+
+
+_directory = click.argument("directory", metavar="DIR", type=_SpoolDirectory())
+
+
+@click.group()
+def spool() -> None:
+    """Look into a spool: a directory named by `telemetry status`."""
+
+
+@spool.command()
+@_directory
+@json_option
+def ls(directory: Path, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
+    """Print a line for each segment, oldest first; with --json, an object a line."""
+    now = time.time()
+    for found in find_segments(directory):
+        row = _row(directory, found, now)
+        known = {name: "?" if value is None else value for name, value in row.items()}
+        print(json.dumps(row) if as_json else _LS_LINE.format(**known))
+
+
+def _row(directory: Path, found: Found, now: float) -> dict[str, str | float | None]:
+    described = describe(directory, found)
+    head, events = described or (None, None)
+    return {
+        "state": "quarantined" if found.folder == "quarantine" else found.folder,
+        "id": found.id,
+        "events": events,
+        "bytes": found.size_bytes,
+        "age_seconds": round(max(0.0, now - found.began_seconds), 1),
+        "session": head.session if head else None,
+        "format": head.format if head else None,
+    }
+
+
+@spool.command()
+@_directory
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+def cat(directory: Path, ids: tuple[str, ...]) -> None:
+    """Write the decompressed bodies of segments to stdout, byte for byte; without ID, all that is to be sent.
+
+    Of an active segment it is what its marks vouch for. Exit codes: 1, one can't be read; 2, one is not there.
+    """
+    segments = find_segments(directory)
+    if unknown := set(ids) - {found.id for found in segments}:
+        raise CommandError(f"{directory} has no segment {', '.join(sorted(unknown))}; `telemetry spool ls` lists them")
+    for found in segments:
+        if found.id in ids or (not ids and found.folder in _CAT_BY_ITSELF):
+            _write_body(directory, found)
+    sys.stdout.flush()
+
+
+def _write_body(directory: Path, found: Found) -> None:
+    try:
+        body = follow(directory, found, read_body)
+    except SpoolError as fault:
+        raise FailedError(str(fault)) from None
+    sys.stdout.buffer.write(body or b"")
+
+
+@spool.command()
+@_directory
+@json_option
+def verify(directory: Path, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
+    """Compare every segment with its seal or marks, and the ledger with itself and with them.
+
+    Exit codes: 0, all is as it was written; 1, something is not, and it is named.
+    """
+    faults = account.verify(directory)
+    segments = len(find_segments(directory))
+    if as_json:
+        print(json.dumps({"good": not faults, "segments": segments, "faults": [fault._asdict() for fault in faults]}))
+    else:
+        for fault in faults:
+            print(f"{fault.where}: {fault.what}")
+        print(f"{segments} segments, " + (f"{len(faults)} faults" if faults else "all as written"))
+    if faults:
+        sys.exit(1)
+
+
+@spool.command()
+@_directory
+@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+@json_option
+def export(directory: Path, out: Path, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
+    """Copy every finished body to OUT as <id>.ndjson.zst, byte for byte; quarantined and local ones too."""
+    segments = size_bytes = 0
+    try:
+        out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for found in find_segments(directory):
+            data = follow(directory, found, read_data) if found.folder in _FINISHED else None
+            if data is not None:
+                disk.write_whole(out / f"{found.id}{found.suffix}", data)
+                segments, size_bytes = segments + 1, size_bytes + len(data)
+    except OSError as fault:
+        raise FailedError(f"{fault.filename or out}: {fault.strerror}; {segments} were copied before that") from None
+    if as_json:
+        print(json.dumps({"out": str(out), "segments": segments, "bytes": size_bytes}))
+    else:
+        print(f"{out}: {segments} segments, {size_bytes} bytes")
+
+
+@spool.command()
+@_directory
+@yes_option
+@click.option("--force", is_flag=True, help="Even while a shipper writes here; what it is writing stays.")
+@json_option
+def purge(directory: Path, yes: bool, force: bool, as_json: bool) -> None:  # noqa: FBT001 click passes them by name
+    """Erase every segment; those that were to be sent count as dropped for `consent`, and the ledger stays.
+
+    Exit codes: 0, erased; 1, a shipper writes here, or the disk refuses; 2, nobody said yes.
+    """
+    if not force and erase.is_held(directory):
+        raise FailedError(f"a shipper writes to {directory}: stop it, or say --force")
+    before = erase.count([directory])
+    confirm(f"Erase {describe_erased(before)} in {directory}?", yes=yes)
+    try:
+        erase.erase_segments(directory)
+    except OSError as fault:
+        raise FailedError(f"not all is erased: {fault}") from None
+    after = erase.count([directory])
+    erased = erase.Erased(*(was - stays for was, stays in zip(before, after, strict=True)))
+    print(json.dumps(as_counts(erased)) if as_json else f"erased {describe_erased(erased)}")

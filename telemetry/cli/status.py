@@ -1,0 +1,231 @@
+"""`telemetry status`: what is collected and why, who ships it, what waits, and what became of every event.
+
+It changes nothing on disk, and it works as well when no shipper runs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from telemetry.cli.consent import CommandError, json_option, product_option
+from telemetry.consent import decide, find_product, read_stored
+from telemetry.consent.stored import iso_time
+from telemetry.errors import ConfigError, ShipperUnreachableError, SpoolError
+from telemetry.paths import product_dir
+from telemetry.producer.exits import TOMBSTONES
+from telemetry.shipper import account
+from telemetry.shipper.contents import FOLDERS, find_segments, is_spool
+from telemetry.shipper.rendezvous import Rendezvous, find_rendezvous
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from telemetry.shipper.account import Account
+
+EXIT_WAITING = 3
+"""Segments wait, and no shipper runs."""
+
+_ASK_SECONDS = 0.5
+_ERRORS = 5
+_KIB = 1024
+_ERROR_LINE = re.compile(r"\S+Z (WARNING|ERROR) ")
+_JUDGED_BY = "the stored choice and this environment; what the program itself says is not known here"
+
+
+@click.command()
+@product_option
+@json_option
+def status(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
+    """Say what is collected and why, which shipper runs, what waits, and what became of every event.
+
+    Exit codes: 0, a shipper runs or nothing waits; 2, no such product can be; 3, segments wait and no shipper runs.
+    """
+    try:
+        report = gather(find_product(product))
+    except ConfigError as fault:
+        raise CommandError(str(fault)) from None
+    except OSError as fault:
+        raise CommandError(f"{fault.filename}: {fault.strerror}; ask as the user who collects") from None
+    print(json.dumps(report) if as_json else "\n".join(_lines(report)))
+    waiting = report["spool"]["segments"]["active"] + report["spool"]["segments"]["sealed"]
+    if waiting and not report["shipper"]["running"]:
+        sys.exit(EXIT_WAITING)
+
+
+def gather(product: str) -> dict[str, Any]:
+    """All of it, as `--json` prints it. Blocks for half a second for each shipper that does not answer.
+
+    Raises:
+        OSError: the product's state can't be read.
+    """
+    shipper = _shipper(find_rendezvous(product))
+    spools, faults = _readable(sorted(product_dir(product).glob("spool-*")))
+    in_flight = sum(run.get("in_flight", 0) for run in (shipper, *shipper["others"]))
+    return {
+        "product": product,
+        "consent": _consent(product),
+        "shipper": shipper,
+        "spool": _spool(spools, time.time()),
+        "ledger": _ledger(account.total(map(account.read_account, spools)), in_flight),
+        "errors": [*faults, *_last_errors(product_dir(product))],
+    }
+
+
+def _consent(product: str) -> dict[str, Any]:
+    stored = read_stored(product)
+    decision = decide(
+        product=product,
+        environ=os.environ,
+        stored=stored.choice,
+        host=None,
+        deployment=None,
+        notice_shown=stored.notice,
+    )
+    said = bool(stored.since_unix_seconds)
+    return {
+        **decision._asdict(),
+        "judged_by": _JUDGED_BY,
+        "stored": {
+            "choice": stored.choice,
+            "since": iso_time(stored.since_unix_seconds) if said else None,
+            "notice": stored.notice,
+            "fault": stored.fault,
+        },
+    }
+
+
+def _shipper(known: list[Rendezvous]) -> dict[str, Any]:
+    """The first shipper that runs, with the others; `pid` is null when none does."""
+    runs = [_run(rendezvous) for rendezvous in known if rendezvous.runs]
+    refusal = next(filter(None, (rendezvous.refusal for rendezvous in known)), None)
+    first = runs[0] if runs else {"running": False, "pid": None}
+    return {**first, "refused": refusal, "others": runs[1:]}
+
+
+def _run(rendezvous: Rendezvous) -> dict[str, Any]:
+    place = {"directory": str(rendezvous.directory), "endpoint": rendezvous.endpoint}
+    try:
+        answer = rendezvous.ask("status", _ASK_SECONDS)
+    except ShipperUnreachableError as fault:
+        return {"running": True, "pid": rendezvous.pid, "fault": str(fault), **place}
+    return {"running": True, **answer, **place}
+
+
+def _readable(spools: list[Path]) -> tuple[list[Path], list[str]]:
+    good, faults = [], []
+    for spool in spools:
+        try:
+            is_spool(spool)
+            good.append(spool)
+        except SpoolError as fault:
+            faults.append(str(fault))
+    return good, faults
+
+
+def _spool(spools: list[Path], now: float) -> dict[str, Any]:
+    found = list(chain.from_iterable(map(find_segments, spools)))
+    sealed = [segment.began_seconds for segment in found if segment.folder == "sealed"]
+    return {
+        "directories": [str(spool) for spool in spools],
+        "segments": {name: sum(segment.folder == name for segment in found) for name in FOLDERS},
+        "bytes": {name: sum(s.size_bytes for s in found if s.folder == name) for name in FOLDERS},
+        "oldest_sealed_seconds": round(max(0.0, now - min(sealed)), 3) if sealed else None,
+        "tombstones": sum(1 for spool in spools for _ in (spool / TOMBSTONES).glob("*.json")),
+    }
+
+
+def _ledger(events: Account, in_flight: int) -> dict[str, Any]:
+    # A batch may be confirmed between the shipper's answer and our look at the ledger: nothing is in flight twice.
+    flying = min(in_flight, events.on_disk)
+    return {
+        "emitted": events.tally.emitted,
+        "delivered": events.delivered,
+        "on_disk": events.on_disk - flying,
+        "in_flight": flying,
+        "dropped": events.tally.dropped,
+        "fields_dropped": events.tally.fields_dropped,
+        "balance": events.balance,
+    }
+
+
+def _last_errors(directory: Path) -> list[str]:
+    """The last lines of the shipper's log that tell of trouble; the log before it was rotated comes first."""
+    lines: list[str] = []
+    for name in ("shipper.log.1", "shipper.log"):
+        try:
+            text = (directory / name).read_text(errors="replace")
+        except FileNotFoundError:
+            continue
+        lines += filter(_ERROR_LINE.match, text.splitlines())
+    return lines[-_ERRORS:]
+
+
+# For people.
+
+
+def _lines(report: dict[str, Any]) -> list[str]:
+    consent, spool, ledger = report["consent"], report["spool"], report["ledger"]
+    stored = consent["stored"]
+    rows = [
+        ("product", report["product"]),
+        ("consent", f"{consent['state']}: {consent['rule']}"),
+        ("", f"judged by {consent['judged_by']}"),
+        ("stored", f"{stored['choice']} since {stored['since']}" if stored["choice"] else "nothing"),
+        ("", stored["fault"] and f"the stored choice {stored['fault']}, so it counts as off"),
+        *(("shipper", text) for run in (report["shipper"], *report["shipper"]["others"]) for text in _of_run(run)),
+        ("", report["shipper"]["refused"] and f"could not start: {report['shipper']['refused']}"),
+        ("spool", _of_spool(spool)),
+        *(("", directory) for directory in spool["directories"]),
+        ("ledger", "{emitted} emitted = {delivered} delivered + {on_disk} on disk".format(**ledger)),
+        ("", f"+ {ledger['in_flight']} in flight + {sum(ledger['dropped'].values())} dropped"),
+        ("", _counts("dropped", ledger["dropped"])),
+        ("", _counts("fields dropped", ledger["fields_dropped"])),
+        ("", ledger["balance"] and f"{ledger['balance']} events are unaccounted for: this is a bug"),
+        *(("errors", line) for line in report["errors"]),
+    ]
+    return [f"{label:<9}{_printable(str(text))}" for label, text in _say_once(rows) if text]
+
+
+def _of_run(run: dict[str, Any]) -> list[str]:
+    if not run["running"]:
+        return ["none runs"]
+    if "fault" in run:
+        return [f"pid {run['pid']}, does not answer"]
+    used = f"{run['memory_bytes'] / 2**20:.0f} MiB, {run['cpu_seconds']:.1f} s of CPU, {run['producers']} producers"
+    cause = f": {run['cause']}" if run["cause"] else ""
+    return [f"pid {run['pid']}, {used}", f"upload {run['upload']}{cause}"]
+
+
+def _of_spool(spool: dict[str, Any]) -> str:
+    number, size = spool["segments"], spool["bytes"]
+    parts = [f"{number[name]} {name} ({_size(size[name])})" for name in FOLDERS if number[name]]
+    oldest = spool["oldest_sealed_seconds"]
+    waits = f"; the oldest waits for {oldest:.0f} s" if oldest is not None else ""
+    return (", ".join(parts) or "empty") + waits
+
+
+def _counts(what: str, counts: dict[str, int]) -> str:
+    return f"{what}: " + ", ".join(f"{reason} {number}" for reason, number in sorted(counts.items())) if counts else ""
+
+
+def _size(number_bytes: int) -> str:
+    return f"{number_bytes} B" if number_bytes < _KIB else f"{number_bytes / _KIB:.1f} KiB"
+
+
+def _say_once(rows: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """A label stands only before the first of the rows that bear it."""
+    labels = [label for label, _ in rows]
+    return [("" if label in labels[:at] else label, text) for at, (label, text) in enumerate(rows)]
+
+
+def _printable(text: str) -> str:
+    # An endpoint's words may be in it; none of them may steer the terminal.
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

@@ -1,0 +1,166 @@
+"""What became of every event of a spool, read from its directory with or without a shipper; and whether it is so.
+
+The ledger knows of sealed segments only, so the marks of active ones come in. They are read first: a segment that is
+sealed in between is then in the ledger too, and the ledger goes before.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from telemetry.shipper import segment
+from telemetry.shipper.contents import Found, find_segments, last_good
+from telemetry.shipper.journal import read_lines
+from telemetry.shipper.ledger import LOG_FILE, Ledger, LedgerLog, Line
+from telemetry.shipper.segment import MARKS
+from telemetry.shipper.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_LOOKS = 3
+
+
+class Account(NamedTuple):
+    """The ledger's figures, in events.
+
+    Attributes:
+        tally: of all that the intake has seen; what it kept is either delivered, on disk, or dropped since.
+        delivered: confirmed by the endpoint.
+        on_disk: in active, sealed and local segments; a batch on its way is among them.
+    """
+
+    tally: Tally
+    delivered: int
+    on_disk: int
+
+    @property
+    def balance(self) -> int:
+        """The events that nothing accounts for: 0, or there is a bug."""
+        return self.tally.emitted - self.delivered - self.on_disk - self.tally.lost
+
+
+class Fault(NamedTuple):
+    """Something in a spool that is not as it was written: where, and what is wrong with it."""
+
+    where: str
+    what: str
+
+
+def read_account(spool: Path) -> Account:
+    """The account of one spool; all 0 where there is none. Changes nothing; raises OSError if it can't be read."""
+    for _ in range(_LOOKS):
+        active = _active_tallies(spool)
+        ledger = LedgerLog(spool).read()
+        account = _add_up(ledger, active)
+        # Marks that are gone were sealed meanwhile, and a compaction may have forgotten their id: look again.
+        if all(path.exists() for path in active):
+            break
+    return account
+
+
+def total(accounts: Iterable[Account]) -> Account:
+    """The sum of several spools' accounts."""
+    tally, delivered, on_disk = Tally(), 0, 0
+    for account in accounts:
+        tally.add(account.tally)
+        delivered += account.delivered
+        on_disk += account.on_disk
+    return Account(tally, delivered, on_disk)
+
+
+def verify(spool: Path) -> list[Fault]:
+    """Compare every segment with its Seal or its marks, and the ledger with itself and with the files.
+
+    Reads all data once, and once more when something is wrong: a shipper that moves a file while we look makes a
+    fault in one look, never the same one in both.
+    """
+    first = list(_look(spool))
+    again = set(_look(spool)) if first else set()
+    return [fault for fault in first if fault in again]
+
+
+def _active_tallies(spool: Path) -> dict[Path, tuple[str, Tally]]:
+    """By marks file: the segment's id and its tally so far."""
+    found = {}
+    for path in sorted((spool / "active").glob(f"*{MARKS}")):
+        try:
+            read = segment.read_marks(path)
+        except FileNotFoundError:
+            continue
+        if read is not None:
+            head, marks = read
+            found[path] = head.id, marks[-1].tally if marks else Tally()
+    return found
+
+
+def _add_up(ledger: Ledger, active: dict[Path, tuple[str, Tally]]) -> Account:
+    tally, on_disk = ledger.tally.copy(), ledger.on_disk
+    for id_, drained in active.values():
+        if not ledger.knows(id_):
+            tally.add(drained)
+            on_disk += drained.kept
+    return Account(tally, ledger.delivered, on_disk)
+
+
+def _look(spool: Path) -> Iterator[Fault]:
+    ledger_fault = _check_lines(spool)
+    if ledger_fault is not None:
+        yield ledger_fault
+    live = LedgerLog(spool).read().live
+    segments = find_segments(spool)
+    for id_ in sorted(live.keys() - {found.id for found in segments}):
+        yield Fault(LOG_FILE, f"says that segment {id_} is on disk, but it is not")
+    for found in segments:
+        what = _check(spool, found)
+        if what is not None:
+            yield Fault(f"{found.folder}/{found.file}", what)
+    if balance := read_account(spool).balance:
+        yield Fault(LOG_FILE, f"leaves {balance} events unaccounted for")
+
+
+def _check_lines(spool: Path) -> Fault | None:
+    path = spool / LOG_FILE
+    data = path.read_bytes() if path.exists() else b""
+    end = 0
+    for _, end in read_lines(data, Line):  # type: ignore[arg-type]  # noqa: B007 a union is a type to msgspec; the last `end` counts
+        pass
+    if end == len(data):
+        return None
+    return Fault(LOG_FILE, f"is torn or altered from byte {end} on; what follows is not counted")
+
+
+def _check(spool: Path, found: Found) -> str | None:
+    """What is wrong with a segment; None when nothing is. What lies in quarantine is known to be wrong."""
+    if found.folder == "quarantine":
+        return None
+    try:
+        return _check_active(spool, found) if found.folder == "active" else _check_sealed(spool, found)
+    except FileNotFoundError as fault:
+        return f"has no {Path(fault.filename).name} beside it"
+    except ValueError:
+        return "has a seal that can't be read"
+
+
+def _check_sealed(spool: Path, found: Found) -> str | None:
+    folder = spool / found.folder
+    seal = segment.load(folder, found.file)
+    data = (folder / found.file).read_bytes()
+    if len(data) != seal.length_bytes:
+        return f"holds {len(data)} bytes, its seal says {seal.length_bytes}"
+    if zlib.crc32(data) != seal.crc:
+        return "does not have the CRC that its seal says"
+    return None
+
+
+def _check_active(spool: Path, found: Found) -> str | None:
+    path = spool / "active" / found.file
+    read = segment.read_marks(path.with_name(segment.marks_name(found.file)))
+    if read is None:
+        return "has marks that can't be read"
+    _, marks = read
+    if marks and last_good(marks, path.read_bytes()) is not marks[-1]:
+        return "does not hold what its last mark says"
+    return None

@@ -1,0 +1,157 @@
+"""What lies in a spool, for those who only look: nothing is locked, moved or made.
+
+A shipper may run meanwhile, so by the time a file is opened it can be gone, or in the folder after.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import zstandard
+
+from telemetry.errors import SpoolError
+from telemetry.shipper import segment
+from telemetry.shipper.segment import Head, Mark, created_unix_seconds, id_of, is_data
+from telemetry.shipper.spool import FORMAT_FILE, FORMAT_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+FOLDERS = ("active", "sealed", "sent", "quarantine", "local")
+"""In the order in which a segment moves, so that none is missed that moves while they are read."""
+
+_MOVES = 4  # from active to sealed to sent or quarantine, and one to spare
+
+T = TypeVar("T")
+
+
+class Found(NamedTuple):
+    """A segment's data file.
+
+    Attributes:
+        folder: one of `FOLDERS`.
+        file: its name.
+        id: of the segment.
+        suffix: of its name: `.ndjson.zst`.
+        began_seconds: when its shipper began it, UNIX time.
+        size_bytes: of the file.
+    """
+
+    folder: str
+    file: str
+    id: str
+    suffix: str
+    began_seconds: float
+    size_bytes: int
+
+
+def is_spool(directory: Path) -> bool:
+    """Whether a shipper has opened a spool here; a tombstone alone makes none.
+
+    Raises:
+        SpoolError: one of another version has.
+    """
+    try:
+        version = (directory / FORMAT_FILE).read_text(errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if version != FORMAT_VERSION:
+        raise SpoolError(
+            f"{directory} is a spool of format {version[:16]!r}, this version knows {FORMAT_VERSION}: "
+            "use the version that made it, or erase it with `telemetry purge`"
+        )
+    return True
+
+
+def find_segments(spool: Path) -> list[Found]:
+    """Every segment in any state, oldest first; reads names and sizes only."""
+    found = {entry.id: entry for folder in FOLDERS for entry in _in_folder(spool, folder)}
+    return sorted(found.values(), key=lambda entry: entry.file)
+
+
+def describe(spool: Path, found: Found) -> tuple[Head, int] | None:
+    """A segment's head and the number of its events; None when what says so is missing or can't be read."""
+    path = spool / found.folder
+    try:
+        if found.folder == "active":
+            read = segment.read_marks(path / segment.marks_name(found.file))
+            return read and (read[0], read[1][-1].tally.kept if read[1] else 0)
+        seal = segment.load(path, found.file)
+    except (OSError, ValueError):
+        return None
+    return seal.head, seal.tally.kept
+
+
+def read_data(spool: Path, found: Found) -> bytes:
+    """A segment's bytes as they lie; those of an active one as far as its marks vouch for them.
+
+    Raises:
+        FileNotFoundError: it is there no more.
+    """
+    path = spool / found.folder / found.file
+    if found.folder != "active":
+        return path.read_bytes()
+    read = segment.read_marks(path.with_name(segment.marks_name(found.file)))
+    data = path.read_bytes()  # after the marks: it holds all that they speak of
+    good = last_good(read[1] if read else [], data)
+    return data[: good.length_bytes] if good else b""
+
+
+def read_body(spool: Path, found: Found) -> bytes:
+    """The same, decompressed.
+
+    Raises:
+        FileNotFoundError: it is there no more.
+        SpoolError: it can't be decompressed.
+    """
+    data = read_data(spool, found)
+    if not found.suffix.endswith(".zst"):
+        return data
+    try:
+        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+    except zstandard.ZstdError:
+        raise SpoolError(
+            f"segment {found.id} can't be decompressed; `telemetry spool verify {spool}` says what is wrong"
+        ) from None
+
+
+def follow(spool: Path, found: Found, read: Callable[[Path, Found], T]) -> T | None:
+    """Read a segment with `read`, where it went if a shipper moves it meanwhile; None when it is gone."""
+    at: Found | None = found
+    for _ in range(_MOVES):
+        if at is None:
+            break
+        try:
+            return read(spool, at)
+        except FileNotFoundError:
+            at = next((entry for entry in find_segments(spool) if entry.id == found.id), None)
+    return None
+
+
+def last_good(marks: list[Mark], data: bytes) -> Mark | None:
+    """The last of an active segment's marks that fits its data."""
+    fitting = (
+        mark
+        for mark in reversed(marks)
+        if mark.length_bytes <= len(data) and zlib.crc32(memoryview(data)[: mark.length_bytes]) == mark.crc
+    )
+    return next(fitting, None)
+
+
+def _in_folder(spool: Path, folder: str) -> Iterator[Found]:
+    try:
+        entries = list(os.scandir(spool / folder))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if not is_data(entry.name) or not entry.is_file(follow_symlinks=False):
+            continue
+        try:
+            size_bytes = entry.stat(follow_symlinks=False).st_size
+        except FileNotFoundError:
+            continue  # it has moved on: the next folder has it
+        suffix = entry.name[entry.name.index(".") :]
+        yield Found(folder, entry.name, id_of(entry.name), suffix, created_unix_seconds(entry.name), size_bytes)

@@ -1,0 +1,189 @@
+"""Erasing what was collected, at the user's word: the segments of a spool, or all that a product left here.
+
+Safe beside a running shipper, as far as segments go: their drops are in the ledger before the files go, and what the
+shipper then says of them changes nothing. Its active segments are its own: it erases them itself when it sees that the
+stored choice is "off".
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from itertools import chain
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, NamedTuple
+
+from telemetry.drops import DropReason
+from telemetry.errors import ShipperUnreachableError
+from telemetry.paths import product_dir
+from telemetry.shipper.contents import describe, find_segments, is_spool
+from telemetry.shipper.lock import acquire
+from telemetry.shipper.rendezvous import Rendezvous, find_rendezvous
+from telemetry.shipper.segment import MARKS
+from telemetry.shipper.spool import DELIVERY_LOCK_FILE, Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+STOP_SECONDS = 10.0
+"""A shipper told to stop seals, uploads for two seconds, and waits as long for the upload under way."""
+
+RELEASE_SECONDS = 5.0
+"""How long the end of a process may take on a busy machine."""
+
+WITHDRAW_SECONDS = 3.0
+"""A shipper looks at the stored choice at least once a second."""
+
+_ASK_SECONDS = 0.5
+_POLL_SECONDS = 0.05
+
+
+class Erased(NamedTuple):
+    """What was there before: segments in any state, their events, and their bytes on disk."""
+
+    segments: int = 0
+    events: int = 0
+    size_bytes: int = 0
+
+
+def spools_of(product: str) -> list[Path]:
+    """The product's spools, one for each endpoint."""
+    return sorted(product_dir(product).glob("spool-*"))
+
+
+def count(spools: Iterable[Path]) -> Erased:
+    """What there is to erase."""
+    segments = events = size_bytes = 0
+    for spool in spools:
+        for found in find_segments(spool):
+            described = describe(spool, found)
+            segments += 1
+            events += described[1] if described else 0
+            size_bytes += found.size_bytes
+    return Erased(segments, events, size_bytes)
+
+
+def is_held(spool: Path) -> bool:
+    """Whether a living shipper delivers from here or writes to an active segment."""
+    held_files = chain([spool / DELIVERY_LOCK_FILE], (spool / "active").glob(f"*{MARKS}"))
+    return any(map(_is_locked, held_files))
+
+
+def erase_segments(spool: Path) -> None:
+    """Erase every segment but the active ones of living shippers; those of dead ones are recovered first.
+
+    What was to be delivered counts as dropped for `consent`. The ledger stays.
+
+    Raises:
+        SpoolError: it is of another format.
+        OSError: the disk refuses.
+    """
+    if is_spool(spool):
+        opened = Spool(spool)
+        try:
+            opened.claim()  # when no shipper does: what a crash left between a file and its line is counted then
+            opened.wipe(DropReason.CONSENT)
+        finally:
+            opened.close()
+
+
+def withdraw(product: str) -> None:
+    """Erase what a product's spools hold, after its "off" was stored.
+
+    A living shipper erases its spool itself when it sees the choice; blocks until it has. What one that does not is not
+    writing at the moment is erased all the same.
+
+    Raises:
+        ShipperUnreachableError: a shipper still writes after `WITHDRAW_SECONDS`.
+        SpoolError: a spool is of another format.
+        OSError: the disk refuses.
+    """
+    deadline = monotonic() + WITHDRAW_SECONDS
+    left = _erase_free(spools_of(product))
+    while left and monotonic() < deadline:
+        sleep(_POLL_SECONDS)
+        left = _erase_free(left)
+    for spool in left:
+        erase_segments(spool)
+    if still := list(filter(_holds_events, left)):
+        raise ShipperUnreachableError(f"a shipper still writes to {still[0]}: stop it, then say it again")
+
+
+def erase_product(product: str) -> None:
+    """Stop the product's shippers and remove its spools, logs and rendezvous; the stored choice stays.
+
+    Blocks until they have stopped. A producer that lives on may spawn a new one right after.
+
+    Raises:
+        ShipperUnreachableError: a shipper does not stop, or one that can't be found holds a spool.
+        OSError: the disk refuses.
+    """
+    taken: dict[Path, int] = {}
+    try:
+        for rendezvous in find_rendezvous(product):
+            taken[rendezvous.directory] = _take_over(rendezvous)
+        _await_release(spools_of(product))
+        if product_dir(product).exists():
+            shutil.rmtree(product_dir(product))
+        for directory in taken:
+            shutil.rmtree(directory)
+    finally:
+        for lock in taken.values():
+            os.close(lock)
+
+
+def _erase_free(spools: list[Path]) -> list[Path]:
+    """Erase the spools that no shipper holds; returns those of the others that still hold events."""
+    held = []
+    for spool in spools:
+        if is_held(spool):
+            held.append(spool)
+        else:
+            erase_segments(spool)
+    return list(filter(_holds_events, held))
+
+
+def _holds_events(spool: Path) -> bool:
+    """An active segment without data has counts only: what a shipper drops after an "off"."""
+    return any(found.folder != "active" or found.size_bytes for found in find_segments(spool))
+
+
+def _take_over(rendezvous: Rendezvous) -> int:
+    """Stop the shipper and hold its lock, so that no producer can spawn another before all is erased."""
+    deadline = monotonic() + STOP_SECONDS
+    while (lock := acquire(rendezvous.directory)) is None:
+        if monotonic() > deadline:
+            raise ShipperUnreachableError(
+                f"the shipper {rendezvous.pid} does not stop within {STOP_SECONDS:.0f} s: end it, then say it again"
+            )
+        try:
+            rendezvous.ask("stop", _ASK_SECONDS)
+        except ShipperUnreachableError:
+            continue  # busy, or already on its way out
+    return lock
+
+
+def _await_release(spools: list[Path]) -> None:
+    """A shipper lets go of its rendezvous first, and of its spool only when its process ends."""
+    deadline = monotonic() + RELEASE_SECONDS
+    while held := [spool for spool in spools if is_held(spool)]:
+        if monotonic() > deadline:
+            raise ShipperUnreachableError(f"a shipper holds {held[0]}: stop it first, then say it again")
+        sleep(_POLL_SECONDS)
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared, so that two that ask don't take each other for a shipper.
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False

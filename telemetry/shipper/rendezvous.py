@@ -1,0 +1,131 @@
+"""Which shippers run for a product, and what they answer: for the commands, which know neither catalog nor endpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from telemetry import paths
+from telemetry.errors import ShipperUnreachableError
+from telemetry.producer.spawn import CONFIG_FILE, LOCK_FILE, REFUSED_FILE, shipper_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SHORT_ROOT = Path("/tmp")  # noqa: S108 where paths.rendezvous_dir falls back to; owners are checked here too
+_DIGEST = "[0-9a-f]{16}"
+_NAME_CHARACTERS = 24  # of the product, in the name of a rendezvous
+
+
+class Rendezvous(NamedTuple):
+    """The directory of one shipper, running or gone.
+
+    Attributes:
+        directory: with its lock and its sockets.
+        endpoint: where it uploads to; None when that is not written there: one in the foreground keeps its own file.
+    """
+
+    directory: Path
+    endpoint: str | None
+
+    @property
+    def runs(self) -> bool:
+        """Whether a living shipper holds the lock. Makes no file."""
+        return (self.directory / LOCK_FILE).exists() and shipper_runs(self.directory)
+
+    @property
+    def pid(self) -> int | None:
+        """Of the shipper that holds or held the lock."""
+        try:
+            return int((self.directory / LOCK_FILE).read_text())
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the last shipper that was started here could not go on."""
+        try:
+            return (self.directory / REFUSED_FILE).read_text(errors="replace").strip()
+        except OSError:
+            return None
+
+    def ask(self, op: str, timeout_seconds: float) -> dict[str, Any]:
+        """Put a question to the shipper and wait for the answer.
+
+        Raises:
+            ShipperUnreachableError: none within `timeout_seconds`.
+        """
+        import zmq  # noqa: PLC0415 takes its time, and is needed only when a shipper runs
+
+        from telemetry.control import Control  # noqa: PLC0415 as above
+
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        try:
+            with Control(context, self.directory) as control:
+                return control.ask({"op": op}, timeout_seconds)
+        except zmq.ZMQError as fault:
+            raise ShipperUnreachableError(f"{self.directory}: {fault}") from None
+        finally:
+            context.term()
+
+
+def find_rendezvous(product: str) -> list[Rendezvous]:
+    """Every place where a shipper of `product` runs or ran, by name. Changes nothing.
+
+    In the runtime directory the name tells whose it is; where names are short, the digest in it must be that of the
+    configuration, since every `TELEMETRY_HOME` with a long path meets there.
+    """
+    return [*_in_runtime_root(product), *_in_short_root(product)]
+
+
+def _in_runtime_root(product: str) -> Iterator[Rendezvous]:
+    name = re.compile(f"{re.escape(product[:_NAME_CHARACTERS])}-{_DIGEST}")
+    for directory in _own_directories(paths.runtime_root(), name):
+        config = _read_config(directory)
+        # A name cut off may be another product's: only its configuration can say that it is ours.
+        unsure = len(product) >= _NAME_CHARACTERS
+        if config.get("product") == product or not (config or unsure):
+            yield Rendezvous(directory, config.get("endpoint"))
+
+
+def _in_short_root(product: str) -> Iterator[Rendezvous]:
+    for directory in _own_directories(_SHORT_ROOT / f"telemetry-{os.getuid()}", re.compile(_DIGEST)):
+        config = _read_config(directory)
+        if config.get("product") == product and _digest_fits(directory, config):
+            yield Rendezvous(directory, config["endpoint"])
+
+
+def _digest_fits(directory: Path, config: dict[str, Any]) -> bool:
+    try:
+        catalog = hashlib.sha256(Path(config["catalog"]).read_bytes()).hexdigest()
+        return paths.rendezvous_dir(config["product"], catalog, config["endpoint"]) == directory
+    except (OSError, LookupError, TypeError):
+        return False
+
+
+def _own_directories(root: Path, name: re.Pattern[str]) -> list[Path]:
+    """Below /tmp anybody may have made a directory of our name: only this user's count."""
+    try:
+        entries = [entry for entry in os.scandir(root) if name.fullmatch(entry.name)]
+    except OSError:
+        return []
+    return sorted(Path(entry.path) for entry in entries if _is_own(entry))
+
+
+def _is_own(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+def _read_config(directory: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((directory / CONFIG_FILE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
