@@ -5,8 +5,12 @@ Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 201
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
 """An endpoint may ask for patience, but not switch us off for good by one wrong header."""
@@ -30,7 +34,13 @@ def retry_after(header: str | None, now_unix_seconds: float) -> float:
     if not header:
         return 0.0
     try:
-        seconds = float(header) if header.strip().isdigit() else parsedate_to_datetime(header).timestamp() - now_unix_seconds
+        seconds = float(header) if header.strip().isdigit() else _unix_seconds(header) - now_unix_seconds
     except (ValueError, OverflowError):
         return 0.0
     return min(max(0.0, seconds), MAX_RETRY_AFTER_SECONDS)
+
+
+def _unix_seconds(date: str) -> float:
+    """A date of HTTP, always in UTC; one that names no zone would else be taken for local time."""
+    found = parsedate_to_datetime(date)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()

@@ -1,9 +1,11 @@
 """What a shipper is told: by the producer that spawned it (JSON, private), or in the file of `telemetry ship --config`.
 
-    product = "acme-db"
-    catalog = "acme.toml"                     # relative to this file
-    endpoint = "https://t.acme.example/v1/batches"
-    segment_seconds = 5.0                     # and any other name of ShipperSettings
+The file is TOML; paths in it are relative to it:
+
+product = "acme-db"
+catalog = "acme.toml"
+endpoint = "https://t.acme.example/v1/batches"
+segment_seconds = 5.0                     # and any other name of ShipperSettings
 """
 
 from __future__ import annotations
@@ -11,14 +13,21 @@ from __future__ import annotations
 import json
 import tomllib
 from difflib import get_close_matches
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from telemetry.consent import check_product
 from telemetry.errors import ConfigError
 from telemetry.settings import ShipperSettings
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_SECONDS = 1e9
+"""Thirty years: what is longer overflows a timer."""
+
 _REQUIRED = ("product", "catalog", "endpoint")
+_FILES = ("ca_file", "client_certificate", "token_file")
+_TIMEOUTS = ("connect_timeout_seconds", "read_timeout_seconds")
 
 
 class ShipperConfig(NamedTuple):
@@ -36,38 +45,55 @@ def read_config(path: Path) -> ShipperConfig:
     Raises:
         ConfigError: it can't be read, lacks something, or has a name or a value that is not known.
     """
-    try:
-        text = path.read_text()
-        found: dict[str, Any] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as fault:
-        raise ConfigError(f"{path}: {fault.strerror}; give the path of the shipper's configuration") from None
-    except ValueError as fault:
-        raise ConfigError(f"{path}: {fault}; it must be TOML") from None
+    found = _parse(path)
     if missing := [name for name in _REQUIRED if not isinstance(found.get(name), str)]:
         raise ConfigError(f"{path}: {', '.join(missing)} must be given, as text")
     product, catalog, endpoint = (found.pop(name) for name in _REQUIRED)
-    settings = read_settings(found, str(path))
-    return ShipperConfig(check_product(product), path.parent / catalog, endpoint, settings)
+    try:
+        check_product(product)
+    except ConfigError as fault:
+        raise ConfigError(f"{path}: product = {fault}") from None
+    for name in _FILES:
+        if isinstance(file := found.get(name), str) and file:
+            found[name] = str(path.parent / file)
+    return ShipperConfig(product, path.parent / catalog, endpoint, read_settings(found, str(path)))
 
 
 def read_settings(found: dict[str, Any], where: str) -> ShipperSettings:
     """Settings from a mapping of names to values.
 
     Raises:
-        ConfigError: naming `where`, for an unknown name or a value of the wrong type or sign.
+        ConfigError: naming `where`, for an unknown name or a value of the wrong type, or out of bounds.
     """
     defaults = ShipperSettings()._asdict()
     for name, value in found.items():
         if name not in defaults:
             hint = "".join(f"; did you mean {close}?" for close in get_close_matches(name, defaults, 1))
-            raise ConfigError(f"{where}: {name} is no setting of a shipper{hint}")
+            raise ConfigError(f"{where}: {name} is no setting of a shipper{hint or '; remove it'}")
         _check(name, value, type(defaults[name]), where)
     return ShipperSettings(**found)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text()
+        found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as fault:
+        raise ConfigError(f"{path}: {fault.strerror}; give the path of the shipper's configuration") from None
+    except (ValueError, RecursionError) as fault:
+        raise ConfigError(f"{path}: {fault}; it must be TOML") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: holds a {type(found).__name__}; it must hold names and values")
+    return found
 
 
 def _check(name: str, value: object, kind: type, where: str) -> None:
     fits = isinstance(value, int | float) and not isinstance(value, bool) if kind is float else type(value) is kind
     if not fits:
         raise ConfigError(f"{where}: {name} = {value!r} must be of type {kind.__name__}")
-    if isinstance(value, int | float) and value < 0:
+    if isinstance(value, int | float) and not value >= 0:  # so, NaN is refused too
         raise ConfigError(f"{where}: {name} = {value!r} must not be negative")
+    if kind is float and isinstance(value, int | float) and value > MAX_SECONDS:
+        raise ConfigError(f"{where}: {name} = {value!r} must be at most {MAX_SECONDS:.0f} seconds")
+    if name in _TIMEOUTS and not value:
+        raise ConfigError(f"{where}: {name} = {value!r} must be greater than 0")

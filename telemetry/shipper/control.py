@@ -15,16 +15,19 @@ Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
 MAX_REQUEST_BYTES = 4096
 
+MAX_REQUESTS = 256
+"""Answered in one go; who asks without end must not keep the shipper from its frames."""
+
 
 def answer_all(socket: zmq.Socket[bytes], answers: Mapping[str, Answer]) -> None:
-    """Answer every request that waits; never blocks, and no request can stop it.
+    """Answer the requests that wait; never blocks, and no request can stop it.
 
     Args:
         socket: a ROUTER.
         answers: by `op`; an answer gets the request and may raise LookupError, TypeError, AttributeError or ValueError
             for one that is not of its form.
     """
-    while True:
+    for _ in range(MAX_REQUESTS):
         try:
             identity, *parts = socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
@@ -43,5 +46,5 @@ def _answer(message: bytes, answers: Mapping[str, Answer]) -> dict[str, Any] | N
     try:
         request = msgpack.unpackb(message)
         return answers[request["op"]](request)
-    except (ValueError, LookupError, TypeError, AttributeError, msgpack.UnpackException):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, msgpack.UnpackException):
         return None

@@ -8,37 +8,50 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 import requests
 from requests.utils import get_environ_proxies, should_bypass_proxies
+from urllib3.exceptions import HTTPError
 
 from telemetry import receipt
 from telemetry.errors import ConfigError
-from telemetry.settings import ShipperSettings
 from telemetry.shipper.backoff import retry_after
 from telemetry.shipper.outcome import Outcome, Reply, outcome_of
-from telemetry.shipper.segment import Seal
-from telemetry.shipper.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from telemetry.settings import ShipperSettings
+    from telemetry.shipper.segment import Seal
+    from telemetry.shipper.tally import Tally
+
+
+MAX_REPLY_BYTES = 64 << 10
+"""A reply's body is read only so that the connection can be used again; beyond this it is not worth it."""
 
 
 class HttpSink:
     """Uploads batches to one endpoint.
 
     Raises:
-        ConfigError: the endpoint is no http(s) URL, plain http beyond this machine, or the token can't be read.
+        ConfigError: the endpoint is no http(s) URL, plain http beyond this machine, or a file or the token can't be
+            read.
     """
 
     def __init__(self, endpoint: str, settings: ShipperSettings, environ: Mapping[str, str]) -> None:
-        self._endpoint = check_endpoint(endpoint, settings.allow_http)
+        self._endpoint = check_endpoint(endpoint, allow_http=settings.allow_http)
         self._settings = settings
         self._token = _token(settings.token_file, environ)
         self._proxies = _proxies(endpoint, settings.proxy)
+        _check_readable("ca_file", settings.ca_file)
+        _check_readable("client_certificate", settings.client_certificate)
         self._session = self._new_session()
         self._events_session = ""
 
@@ -56,10 +69,12 @@ class HttpSink:
                 headers=self._headers(seal),
                 timeout=(settings.connect_timeout_seconds, settings.read_timeout_seconds),
                 allow_redirects=False,
+                stream=True,
             )
-        except (requests.RequestException, OSError, ValueError) as fault:
+        except (requests.RequestException, HTTPError, OSError, ValueError) as fault:
             return Reply(Outcome.RETRY, _name(fault))
         with response:
+            _discard_body(response)
             return Reply(
                 outcome_of(response.status_code, response.headers.get("Content-Type", "")),
                 f"HTTP {response.status_code}",
@@ -100,18 +115,28 @@ def upload_headers(seal: Seal) -> dict[str, str]:
     }
 
 
-def check_endpoint(endpoint: str, allow_http: bool) -> str:
+def check_endpoint(endpoint: str, *, allow_http: bool) -> str:
     """The endpoint without a final slash.
 
     Raises:
         ConfigError: it is no http(s) URL, or sends in clear over a network that was not allowed by name.
     """
-    url = urlsplit(endpoint)
-    if url.scheme not in {"http", "https"} or not url.hostname:
+    url = _split_url(endpoint)
+    if url is None or url.query or url.fragment:
         raise ConfigError(f"endpoint={endpoint!r}: must be a URL such as https://telemetry.example/v1/batches")
     if url.scheme == "http" and not (allow_http or _is_loopback(url)):
         raise ConfigError(f"endpoint={endpoint!r}: plain http goes to this machine only; use https, or set allow_http")
     return endpoint.rstrip("/")
+
+
+def _split_url(text: str) -> SplitResult | None:
+    """A URL of http(s); None for what is none."""
+    try:
+        url = urlsplit(text)
+        is_url = url.scheme in {"http", "https"} and url.hostname and (url.port is None or url.port)
+    except ValueError:
+        return None
+    return url if is_url else None
 
 
 def _is_loopback(url: SplitResult) -> bool:
@@ -130,26 +155,50 @@ def _format_ledger(tally: Tally) -> str:
 
 def _token(file: str, environ: Mapping[str, str]) -> str:
     if token := environ.get("TELEMETRY_TOKEN"):
-        return token
+        return _check_token(token, "TELEMETRY_TOKEN")
     if not file:
         return ""
-    path = Path(file)
-    try:
-        mode = path.stat().st_mode
-        token = path.read_text().strip()
-    except OSError as fault:
-        raise ConfigError(f"token_file={file!r}: {os.strerror(fault.errno or 0)}; make it readable, mode 0600") from None
+    _check_readable("token_file", file)
+    mode = Path(file).stat().st_mode
     if mode & 0o077:
         raise ConfigError(f"token_file={file!r}: others can read it (mode {mode & 0o777:o}); chmod 600 it")
+    return _check_token(Path(file).read_bytes().decode(errors="replace"), f"token_file={file!r}")
+
+
+def _check_token(text: str, where: str) -> str:
+    token = text.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError(f"{where}: holds no token; write it there as one line of ASCII, without blanks")
     return token
+
+
+def _check_readable(name: str, file: str) -> None:
+    if not file:
+        return
+    try:
+        with Path(file).open("rb"):
+            pass
+    except OSError as fault:
+        reason = os.strerror(fault.errno or 0)
+        raise ConfigError(f"{name}={file!r}: {reason}; name a file that user {os.getuid()} can read") from None
 
 
 def _proxies(endpoint: str, proxy: str) -> dict[str, str]:
     if proxy:
+        if _split_url(proxy) is None:
+            raise ConfigError("proxy: must be a URL such as http://proxy.example:3128")  # its value may hold a password
         return {"http": proxy, "https": proxy}
     if should_bypass_proxies(endpoint, no_proxy=None):
         return {}
     return dict(get_environ_proxies(endpoint))
+
+
+def _discard_body(response: requests.Response) -> None:
+    """Read a small body, so that the connection can be kept; what goes wrong here changes nothing of the reply."""
+    length = response.headers.get("Content-Length", "")
+    if length.isdigit() and int(length) <= MAX_REPLY_BYTES:
+        with suppress(requests.RequestException, HTTPError, OSError, ValueError):
+            response.raw.read(MAX_REPLY_BYTES, decode_content=False)
 
 
 def _name(fault: BaseException) -> str:

@@ -7,10 +7,12 @@ altered; what was written after it is not vouched for.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 T = TypeVar("T")
 
@@ -38,7 +40,12 @@ def read_lines(data: bytes, kind: type[T]) -> Iterator[tuple[T, int]]:
             return
         try:
             record = decoder.decode(line[_HEAD:])
-        except msgspec.MsgspecError:
+        except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
             return
         start = end + 1
         yield record, start
+
+
+def whole_bytes(data: bytes, kind: type[T]) -> int:
+    """How much of a journal its readers take: what is appended behind that is lost."""
+    return max((end for _, end in read_lines(data, kind)), default=0)

@@ -18,20 +18,25 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from telemetry.drops import DropReason
+from telemetry.drops import DropReason  # noqa: TC001 msgspec reads the annotations of a Struct
 from telemetry.shipper import disk
-from telemetry.shipper.journal import read_lines, write_line
-from telemetry.shipper.producers import Position
+from telemetry.shipper.journal import read_lines, whole_bytes, write_line
+from telemetry.shipper.producers import Position, furthest
 from telemetry.shipper.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 LOG_FILE = "ledger.log"
 LOCK_FILE = "ledger.lock"
+COMPACT_BYTES = 4 << 20
+"""A log of this size is worth compacting while the shipper runs: some 20,000 lines."""
 
 Positions = dict[str, Position]
 
@@ -147,7 +152,8 @@ class Ledger:
             return
         self._known.add(line.id)
         self.tally.add(line.tally)
-        self.positions.update(line.positions)
+        for name, position in line.positions.items():
+            self.positions[name] = furthest(self.positions.get(name), position)
         if isinstance(line, Sealed) and line.tally.kept:
             self.live[line.id] = line.tally.kept
 
@@ -160,34 +166,31 @@ class Ledger:
 def replay(log: bytes) -> Ledger:
     """The ledger that a log's bytes add up to; a torn tail is left out."""
     ledger = Ledger()
+    line: Line
     for line, _ in read_lines(log, Line):  # type: ignore[arg-type] # a union is a type to msgspec
         ledger.apply(line)
     return ledger
 
 
 class LedgerLog:
-    """The file behind a ledger. Shippers that share a spool share it: each line is one write under a lock."""
+    """The file behind a ledger. Shippers that share a spool share it: each append is one write under a lock."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / LOG_FILE
         self._lock_path = directory / LOCK_FILE
+        self._long_bytes = COMPACT_BYTES
 
     def append(self, *lines: Line) -> None:
         """Add lines, durable when this returns.
 
         Raises:
-            OSError: the disk refuses; nothing of them counts then, since replay stops at a torn line.
+            OSError: the disk refuses; nothing of them counts then.
         """
         data = b"".join(map(write_line, lines))
-        with self._locked():
-            size = self._path.stat().st_size if self._path.exists() else 0
+        with self.locked():
             file = disk.open_append(self._path)
             try:
-                disk.write_all(file, data)
-                os.fsync(file)
-            except OSError:
-                os.truncate(self._path, size)
-                raise
+                self._append(file, data)
             finally:
                 os.close(file)
 
@@ -195,20 +198,50 @@ class LedgerLog:
         """The state now."""
         return replay(self._path.read_bytes() if self._path.exists() else b"")
 
-    def compact(self, alive: Callable[[Position], bool]) -> Ledger:
-        """Replace the log by its total, without producers that are gone, and cut off a torn tail."""
-        with self._locked():
+    def compact(self, keep: Callable[[str, Position], bool]) -> Ledger:
+        """Replace the log by its total, with the positions of the producers to keep only, and without a torn tail."""
+        with self.locked():
             ledger = self.read()
-            ledger.positions = {name: position for name, position in ledger.positions.items() if alive(position)}
-            disk.write_whole(self._path, write_line(ledger.total()))
+            ledger.positions = {name: position for name, position in ledger.positions.items() if keep(name, position)}
+            line = write_line(ledger.total())
+            disk.write_whole(self._path, line)
             disk.sync_directory(self._path.parent)
+        self._long_bytes = max(COMPACT_BYTES, 2 * len(line))
         return ledger
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it is time to compact."""
+        return self._path.stat().st_size > self._long_bytes
+
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
+        """Keep the other shippers of the spool from writing."""
         lock = disk.open_append(self._lock_path)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
             os.close(lock)
+
+    def _append(self, file: int, data: bytes) -> None:
+        size_bytes = self._cut_torn_tail(file)
+        try:
+            disk.write_all(file, data)
+            os.fsync(file)
+        except OSError:
+            os.ftruncate(file, size_bytes)
+            raise
+
+    def _cut_torn_tail(self, file: int) -> int:
+        """Make sure that replay comes to the log's end; another shipper may have been killed as it wrote."""
+        size_bytes = os.fstat(file).st_size
+        if size_bytes and not self._ends_with_a_line():
+            size_bytes = whole_bytes(self._path.read_bytes(), Line)  # type: ignore[arg-type] # as in replay
+            os.ftruncate(file, size_bytes)
+        return size_bytes
+
+    def _ends_with_a_line(self) -> bool:
+        with self._path.open("rb") as log:
+            log.seek(-1, os.SEEK_END)
+            return log.read() == b"\n"

@@ -1,13 +1,20 @@
-"""One shipper for each rendezvous: whoever holds the lock is it. The kernel lets go of a dead one's lock."""
+"""One shipper for each rendezvous, and one for each spool that delivers: whoever holds the lock is it.
+
+The kernel lets go of a dead one's lock.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import time
-from pathlib import Path
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from telemetry.producer.spawn import LOCK_FILE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _PATIENCE_SECONDS = 0.5
 """Producers probe with a shared lock that they hold for microseconds; a shipper holds its own for its life."""
@@ -19,17 +26,29 @@ def acquire(directory: Path) -> int | None:
     Returns:
         A descriptor that holds it until closed, with our pid in the file; None when another shipper lives.
     """
-    lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                os.close(lock)
-                return None
-            time.sleep(0.01)
-        else:
-            os.truncate(lock, 0)
-            os.write(lock, str(os.getpid()).encode())
-            return lock
+    while (lock := try_lock(directory / LOCK_FILE)) is None:
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.01)
+    with suppress(OSError):  # the pid is for people who look; a full disk must not stop us
+        os.truncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
+    return lock
+
+
+def try_lock(path: Path) -> int | None:
+    """Take the lock on a file, making it if there is none.
+
+    Returns:
+        A descriptor that holds it until closed; None when another process has it.
+    """
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        os.close(lock)
+        if isinstance(fault, BlockingIOError):
+            return None
+        raise
+    return lock

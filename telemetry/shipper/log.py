@@ -9,9 +9,12 @@ import logging
 import sys
 import time
 from logging.handlers import RotatingFileHandler
+from typing import TYPE_CHECKING
 
 from telemetry.paths import private_dir, product_dir
-from telemetry.shipper.config import ShipperConfig
+
+if TYPE_CHECKING:
+    from telemetry.shipper.config import ShipperConfig
 
 LOG_FILE = "shipper.log"
 _MAX_BYTES = 256 << 10

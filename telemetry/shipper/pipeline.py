@@ -5,23 +5,26 @@ After `redact` nothing raw is left.
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.catalog.compile import Envelope, compile_catalog
-from telemetry.catalog.model import Catalog
-from telemetry.drops import DropReason
-from telemetry.redact.text import TextRedactor
-from telemetry.shipper.encode.format import Format, Report
-from telemetry.shipper.ledger import Positions
 from telemetry.shipper.producers import Position, advance
-from telemetry.shipper.receiver import Frame
 from telemetry.shipper.redactor import Redactor
 from telemetry.shipper.sampler import Sampler
-from telemetry.shipper.session import Session
 from telemetry.shipper.tally import Tally
 from telemetry.shipper.validator import UnreadableEventsError, Validator
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Iterable
+
+    from telemetry.catalog.model import Catalog
+    from telemetry.drops import DropReason
+    from telemetry.redact.text import TextRedactor
+    from telemetry.shipper.encode.format import Format, Report
+    from telemetry.shipper.ledger import Positions
+    from telemetry.shipper.receiver import Frame
+    from telemetry.shipper.session import Session
 
 
 class Drain(NamedTuple):
@@ -110,7 +113,7 @@ class Pipeline:
             number = len(valid) + tally.lost - lost_before
             producer = frame.producer.hex()
             position = positions.get(producer) or known.get(producer) or Position(frame.context.pid)
-            positions[producer] = advance(position, frame.first, number, frame.dropped, tally)
+            positions[producer] = advance(position, frame.first, number, {reason: total for reason, total in frame.dropped.items()}, tally)
             events += valid
         return events, positions
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from telemetry.drops import DropReason
-from telemetry.shipper.tally import Tally
+
+if TYPE_CHECKING:
+    from telemetry.shipper.tally import Tally
 
 
 class Position(msgspec.Struct, array_like=True, frozen=True):
@@ -50,6 +54,14 @@ def bury(position: Position, accepted: int, dropped: dict[str, int], tally: Tall
     lost = _drop_new(position.dropped, dropped, tally)
     tally.emitted += hole + lost
     return msgspec.structs.replace(position, next=max(accepted, position.next), dropped={**position.dropped, **dropped})
+
+
+def furthest(one: Position | None, other: Position) -> Position:
+    """The position after both: two segments that a producer moved in may be sealed in either order."""
+    if one is None:
+        return other
+    dropped = {reason: max(one.dropped.get(reason, 0), total) for reason, total in other.dropped.items()}
+    return msgspec.structs.replace(other, next=max(one.next, other.next), dropped={**one.dropped, **dropped})
 
 
 def _drop_new(known: dict[str, int], totals: dict[str, int], tally: Tally) -> int:

@@ -8,47 +8,77 @@ promised is counted as `corrupt`. A pair whose owner lives is left alone.
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import zstandard
 
 from telemetry.drops import DropReason
 from telemetry.shipper import disk, segment
-from telemetry.shipper.ledger import Positions
 from telemetry.shipper.segment import MARKS, Head, Mark, Seal
 from telemetry.shipper.tally import Tally
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from telemetry.shipper.ledger import Positions
+
 _CHUNK_BYTES = 1 << 20
+_NOTHING = Mark(0, 0, Tally())
 
 
 def recover(spool: Path) -> Iterator[Seal]:
     """Finish every active segment that nobody owns; yields the Seal of each, also of those without events.
 
-    Nothing found there is an error: what can't be read is quarantined.
+    Nothing found there is an error: what can't be read is quarantined. The caller must have taken note of a Seal when
+    it asks for the next, for the marks are deleted then.
+
+    Raises:
+        OSError: the disk refuses; what is not finished yet is as it was.
     """
-    for marks_path in sorted((spool / "active").glob(f"*{MARKS}")):
-        lock = os.open(marks_path, os.O_RDONLY | os.O_CLOEXEC)
+    for marks_path in _unowned(spool / "active"):
+        seal = _finish(marks_path, spool)
+        if seal is None:
+            _set_aside(marks_path, spool / "quarantine")
+        else:
+            yield seal
+            marks_path.unlink(missing_ok=True)
+
+
+def erase(spool: Path) -> None:
+    """Delete every active segment that nobody owns, uncounted. Raises OSError."""
+    for marks_path in _unowned(spool / "active"):
+        for path in _pair(marks_path):
+            path.unlink(missing_ok=True)
+
+
+def _unowned(active: Path) -> Iterator[Path]:
+    """The marks that no living shipper holds; each is ours until the next is asked for."""
+    for marks_path in sorted(active.glob(f"*{MARKS}")):
+        if not marks_path.is_file() or marks_path.is_symlink():
+            continue  # not ours: a pipe of that name would keep us waiting for ever
+        try:
+            lock = os.open(marks_path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue  # its owner has sealed it meanwhile
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield marks_path
         except BlockingIOError:
             continue
-        else:
-            seal = _finish(marks_path, spool)
-            if seal is None:
-                _set_aside(marks_path, spool / "quarantine")
-            else:
-                yield seal
-                marks_path.unlink(missing_ok=True)
         finally:
             os.close(lock)
 
 
 def _finish(marks_path: Path, spool: Path) -> Seal | None:
-    found = segment.read_marks(marks_path)
-    if found is None:
+    try:
+        found = segment.read_marks(marks_path)
+    except OSError:
+        found = None
+    if found is None or not _belongs(found[0], marks_path):
         return None
     head, marks = found
     sealed = spool / segment.folder_of(head)
@@ -58,18 +88,20 @@ def _finish(marks_path: Path, spool: Path) -> Seal | None:
     except (OSError, ValueError):
         seal = _salvage(head, marks, data_path, sealed)
     else:
-        if data_path.exists():
+        if data_path.exists() and not (sealed / data_path.name).exists():  # there, when a recovery was cut short
             data_path.replace(sealed / data_path.name)
     data_path.unlink(missing_ok=True)
     disk.sync_directory(sealed)
     return seal
 
 
+def _belongs(head: Head, marks_path: Path) -> bool:
+    return segment.is_data(head.file) and segment.marks_name(head.file) == marks_path.name
+
+
 def _salvage(head: Head, marks: list[Mark], data_path: Path, sealed: Path) -> Seal:
-    data = data_path.read_bytes() if data_path.exists() else b""
-    good = _last_good(marks, data)
+    good, body = _read_good(head, marks, data_path, sealed)
     tally = _account(marks, good)
-    body = b"" if not tally.kept else b"".join(_rewrite(head, data[: good.length_bytes]))
     seal = Seal(head, len(body), zlib.crc32(body), tally, _positions(marks), tally)
     if tally.kept:
         disk.write_whole(sealed / data_path.name, body)
@@ -77,9 +109,29 @@ def _salvage(head: Head, marks: list[Mark], data_path: Path, sealed: Path) -> Se
     return seal
 
 
+def _read_good(head: Head, marks: list[Mark], data_path: Path, sealed: Path) -> tuple[Mark, bytes]:
+    """The last mark that fits the data, and the body that it vouches for."""
+    data = _read(data_path) or _read(sealed / data_path.name)  # there, when only its Seal was lost
+    good = _last_good(marks, data)
+    if not good.tally.kept:
+        return good, b""
+    try:
+        return good, b"".join(_rewrite(head, data[: good.length_bytes]))
+    except zstandard.ZstdError:  # altered so that the CRC still fits: one in 2**32
+        return _NOTHING, b""
+
+
+def _read(path: Path) -> bytes:
+    """A file's bytes; none when it is not there or can't be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 def _last_good(marks: list[Mark], data: bytes) -> Mark:
     """The last mark whose length is there with its CRC; one that says "nothing" if there is none."""
-    good, crc, at = Mark(0, 0, Tally()), 0, 0
+    good, crc, at = _NOTHING, 0, 0
     for mark in marks:
         crc = zlib.crc32(data[at : mark.length_bytes], crc)
         at = mark.length_bytes
@@ -103,7 +155,7 @@ def _positions(marks: list[Mark]) -> Positions:
 
 def _rewrite(head: Head, data: bytes) -> Iterator[bytes]:
     """The whole blocks in `data` as a finished stream."""
-    stream = segment.open_stream(head.compressed)
+    stream = segment.open_stream(compressed=head.compressed)
     if not head.compressed:
         yield data
         return
@@ -114,5 +166,11 @@ def _rewrite(head: Head, data: bytes) -> Iterator[bytes]:
 
 
 def _set_aside(marks_path: Path, quarantine: Path) -> None:
-    for path in marks_path.parent.glob(f"{marks_path.stem}*"):
+    for path in _pair(marks_path):
         path.replace(quarantine / path.name)
+
+
+def _pair(marks_path: Path) -> list[Path]:
+    """The marks and the data beside them, the marks last: recovery finds the data by them."""
+    beside = [path for path in marks_path.parent.glob(f"{glob.escape(marks_path.stem)}.*") if path.is_file()]
+    return [*(path for path in beside if path != marks_path), marks_path]

@@ -11,7 +11,7 @@ import os
 import random
 from itertools import groupby
 from threading import Thread
-from time import monotonic, time, time_ns
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -108,6 +108,7 @@ class Shipper:
         self._writer.seal_all(self._session)
         self._uploader.finish(STOP_SECONDS)
         delivery.join(STOP_SECONDS)
+        self._spool.close()
 
     def stop(self) -> None:
         """End the run soon: for a signal handler."""
@@ -157,8 +158,7 @@ class Shipper:
             self._renew_session()
         if dt.datetime.now(dt.UTC).date() != self._today:
             self._compile()
-        oldest_ns = int((time() - settings.spool_seconds) * 1e9)
-        self._spool.enforce(settings.spool_bytes, settings.spool_segments, oldest_ns)
+        self._spool.enforce(settings.spool_bytes, settings.spool_segments, settings.spool_seconds)
 
     def _rest(self) -> None:
         """Nobody is left: end the session, so that the next host's events can't be joined to it."""
@@ -227,6 +227,8 @@ class Shipper:
         used = process.cpu_times()
         return {
             "pid": process.pid,
+            "product": self._config.product,
+            "spool": str(self._spool.directory),
             "spawned": self._spawned,
             "uptime_seconds": round(monotonic() - self._began, 1),
             "memory_bytes": process.memory_info().rss,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import zmq
 
 from telemetry.wire import CONTROL_SOCKET, DATA_SOCKET
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_MESSAGE_BYTES = 1 << 20
 """Four frames: what is larger is no frame, and not worth its memory. ZeroMQ cuts such a peer off."""

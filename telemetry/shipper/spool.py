@@ -7,35 +7,48 @@
     local/       collected under consent "local": for this machine's owner, never uploaded
     tombstones/  what producers that left unconfirmed had numbered
     ledger.log   what became of every event
+    delivery.lock  held by the shipper that uploads
     format       the version of all this
 
 Intake makes and seals segments; delivery takes sealed ones and says what became of them. A disposition is in the
 ledger before the file moves, so a crash between the two is finished at the next start.
+
+Shippers of one product and endpoint share the spool. Each owns its active segments; what is sealed belongs to the one
+that holds the delivery lock. Within a shipper every change is made under one lock, never held over an upload.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import zlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from threading import Lock
+from threading import RLock
+from typing import TYPE_CHECKING
 
 from telemetry.drops import DropReason
 from telemetry.errors import SpoolError
 from telemetry.paths import private_dir
 from telemetry.producer.exits import TOMBSTONES
 from telemetry.shipper import disk, segment
-from telemetry.shipper.ledger import Acked, Dropped, Ledger, LedgerLog, Noted, Quarantined, Sealed, Split
-from telemetry.shipper.producers import Position
-from telemetry.shipper.recovery import recover
-from telemetry.shipper.segment import SEAL, ActiveSegment, Head, Seal, seal_name
-from telemetry.shipper.tally import Tally
+from telemetry.shipper.folder import Folder
+from telemetry.shipper.ledger import Acked, Dropped, Ledger, LedgerLog, Line, Noted, Quarantined, Sealed, Split
+from telemetry.shipper.lock import try_lock
+from telemetry.shipper.recovery import erase, recover
+from telemetry.shipper.segment import ActiveSegment, Head, Seal, id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from telemetry.shipper.producers import Position
+    from telemetry.shipper.tally import Tally
 
 FORMAT_FILE = "format"
 FORMAT_VERSION = "1"
+DELIVERY_LOCK_FILE = "delivery.lock"
 FOLDERS = ("active", "sealed", "sent", "quarantine", "local", TOMBSTONES)
-EVERYTHING = ("sealed", "sent", "quarantine", "local")
+
+log = logging.getLogger("telemetry.shipper")
 
 
 class Spool:
@@ -44,14 +57,22 @@ class Spool:
     Attributes:
         directory: of the spool.
         log: its ledger's file.
+        is_unfinished: whether something was left half done that `salvage` has not gone through yet.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, alive: Callable[[Position], bool] = lambda _: True) -> None:
+        """Of an opened directory; most want `open`."""
         self.directory = directory
         self.log = LedgerLog(directory)
-        self._waiting: dict[str, int] = {}  # data file of a sealed segment -> bytes, oldest first
-        self._taken: str | None = None
-        self._lock = Lock()
+        self.is_unfinished = True
+        self._alive = alive
+        self._sealed = Folder(directory / "sealed")
+        self._sent = Folder(directory / "sent")
+        self._quarantined = Folder(directory / "quarantine")
+        self._local = Folder(directory / "local")
+        self._on_way: set[str] = set()
+        self._delivery_lock: int | None = None
+        self._lock = RLock()
 
     @classmethod
     def open(cls, directory: Path, alive: Callable[[Position], bool]) -> tuple[Spool, Ledger]:
@@ -65,68 +86,112 @@ class Spool:
             SpoolError: the directory is not ours alone, or of another format; nothing *in* it can stop us.
         """
         _prepare(directory)
-        spool = cls(directory)
-        spool.salvage()
-        return spool, spool.log.compact(alive)
+        spool = cls(directory, alive)
+        try:
+            if not spool.claim():
+                spool.salvage()
+            return spool, spool.log.compact(spool._keeps)
+        except OSError as fault:  # a full disk, say: uploads may go on, and make room
+            log.warning("%s can't be written (%s): recovery is tried again", directory, os.strerror(fault.errno or 0))
+            return spool, spool.log.read()
+
+    def close(self) -> None:
+        """Leave delivery to another shipper of the same spool."""
+        with self._lock:
+            if self._delivery_lock is not None:
+                os.close(self._delivery_lock)
+                self._delivery_lock = None
 
     # Intake.
 
     def begin(self, head: Head) -> ActiveSegment:
         """A new active segment. Raises OSError when the disk refuses."""
-        return ActiveSegment(self._in("active"), head)
+        return ActiveSegment(self.directory / "active", head)
 
     def seal(self, active: ActiveSegment, session_tally: Tally) -> None:
         """Seal a segment, enter it in the ledger and hand it to delivery.
 
-        One whose receipt says `local` goes to `local/`, which no upload reads. Raises OSError when the disk refuses.
+        One whose receipt says `local` goes to `local/`, which no upload reads. Raises OSError when the disk refuses:
+        the segment is left to `salvage`.
         """
-        folder = self._in(segment.folder_of(active.head))
-        try:
-            seal = active.seal(folder, session_tally)
-            self.log.append(Sealed(seal.head.id, seal.tally, seal.positions))
-        finally:
-            active.close()
-        active.marks_path.unlink(missing_ok=True)
-        if not seal.tally.kept:
-            _unlink(folder, seal.head.file)
-        elif folder.name == "sealed":
-            with self._lock:
-                self._waiting[seal.head.file] = seal.length_bytes
+        folder = self._folder_of(active.head)
+        with self._lock:
+            try:
+                seal = active.seal(folder.path, session_tally)
+                self.log.append(Sealed(seal.head.id, seal.tally, seal.positions))
+                active.marks_path.unlink(missing_ok=True)
+            except OSError:
+                self.is_unfinished = True
+                raise
+            finally:
+                active.close()
+            if seal.tally.kept:
+                folder.add(seal.head.file, seal.length_bytes)
+            else:
+                folder.remove(seal.head.file)
 
     def salvage(self) -> None:
         """Finish what was left half done, by a crash or by a disk that refused. Raises OSError when it still does."""
-        ledger = self.log.read()
-        for seal in recover(self.directory):
-            self._enter(seal, ledger)
-        self._reconcile(ledger)
+        with self._lock:
+            self.is_unfinished = True
+            try:
+                self._recover()
+            finally:  # what is sealed can be delivered, also when the disk takes no more
+                if self._delivery_lock is not None:
+                    self._reconcile()
+            self.is_unfinished = False
 
     def note(self, key: str, tally: Tally, positions: dict[str, Position]) -> None:
-        """Enter losses that belong to no segment; `key` makes sure that they count once."""
+        """Enter losses that belong to no segment; `key` makes sure that they count once. Raises OSError."""
         self.log.append(Noted(key, tally, positions))
 
-    # Delivery.
+    # Delivery. Raises OSError when the disk refuses, and then the segment is where it was.
+
+    def claim(self) -> bool:
+        """Whether it is on us to deliver; asked again and again, so that another's death is noticed.
+
+        Who delivers first finishes what the one before left half done.
+        """
+        with self._lock:
+            if self._delivery_lock is None:
+                self._delivery_lock = try_lock(self.directory / DELIVERY_LOCK_FILE)
+                if self._delivery_lock is not None:
+                    self._sent.load()
+                    self._quarantined.load()
+                    self.salvage()
+            return self._delivery_lock is not None
+
+    def refresh(self) -> None:
+        """Look for segments that another shipper of the same spool has sealed or delivered."""
+        with self._lock:
+            if self._delivery_lock is None:
+                self._sealed.load()
+            elif self._sealed.has_news():
+                self._reconcile()
 
     def take(self) -> Seal | None:
         """The oldest sealed segment, which is then on its way; None when there is none."""
         with self._lock:
-            self._taken = file = next(iter(self._waiting), None)
-        if file is None:
-            return None
-        try:
-            return segment.load(self._in("sealed"), file)
-        except (OSError, ValueError):
-            self._lose(file, DropReason.CORRUPT)
-            return self.take()
+            self._on_way.clear()
+            while (file := next(iter(self._sealed), None)) is not None:
+                try:
+                    seal = segment.load(self._sealed.path, file)
+                except (OSError, ValueError):
+                    self._set_aside(file, DropReason.CORRUPT)
+                else:
+                    self._on_way.add(file)
+                    return seal
+        return None
 
     def put_back(self) -> None:
-        """The segment that was on its way waits again."""
+        """What was on its way waits again."""
         with self._lock:
-            self._taken = None
+            self._on_way.clear()
 
     def read(self, seal: Seal) -> bytes | None:
         """The body of an upload; None when it is not what was written, and then the segment is quarantined."""
         try:
-            body = (self._in("sealed") / seal.head.file).read_bytes()
+            body = (self._sealed.path / seal.head.file).read_bytes()
         except OSError:
             body = b""
         if len(body) == seal.length_bytes and zlib.crc32(body) == seal.crc:
@@ -134,181 +199,181 @@ class Spool:
         self.quarantine(seal, DropReason.CORRUPT)
         return None
 
+    # A segment that was wiped while it was on its way is settled already: what comes of it changes nothing.
+
     def ack(self, seal: Seal, sent_bytes: int) -> None:
         """The segment was delivered; keep a copy, within `sent_bytes` for all copies."""
-        self.log.append(Acked(seal.head.id))
-        self._move(seal, "sent")
-        for file in _beyond(self._in("sent"), sent_bytes):
-            _unlink(self._in("sent"), file)
+        with self._lock:
+            if seal.head.file not in self._sealed:
+                return
+            self.log.append(Acked(seal.head.id))
+            self._sealed.move(seal.head.file, self._sent)
+            for file, _ in list(self._sent.beyond(sent_bytes, len(self._sent), float("inf"))):
+                self._sent.remove(file)
 
     def quarantine(self, seal: Seal, reason: DropReason) -> None:
         """Set the segment aside for good."""
-        self.log.append(Quarantined(seal.head.id, reason))
-        self._move(seal, "quarantine")
-
-    def split(self, seal: Seal, halves: list[tuple[Seal, bytes]]) -> None:
-        """Put the two halves of a segment in its place; both are durable before it goes."""
-        for half, body in halves:
-            disk.write_whole(self._in("sealed") / half.head.file, body)
-            segment.store(half, self._in("sealed"))
-        disk.sync_directory(self._in("sealed"))
-        self.log.append(Split(seal.head.id, {half.head.id: half.tally.kept for half, _ in halves}))
         with self._lock:
-            self._waiting = {half.head.file: len(body) for half, body in halves} | self._waiting
-        self._forget(seal.head.file)
-        _unlink(self._in("sealed"), seal.head.file)
+            if seal.head.file in self._sealed:
+                self._set_aside(seal.head.file, reason)
+
+    def split(self, seal: Seal, halves: list[tuple[Seal, bytes]]) -> bool:
+        """Put the two halves of a segment in its place, both on their way; both are durable before it goes.
+
+        Returns:
+            False when the segment was wiped meanwhile: there is nothing to split.
+        """
+        with self._lock:
+            if seal.head.file not in self._sealed:
+                return False
+            for half, body in halves:
+                disk.write_whole(self._sealed.path / half.head.file, body)
+                segment.store(half, self._sealed.path)
+            disk.sync_directory(self._sealed.path)
+            self.log.append(Split(seal.head.id, {half.head.id: half.tally.kept for half, _ in halves}))
+            for half, body in reversed(halves):
+                self._sealed.add_first(half.head.file, len(body))
+                self._on_way.add(half.head.file)
+            self._sealed.remove(seal.head.file)
+        return True
 
     # Both.
 
-    def enforce(self, limit_bytes: int, limit_segments: int, oldest_ns: int) -> None:
-        """Drop the oldest sealed segments beyond the limits, but never the one on its way.
+    def enforce(self, limit_bytes: int, limit_segments: int, limit_seconds: float) -> None:
+        """Drop the oldest segments beyond the limits, but never one on its way; keep the ledger's file short.
+
+        Never raises: what a disk refuses is tried again at the next call.
 
         Args:
-            limit_bytes: of all sealed segments together.
+            limit_bytes: of all sealed segments together; the same of `local/` and of `quarantine/`.
             limit_segments: how many.
-            oldest_ns: segments begun before this time are too old.
+            limit_seconds: their age.
         """
-        while (found := self._over_limit(limit_bytes, limit_segments, oldest_ns)) is not None:
-            self._lose(*found)
-        for file in _beyond(self._in("local"), limit_bytes):
-            self.log.append(Dropped(_id(file), DropReason.SPOOL_FULL))
-            _unlink(self._in("local"), file)
+        with self._lock:
+            if self._delivery_lock is None:
+                return
+            try:
+                for folder in (self._sealed, self._local):
+                    self._drop(folder, list(folder.beyond(limit_bytes, limit_segments, limit_seconds, self._on_way)))
+                for file, _ in list(self._quarantined.beyond(limit_bytes, limit_segments, limit_seconds)):
+                    self._quarantined.remove(file)
+                if self.log.is_long:
+                    self.log.compact(self._keeps)
+            except OSError:
+                return
 
     def wipe(self, reason: DropReason) -> None:
-        """Erase every segment in any state; those that were to be delivered count as dropped."""
+        """Erase every segment in any state; those that were to be delivered count as dropped.
+
+        Never raises: what can't be counted, on a disk that takes no more, is erased all the same.
+        """
         with self._lock:
-            self._waiting.clear()
-            self._taken = None
-        if live := self.log.read().live:
-            self.log.append(*(Dropped(id_, reason) for id_ in live))
-        for folder in EVERYTHING:
-            for path in self._in(folder).iterdir():
-                path.unlink(missing_ok=True)
+            try:
+                self.salvage()
+                if live := self.log.read().live:
+                    self.log.append(*(Dropped(id_, reason) for id_ in live))
+            except OSError as fault:
+                log.warning("what is erased can't be counted (%s)", os.strerror(fault.errno or 0))
+            self._on_way.clear()
+            try:
+                self._erase()
+            except OSError as fault:
+                log.warning("%s can't be erased (%s): remove it", self.directory, os.strerror(fault.errno or 0))
 
     @property
     def waiting(self) -> int:
         """Sealed segments that await delivery, the one on its way among them."""
-        return len(self._waiting)
+        return len(self._sealed)
 
     @property
     def waiting_bytes(self) -> int:
         """Their size."""
-        return sum(self._waiting.values())
+        return self._sealed.size_bytes
 
-    @property
-    def taken(self) -> str | None:
-        """The file of the segment on its way."""
-        return self._taken
+    def _folder_of(self, head: Head) -> Folder:
+        return self._sealed if segment.folder_of(head) == "sealed" else self._local
 
-    def refresh(self) -> None:
-        """Look for segments that another shipper of the same spool has sealed or delivered."""
-        found = dict(_segments(self._in("sealed")))
-        with self._lock:
-            self._waiting = found
+    def _keeps(self, producer: str, position: Position) -> bool:
+        """Whether a producer's position matters still: it may go on, or its tombstone be counted against it."""
+        return self._alive(position) or (self.directory / TOMBSTONES / f"{producer}.json").exists()
 
-    def _in(self, folder: str) -> Path:
-        return self.directory / folder
+    def _recover(self) -> None:
+        for seal in recover(self.directory):
+            self.log.append(Sealed(seal.head.id, seal.tally, seal.positions))  # counts once, if it was there already
+        disk.sync_directory(self.directory / "active")  # else marks could come back after a power cut
 
-    def _enter(self, seal: Seal, ledger: Ledger) -> None:
-        if not ledger.knows(seal.head.id):
-            line = Sealed(seal.head.id, seal.tally, seal.positions)
-            self.log.append(line)
-            ledger.apply(line)
-
-    def _reconcile(self, ledger: Ledger) -> None:
+    def _reconcile(self) -> None:
         """Make ledger and directory agree: finish what a crash left between a line and its file."""
+        ledger = self.log.read()  # before the directory: what is sealed in between is new, and not gone
+        adopted: dict[str, Line] = {}
         here = set()
-        for folder in (self._in("sealed"), self._in("local")):
-            for file, _ in _segments(folder):
-                if not ledger.knows(_id(file)):
-                    self._adopt(folder, file, ledger)
-                if _id(file) in ledger.live:
-                    here.add(_id(file))
+        for folder in (self._sealed, self._local):
+            folder.load()
+            for file in list(folder):
+                if id_of(file) in ledger.live:
+                    here.add(id_of(file))
+                elif not ledger.knows(id_of(file)) and (line := self._adopt(folder, file)) is not None:
+                    adopted[file] = line
                 else:
-                    _unlink(folder, file)
-        self.refresh()
-        if gone := ledger.live.keys() - here:
-            self.log.append(*(Dropped(id_, DropReason.CORRUPT) for id_ in gone))
+                    folder.remove(file)
+        gone = [Dropped(id_, DropReason.CORRUPT) for id_ in ledger.live.keys() - here]
+        self._enter(adopted, gone)
 
-    def _adopt(self, folder: Path, file: str, ledger: Ledger) -> None:
-        """Enter a sealed segment that the ledger does not know: the crash came between the two."""
+    def _enter(self, adopted: dict[str, Line], gone: list[Dropped]) -> None:
         try:
-            seal = segment.load(folder, file)
+            if adopted or gone:
+                self.log.append(*adopted.values(), *gone)
+        except OSError:
+            for file in adopted:  # not to be delivered before the ledger knows it
+                self._sealed.forget(file)
+            raise
+
+    def _adopt(self, folder: Folder, file: str) -> Sealed | None:
+        """The line of a sealed segment that the ledger does not know: the crash came between the two.
+
+        A half that it does not know is none: its parent is still there.
+        """
+        try:
+            seal = segment.load(folder.path, file)
         except (OSError, ValueError):
-            (folder / file).replace(self._in("quarantine") / file)
-            return
-        if seal.depth == 0:  # else a half, whose split is not in the ledger: its parent is still there
-            self._enter(seal, ledger)
+            folder.move(file, self._quarantined)
+            return None
+        return Sealed(seal.head.id, seal.tally, seal.positions) if seal.depth == 0 else None
 
-    def _over_limit(self, limit_bytes: int, limit_segments: int, oldest_ns: int) -> tuple[str, DropReason] | None:
-        with self._lock:
-            file = next((file for file in self._waiting if file != self._taken), None)
-            if file is None:
-                return None
-            if len(self._waiting) > limit_segments or sum(self._waiting.values()) > limit_bytes:
-                return file, DropReason.SPOOL_FULL
-            return (file, DropReason.SPOOL_AGE) if int(file.partition("-")[0]) < oldest_ns else None
+    def _set_aside(self, file: str, reason: DropReason) -> None:
+        self.log.append(Quarantined(id_of(file), reason))
+        self._sealed.move(file, self._quarantined)
 
-    def _lose(self, file: str, reason: DropReason) -> None:
-        self.log.append(Dropped(_id(file), reason))
-        self._forget(file)
-        _unlink(self._in("sealed"), file)
+    def _drop(self, folder: Folder, found: list[tuple[str, DropReason]]) -> None:
+        if found:
+            self.log.append(*(Dropped(id_of(file), reason) for file, reason in found))
+        for file, _ in found:
+            folder.remove(file)
 
-    def _move(self, seal: Seal, folder: str) -> None:
-        self._forget(seal.head.file)
-        for name in (seal.head.file, seal_name(seal.head.file)):
-            path = self._in("sealed") / name
-            if path.exists():
-                path.replace(self._in(folder) / name)
-
-    def _forget(self, file: str) -> None:
-        with self._lock:
-            self._waiting.pop(file, None)
-            if self._taken == file:
-                self._taken = None
-
-
-def _beyond(folder: Path, limit_bytes: int) -> Iterator[str]:
-    """The oldest data files of a folder that holds more than `limit_bytes`."""
-    kept = 0
-    for file, size in reversed(_segments(folder)):
-        kept += size
-        if kept > limit_bytes:
-            yield file
-
-
-def _id(file: str) -> str:
-    """The id in the name of a segment's data file, `<creation>-<id><suffix>`."""
-    return file.partition(".")[0].partition("-")[2]
-
-
-def _unlink(folder: Path, file: str) -> None:
-    for name in (file, seal_name(file)):
-        (folder / name).unlink(missing_ok=True)
+    def _erase(self) -> None:
+        for folder in (self._sealed, self._sent, self._quarantined, self._local):
+            for path in folder.path.iterdir():
+                if path.is_symlink() or not path.is_dir():
+                    path.unlink(missing_ok=True)
+            folder.load()
+        erase(self.directory)
 
 
 def _prepare(directory: Path) -> None:
     try:
         for path in (directory, *(directory / folder for folder in FOLDERS)):
             private_dir(path)
-        file = directory / FORMAT_FILE
-        if not file.exists():
-            disk.write_whole(file, FORMAT_VERSION.encode())
-        version = file.read_text()
+        with LedgerLog(directory).locked():
+            file = directory / FORMAT_FILE
+            if not file.exists():
+                disk.write_whole(file, FORMAT_VERSION.encode())
+            version = file.read_bytes()
     except OSError as fault:
-        raise SpoolError(f"{directory} can't be used as a spool: {fault}; free the disk, mend its mode, or move it") from None
-    if version != FORMAT_VERSION:
         raise SpoolError(
-            f"{directory} is a spool of format {version!r}, this version knows {FORMAT_VERSION}: "
+            f"{directory} can't be used as a spool: {fault}; free the disk, mend its mode, or move it"
+        ) from None
+    if version != FORMAT_VERSION.encode():
+        raise SpoolError(
+            f"{directory} is a spool of format {version[:20]!r}, this version knows {FORMAT_VERSION}: "
             "use the version that made it, or move it away"
         )
-
-
-def _segments(folder: Path) -> list[tuple[str, int]]:
-    """Data files in a folder and their sizes, oldest first."""
-    with os.scandir(folder) as entries:
-        return sorted((entry.name, entry.stat().st_size) for entry in entries if _is_data(entry.name))
-
-
-def _is_data(name: str) -> bool:
-    return not name.startswith(".") and not name.endswith(SEAL)

@@ -12,10 +12,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from telemetry.producer.spawn import CONFIG_FILE, REFUSED_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 USAGE = "usage: telemetry ship --config FILE\n\nRuns a shipper in the foreground, until SIGINT or SIGTERM."
 EXIT_CONFIG = 2
@@ -41,10 +45,8 @@ def main(arguments: Sequence[str]) -> int:
 def _spawned(directory: Path) -> int:
     # What the host had open is not ours to keep: a listening socket would stay taken after the host is gone.
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    try:
+    with suppress(PermissionError):  # we lead a session already
         os.setsid()
-    except PermissionError:
-        pass  # we lead a session already
     return _run(directory, directory / CONFIG_FILE, spawned=True)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
-from telemetry.drops import DropReason
+if TYPE_CHECKING:
+    from telemetry.drops import DropReason
 
 
 class Tally(msgspec.Struct, omit_defaults=True):

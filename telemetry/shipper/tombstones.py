@@ -2,47 +2,69 @@
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import Meta
 
 from telemetry.producer.exits import TOMBSTONES
-from telemetry.shipper.ledger import Positions
 from telemetry.shipper.producers import Position, bury
-from telemetry.shipper.spool import Spool
 from telemetry.shipper.tally import Tally
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from telemetry.shipper.ledger import Positions
+    from telemetry.shipper.spool import Spool
 
 SETTLE_SECONDS = 1.0
 """A tombstone this old: what its producer had handed to the kernel has come in, or never will."""
 
+_MAX_BYTES = 4096  # some thirty times what a producer writes
 _REASONS = {"queue_full", "no_shipper", "unencodable", "too_large", "exit_unconfirmed"}
+
+_Count = Annotated[int, Meta(ge=0, le=2**62)]
+
+
+class _Tombstone(msgspec.Struct, frozen=True):
+    producer: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    pid: _Count
+    accepted: _Count
+    dropped: dict[str, _Count]
 
 
 def bury_the_dead(spool: Spool, positions: Positions) -> None:
-    """Count what the tombstones say is missing; call when no frame waits. `positions` learns of it."""
+    """Count what the tombstones say is missing; call when no frame waits. `positions` learns of it.
+
+    Never raises: a tombstone that can't be counted now, because the disk refuses, is left for the next call.
+    """
     for path in sorted((spool.directory / TOMBSTONES).glob("*.json")):
-        if time.time() - path.stat().st_mtime < SETTLE_SECONDS:
+        try:
+            if time.time() - path.stat().st_mtime >= SETTLE_SECONDS:
+                _bury(spool, positions, _read(path))
+                path.unlink()
+        except OSError:
             continue
-        found = _read(path)
-        if found is not None:
-            _bury(spool, positions, *found)
-        path.unlink(missing_ok=True)
 
 
-def _bury(spool: Spool, positions: Positions, producer: str, pid: int, accepted: int, dropped: dict[str, int]) -> None:
+def _bury(spool: Spool, positions: Positions, found: _Tombstone | None) -> None:
+    if found is None:
+        return
     tally = Tally()
-    positions[producer] = bury(positions.get(producer) or Position(pid), accepted, dropped, tally)
+    before = positions.get(found.producer) or Position(found.pid)
+    dropped = {reason: events for reason, events in found.dropped.items() if reason in _REASONS}
+    position = bury(before, found.accepted, dropped, tally)
     if tally.emitted:
-        spool.note(f"tombstone-{producer}", tally, {producer: positions[producer]})
+        spool.note(f"tombstone-{found.producer}", tally, {found.producer: position})
+    positions[found.producer] = position
 
 
-def _read(path: Path) -> tuple[str, int, int, dict[str, int]] | None:
-    """Producer, pid, accepted, dropped; None for what is no tombstone: anybody of this user may write here."""
-    try:
-        found = json.loads(path.read_text())
-        producer, pid, accepted = str(found["producer"]), int(found["pid"]), int(found["accepted"])
-        dropped = {name: int(number) for name, number in found["dropped"].items() if name in _REASONS}
-        bytes.fromhex(producer)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+def _read(path: Path) -> _Tombstone | None:
+    """A tombstone; None for what is none: anybody of this user may write here. Raises OSError."""
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_BYTES:
         return None
-    return producer, pid, accepted, dropped
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Tombstone)
+    except (ValueError, RecursionError):
+        return None

@@ -11,25 +11,24 @@ import random
 import zlib
 from threading import Event
 from time import monotonic, sleep
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import zstandard
 
 from telemetry.drops import DropReason
-from telemetry.settings import ShipperSettings
 from telemetry.shipper.backoff import full_jitter
-from telemetry.shipper.encode.format import Format
 from telemetry.shipper.outcome import Outcome, Reply
 from telemetry.shipper.segment import Seal, open_stream
-from telemetry.shipper.spool import Spool
 from telemetry.shipper.tally import Tally
+
+if TYPE_CHECKING:
+    from telemetry.settings import ShipperSettings
+    from telemetry.shipper.encode.format import Format
+    from telemetry.shipper.spool import Spool
 
 IDLE_SECONDS = 5.0
 """How often to look for segments that another shipper of the same spool left behind."""
-
-
-
 
 log = logging.getLogger("telemetry.shipper")
 
@@ -95,6 +94,10 @@ class Uploader:
         """
         if (wait_seconds := self._not_before - monotonic()) > 0:
             return wait_seconds
+        if not self._spool.claim():
+            self._spool.refresh()
+            self.state = "idle"
+            return IDLE_SECONDS
         seal = self._spool.take()
         if seal is None:
             self._spool.refresh()
@@ -107,10 +110,13 @@ class Uploader:
         if body is None:
             log.error("a sealed segment of %d events is not what was written: quarantined", seal.tally.kept)
             return 0.0
+        return self._settle(seal, body, self._send(seal, body))
+
+    def _send(self, seal: Seal, body: bytes) -> Reply:
         self.in_flight = seal.tally.kept
         reply = self._sink.deliver(seal, body)
         self.in_flight = 0
-        return self._settle(seal, body, reply)
+        return reply
 
     def _settle(self, seal: Seal, body: bytes, reply: Reply) -> float:
         match reply.outcome:
@@ -124,7 +130,6 @@ class Uploader:
                 self._reject(seal, reply)
                 return 0.0
             case Outcome.RETRY | Outcome.PAUSED:
-                self._spool.put_back()
                 return self._fail(reply)
 
     def _deliver_halves(self, seal: Seal, body: bytes, reply: Reply) -> float:
@@ -134,8 +139,9 @@ class Uploader:
         except ValueError:  # not a body of this format: no event of it can be told apart
             self._reject(seal, reply)
             return 0.0
-        self._spool.split(seal, halves)
-        replies = [self._sink.deliver(half, half_body) for half, half_body in halves]
+        if not self._spool.split(seal, halves):
+            return 0.0
+        replies = [self._send(half, half_body) for half, half_body in halves]
         statuses = {answer.status for answer in replies}
         if seal.depth == 0 and statuses in ({400}, {422}):
             for half, _ in halves:
@@ -157,6 +163,7 @@ class Uploader:
     def _fail(self, reply: Reply) -> float:
         """Take note of a failure, say it once, and decide when to try again."""
         settings = self._settings
+        self._spool.put_back()
         self._failures += 1
         state = "paused" if reply.outcome is Outcome.PAUSED else "retrying"
         if (state, reply.cause) != (self.state, self.cause):
@@ -176,16 +183,18 @@ def halve(seal: Seal, body: bytes, format_: Format) -> list[tuple[Seal, bytes]]:
     """The two halves of a batch, the same bytes and ids however often it is done.
 
     Raises:
-        ValueError: the body can't be read as its format.
+        ValueError: the body can't be read as its format, or holds another number of events than its Seal says.
     """
     plain = _decompress(body) if seal.head.compressed else body
     events = format_.split(plain)
+    if len(events) != seal.tally.kept:
+        raise ValueError(f"a body of {len(events)} events has a Seal for {seal.tally.kept}")
     middle = len(events) // 2
     return [_half(seal, number, part) for number, part in enumerate((events[:middle], events[middle:]))]
 
 
 def _half(seal: Seal, number: int, events: list[bytes]) -> tuple[Seal, bytes]:
-    stream = open_stream(seal.head.compressed)
+    stream = open_stream(compressed=seal.head.compressed)
     body = stream.write(b"".join(events)) + stream.finish()
     id_ = hashlib.blake2b(f"{seal.head.id}/{number}".encode(), digest_size=16).hexdigest()
     head = msgspec.structs.replace(seal.head, id=id_, file=seal.head.file.replace(seal.head.id, id_))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import psutil
 
-from telemetry.shipper.ledger import Positions
-from telemetry.shipper.producers import Position
+if TYPE_CHECKING:
+    from telemetry.shipper.ledger import Positions
+    from telemetry.shipper.producers import Position
 
 
 def may_live(position: Position) -> bool:
     """Whether a process of the producer's pid runs: its numbers must be remembered. A reused pid does no harm."""
-    return psutil.pid_exists(position.pid)
+    try:
+        return psutil.pid_exists(position.pid)
+    except OverflowError:  # a frame may claim any pid
+        return False
 
 
 def started(pid: int) -> float:
@@ -26,33 +32,33 @@ class Watch:
     """The producers of one shipper that have not left.
 
     Only producers that sent a frame to this shipper are known; one of a predecessor's makes itself known by its next.
+
+    Attributes:
+        has_seen_any: whether a producer ever came.
     """
 
     def __init__(self) -> None:
-        self._started: dict[str, tuple[int, float]] = {}
-        self._left: set[str] = set()
+        self.has_seen_any = False
+        self._known: dict[str, tuple[int, float]] = {}
+        self._left: set[str] = set()  # kept while the process lives: a frame may come after the goodbye
 
     def see(self, positions: Positions) -> None:
         """Take note of the producers that a drain came from."""
         for producer, position in positions.items():
-            if producer not in self._started and producer not in self._left:
-                self._started[producer] = position.pid, started(position.pid)
+            self.has_seen_any = True
+            if producer not in self._known:
+                self._known[producer] = position.pid, started(position.pid)
 
     def leave(self, producer: str) -> None:
         """A producer said goodbye; its process may live on."""
         self._left.add(producer)
-        self._started.pop(producer, None)
 
     def look(self) -> None:
         """Forget the producers whose processes are gone."""
-        gone = [name for name, (pid, began) in self._started.items() if not began or started(pid) != began]
+        gone = [name for name, (pid, began) in self._known.items() if not began or started(pid) != began]
         for producer in gone:
-            self.leave(producer)
-
-    @property
-    def has_seen_any(self) -> bool:
-        """Whether a producer ever came."""
-        return bool(self._started or self._left)
+            del self._known[producer]
+            self._left.discard(producer)
 
     def __len__(self) -> int:
-        return len(self._started)
+        return len(self._known.keys() - self._left)

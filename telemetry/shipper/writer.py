@@ -1,26 +1,30 @@
 """The active segments, one for each receipt: drains are appended, and sealed by size and age.
 
 When the disk refuses, a drain's events are lost and counted; its account is owed, and written with the next drain that
-goes through. What could not be sealed is left to recovery, which is tried again until it goes through.
+goes through, or alone. What could not be sealed is left to recovery, which is tried again until it goes through.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
 from time import monotonic, time_ns
+from typing import TYPE_CHECKING
 
-from telemetry.catalog.model import Catalog
 from telemetry.drops import DropReason
-from telemetry.receipt import Receipt
-from telemetry.settings import ShipperSettings
-from telemetry.shipper.encode.format import Format, Report
 from telemetry.shipper.pipeline import Drain
 from telemetry.shipper.segment import ActiveSegment, Head
-from telemetry.shipper.session import Session
-from telemetry.shipper.spool import Spool
 from telemetry.shipper.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from telemetry.catalog.model import Catalog
+    from telemetry.receipt import Receipt
+    from telemetry.settings import ShipperSettings
+    from telemetry.shipper.encode.format import Format, Report
+    from telemetry.shipper.session import Session
+    from telemetry.shipper.spool import Spool
 
 MAX_BODY_BYTES = 32 << 20
 """A segment is sealed at this much uncompressed: receivers bound what a body may unpack to."""
@@ -42,7 +46,8 @@ class Writer:
         self._sealed = sealed
         self._active: dict[Receipt, tuple[ActiveSegment, float]] = {}
         self._owed = Drain(b"", Tally(), {})
-        self._disk_refuses = False
+        self._disk_refuses = False  # said, and not yet taken back
+        self._has_to_mend = spool.is_unfinished
         self._synced_at = monotonic()
 
     def append(self, receipt: Receipt, drain: Drain, session: Session) -> None:
@@ -53,25 +58,32 @@ class Writer:
             active = self._active_segment(receipt, session)
             active.append(drain.body, tally, self._owed.positions | drain.positions)
         except OSError as fault:
-            self._lose(receipt, drain, fault)
+            if receipt in self._active:
+                self._active.pop(receipt)[0].abandon()
+            self._lose(drain, fault)
             return
+        self._say_accepted()
         session.tally.add(tally)
         self._owed = Drain(b"", Tally(), {})
         if active.length_bytes >= self._settings.segment_bytes or active.body_bytes >= MAX_BODY_BYTES:
-            self._seal(receipt, session)
+            self._seal_lane(receipt, session)
 
     def append_report(self, receipt: Receipt, report: Report, session: Session) -> None:
         """Write a report to a segment of its own, for its own route."""
-        account = Tally(emitted=1, kept=1)
+        drain = Drain(report.body, Tally(emitted=1, kept=1), {})
         try:
             active = self._spool.begin(self._head(receipt, session, report.route))
-            active.append(report.body, account, {})
-            self._spool.seal(active, session.tally)
         except OSError as fault:
-            self._say_refused(fault)
+            self._lose(drain, fault)
             return
-        session.tally.add(account)
-        self._sealed()
+        try:
+            active.append(drain.body, drain.tally, {})
+        except OSError as fault:
+            active.abandon()
+            self._lose(drain, fault)
+            return
+        session.tally.add(drain.tally)
+        self._seal(active, session)
 
     def tick(self, session: Session) -> None:
         """What falls due with time: a sync, a seal by age; and the disk that refused is tried again."""
@@ -80,9 +92,9 @@ class Writer:
             self.sync()
         for receipt, (_, began) in list(self._active.items()):
             if now - began >= self._settings.segment_seconds:
-                self._seal(receipt, session)
-        if self._disk_refuses:
-            self._try_again()
+                self._seal_lane(receipt, session)
+        if self._has_to_mend:
+            self._mend()
 
     @property
     def receipts(self) -> list[Receipt]:
@@ -92,16 +104,16 @@ class Writer:
     def sync(self) -> None:
         """Make durable what was appended."""
         self._synced_at = monotonic()
-        try:
-            for active, _ in self._active.values():
+        for active, _ in self._active.values():
+            try:
                 active.sync()
-        except OSError as fault:
-            self._say_refused(fault)
+            except OSError as fault:
+                self._say_refused(fault)
 
     def seal_all(self, session: Session) -> None:
         """Seal every active segment, so that all can be uploaded."""
         for receipt in list(self._active):
-            self._seal(receipt, session)
+            self._seal_lane(receipt, session)
 
     def _active_segment(self, receipt: Receipt, session: Session) -> ActiveSegment:
         if receipt not in self._active:
@@ -125,8 +137,10 @@ class Writer:
             receipt=receipt,
         )
 
-    def _seal(self, receipt: Receipt, session: Session) -> None:
-        active, _ = self._active.pop(receipt)
+    def _seal_lane(self, receipt: Receipt, session: Session) -> None:
+        self._seal(self._active.pop(receipt)[0], session)
+
+    def _seal(self, active: ActiveSegment, session: Session) -> None:
         try:
             self._spool.seal(active, session.tally)
         except OSError as fault:
@@ -134,27 +148,30 @@ class Writer:
             return
         self._sealed()
 
-    def _lose(self, receipt: Receipt, drain: Drain, fault: OSError) -> None:
+    def _lose(self, drain: Drain, fault: OSError) -> None:
         self._say_refused(fault)
         lost = drain.lost(DropReason.WRITE_FAILED)
         self._owed.tally.add(lost.tally)
         self._owed = self._owed._replace(positions=self._owed.positions | drain.positions)
-        if receipt in self._active:
-            self._active.pop(receipt)[0].close()
 
     def _say_refused(self, fault: OSError) -> None:
         if not self._disk_refuses:
             reason = os.strerror(fault.errno or 0)
             log.error("the spool can't be written (%s): events are dropped and counted until it can", reason)
-        self._disk_refuses = True
+        self._disk_refuses = self._has_to_mend = True
 
-    def _try_again(self) -> None:
+    def _say_accepted(self) -> None:
+        if self._disk_refuses:
+            log.info("the spool can be written again")
+        self._disk_refuses = False
+
+    def _mend(self) -> None:
+        """Salvage what could not be sealed and write what is owed, or leave it to the next tick."""
         try:
             self._spool.salvage()
             if self._owed.tally.emitted:
                 self._spool.note(os.urandom(16).hex(), self._owed.tally, self._owed.positions)
         except OSError:
             return  # said when it began
-        log.info("the spool can be written again")
-        self._owed, self._disk_refuses = Drain(b"", Tally(), {}), False
+        self._owed, self._has_to_mend = Drain(b"", Tally(), {}), False
         self._sealed()

@@ -1,0 +1,129 @@
+"""One folder of the spool: which segments lie in it, oldest first, and which of them are beyond a limit.
+
+It lists, and loads nothing. Whatever in it is no segment's data file is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from time import monotonic, time
+from typing import TYPE_CHECKING, NamedTuple
+
+from telemetry.drops import DropReason
+from telemetry.shipper.segment import created_unix_seconds, is_data, seal_name
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+    from pathlib import Path
+
+
+class _Entry(NamedTuple):
+    size_bytes: int
+    seen_at: float  # monotonic seconds
+    age_then_seconds: float  # by the wall clock, which may be wrong
+
+
+class Folder:
+    """The index of one folder; iterates over the names of its data files, oldest first.
+
+    Attributes:
+        path: of the directory.
+        size_bytes: of all its data files together.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size_bytes = 0
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+
+    def load(self) -> None:
+        """List the directory anew. Raises OSError."""
+        before, self._entries, self.size_bytes = self._entries, OrderedDict(), 0
+        for file, size_bytes in _list(self.path):
+            self._put(file, before.get(file) or _entry(file, size_bytes))
+
+    def add(self, file: str, size_bytes: int) -> None:
+        """A data file was put here; it is the youngest."""
+        self.forget(file)
+        self._put(file, _entry(file, size_bytes))
+
+    def add_first(self, file: str, size_bytes: int) -> None:
+        """A data file was put here that goes before all others."""
+        self.add(file, size_bytes)
+        self._entries.move_to_end(file, last=False)
+
+    def has_news(self) -> bool:
+        """Whether somebody else has put a data file into the directory. Raises OSError."""
+        return any(file not in self for file, _ in _list(self.path))
+
+    def forget(self, file: str) -> None:
+        """The data file is not of this folder any more; nothing happens to it."""
+        if (entry := self._entries.pop(file, None)) is not None:
+            self.size_bytes -= entry.size_bytes
+
+    def remove(self, file: str) -> None:
+        """Delete a segment. The data goes last: without it, a Seal would never be found again."""
+        self.forget(file)
+        for name in (seal_name(file), file):
+            (self.path / name).unlink(missing_ok=True)
+
+    def move(self, file: str, other: Folder) -> None:
+        """Put a segment into another folder; where that can't be, it is deleted: it is settled either way."""
+        size_bytes = self._entries[file].size_bytes if file in self else 0
+        self.forget(file)
+        try:
+            for name in (seal_name(file), file):
+                if (self.path / name).exists():
+                    (self.path / name).replace(other.path / name)
+            other.add(file, size_bytes)
+        except OSError:
+            self.remove(file)
+
+    def beyond(
+        self, limit_bytes: int, limit_segments: int, limit_seconds: float, spared: Container[str] = ()
+    ) -> Iterator[tuple[str, DropReason]]:
+        """The segments to drop, oldest first, so that the rest is within the limits.
+
+        Age is time by the monotonic clock since the segment was first seen, plus what the wall clock said then, bounded
+        by half the limit: a clock that jumps drops nothing.
+        """
+        now, size_bytes, segments = monotonic(), self.size_bytes, len(self)
+        for file, entry in self._entries.items():
+            age_seconds = now - entry.seen_at + min(entry.age_then_seconds, limit_seconds / 2)
+            is_full = size_bytes > limit_bytes or segments > limit_segments
+            if not is_full and age_seconds < limit_seconds:
+                return
+            if file not in spared:
+                yield file, DropReason.SPOOL_FULL if is_full else DropReason.SPOOL_AGE
+                size_bytes -= entry.size_bytes
+                segments -= 1
+
+    def __contains__(self, file: object) -> bool:
+        return file in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _put(self, file: str, entry: _Entry) -> None:
+        self._entries[file] = entry
+        self.size_bytes += entry.size_bytes
+
+
+def _entry(file: str, size_bytes: int) -> _Entry:
+    return _Entry(size_bytes, monotonic(), max(0.0, time() - created_unix_seconds(file)))
+
+
+def _list(path: Path) -> list[tuple[str, int]]:
+    found = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if is_data(entry.name) and entry.is_file(follow_symlinks=False):
+                try:
+                    found.append((entry.name, entry.stat(follow_symlinks=False).st_size))
+                except FileNotFoundError:
+                    continue  # another shipper of the same spool has delivered it meanwhile
+    return sorted(found)

@@ -1,0 +1,432 @@
+"""What goes over the wire, to whom, and what never does."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import subprocess
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from spools import Answer, Endpoint, append, make_head, open_spool
+
+from telemetry.errors import ConfigError
+from telemetry.settings import ShipperSettings
+from telemetry.shipper.http_sink import MAX_REPLY_BYTES, USER_AGENT, HttpSink, check_endpoint
+from telemetry.shipper.outcome import Outcome
+from telemetry.shipper.tally import Tally
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from telemetry.shipper.segment import Seal
+
+SETTINGS = ShipperSettings(connect_timeout_seconds=20.0, read_timeout_seconds=20.0)
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROXY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+class Batch(NamedTuple):
+    seal: Seal
+    body: bytes
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Batch:
+    return _batch(tmp_path)
+
+
+def _batch(tmp_path: Path, session: str = "s1", *, compressed: bool = True) -> Batch:
+    spool = open_spool(tmp_path / f"spool-{session}-{compressed}")
+    active = spool.begin(make_head(session=session, compressed=compressed))
+    append(active, 3)
+    spool.seal(active, Tally(emitted=5, kept=3, dropped={"invalid": 2}))
+    seal = spool.take()
+    assert seal is not None
+    body = spool.read(seal)
+    assert body is not None
+    spool.close()
+    return Batch(seal, body)
+
+
+def _deliver(url: str, batch: Batch, settings: ShipperSettings = SETTINGS, **environ: str) -> Outcome:
+    sink = HttpSink(url, settings, environ)
+    try:
+        return sink.deliver(batch.seal, batch.body).outcome
+    finally:
+        sink.close()
+
+
+def test_a_request_has_these_headers_and_no_others(batch: Batch) -> None:
+    with Endpoint() as endpoint:
+        assert _deliver(endpoint.url + "/", batch) is Outcome.DELIVERED
+    (request,) = endpoint.requests
+
+    assert (request.method, request.path, request.body) == ("POST", "/v1/batches", batch.body)
+    assert dict(request.headers) == {
+        "Host": f"127.0.0.1:{endpoint.port}",
+        "User-Agent": USER_AGENT,
+        "Accept-Encoding": "identity",
+        "Content-Length": str(len(batch.body)),
+        "Content-Type": "application/x-ndjson",
+        "Content-Encoding": "zstd",
+        "Idempotency-Key": batch.seal.head.id,
+        "Telemetry-Catalog": "acme-db/3",
+        "Telemetry-Consent": "level=on; basis=host; notice=0; deployment=cloud",
+        "Telemetry-Ledger": "emitted=5; kept=3; invalid=2",
+    }
+
+
+def test_a_body_that_is_not_compressed_is_not_announced_as_such(tmp_path: Path) -> None:
+    with Endpoint() as endpoint:
+        _deliver(endpoint.url, _batch(tmp_path, compressed=False))
+
+    assert endpoint.requests[0].header("Content-Encoding") is None
+
+
+def test_a_cookie_is_not_sent_back(batch: Batch) -> None:
+    with Endpoint(Answer(200, (("Set-Cookie", "id=42; Path=/"),))) as endpoint:
+        sink = HttpSink(endpoint.url, SETTINGS, {})
+        for _ in range(2):
+            sink.deliver(batch.seal, batch.body)
+        sink.close()
+
+    assert [request.header("Cookie") for request in endpoint.requests] == [None, None]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(batch: Batch, status: int) -> None:
+    with Endpoint() as other, Endpoint(Answer(status, (("Location", other.url),))) as endpoint:
+        assert _deliver(endpoint.url, batch) is Outcome.PAUSED
+
+    assert other.requests == []
+    assert len(endpoint.requests) == 1
+
+
+def test_the_user_s_netrc_is_not_read(batch: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login canary password canary\ndefault login canary password canary\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(netrc))
+    with Endpoint() as endpoint:
+        _deliver(endpoint.url, batch)
+
+    assert endpoint.requests[0].header("Authorization") is None
+
+
+# Connections.
+
+
+def test_a_connection_is_kept_within_a_session_and_never_over_its_end(tmp_path: Path) -> None:
+    one, two = _batch(tmp_path, "s1"), _batch(tmp_path, "s2")
+    with Endpoint() as endpoint:
+        sink = HttpSink(endpoint.url, SETTINGS, {})
+        for batch in (one, one, two, two):
+            sink.deliver(batch.seal, batch.body)
+        sink.close()
+    peers = [request.peer for request in endpoint.requests]
+
+    assert peers[0] == peers[1]
+    assert peers[2] == peers[3]
+    assert peers[0] != peers[2]
+
+
+def test_a_reply_of_any_length_does_not_fill_the_memory(batch: Batch) -> None:
+    with Endpoint(Answer(200, (), b"x" * (MAX_REPLY_BYTES + 1)), Answer(500, (), b"y" * MAX_REPLY_BYTES)) as endpoint:
+        sink = HttpSink(endpoint.url, SETTINGS, {})
+        outcomes = [sink.deliver(batch.seal, batch.body).outcome for _ in range(3)]
+        sink.close()
+    peers = [request.peer for request in endpoint.requests]
+
+    assert outcomes == [Outcome.DELIVERED, Outcome.RETRY, Outcome.DELIVERED]
+    assert peers[0] != peers[1] == peers[2]
+
+
+def test_a_reply_that_falls_silent_after_its_status_counts_by_its_status(batch: Batch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        child = os.fork()
+        if not child:
+            try:
+                connection, _ = server.accept()
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhalf of it")
+                while connection.recv(1 << 20):
+                    pass
+            finally:
+                os._exit(0)
+        outcome = _deliver(f"http://127.0.0.1:{port}", batch, SETTINGS._replace(read_timeout_seconds=0.5))
+        os.waitpid(child, 0)
+
+    assert outcome is Outcome.DELIVERED
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\0" * 100, b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500],
+    ids=["nothing", "another protocol", "no status", "zeros", "too many headers"],
+)
+def test_whatever_answers_a_failure_is_a_reply(batch: Batch, reply: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        child = os.fork()
+        if not child:
+            try:
+                for _ in range(2):
+                    connection, _ = server.accept()
+                    connection.recv(1 << 20)
+                    connection.sendall(reply)
+                    connection.close()
+            finally:
+                os._exit(0)
+        outcome = _deliver(f"http://127.0.0.1:{port}", batch)
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+
+    assert outcome is Outcome.RETRY
+
+
+def test_nobody_listening_is_a_reply(batch: Batch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    assert _deliver(f"http://127.0.0.1:{port}", batch) is Outcome.RETRY
+
+
+# TLS.
+
+
+def _openssl(directory: Path, name: str, *more: str) -> None:
+    subprocess.run(
+        [
+            *(
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "2",
+            ),
+            *("-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt", *more),
+        ],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("certificates")
+    _openssl(directory, "server", "-addext", "subjectAltName=IP:127.0.0.1")
+    _openssl(directory, "client")
+    (directory / "client.pem").write_text(
+        (directory / "client.crt").read_text() + (directory / "client.key").read_text()
+    )
+    return directory
+
+
+def _tls(certificates: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "server.crt", certificates / "server.key")
+    return context
+
+
+def test_nothing_is_sent_to_a_server_whose_certificate_is_not_trusted(batch: Batch, certificates: Path) -> None:
+    with Endpoint(tls=_tls(certificates)) as endpoint:
+        assert _deliver(endpoint.url, batch) is Outcome.RETRY
+
+    assert endpoint.requests == []
+
+
+def test_a_server_of_the_given_authority_is_trusted(batch: Batch, certificates: Path) -> None:
+    settings = SETTINGS._replace(ca_file=str(certificates / "server.crt"))
+    with Endpoint(tls=_tls(certificates)) as endpoint:
+        assert _deliver(endpoint.url, batch, settings) is Outcome.DELIVERED
+
+
+def test_a_trusted_certificate_for_another_name_is_refused(batch: Batch, certificates: Path) -> None:
+    settings = SETTINGS._replace(ca_file=str(certificates / "server.crt"))
+    with Endpoint(tls=_tls(certificates)) as endpoint:
+        assert _deliver(endpoint.url.replace("127.0.0.1", "localhost"), batch, settings) is Outcome.RETRY
+
+    assert endpoint.requests == []
+
+
+@pytest.mark.parametrize(
+    ("given", "outcome"),
+    [pytest.param("client.pem", Outcome.DELIVERED, id="given"), pytest.param("", Outcome.RETRY, id="not given")],
+)
+def test_a_client_certificate_is_given_to_a_server_that_asks(
+    batch: Batch, certificates: Path, given: str, outcome: Outcome
+) -> None:
+    context = _tls(certificates)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(certificates / "client.crt")
+    settings = SETTINGS._replace(
+        ca_file=str(certificates / "server.crt"), client_certificate=given and str(certificates / given)
+    )
+    with Endpoint(tls=context) as endpoint:
+        assert _deliver(endpoint.url, batch, settings) is outcome
+
+    assert len(endpoint.requests) == (outcome is Outcome.DELIVERED)
+
+
+# Proxies.
+
+FAR = "http://telemetry.example/v1/batches"
+FAR_TLS = "https://telemetry.example/v1/batches"
+
+
+def test_the_configured_proxy_is_used(batch: Batch) -> None:
+    with Endpoint() as proxy:
+        settings = SETTINGS._replace(allow_http=True, proxy=f"http://127.0.0.1:{proxy.port}")
+        assert _deliver(FAR, batch, settings) is Outcome.DELIVERED
+
+    assert [request.path for request in proxy.requests] == [FAR]
+
+
+@pytest.mark.parametrize(
+    ("variable", "url", "asked"),
+    [
+        ("HTTP_PROXY", FAR, ("POST", FAR)),
+        ("http_proxy", FAR, ("POST", FAR)),
+        ("HTTPS_PROXY", FAR_TLS, ("CONNECT", "telemetry.example:443")),
+        ("ALL_PROXY", FAR_TLS, ("CONNECT", "telemetry.example:443")),
+    ],
+)
+def test_the_usual_variables_name_a_proxy(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch, variable: str, url: str, asked: tuple[str, str]
+) -> None:
+    with Endpoint(decide=lambda request: 403 if request.method == "CONNECT" else 200) as proxy:
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.port}")
+        _deliver(url, batch, SETTINGS._replace(allow_http=True))
+
+    assert {(request.method, request.path) for request in proxy.requests} == {asked}
+    assert all(request.body == b"" for request in proxy.requests if request.method == "CONNECT")
+
+
+def test_a_host_in_no_proxy_is_reached_directly(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Endpoint() as proxy, Endpoint() as endpoint:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+        assert _deliver(endpoint.url, batch) is Outcome.DELIVERED
+    assert (len(proxy.requests), len(endpoint.requests)) == (0, 1)
+
+
+# Configuration.
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://127.0.0.1:1/x",
+        "http://127.9.9.9/x",
+        "http://localhost:8080",
+        "http://[::1]:80/",
+        "https://telemetry.example/v1",
+        "https://10.0.0.1/",
+    ],
+)
+def test_an_endpoint_by_tls_or_on_this_machine_is_taken(endpoint: str) -> None:
+    assert check_endpoint(endpoint, allow_http=False) == endpoint.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://telemetry.example/",
+        "http://10.0.0.1/",
+        "http://localhost.example/",
+        "http://127.0.0.1.example/",
+        "http://2130706433/",
+        "http://[::ffff:10.0.0.1]/",
+    ],
+)
+def test_plain_http_beyond_this_machine_is_refused_unless_allowed(endpoint: str) -> None:
+    assert check_endpoint(endpoint, allow_http=True) == endpoint.rstrip("/")
+    with pytest.raises(ConfigError, match=r"this machine only; use https, or set allow_http"):
+        check_endpoint(endpoint, allow_http=False)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "",
+        "x",
+        "ftp://h/",
+        "https://",
+        "https:///x",
+        "//h/x",
+        "https://[::1/",
+        "https://h:99999/",
+        "https://h:x/",
+        "https://h/?a=b",
+        "https://h/#a",
+    ],
+)
+def test_what_is_no_endpoint_is_refused(endpoint: str) -> None:
+    with pytest.raises(ConfigError, match="must be a URL such as"):
+        check_endpoint(endpoint, allow_http=True)
+
+
+@pytest.mark.parametrize("where", ["variable", "file"])
+def test_the_token_goes_with_every_upload(batch: Batch, tmp_path: Path, where: str) -> None:
+    file = tmp_path / "token"
+    file.write_text("s3cret\n")
+    file.chmod(0o600)
+    settings = SETTINGS._replace(token_file=str(file))
+    with Endpoint() as endpoint:
+        if where == "variable":
+            _deliver(endpoint.url, batch, settings, TELEMETRY_TOKEN="from-variable")
+        else:
+            _deliver(endpoint.url, batch, settings)
+
+    assert (
+        endpoint.requests[0].header("Authorization") == f"Bearer {'from-variable' if where == 'variable' else 's3cret'}"
+    )
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+def test_a_token_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "token"
+    file.write_text("s3cret")
+    file.chmod(mode)
+    with pytest.raises(ConfigError, match=rf"token_file=.*mode {mode:o}\); chmod 600"):
+        HttpSink("https://h/", SETTINGS._replace(token_file=str(file)), {})
+
+
+@pytest.mark.parametrize("token", [b"", b"\n", b"two\nlines", b"a b", b"\xff\xfe", "sn\u00f6".encode()])
+def test_what_can_t_be_a_token_is_refused_and_not_repeated(tmp_path: Path, token: bytes) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(token)
+    file.chmod(0o600)
+    with pytest.raises(ConfigError, match="holds no token") as refused:
+        HttpSink("https://h/", SETTINGS._replace(token_file=str(file)), {})
+
+    assert "lines" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["ca_file", "client_certificate", "token_file"])
+def test_a_file_that_can_t_be_read_is_refused(tmp_path: Path, name: str) -> None:
+    file = str(tmp_path / "none.pem")
+    with pytest.raises(ConfigError, match=rf"{name}='.*none.pem': No such file"):
+        HttpSink("https://h/", SETTINGS._replace(**{name: file}), {})  # type: ignore[arg-type] # all of them texts
+
+
+@pytest.mark.parametrize("proxy", ["proxy.example:3128", "socks5://x", "http://"])
+def test_what_is_no_proxy_is_refused(proxy: str) -> None:
+    with pytest.raises(ConfigError, match="proxy: must be a URL"):
+        HttpSink("https://h/", SETTINGS._replace(proxy=proxy), {})

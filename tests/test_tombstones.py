@@ -1,0 +1,180 @@
+"""Tombstones are counted once, against what had arrived, and rubbish among them stops nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from spools import names, nobody_lives, open_spool, read_balanced, scratch
+
+from telemetry.producer.exits import TOMBSTONES, leave_tombstone
+from telemetry.shipper import disk, tombstones
+from telemetry.shipper.producers import Position
+from telemetry.shipper.spool import Spool
+from telemetry.shipper.tally import Tally
+from telemetry.shipper.tombstones import bury_the_dead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from telemetry.shipper.ledger import Positions
+
+PRODUCER = bytes(range(16))
+
+
+@pytest.fixture
+def spool() -> Iterator[Spool]:
+    with scratch() as directory:
+        opened = open_spool(directory / "spool")
+        yield opened
+        opened.close()
+
+
+def _age(path: Path) -> None:
+    os.utime(path, (1, 1))
+
+
+def _tombstone(spool: Spool, accepted: int, dropped: dict[str, int]) -> Path:
+    leave_tombstone(spool.directory, PRODUCER, accepted, dropped)
+    path = spool.directory / TOMBSTONES / f"{PRODUCER.hex()}.json"
+    _age(path)
+    return path
+
+
+def _left(spool: Spool) -> set[str]:
+    return names(spool.directory / TOMBSTONES)
+
+
+def test_what_had_not_arrived_and_what_was_dropped_since_is_counted(spool: Spool) -> None:
+    _tombstone(spool, 10, {"queue_full": 5, "exit_unconfirmed": 2})
+    positions = {PRODUCER.hex(): Position(1, 7, {"queue_full": 4})}
+    bury_the_dead(spool, positions)
+    ledger = read_balanced(spool)
+
+    assert ledger.tally.dropped == {"exit_unconfirmed": 3 + 2, "queue_full": 1}
+    assert positions[PRODUCER.hex()].next == 10
+    assert _left(spool) == set()
+
+
+def test_a_producer_that_never_met_a_shipper_is_counted_as_a_whole(spool: Spool) -> None:
+    _tombstone(spool, 4, {"no_shipper": 6})
+    bury_the_dead(spool, {})
+
+    assert read_balanced(spool).tally.dropped == {"exit_unconfirmed": 4, "no_shipper": 6}
+
+
+def test_one_that_says_nothing_new_adds_nothing(spool: Spool) -> None:
+    _tombstone(spool, 4, {})
+    bury_the_dead(spool, {PRODUCER.hex(): Position(1, 4)})
+
+    assert read_balanced(spool).tally == Tally()
+    assert _left(spool) == set()
+
+
+def test_a_fresh_one_waits_until_what_was_on_its_way_has_come(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tombstones, "SETTLE_SECONDS", 1000.0)
+    leave_tombstone(spool.directory, PRODUCER, 4, {})
+    bury_the_dead(spool, {})
+
+    assert read_balanced(spool).tally == Tally()
+    assert len(_left(spool)) == 1
+
+
+def test_after_a_restart_it_is_counted_against_what_the_ledger_knows(spool: Spool) -> None:
+    spool.note("n", Tally(), {PRODUCER.hex(): Position(2**22 + 1, 7)})
+    _tombstone(spool, 10, {})
+    spool.close()
+    again, ledger = Spool.open(spool.directory, nobody_lives)
+    bury_the_dead(again, ledger.positions)
+
+    assert read_balanced(again).tally.dropped == {"exit_unconfirmed": 3}
+    again.close()
+
+
+def test_a_crash_between_the_count_and_its_removal_counts_nothing_twice(spool: Spool) -> None:
+    _tombstone(spool, 10, {"queue_full": 1})
+    bury_the_dead(spool, {})
+    _tombstone(spool, 10, {"queue_full": 1})
+    spool.close()
+    again, ledger = Spool.open(spool.directory, nobody_lives)
+    bury_the_dead(again, ledger.positions)
+
+    assert read_balanced(again).tally.dropped == {"exit_unconfirmed": 10, "queue_full": 1}
+    again.close()
+
+
+def test_a_full_disk_leaves_it_for_later(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_all(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    _tombstone(spool, 4, {})
+    positions: Positions = {}
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "write_all", write_all)
+        bury_the_dead(spool, positions)
+    assert (len(_left(spool)), positions) == (1, {})
+    bury_the_dead(spool, positions)
+
+    assert read_balanced(spool).tally.dropped == {"exit_unconfirmed": 4}
+
+
+GOOD: dict[str, Any] = {"producer": PRODUCER.hex(), "pid": 7, "accepted": 4, "dropped": {}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("[" * 3000, id="deep"),
+        pytest.param("[]", id="a list"),
+        pytest.param('"text"', id="a text"),
+        pytest.param(json.dumps(GOOD)[:-1], id="torn"),
+        pytest.param(json.dumps(GOOD | {"producer": "../../x"}), id="a path for a producer"),
+        pytest.param(json.dumps(GOOD | {"producer": "AA"}), id="a short producer"),
+        pytest.param(json.dumps(GOOD | {"pid": "x"}), id="a text for a pid"),
+        pytest.param(json.dumps(GOOD | {"accepted": -1}), id="negative"),
+        pytest.param(json.dumps(GOOD | {"accepted": 2**80}), id="over 64 bits"),
+        pytest.param(json.dumps(GOOD | {"accepted": float("inf")}), id="infinite"),
+        pytest.param(json.dumps(GOOD | {"dropped": [1]}), id="a list of drops"),
+        pytest.param(json.dumps(GOOD | {"dropped": {"queue_full": -3}}), id="a negative drop"),
+        pytest.param(json.dumps(GOOD | {"dropped": {"queue_full": "3"}}), id="a text for a drop"),
+        pytest.param(" " * 5000 + json.dumps(GOOD), id="too long"),
+    ],
+)
+def test_what_is_no_tombstone_counts_nothing_and_goes(spool: Spool, text: str) -> None:
+    path = spool.directory / TOMBSTONES / "x.json"
+    path.write_text(text)
+    _age(path)
+    bury_the_dead(spool, {})
+
+    assert read_balanced(spool).tally == Tally()
+    assert _left(spool) == set()
+
+
+def test_a_reason_that_no_producer_has_is_left_out(spool: Spool) -> None:
+    path = spool.directory / TOMBSTONES / "x.json"
+    path.write_text(json.dumps(GOOD | {"dropped": {"rejected": 9, "queue_full": 1}}))
+    _age(path)
+    bury_the_dead(spool, {})
+
+    assert read_balanced(spool).tally.dropped == {"exit_unconfirmed": 4, "queue_full": 1}
+
+
+def test_other_things_in_the_folder_stop_nothing(spool: Spool) -> None:
+    folder = spool.directory / TOMBSTONES
+    (folder / "a.json").mkdir()
+    _age(folder / "a.json")
+    (folder / "b.json").symlink_to("nowhere")
+    (folder / "c.json").symlink_to("/etc/passwd")
+    os.mkfifo(folder / "d.json")
+    _age(folder / "d.json")
+    (folder / "notes.txt").write_text("")
+    _tombstone(spool, 4, {})
+    bury_the_dead(spool, {})
+
+    assert read_balanced(spool).tally.dropped == {"exit_unconfirmed": 4}
+    assert "notes.txt" in _left(spool)

@@ -1,0 +1,395 @@
+"""Delivery against a real endpoint and a real spool: every row of the table of outcomes, and every event once."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from email.utils import formatdate
+from threading import Thread
+from time import monotonic, time
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import wait_until
+from spools import (
+    RESET,
+    Answer,
+    Endpoint,
+    Request,
+    add_segment,
+    append,
+    make_head,
+    names,
+    open_spool,
+    read_balanced,
+    scratch,
+)
+
+from telemetry.drops import DropReason
+from telemetry.receipt import BATCH_HEADER
+from telemetry.settings import ShipperSettings
+from telemetry.shipper.encode.ndjson import NDJSON
+from telemetry.shipper.http_sink import HttpSink
+from telemetry.shipper.tally import Tally
+from telemetry.shipper.uploader import IDLE_SECONDS, Uploader, halve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from telemetry.shipper.spool import Spool
+
+AT_ONCE = ShipperSettings(retry_min_seconds=0.0, retry_max_seconds=0.0, pause_seconds=0.0)
+PATIENT = ShipperSettings(retry_min_seconds=0.0, retry_max_seconds=0.0, pause_seconds=120.0)
+
+
+@pytest.fixture
+def spool() -> Iterator[Spool]:
+    with scratch() as directory:
+        opened = open_spool(directory / "spool")
+        yield opened
+        opened.close()
+
+
+def _uploader(spool: Spool, endpoint: Endpoint, settings: ShipperSettings = AT_ONCE) -> Uploader:
+    return Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings)
+
+
+def _deliver_all(uploader: Uploader, spool: Spool) -> None:
+    deadline = monotonic() + 30
+    while spool.waiting:
+        uploader.step()
+        assert monotonic() < deadline
+
+
+def _numbers(requests: list[Request]) -> list[list[int]]:
+    return [[int(line.split(b":")[-1].rstrip(b"}")) for line in request.lines] for request in requests]
+
+
+def _refusing(status: int, *guilty: int) -> Endpoint:
+    return Endpoint(decide=lambda request: status if set(guilty) & set(_numbers([request])[0]) else 200)
+
+
+@pytest.mark.parametrize("status", [200, 202, 204, 409])
+def test_what_the_endpoint_takes_or_has_already_is_delivered(spool: Spool, status: int) -> None:
+    add_segment(spool)
+    with Endpoint(status) as endpoint:
+        assert _uploader(spool, endpoint).step() == 0.0
+
+    assert (read_balanced(spool).delivered, spool.waiting, len(endpoint.requests)) == (3, 0, 1)
+
+
+@pytest.mark.parametrize("failure", [RESET, 408, 425, 429, 500, 502, 503], ids=str)
+def test_a_failure_that_may_pass_is_retried_with_the_very_same_batch(spool: Spool, failure: int | Answer) -> None:
+    head = add_segment(spool)
+    with Endpoint(failure, failure, failure) as endpoint:
+        _deliver_all(_uploader(spool, endpoint), spool)
+    first, *others = endpoint.requests
+
+    assert len(others) == 3
+    assert first.header(BATCH_HEADER) == head.id
+    assert all((other.headers, other.body) == (first.headers, first.body) for other in others)
+    assert read_balanced(spool).delivered == 3
+
+
+def test_a_batch_is_the_same_after_a_restart(spool: Spool) -> None:
+    add_segment(spool)
+    with Endpoint(503) as endpoint:
+        _uploader(spool, endpoint).step()
+        spool.close()
+        again = open_spool(spool.directory)
+        _deliver_all(_uploader(again, endpoint), again)
+        again.close()
+    first, second = endpoint.requests
+
+    assert (second.headers, second.body) == (first.headers, first.body)
+
+
+def test_a_batch_that_waits_for_the_next_try_is_within_the_limits_again(spool: Spool) -> None:
+    add_segment(spool)
+    with Endpoint(503) as endpoint:
+        _uploader(spool, endpoint, ShipperSettings()).step()
+    spool.enforce(0, 0, 0.0)
+
+    assert read_balanced(spool).tally.dropped == {"spool_full": 3}
+
+
+def test_a_script_of_troubles_ends_in_delivery(spool: Spool) -> None:
+    add_segment(spool)
+    with Endpoint(503, Answer(429, (("Retry-After", "0"),)), RESET, 200) as endpoint:
+        _deliver_all(_uploader(spool, endpoint), spool)
+
+    assert len(endpoint.requests) == 4
+    assert read_balanced(spool).delivered == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(Answer(status) for status in (301, 302, 307, 401, 403, 404, 405, 411, 415, 501)),
+        Answer(200, (("Content-Type", "text/html"),), b"<html>please log in</html>"),
+    ],
+    ids=lambda answer: str(answer.status),
+)
+def test_an_endpoint_that_is_not_what_we_take_it_for_pauses_the_uploads(spool: Spool, answer: Answer) -> None:
+    add_segment(spool)
+    with Endpoint(answer) as endpoint:
+        uploader = _uploader(spool, endpoint, PATIENT)
+        wait_seconds = uploader.step()
+
+        assert 100 < wait_seconds <= 120
+        assert 100 < uploader.step() <= 120
+    assert (uploader.state, len(endpoint.requests), spool.waiting) == ("paused", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("header", "least", "most"),
+    [
+        pytest.param("77", 76.0, 77.0, id="seconds"),
+        pytest.param(formatdate(time() + 600, usegmt=True), 480.0, 600.0, id="date"),
+        pytest.param("1000000", 3599.0, 3600.0, id="more than we grant"),
+    ],
+)
+def test_the_endpoint_may_ask_for_patience(spool: Spool, header: str, least: float, most: float) -> None:
+    add_segment(spool)
+    with Endpoint(Answer(429, (("Retry-After", header),))) as endpoint:
+        uploader = _uploader(spool, endpoint)
+
+        assert least <= uploader.step() <= most
+        assert least - 5 <= uploader.step() <= most
+    assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_refused_batch_is_split_down_to_the_guilty_event_and_the_rest_is_delivered(spool: Spool, status: int) -> None:
+    add_segment(spool, events=11)
+    with _refusing(status, 7) as endpoint:
+        _deliver_all(_uploader(spool, endpoint), spool)
+    ledger = read_balanced(spool)
+
+    assert (ledger.delivered, ledger.tally.dropped) == (10, {"rejected": 1})
+    sent = _numbers(endpoint.requests)
+    assert sorted(number for numbers in sent if 7 not in numbers for number in numbers) == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        8,
+        9,
+        10,
+    ]
+    assert [7] in sent
+    assert len({request.header(BATCH_HEADER) for request in endpoint.requests}) == len(endpoint.requests)
+
+
+def test_two_guilty_events_side_by_side_are_told_from_their_neighbours(spool: Spool) -> None:
+    add_segment(spool, events=8)
+    with _refusing(400, 0, 2) as endpoint:
+        _deliver_all(_uploader(spool, endpoint), spool)
+    ledger = read_balanced(spool)
+
+    assert (ledger.delivered, ledger.tally.dropped) == (6, {"rejected": 2})
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_batch_whose_first_halves_are_refused_alike_is_rejected_as_a_whole(spool: Spool, status: int) -> None:
+    add_segment(spool, events=9)
+    with Endpoint(decide=lambda _: status) as endpoint:
+        _deliver_all(_uploader(spool, endpoint), spool)
+
+    assert len(endpoint.requests) == 3
+    assert read_balanced(spool).tally.dropped == {"rejected": 9}
+    assert len(names(spool.directory / "quarantine")) == 4
+
+
+def test_a_batch_that_is_too_large_is_split_until_it_is_not(spool: Spool) -> None:
+    add_segment(spool, events=16)
+    with Endpoint(decide=lambda request: 413 if len(request.lines) > 4 else 200) as endpoint:
+        _deliver_all(_uploader(spool, endpoint), spool)
+
+    assert [len(request.lines) for request in endpoint.requests].count(4) == 4
+    assert read_balanced(spool).delivered == 16
+
+
+def test_halves_that_are_refused_differently_are_settled_one_by_one(spool: Spool) -> None:
+    add_segment(spool, events=2)
+    with Endpoint(400, 400, 422) as endpoint:
+        _deliver_all(_uploader(spool, endpoint), spool)
+
+    assert read_balanced(spool).tally.dropped == {"rejected": 2}
+
+
+def test_a_half_that_can_t_be_delivered_now_is_retried_with_its_own_id(spool: Spool) -> None:
+    add_segment(spool, events=4)
+    with Endpoint(413, 503, 200, 200) as endpoint:
+        _deliver_all(_uploader(spool, endpoint), spool)
+    whole, first, second, again = endpoint.requests
+
+    assert (again.headers, again.body) == (first.headers, first.body)
+    assert len({request.header(BATCH_HEADER) for request in (whole, first, second)}) == 3
+    assert _numbers([again, second]) == [[0, 1], [2, 3]]
+    assert read_balanced(spool).delivered == 4
+
+
+def test_a_split_goes_on_after_a_restart(spool: Spool) -> None:
+    add_segment(spool, events=4)
+    with Endpoint(413, 503, 503) as endpoint:
+        _uploader(spool, endpoint).step()
+        spool.close()
+        again = open_spool(spool.directory)
+        _deliver_all(_uploader(again, endpoint), again)
+        ledger = read_balanced(again)
+        again.close()
+
+    assert ledger.delivered == 4
+    assert sorted(request.body for request in endpoint.requests[1:3]) == sorted(r.body for r in endpoint.requests[3:])
+
+
+@pytest.mark.parametrize("compressed", [True, False], ids=["zstd", "plain"])
+def test_halves_are_the_same_however_often_they_are_made(spool: Spool, compressed: bool) -> None:  # noqa: FBT001 a column
+    active = spool.begin(make_head(compressed=compressed))
+    append(active, 5)
+    spool.seal(active, Tally())
+    seal = spool.take()
+    assert seal is not None
+    body = spool.read(seal)
+    assert body is not None
+    halves = halve(seal, body, NDJSON)
+
+    assert halves == halve(seal, body, NDJSON)
+    assert [half.tally.kept for half, _ in halves] == [2, 3]
+    assert len({seal.head.id, *(half.head.id for half, _ in halves)}) == 3
+
+
+def test_a_batch_that_is_not_what_its_seal_says_is_rejected_and_not_split(spool: Spool) -> None:
+    active = spool.begin(make_head())
+    active.append(b"one line\n", Tally(emitted=5, kept=5), {})
+    spool.seal(active, Tally())
+    with Endpoint(400) as endpoint:
+        _deliver_all(_uploader(spool, endpoint), spool)
+
+    assert len(endpoint.requests) == 1
+    assert read_balanced(spool).tally.dropped == {"rejected": 5}
+
+
+def test_an_altered_segment_is_quarantined_and_never_sent(spool: Spool) -> None:
+    bad, good = add_segment(spool), add_segment(spool)
+    path = spool.directory / "sealed" / bad.file
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with Endpoint() as endpoint:
+        _deliver_all(_uploader(spool, endpoint), spool)
+
+    assert [request.header(BATCH_HEADER) for request in endpoint.requests] == [good.id]
+    assert read_balanced(spool).tally.dropped == {"corrupt": 3}
+
+
+def test_each_change_of_state_is_said_once_and_no_event_is_in_the_log(
+    spool: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "telemetry.shipper")
+    add_segment(spool)
+    with Endpoint(503, 503, 503, 401, 401, 503, 200) as endpoint:
+        _deliver_all(_uploader(spool, endpoint), spool)
+
+    assert caplog.messages == [
+        "upload failed, to be retried: HTTP 503",
+        "upload paused: HTTP 401",
+        "upload failed, to be retried: HTTP 503",
+        "uploads go through again",
+    ]
+
+
+def test_ten_thousand_failures_in_a_row_do_no_harm(spool: Spool) -> None:
+    add_segment(spool)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    uploader = Uploader(spool, HttpSink(f"http://127.0.0.1:{port}", AT_ONCE, {}), NDJSON, AT_ONCE)
+    uploader._failures = 9_950  # real ones would take a while
+    for _ in range(100):
+        uploader.step()
+
+    assert (uploader._failures, uploader.state, uploader.cause) == (10_050, "retrying", "ConnectionError")
+    assert read_balanced(spool).on_disk == 3
+
+
+def test_a_disk_that_refuses_the_ack_makes_the_batch_come_again(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_segment(spool)
+    with Endpoint() as endpoint:
+        uploader = _uploader(spool, endpoint)
+        real, refusals = spool.log.append, iter(range(2))
+
+        def append_later(*lines: object) -> None:
+            if next(refusals, None) is not None:
+                raise OSError(28, "full")
+            real(*lines)  # type: ignore[arg-type] # as it came
+
+        monkeypatch.setattr(spool.log, "append", append_later)
+        thread = Thread(target=uploader.run)
+        thread.start()
+        wait_until(lambda: not spool.waiting)
+        uploader.finish(0)
+        thread.join(30)
+    first, *others = endpoint.requests
+
+    assert len(others) == 2
+    assert all((other.headers, other.body) == (first.headers, first.body) for other in others)
+    assert read_balanced(spool).delivered == 3
+
+
+def test_what_was_erased_as_it_was_split_is_not_sent(spool: Spool) -> None:
+    add_segment(spool, events=4)
+
+    def decide(_: Request) -> int:
+        spool.wipe(DropReason.CONSENT)
+        return 413
+
+    with Endpoint(decide=decide) as endpoint:
+        _uploader(spool, endpoint).step()
+
+    assert len(endpoint.requests) == 1
+    assert names(spool.directory / "sealed") == set()
+    assert read_balanced(spool).tally.dropped == {"consent": 4}
+
+
+def test_a_shipper_that_does_not_deliver_leaves_the_segments_alone(spool: Spool) -> None:
+    other = open_spool(spool.directory)
+    add_segment(other)
+    with Endpoint() as endpoint:
+        assert _uploader(other, endpoint).step() == IDLE_SECONDS
+
+    assert endpoint.requests == []
+    assert (spool.claim(), other.waiting) == (True, 1)
+
+
+def test_the_loop_delivers_what_comes_and_ends_when_told(spool: Spool) -> None:
+    with Endpoint() as endpoint:
+        uploader = _uploader(spool, endpoint)
+        thread = Thread(target=uploader.run)
+        thread.start()
+        for number in range(5):
+            add_segment(spool)
+            uploader.nudge()
+            wait_until(lambda number=number: len(endpoint.requests) > number)  # type: ignore[misc] # a default binds
+        add_segment(spool)
+        uploader.finish(30)
+        thread.join(30)
+
+    assert not thread.is_alive()
+    assert (len(endpoint.requests), spool.waiting) == (6, 0)
+    assert read_balanced(spool).delivered == 18
+
+
+def test_an_end_does_not_wait_for_an_endpoint_in_trouble(spool: Spool) -> None:
+    add_segment(spool)
+    with Endpoint(decide=lambda _: 503) as endpoint:
+        uploader = _uploader(spool, endpoint, ShipperSettings())
+        thread = Thread(target=uploader.run)
+        thread.start()
+        wait_until(lambda: uploader.cause)
+        uploader.finish(60)
+        thread.join(30)
+
+    assert not thread.is_alive()
+    assert spool.waiting == 1

@@ -1,0 +1,80 @@
+"""Who lives: by pid and the time its process began."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import wait_until
+
+from telemetry.shipper.producers import Position
+from telemetry.shipper.watch import Watch, may_live, started
+
+IMPOSSIBLE = [2**22 + 1, 2**31, 2**62]
+
+
+def _process() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+
+
+def test_a_producer_is_counted_until_its_process_is_gone() -> None:
+    watch = Watch()
+    with _process() as process:
+        watch.see({"p": Position(process.pid)})
+        watch.look()
+        assert len(watch) == 1
+        process.kill()  # a zombie until it is waited for
+        wait_until(lambda: not started(process.pid))
+        watch.look()
+
+        assert (len(watch), watch.has_seen_any) == (0, True)
+
+
+def test_a_producer_that_said_goodbye_is_not_counted_though_its_process_lives() -> None:
+    watch = Watch()
+    watch.see({"p": Position(os.getpid()), "q": Position(os.getpid())})
+    watch.leave("p")
+    watch.see({"p": Position(os.getpid())})  # a frame that was on its way
+
+    assert len(watch) == 1
+
+
+def test_a_goodbye_may_come_before_the_first_frame() -> None:
+    watch = Watch()
+    watch.leave("p")
+    watch.see({"p": Position(os.getpid())})
+    watch.look()
+
+    assert (len(watch), watch.has_seen_any) == (0, True)
+
+
+@pytest.mark.parametrize("pid", [0, *IMPOSSIBLE])
+def test_a_frame_of_a_process_that_can_t_be_is_forgotten(pid: int) -> None:
+    watch = Watch()
+    watch.see({"p": Position(pid)})
+    watch.look()
+
+    assert len(watch) == 0
+
+
+@pytest.mark.parametrize("pid", IMPOSSIBLE)
+def test_a_pid_that_can_t_be_does_not_live(pid: int) -> None:
+    assert not may_live(Position(pid))
+    assert started(pid) == 0.0
+
+
+def test_we_live() -> None:
+    assert may_live(Position(os.getpid()))
+    assert started(os.getpid()) > 0
+
+
+def test_thousands_of_short_lived_producers_leave_nothing_behind() -> None:
+    watch = Watch()
+    for number in range(2000):
+        watch.see({str(number): Position(2**22 + 1)})
+        watch.leave(str(number))
+    watch.look()
+
+    assert (watch._known, watch._left) == ({}, set())
