@@ -14,7 +14,7 @@ import zmq
 from bench.measure import Result, progress, summarize
 from bench.site import Site, result_of, site
 from telemetry.control import Control
-from telemetry.shipper.ledger import Ledger, LedgerLog
+from telemetry.spool.ledger import Ledger, LedgerLog
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,17 +18,17 @@ import zstandard
 
 from telemetry.receipt import Receipt
 from telemetry.shipper.encode.ndjson import NDJSON
-from telemetry.shipper.producers import Position
-from telemetry.shipper.segment import Head
-from telemetry.shipper.spool import Spool
-from telemetry.shipper.tally import Tally
+from telemetry.spool.producers import Position
+from telemetry.spool.segment import Head
+from telemetry.spool.spool import Spool
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
     from typing import Self
 
-    from telemetry.shipper.ledger import Ledger
+    from telemetry.spool.ledger import Ledger
 
 NOBODY = 65534
 """A uid for what root may do and others may not."""

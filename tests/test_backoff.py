@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from telemetry.shipper.backoff import MAX_RETRY_AFTER_SECONDS, full_jitter, retry_after
+from telemetry.shipper.delivery.backoff import MAX_RETRY_AFTER_SECONDS, full_jitter, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

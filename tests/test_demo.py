@@ -32,12 +32,12 @@ from telemetry.demo.samples import Sample, take_samples
 from telemetry.demo.stored import Stored, read_stored
 from telemetry.producer.exception import reduce_exception
 from telemetry.redact.text import TextRedactor
-from telemetry.shipper.account import Account
 from telemetry.shipper.encode import open_format
-from telemetry.shipper.pipeline import Pipeline
-from telemetry.shipper.receiver import Frame, FrameContext
-from telemetry.shipper.session import Session
-from telemetry.shipper.tally import Tally
+from telemetry.shipper.intake.pipeline import Pipeline
+from telemetry.shipper.intake.receiver import Frame, FrameContext
+from telemetry.shipper.intake.session import Session
+from telemetry.spool.account import Account
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -80,9 +80,7 @@ def test_the_parts_of_a_body_are_its_events_and_add_up_to_it(
 
 @every_format
 @given(earlier=drains, later=drains)
-def test_a_drain_may_be_appended_to_another(
-    format_: Any, earlier: list[Envelope], later: list[Envelope]
-) -> None:
+def test_a_drain_may_be_appended_to_another(format_: Any, earlier: list[Envelope], later: list[Envelope]) -> None:
     appended = format_.encode(earlier, SESSION, 60) + format_.encode(later, SESSION, 60)
     assert appended == format_.encode([*earlier, *later], SESSION, 60)
 

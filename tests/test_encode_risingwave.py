@@ -22,7 +22,7 @@ from telemetry.catalog.load import load
 from telemetry.catalog.model import Catalog, Event, Field, Kind
 from telemetry.shipper.encode import telemetry_pb2 as pb
 from telemetry.shipper.encode.risingwave import encode, risingwave, split
-from telemetry.shipper.report import facts, raw_report
+from telemetry.shipper.intake.report import facts, raw_report
 
 if TYPE_CHECKING:
     from telemetry.shipper.encode.format import Report
@@ -144,9 +144,7 @@ def test_an_event_is_these_bytes() -> None:
 
 
 def test_what_an_event_lacks_is_not_on_the_wire() -> None:
-    assert encode([_envelope("source")], "s1", 60) == (
-        b"\x0a\x12\x0a\x02s1\x18\xa8\xe2\xcf\xaa\x06\x2a\x06source"
-    )
+    assert encode([_envelope("source")], "s1", 60) == (b"\x0a\x12\x0a\x02s1\x18\xa8\xe2\xcf\xaa\x06\x2a\x06source")
 
 
 def test_the_weight_of_a_sampled_event_is_an_attribute() -> None:
@@ -164,17 +162,13 @@ def test_the_weight_of_a_sampled_event_is_an_attribute() -> None:
         pytest.param("object", pb.TelemetryDatabaseObject, "TELEMETRY_DATABASE_OBJECT_", id="object"),
     ],
 )
-def test_every_stage_and_object_of_the_built_in_catalog_has_its_number(
-    field: str, enum: Any, prefix: str
-) -> None:
+def test_every_stage_and_object_of_the_built_in_catalog_has_its_number(field: str, enum: Any, prefix: str) -> None:
     built_in = load(BUILT_IN)
     decoder = compile_catalog(built_in, today=dt.date(2026, 1, 1)).decoder
     values = built_in.events["source"].fields[field].values
     wire = msgspec.msgpack.encode([["source", TIME_NS, {field: value}] for value in values])
     messages = pb.BatchEventMessage.FromString(encode(decoder.decode(wire), "s1", 60)).events
-    assert [enum.Name(getattr(message, field)) for message in messages] == [
-        prefix + value.upper() for value in values
-    ]
+    assert [enum.Name(getattr(message, field)) for message in messages] == [prefix + value.upper() for value in values]
     assert not any(message.HasField("attributes") for message in messages)
 
 
@@ -230,10 +224,7 @@ def test_the_attributes_are_compact_json_with_sorted_keys_of_all_other_fields(fi
     assert (message.event_name, message.event_time_sec, message.is_test) == ("any", MINUTE, False)
 
 
-@given(
-    st.binary(max_size=64)
-    | st.lists(st.sampled_from([b"\x0a", b"\x00", b"\x02", b"ab", b"\x80"])).map(b"".join)
-)
+@given(st.binary(max_size=64) | st.lists(st.sampled_from([b"\x0a", b"\x00", b"\x02", b"ab", b"\x80"])).map(b"".join))
 def test_any_body_is_split_to_what_adds_up_to_it_or_refused(body: bytes) -> None:
     try:
         parts = split(body)
@@ -347,7 +338,5 @@ def test_a_report_is_these_bytes() -> None:
 def test_a_fact_that_the_report_cannot_hold_stays_out_of_it() -> None:
     report = _report("compute", memory_used_bytes=-1, cpu_count=-5, up_time_seconds=-60, os_name="Linux")
     base = pb.ComputeReport.FromString(report.body).base
-    assert base.system_data == pb.SystemData(
-        memory=pb.SystemMemory(), os=pb.SystemOs(name="Linux"), cpu=pb.SystemCpu()
-    )
+    assert base.system_data == pb.SystemData(memory=pb.SystemMemory(), os=pb.SystemOs(name="Linux"), cpu=pb.SystemCpu())
     assert base.up_time == 0

@@ -27,6 +27,7 @@ from telemetry.wire import DATA_SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Self
 
 CATALOG = """
 [catalog]
@@ -133,7 +134,7 @@ class _Endpoint(http.server.ThreadingHTTPServer):
         self.uploads: list[tuple[str, dict[str, str], bytes]] = []
         self.url = f"http://127.0.0.1:{self.server_port}/api/v2/report"
 
-    def __enter__(self) -> _Endpoint:
+    def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, daemon=True).start()
         return self
 
@@ -145,7 +146,7 @@ class _Endpoint(http.server.ThreadingHTTPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: _Endpoint
 
-    def do_POST(self) -> None:  # noqa: N802 http.server's name
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.uploads.append((self.path, dict(self.headers), body))
         self.send_response(204)
@@ -302,9 +303,7 @@ def test_a_killed_shipper_comes_back_and_what_it_had_not_written_is_counted(
     assert sum(event["number"] == 2 for event in _stored(collector.store)) > 0
 
 
-def test_an_outage_loses_nothing_and_ends_when_the_endpoint_is_back(
-    hosts: _Hosts, home: Path, tmp_path: Path
-) -> None:
+def test_an_outage_loses_nothing_and_ends_when_the_endpoint_is_back(hosts: _Hosts, home: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     host = hosts.start(f"http://127.0.0.1:{port}/v1/batches", linger_seconds=60.0)
@@ -313,7 +312,16 @@ def test_an_outage_loses_nothing_and_ends_when_the_endpoint_is_back(
     wait_until(lambda: _account()["shipper"].get("upload") == "retrying")
     assert _ledger()["on_disk"] == 100
 
-    command = [sys.executable, "-m", "telemetry", "collect", "--listen", f"127.0.0.1:{port}", "--store", str(tmp_path / "s")]
+    command = [
+        sys.executable,
+        "-m",
+        "telemetry",
+        "collect",
+        "--listen",
+        f"127.0.0.1:{port}",
+        "--store",
+        str(tmp_path / "s"),
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as collector:
         wait_until(lambda: _ledger()["delivered"] == 100)
         collector.terminate()
@@ -426,19 +434,26 @@ def test_a_foreground_shipper_serves_hosts_and_ends_on_sigterm(
     assert (_ledger()["delivered"], len(_stored(collector.store))) == (10, 10)
 
 
+def _fill(filler: Path) -> None:
+    with filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="mounts a small file system")
 def test_a_full_disk_costs_what_does_not_fit_and_no_more(hosts: _Hosts, home: Path, refusing: str) -> None:
     state = home / "state"
     state.mkdir(0o700)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", str(state)], check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", str(state)], check=False
+    ).returncode:
         pytest.skip("this machine lets nobody mount")
     try:
         host = hosts.start(refusing, segment_seconds=60.0)
         host.emit(100, "done", number=1)
         filler = state / "filler"
-        with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
+        with pytest.raises(OSError, match="No space"):
+            _fill(filler)
         host.emit(20_000, "done", number=2, engine="batch", table="t", detail="some words to write down")
 
         filler.unlink()

@@ -13,14 +13,14 @@ from spools import Answer, Endpoint, append, make_head, open_spool
 
 from telemetry.errors import ConfigError
 from telemetry.settings import ShipperSettings
-from telemetry.shipper.http_sink import MAX_REPLY_BYTES, USER_AGENT, HttpSink, check_endpoint
-from telemetry.shipper.outcome import Outcome
-from telemetry.shipper.tally import Tally
+from telemetry.shipper.delivery.http_sink import MAX_REPLY_BYTES, USER_AGENT, HttpSink, check_endpoint
+from telemetry.shipper.delivery.outcome import Outcome
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from telemetry.shipper.segment import Seal
+    from telemetry.spool.segment import Seal
 
 SETTINGS = ShipperSettings(connect_timeout_seconds=20.0, read_timeout_seconds=20.0)
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")

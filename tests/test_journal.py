@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telemetry.shipper.journal import read_lines, whole_bytes, write_line
+from telemetry.spool.journal import read_lines, whole_bytes, write_line
 
 
 class Record(msgspec.Struct):

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.drops import DropReason
-from telemetry.shipper import disk, ledger
-from telemetry.shipper.journal import write_line
-from telemetry.shipper.ledger import (
+from telemetry.spool import disk, ledger
+from telemetry.spool.journal import write_line
+from telemetry.spool.ledger import (
     LOG_FILE,
     Acked,
     Dropped,
@@ -28,8 +28,8 @@ from telemetry.shipper.ledger import (
     Split,
     replay,
 )
-from telemetry.shipper.producers import Position
-from telemetry.shipper.tally import Tally
+from telemetry.spool.producers import Position
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,8 +198,8 @@ def test_a_log_that_grew_is_said_to_be_long_until_it_is_compacted(
 _APPEND = """
 import sys
 from pathlib import Path
-from telemetry.shipper.ledger import Acked, LedgerLog, Sealed
-from telemetry.shipper.tally import Tally
+from telemetry.spool.ledger import Acked, LedgerLog, Sealed
+from telemetry.spool.tally import Tally
 log, who = LedgerLog(Path(sys.argv[1])), sys.argv[2]
 sys.stdin.readline()
 for number in range(100):

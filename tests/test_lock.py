@@ -12,7 +12,8 @@ import pytest
 from spools import names
 
 from telemetry.producer.spawn import LOCK_FILE, shipper_runs
-from telemetry.shipper.lock import acquire, try_lock
+from telemetry.shipper.lock import acquire
+from telemetry.spool.disk import try_lock
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from telemetry.catalog.load import load
 from telemetry.shipper.encode.ndjson import NDJSON
-from telemetry.shipper.pipeline import Drain, Pipeline
-from telemetry.shipper.producers import Position
-from telemetry.shipper.receiver import Frame, decode_frame
-from telemetry.shipper.session import Session
+from telemetry.shipper.intake.pipeline import Drain, Pipeline
+from telemetry.shipper.intake.receiver import Frame, decode_frame
+from telemetry.shipper.intake.session import Session
+from telemetry.spool.producers import Position
 
 if TYPE_CHECKING:
-    from telemetry.shipper.ledger import Positions
+    from telemetry.spool.ledger import Positions
 
 CATALOG = """
 [catalog]

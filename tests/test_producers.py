@@ -7,8 +7,8 @@ from itertools import accumulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telemetry.shipper.producers import Position, advance, bury, furthest
-from telemetry.shipper.tally import Tally
+from telemetry.spool.producers import Position, advance, bury, furthest
+from telemetry.spool.tally import Tally
 
 REASONS = ("queue_full", "too_large", "unencodable")
 TOTALS = st.dictionaries(st.sampled_from(REASONS), st.integers(0, 100), max_size=3)

@@ -18,7 +18,7 @@ from telemetry.cli.purge import purge
 from telemetry.cli.status import gather
 from telemetry.consent import read_stored
 from telemetry.shipper import erase
-from telemetry.shipper.spool import Spool
+from telemetry.spool.spool import Spool
 
 if TYPE_CHECKING:
     from pathlib import Path

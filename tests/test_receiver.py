@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.receipt import Receipt
-from telemetry.shipper.receiver import DRAIN_BYTES, Frame, decode_frame, receive_waiting
+from telemetry.shipper.intake.receiver import DRAIN_BYTES, Frame, decode_frame, receive_waiting
 from telemetry.shipper.sockets import MAX_MESSAGE_BYTES, bind
 from telemetry.wire import DATA_SOCKET
 

@@ -22,16 +22,16 @@ from spools import (
     scratch,
 )
 
-from telemetry.shipper import segment
-from telemetry.shipper.journal import write_line
-from telemetry.shipper.spool import Spool
-from telemetry.shipper.tally import Tally
+from telemetry.spool import segment
+from telemetry.spool.journal import write_line
+from telemetry.spool.spool import Spool
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from telemetry.shipper.segment import ActiveSegment
+    from telemetry.spool.segment import ActiveSegment
 
 DRAINS = 4
 EACH = 3
@@ -262,11 +262,11 @@ def test_data_that_may_not_be_read_stops_nothing(killed: ActiveSegment) -> None:
 @pytest.mark.parametrize(
     "step",
     [
-        pytest.param("telemetry.shipper.segment.store", id="before its seal is written"),
-        pytest.param("telemetry.shipper.disk.sync_directory", id="before its names are durable"),
-        pytest.param("telemetry.shipper.ledger.LedgerLog.append", id="before it is in the ledger"),
+        pytest.param("telemetry.spool.segment.store", id="before its seal is written"),
+        pytest.param("telemetry.spool.disk.sync_directory", id="before its names are durable"),
+        pytest.param("telemetry.spool.ledger.LedgerLog.append", id="before it is in the ledger"),
         pytest.param("pathlib.Path.unlink", id="before the old files go"),
-        pytest.param("telemetry.shipper.ledger.LedgerLog.compact", id="before the ledger is compacted"),
+        pytest.param("telemetry.spool.ledger.LedgerLog.compact", id="before the ledger is compacted"),
     ],
 )
 def test_a_crash_amid_a_recovery_loses_and_doubles_nothing(killed: ActiveSegment, step: str) -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from telemetry.catalog.compile import Compiled, Envelope, compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field
 from telemetry.redact.text import MAX_TEXT_BYTES, TextRedactor
-from telemetry.shipper.redactor import Redactor
-from telemetry.shipper.tally import Tally
+from telemetry.shipper.intake.redactor import Redactor
+from telemetry.spool.tally import Tally
 
 SECRET = b"k" * 32
 TEXTS = TextRedactor()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from telemetry.catalog.compile import compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field, FieldType, Kind
-from telemetry.shipper.report import facts, major_minor, power_of_two_above, raw_report
+from telemetry.shipper.intake.report import facts, major_minor, power_of_two_above, raw_report
 
 NAMES = {
     "memory_used_bytes",
@@ -130,9 +130,7 @@ def test_a_fact_that_cannot_be_had_is_absent(monkeypatch: pytest.MonkeyPatch, tm
 
 @pytest.mark.parametrize("release", [{}, {"VERSION_ID": "rolling"}], ids=["none", "no number"])
 @pytest.mark.skipif(sys.platform != "linux", reason="only there is os-release read")
-def test_a_rolling_distribution_has_no_version(
-    monkeypatch: pytest.MonkeyPatch, release: dict[str, str]
-) -> None:
+def test_a_rolling_distribution_has_no_version(monkeypatch: pytest.MonkeyPatch, release: dict[str, str]) -> None:
     monkeypatch.setattr(platform, "freedesktop_os_release", lambda: release)
     assert facts(0.0).keys() == NAMES - {"os_version"}
 

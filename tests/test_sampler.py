@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from telemetry.catalog.compile import Compiled, Envelope, compile_catalog
 from telemetry.catalog.model import Catalog, Event
-from telemetry.shipper.sampler import Sampler
-from telemetry.shipper.tally import Tally
+from telemetry.shipper.intake.sampler import Sampler
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,9 @@ import pytest
 import zstandard
 from spools import append, decompress, make_head, make_lines, names
 
-from telemetry.shipper import disk, segment
-from telemetry.shipper.segment import ActiveSegment, Seal
-from telemetry.shipper.tally import Tally
+from telemetry.spool import disk, segment
+from telemetry.spool.segment import ActiveSegment, Seal
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from pathlib import Path

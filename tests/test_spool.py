@@ -28,19 +28,19 @@ from spools import (
 
 from telemetry.drops import DropReason
 from telemetry.errors import SpoolError
-from telemetry.shipper import disk, segment
+from telemetry.shipper.delivery.uploader import halve
 from telemetry.shipper.encode.ndjson import NDJSON
-from telemetry.shipper.ledger import LOG_FILE, Sealed
-from telemetry.shipper.producers import Position
-from telemetry.shipper.spool import FORMAT_FILE, Spool
-from telemetry.shipper.tally import Tally
-from telemetry.shipper.uploader import halve
+from telemetry.spool import disk, segment
+from telemetry.spool.ledger import LOG_FILE, Sealed
+from telemetry.spool.producers import Position
+from telemetry.spool.spool import FORMAT_FILE, Spool
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from telemetry.shipper.segment import Head, Seal
+    from telemetry.spool.segment import Head, Seal
 
 NO_LIMIT = 1 << 60
 WEEK = 7 * 86_400.0
@@ -260,14 +260,14 @@ def test_a_hundred_thousand_segments_are_listed_and_not_loaded(directory: Path) 
 
 # Crashes.
 
-LEDGER_APPEND = "telemetry.shipper.ledger.LedgerLog.append"
+LEDGER_APPEND = "telemetry.spool.ledger.LedgerLog.append"
 
 
 def _seal_steps() -> list[object]:
     return [
-        pytest.param("telemetry.shipper.segment.store", id="before its seal is written"),
+        pytest.param("telemetry.spool.segment.store", id="before its seal is written"),
         pytest.param("pathlib.Path.replace", id="before a name is changed"),
-        pytest.param("telemetry.shipper.disk.sync_directory", id="before its names are durable"),
+        pytest.param("telemetry.spool.disk.sync_directory", id="before its names are durable"),
         pytest.param(LEDGER_APPEND, id="before it is in the ledger"),
         pytest.param("pathlib.Path.unlink", id="before the marks go"),
     ]
@@ -317,12 +317,12 @@ def _drop(spool: Spool) -> None:
 @pytest.mark.parametrize(
     "step",
     [
-        "telemetry.shipper.disk.write_whole",
-        "telemetry.shipper.segment.store",
-        "telemetry.shipper.disk.sync_directory",
+        "telemetry.spool.disk.write_whole",
+        "telemetry.spool.segment.store",
+        "telemetry.spool.disk.sync_directory",
         LEDGER_APPEND,
-        "telemetry.shipper.folder.Folder.move",
-        "telemetry.shipper.folder.Folder.remove",
+        "telemetry.spool.folder.Folder.move",
+        "telemetry.spool.folder.Folder.remove",
         "pathlib.Path.replace",
         "pathlib.Path.unlink",
     ],

@@ -14,10 +14,10 @@ from conftest import StartHost, wait_until
 from telemetry.cli.spool import spool as command
 from telemetry.drops import DropReason
 from telemetry.receipt import Receipt
-from telemetry.shipper.account import read_account
-from telemetry.shipper.segment import ActiveSegment, Head
-from telemetry.shipper.spool import Spool
-from telemetry.shipper.tally import Tally
+from telemetry.spool.account import read_account
+from telemetry.spool.segment import ActiveSegment, Head
+from telemetry.spool.spool import Spool
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,11 +18,11 @@ from telemetry import paths
 from telemetry.cli.status import EXIT_WAITING, status
 from telemetry.consent import State, store_choice
 from telemetry.receipt import Receipt
-from telemetry.shipper.account import read_account
-from telemetry.shipper.producers import Position
-from telemetry.shipper.segment import ActiveSegment, Head
-from telemetry.shipper.spool import Spool
-from telemetry.shipper.tally import Tally
+from telemetry.spool.account import read_account
+from telemetry.spool.producers import Position
+from telemetry.spool.segment import ActiveSegment, Head
+from telemetry.spool.spool import Spool
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable

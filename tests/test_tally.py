@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.drops import DropReason
-from telemetry.shipper.tally import Tally
+from telemetry.spool.tally import Tally
 
 COUNTS = st.dictionaries(st.sampled_from([reason.value for reason in DropReason]), st.integers(1, 1000), max_size=4)
 TALLIES = st.builds(Tally, st.integers(0, 1000), st.integers(0, 1000), COUNTS, COUNTS, COUNTS)

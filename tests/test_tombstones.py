@@ -11,17 +11,17 @@ import pytest
 from spools import names, nobody_lives, open_spool, read_balanced, scratch
 
 from telemetry.producer.exits import TOMBSTONES, leave_tombstone
-from telemetry.shipper import disk, tombstones
-from telemetry.shipper.producers import Position
-from telemetry.shipper.spool import Spool
-from telemetry.shipper.tally import Tally
-from telemetry.shipper.tombstones import bury_the_dead
+from telemetry.spool import disk, tombstones
+from telemetry.spool.producers import Position
+from telemetry.spool.spool import Spool
+from telemetry.spool.tally import Tally
+from telemetry.spool.tombstones import bury_the_dead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from telemetry.shipper.ledger import Positions
+    from telemetry.spool.ledger import Positions
 
 PRODUCER = bytes(range(16))
 

@@ -28,15 +28,15 @@ from spools import (
 from telemetry.drops import DropReason
 from telemetry.receipt import BATCH_HEADER
 from telemetry.settings import ShipperSettings
+from telemetry.shipper.delivery.http_sink import HttpSink
+from telemetry.shipper.delivery.uploader import IDLE_SECONDS, Uploader, halve
 from telemetry.shipper.encode.ndjson import NDJSON
-from telemetry.shipper.http_sink import HttpSink
-from telemetry.shipper.tally import Tally
-from telemetry.shipper.uploader import IDLE_SECONDS, Uploader, halve
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from telemetry.shipper.spool import Spool
+    from telemetry.spool.spool import Spool
 
 AT_ONCE = ShipperSettings(retry_min_seconds=0.0, retry_max_seconds=0.0, pause_seconds=0.0)
 PATIENT = ShipperSettings(retry_min_seconds=0.0, retry_max_seconds=0.0, pause_seconds=120.0)

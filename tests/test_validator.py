@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from telemetry.catalog.compile import Compiled, compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field
-from telemetry.shipper.tally import Tally
-from telemetry.shipper.validator import UnreadableEventsError, Validator
+from telemetry.shipper.intake.validator import UnreadableEventsError, Validator
+from telemetry.spool.tally import Tally
 
 TODAY = dt.date(2026, 1, 1)
 

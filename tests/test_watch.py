@@ -9,8 +9,8 @@ import sys
 import pytest
 from conftest import wait_until
 
-from telemetry.shipper.producers import Position
 from telemetry.shipper.watch import Watch, may_live, started
+from telemetry.spool.producers import Position
 
 IMPOSSIBLE = [2**22 + 1, 2**31, 2**62]
 

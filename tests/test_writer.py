@@ -17,21 +17,21 @@ from telemetry.catalog.load import load
 from telemetry.drops import DropReason
 from telemetry.receipt import Receipt
 from telemetry.settings import ShipperSettings
-from telemetry.shipper import disk
 from telemetry.shipper.encode.format import Report
 from telemetry.shipper.encode.ndjson import NDJSON
-from telemetry.shipper.pipeline import Drain
-from telemetry.shipper.producers import Position
-from telemetry.shipper.session import Session
-from telemetry.shipper.tally import Tally
-from telemetry.shipper.writer import Writer
+from telemetry.shipper.intake.pipeline import Drain
+from telemetry.shipper.intake.session import Session
+from telemetry.shipper.intake.writer import Writer
+from telemetry.spool import disk
+from telemetry.spool.producers import Position
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from telemetry.catalog.model import Catalog
-    from telemetry.shipper.spool import Spool
+    from telemetry.spool.spool import Spool
 
 ON = Receipt("on", "host", 0, "cloud")
 LOCAL = Receipt("local", "none", 0, "unknown")

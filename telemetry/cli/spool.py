@@ -12,8 +12,9 @@ import click
 from telemetry.cli.consent import CommandError, FailedError, json_option
 from telemetry.cli.purge import as_counts, confirm, describe_erased, yes_option
 from telemetry.errors import SpoolError
-from telemetry.shipper import account, disk, erase
-from telemetry.shipper.contents import Found, describe, find_segments, follow, is_spool, read_body, read_data
+from telemetry.shipper import erase
+from telemetry.spool import account, disk
+from telemetry.spool.contents import Found, describe, find_segments, follow, is_spool, read_body, read_data
 
 _CAT_BY_ITSELF = ("active", "sealed")
 _LS_LINE = "{state:<11} {id}  {events:>8} events {bytes:>10} bytes {age_seconds:>10} s  {session}  {format}"

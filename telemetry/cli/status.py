@@ -21,14 +21,14 @@ from telemetry.consent.stored import iso_time
 from telemetry.errors import ConfigError, ShipperUnreachableError, SpoolError
 from telemetry.paths import product_dir
 from telemetry.producer.exits import TOMBSTONES
-from telemetry.shipper import account
-from telemetry.shipper.contents import FOLDERS, find_segments, is_spool
 from telemetry.shipper.rendezvous import Rendezvous, find_rendezvous
+from telemetry.spool import account
+from telemetry.spool.contents import FOLDERS, find_segments, is_spool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from telemetry.shipper.account import Account
+    from telemetry.spool.account import Account
 
 EXIT_WAITING = 3
 """Segments wait, and no shipper runs."""

@@ -16,7 +16,7 @@ from telemetry.demo.meter import ShipperMeter
 from telemetry.demo.producer import CATALOG, PRODUCT, Word
 from telemetry.demo.progress import Stage
 from telemetry.paths import rendezvous_dir, spool_dir
-from telemetry.shipper.account import Account, read_account
+from telemetry.spool.account import Account, read_account
 
 if TYPE_CHECKING:
     from pathlib import Path

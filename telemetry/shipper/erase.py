@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from telemetry.drops import DropReason
 from telemetry.errors import ShipperUnreachableError
 from telemetry.paths import product_dir
-from telemetry.shipper.contents import describe, find_segments, is_spool
 from telemetry.shipper.lock import acquire
 from telemetry.shipper.rendezvous import Rendezvous, find_rendezvous
-from telemetry.shipper.segment import MARKS
-from telemetry.shipper.spool import DELIVERY_LOCK_FILE, Spool
+from telemetry.spool.contents import describe, find_segments, is_spool
+from telemetry.spool.segment import MARKS
+from telemetry.spool.spool import DELIVERY_LOCK_FILE, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,17 +1,14 @@
-"""One shipper for each rendezvous, and one for each spool that delivers: whoever holds the lock is it.
-
-The kernel lets go of a dead one's lock.
-"""
+"""One shipper for each rendezvous: whoever holds the lock is it. The kernel lets go of a dead one's."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from telemetry.producer.spawn import LOCK_FILE
+from telemetry.spool.disk import try_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,21 +31,4 @@ def acquire(directory: Path) -> int | None:
     with suppress(OSError):  # the pid is for people who look; a full disk must not stop us
         os.truncate(lock, 0)
         os.write(lock, str(os.getpid()).encode())
-    return lock
-
-
-def try_lock(path: Path) -> int | None:
-    """Take the lock on a file, making it if there is none.
-
-    Returns:
-        A descriptor that holds it until closed; None when another process has it.
-    """
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as fault:
-        os.close(lock)
-        if isinstance(fault, BlockingIOError):
-            return None
-        raise
     return lock

@@ -24,18 +24,18 @@ from telemetry.paths import cache_dir, spool_dir
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.redact.text import TextRedactor
 from telemetry.shipper.control import answer_all
+from telemetry.shipper.delivery.http_sink import HttpSink
+from telemetry.shipper.delivery.uploader import Uploader
 from telemetry.shipper.encode import open_format
-from telemetry.shipper.http_sink import HttpSink
-from telemetry.shipper.pipeline import Pipeline
-from telemetry.shipper.producers import Position
-from telemetry.shipper.receiver import decode_frame, receive_waiting
-from telemetry.shipper.report import raw_report
-from telemetry.shipper.session import Session
-from telemetry.shipper.spool import Spool
-from telemetry.shipper.tombstones import bury_the_dead
-from telemetry.shipper.uploader import Uploader
+from telemetry.shipper.intake.pipeline import Pipeline
+from telemetry.shipper.intake.receiver import decode_frame, receive_waiting
+from telemetry.shipper.intake.report import raw_report
+from telemetry.shipper.intake.session import Session
+from telemetry.shipper.intake.writer import Writer
 from telemetry.shipper.watch import Watch, may_live
-from telemetry.shipper.writer import Writer
+from telemetry.spool.producers import Position
+from telemetry.spool.spool import Spool
+from telemetry.spool.tombstones import bury_the_dead
 
 if TYPE_CHECKING:
     from telemetry.catalog.model import Catalog
@@ -46,7 +46,13 @@ GRACE_SECONDS = 10.0
 """How long a spawned shipper waits for its first producer."""
 
 TICK_SECONDS = 0.25
-"""How often the clock's part is looked at while events come in."""
+"""How often it is asked whether a sync or a seal is due, while there is an active segment."""
+
+LOOK_SECONDS = 0.5
+"""How often the world is looked at: a withdrawn consent must be noticed within a second."""
+
+MAX_POSITIONS = 10_000
+"""Producers remembered before those whose processes are gone are forgotten."""
 
 STOP_SECONDS = 2.0
 """How long a shipper that is told to stop goes on uploading; the rest waits on disk."""
@@ -69,14 +75,14 @@ class Shipper:
         self._catalog: Catalog = load(config.catalog)
         self._format = open_format(settings.format, settings.node)
         self._texts = _open_redactor()
-        sink = HttpSink(config.endpoint, settings, os.environ)
+        self._sink = HttpSink(config.endpoint, settings, os.environ)
         self._spool, ledger = Spool.open(spool_dir(config.product, config.endpoint), may_live)
         self._positions = ledger.positions
-        self._uploader = Uploader(self._spool, sink, self._format, settings)
+        self._uploader = Uploader(self._spool, self._sink, self._format, settings)
         self._writer = Writer(self._spool, self._catalog, self._format, settings, self._uploader.nudge)
         self._watch = Watch()
         self._began = self._busy_at = monotonic()
-        self._ticked_at = self._reported_at = float("-inf")
+        self._ticked_at = self._looked_at = self._reported_at = float("-inf")
         self._unreadable = 0
         self._withdrawn = False
         self._stopping = False
@@ -102,12 +108,12 @@ class Shipper:
                 self._take_in(receive_waiting(self._sockets.data))
             if self._sockets.control in ready:
                 answer_all(self._sockets.control, self._answers)
-            if monotonic() - self._ticked_at >= TICK_SECONDS:
-                self._tick(idle=self._sockets.data not in ready)
+            self._tick(idle=self._sockets.data not in ready)
         self._take_in(receive_waiting(self._sockets.data))
         self._writer.seal_all(self._session)
         self._uploader.finish(STOP_SECONDS)
         delivery.join(STOP_SECONDS)
+        self._sink.close()
         self._spool.close()
 
     def stop(self) -> None:
@@ -139,31 +145,40 @@ class Shipper:
     # The clock.
 
     def _patience_seconds(self) -> float:
-        return TICK_SECONDS if self._writer.receipts else 1.0
+        return TICK_SECONDS if self._writer.receipts else LOOK_SECONDS
 
     def _tick(self, *, idle: bool) -> None:
         """What falls due with time."""
-        self._ticked_at = now = monotonic()
+        now = monotonic()
+        if now - self._ticked_at >= TICK_SECONDS:
+            self._ticked_at = now
+            self._writer.tick(self._session)
+        if now - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = now
+            self._look_around(idle=idle)
+
+    def _look_around(self, *, idle: bool) -> None:
+        """What the user says, who is left, what day it is, how full the disk is."""
         settings = self._config.settings
         self._obey_the_user()
-        self._writer.tick(self._session)
         self._watch.look()
         if self._watch:
-            self._busy_at = now
-            if now - self._reported_at >= settings.report_seconds:
-                self._report()
-        elif idle:
+            self._busy_at = monotonic()
+            self._report_if_due()
+        if idle:
             self._rest()
-        if now - self._session.began >= settings.session_seconds:
+        if monotonic() - self._session.began >= settings.session_seconds:
             self._renew_session()
         if dt.datetime.now(dt.UTC).date() != self._today:
             self._compile()
+        if len(self._positions) > MAX_POSITIONS:
+            self._positions = {name: position for name, position in self._positions.items() if may_live(position)}
         self._spool.enforce(settings.spool_bytes, settings.spool_segments, settings.spool_seconds)
 
     def _rest(self) -> None:
-        """Nobody is left: end the session, so that the next host's events can't be joined to it."""
+        """No frame waits. If nobody is left, the session ends: the next host's events can't be joined to it."""
         bury_the_dead(self._spool, self._positions)
-        if self._session.tally.emitted:
+        if not self._watch and self._session.tally.emitted:
             self._renew_session()
 
     def _renew_session(self) -> None:
@@ -179,13 +194,14 @@ class Shipper:
             self._spool.wipe(DropReason.CONSENT)
         self._withdrawn = withdrawn
 
-    def _report(self) -> None:
+    def _report_if_due(self) -> None:
         """Write the catalog's reports, under the receipt of the producers of the moment if that is a yes."""
+        now = monotonic()
         receipt = next((receipt for receipt in self._writer.receipts if receipt.level == "on"), None)
-        if receipt is None or self._withdrawn:
+        if receipt is None or self._withdrawn or now - self._reported_at < self._config.settings.report_seconds:
             return
-        self._reported_at = monotonic()
-        drain, reports = self._pipeline.run_report(raw_report(self._catalog, monotonic() - self._began, time_ns()))
+        self._reported_at = now
+        drain, reports = self._pipeline.run_report(raw_report(self._catalog, now - self._began, time_ns()))
         if drain.tally.emitted:
             self._writer.append(receipt, drain, self._session)
         for report in reports:
@@ -206,8 +222,8 @@ class Shipper:
 
     def _confirm(self, request: dict[str, Any]) -> dict[str, Any]:
         """How much of a producer's events is on disk or accounted for."""
-        self._writer.sync()
-        position = self._positions.get(request["producer"].hex(), Position(0))
+        known = self._positions if self._writer.sync() else {}
+        position = known.get(request["producer"].hex(), Position(0))
         return {"accepted": position.next, "dropped": sum(position.dropped.values())}
 
     def _leave(self, request: dict[str, Any]) -> dict[str, Any]:

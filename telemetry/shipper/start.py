@@ -71,7 +71,11 @@ def _foreground(file: Path) -> int:
 def _run(directory: Path, config_file: Path, *, spawned: bool) -> int:
     from telemetry.shipper.lock import acquire
 
-    lock = acquire(directory)
+    try:
+        lock = acquire(directory)
+    except OSError as fault:
+        print(f"telemetry ship: {directory} can't be used ({fault.strerror}): mend or remove it", file=sys.stderr)
+        return EXIT_CONFIG
     if lock is None:
         if not spawned:
             print(f"telemetry ship: another shipper holds {directory}; stop it first", file=sys.stderr)
@@ -90,7 +94,8 @@ def _run(directory: Path, config_file: Path, *, spawned: bool) -> int:
         open_log(config, spawned=spawned)
         shipper = Shipper(config, sockets, spawned=spawned)
     except TelemetryError as fault:
-        (directory / REFUSED_FILE).write_text(f"{fault}\n")
+        with suppress(OSError):  # on a full disk nobody can be told, and producers try again each second
+            (directory / REFUSED_FILE).write_text(f"{fault}\n")
         print(f"telemetry ship: {fault}", file=sys.stderr)
         return EXIT_CONFIG
     (directory / REFUSED_FILE).unlink(missing_ok=True)

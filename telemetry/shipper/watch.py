@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from telemetry.shipper.ledger import Positions
-    from telemetry.shipper.producers import Position
+    from telemetry.spool.ledger import Positions
+    from telemetry.spool.producers import Position
 
 
 def may_live(position: Position) -> bool:

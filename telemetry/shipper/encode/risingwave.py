@@ -89,9 +89,7 @@ def split(body: bytes) -> list[bytes]:
         length, payload = _read_varint(body, start + 1)
         end = payload + length
         if end > len(body):
-            raise ValueError(
-                f"the event at byte {start} ends beyond the body's {len(body)} bytes: quarantine it"
-            )
+            raise ValueError(f"the event at byte {start} ends beyond the body's {len(body)} bytes: quarantine it")
         records.append(body[start:end])
         start = end
     return records
@@ -100,7 +98,7 @@ def split(body: bytes) -> list[bytes]:
 def encode_report(node: str, event: Envelope, session: str, precision_seconds: int) -> Report:
     """Write a `system_report` event as the report of `node`.
 
-    ReportBase holds the facts of `telemetry.shipper.report`; any other field stays behind.
+    ReportBase holds the facts of `telemetry.shipper.intake.report`; any other field stays behind.
     """
     message, node_type = _REPORTS[node]
     values = msgspec.to_builtins(event.fields)

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.catalog.compile import Envelope, compile_catalog
-from telemetry.shipper.producers import Position, advance
-from telemetry.shipper.redactor import Redactor
-from telemetry.shipper.sampler import Sampler
-from telemetry.shipper.tally import Tally
-from telemetry.shipper.validator import UnreadableEventsError, Validator
+from telemetry.shipper.intake.redactor import Redactor
+from telemetry.shipper.intake.sampler import Sampler
+from telemetry.shipper.intake.validator import UnreadableEventsError, Validator
+from telemetry.spool.producers import Position, advance
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from telemetry.drops import DropReason
     from telemetry.redact.text import TextRedactor
     from telemetry.shipper.encode.format import Format, Report
-    from telemetry.shipper.ledger import Positions
-    from telemetry.shipper.receiver import Frame
-    from telemetry.shipper.session import Session
+    from telemetry.shipper.intake.receiver import Frame
+    from telemetry.shipper.intake.session import Session
+    from telemetry.spool.ledger import Positions
 
 
 class Drain(NamedTuple):
@@ -113,7 +113,7 @@ class Pipeline:
             number = len(valid) + tally.lost - lost_before
             producer = frame.producer.hex()
             position = positions.get(producer) or known.get(producer) or Position(frame.context.pid)
-            positions[producer] = advance(position, frame.first, number, {reason: total for reason, total in frame.dropped.items()}, tally)
+            positions[producer] = advance(position, frame.first, number, frame.dropped, tally)
             events += valid
         return events, positions
 

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 import zstandard
 
 from telemetry.drops import DropReason
-from telemetry.shipper import disk, segment
-from telemetry.shipper.segment import MARKS, Head, Mark, Seal
-from telemetry.shipper.tally import Tally
+from telemetry.spool import disk, segment
+from telemetry.spool.segment import MARKS, Head, Mark, Seal
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from telemetry.shipper.ledger import Positions
+    from telemetry.spool.ledger import Positions
 
 _CHUNK_BYTES = 1 << 20
 _NOTHING = Mark(0, 0, Tally())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from time import monotonic
 
-from telemetry.shipper.tally import Tally
+from telemetry.spool.tally import Tally
 
 
 class Session:

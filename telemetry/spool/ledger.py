@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from telemetry.drops import DropReason  # noqa: TC001 msgspec reads the annotations of a Struct
-from telemetry.shipper import disk
-from telemetry.shipper.journal import read_lines, whole_bytes, write_line
-from telemetry.shipper.producers import Position, furthest
-from telemetry.shipper.tally import Tally
+from telemetry.spool import disk
+from telemetry.spool.journal import read_lines, whole_bytes, write_line
+from telemetry.spool.producers import Position, furthest
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

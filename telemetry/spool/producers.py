@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from telemetry.drops import DropReason
 
 if TYPE_CHECKING:
-    from telemetry.shipper.tally import Tally
+    from collections.abc import Mapping
+
+    from telemetry.spool.tally import Tally
 
 
 class Position(msgspec.Struct, array_like=True, frozen=True):
@@ -26,7 +28,7 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
     dropped: dict[str, int] = {}
 
 
-def advance(position: Position, first: int, events: int, dropped: dict[str, int], tally: Tally) -> Position:
+def advance(position: Position, first: int, events: int, dropped: Mapping[Any, int], tally: Tally) -> Position:
     """Take a frame of `events` events into account: what it holds, the hole before it, what its producer dropped.
 
     Args:
@@ -64,7 +66,7 @@ def furthest(one: Position | None, other: Position) -> Position:
     return msgspec.structs.replace(other, next=max(one.next, other.next), dropped={**one.dropped, **dropped})
 
 
-def _drop_new(known: dict[str, int], totals: dict[str, int], tally: Tally) -> int:
+def _drop_new(known: dict[str, int], totals: Mapping[Any, int], tally: Tally) -> int:
     """Count what running totals have grown by; returns the sum."""
     grown = {reason: total - known.get(reason, 0) for reason, total in totals.items() if total > known.get(reason, 0)}
     for reason, events in grown.items():

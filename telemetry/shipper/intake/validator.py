@@ -15,7 +15,7 @@ from telemetry.catalog.compile import MAX_TIME_NS, Compiled, Envelope, declared_
 from telemetry.drops import DropReason
 
 if TYPE_CHECKING:
-    from telemetry.shipper.tally import Tally
+    from telemetry.spool.tally import Tally
 
 # What decoding foreign bytes can raise. The texts of these errors hold data: they are never passed on.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -23,10 +23,10 @@ import msgspec
 import zstandard
 
 from telemetry.receipt import Receipt  # noqa: TC001 msgspec reads the annotations of a Struct
-from telemetry.shipper import disk
-from telemetry.shipper.journal import read_lines, write_line
-from telemetry.shipper.ledger import Positions  # noqa: TC001 the same
-from telemetry.shipper.tally import Tally
+from telemetry.spool import disk
+from telemetry.spool.journal import read_lines, write_line
+from telemetry.spool.ledger import Positions  # noqa: TC001 the same
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from telemetry.catalog.compile import Compiled, Envelope
     from telemetry.catalog.model import Event
-    from telemetry.shipper.tally import Tally
+    from telemetry.spool.tally import Tally
 
 _LATE_SECONDS = 2  # producers flush every 0.05 s; a loaded machine may take longer
 _NS = 1_000_000_000

@@ -11,7 +11,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.drops import DropReason
-from telemetry.shipper.segment import created_unix_seconds, is_data, seal_name
+from telemetry.spool.segment import created_unix_seconds, is_data, seal_name
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from typing import TYPE_CHECKING
 
@@ -45,3 +46,20 @@ def sync_directory(path: Path) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def try_lock(path: Path) -> int | None:
+    """Take the lock on a file, making it if there is none.
+
+    Returns:
+        A descriptor that holds it until closed; None when another process has it.
+    """
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        os.close(lock)
+        if isinstance(fault, BlockingIOError):
+            return None
+        raise
+    return lock

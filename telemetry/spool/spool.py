@@ -29,19 +29,19 @@ from telemetry.drops import DropReason
 from telemetry.errors import SpoolError
 from telemetry.paths import private_dir
 from telemetry.producer.exits import TOMBSTONES
-from telemetry.shipper import disk, segment
-from telemetry.shipper.folder import Folder
-from telemetry.shipper.ledger import Acked, Dropped, Ledger, LedgerLog, Line, Noted, Quarantined, Sealed, Split
-from telemetry.shipper.lock import try_lock
-from telemetry.shipper.recovery import erase, recover
-from telemetry.shipper.segment import ActiveSegment, Head, Seal, id_of
+from telemetry.spool import disk, segment
+from telemetry.spool.disk import try_lock
+from telemetry.spool.folder import Folder
+from telemetry.spool.ledger import Acked, Dropped, Ledger, LedgerLog, Line, Noted, Quarantined, Sealed, Split
+from telemetry.spool.recovery import erase, recover
+from telemetry.spool.segment import ActiveSegment, Head, Seal, id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from telemetry.shipper.producers import Position
-    from telemetry.shipper.tally import Tally
+    from telemetry.spool.producers import Position
+    from telemetry.spool.tally import Tally
 
 FORMAT_FILE = "format"
 FORMAT_VERSION = "1"

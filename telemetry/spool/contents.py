@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import zstandard
 
 from telemetry.errors import SpoolError
-from telemetry.shipper import segment
-from telemetry.shipper.segment import Head, Mark, created_unix_seconds, id_of, is_data
-from telemetry.shipper.spool import FORMAT_FILE, FORMAT_VERSION
+from telemetry.spool import segment
+from telemetry.spool.segment import Head, Mark, created_unix_seconds, id_of, is_data
+from telemetry.spool.spool import FORMAT_FILE, FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,15 +17,15 @@ import msgspec
 import zstandard
 
 from telemetry.drops import DropReason
-from telemetry.shipper.backoff import full_jitter
-from telemetry.shipper.outcome import Outcome, Reply
-from telemetry.shipper.segment import Seal, open_stream
-from telemetry.shipper.tally import Tally
+from telemetry.shipper.delivery.backoff import full_jitter
+from telemetry.shipper.delivery.outcome import Outcome, Reply
+from telemetry.spool.segment import Seal, open_stream
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from telemetry.settings import ShipperSettings
     from telemetry.shipper.encode.format import Format
-    from telemetry.shipper.spool import Spool
+    from telemetry.spool.spool import Spool
 
 IDLE_SECONDS = 5.0
 """How often to look for segments that another shipper of the same spool left behind."""

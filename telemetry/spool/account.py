@@ -10,12 +10,12 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from telemetry.shipper import segment
-from telemetry.shipper.contents import Found, find_segments, last_good
-from telemetry.shipper.journal import read_lines
-from telemetry.shipper.ledger import LOG_FILE, Ledger, LedgerLog, Line
-from telemetry.shipper.segment import MARKS
-from telemetry.shipper.tally import Tally
+from telemetry.spool import segment
+from telemetry.spool.contents import Found, find_segments, last_good
+from telemetry.spool.journal import read_lines
+from telemetry.spool.ledger import LOG_FILE, Ledger, LedgerLog, Line
+from telemetry.spool.segment import MARKS
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

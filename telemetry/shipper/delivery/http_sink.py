@@ -22,15 +22,15 @@ from urllib3.exceptions import HTTPError
 
 from telemetry import receipt
 from telemetry.errors import ConfigError
-from telemetry.shipper.backoff import retry_after
-from telemetry.shipper.outcome import Outcome, Reply, outcome_of
+from telemetry.shipper.delivery.backoff import retry_after
+from telemetry.shipper.delivery.outcome import Outcome, Reply, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from telemetry.settings import ShipperSettings
-    from telemetry.shipper.segment import Seal
-    from telemetry.shipper.tally import Tally
+    from telemetry.spool.segment import Seal
+    from telemetry.spool.tally import Tally
 
 
 MAX_REPLY_BYTES = 64 << 10

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from telemetry.catalog.compile import Compiled, Envelope, Plan
     from telemetry.redact.text import TextRedactor
-    from telemetry.shipper.tally import Tally
+    from telemetry.spool.tally import Tally
 
 _TOKEN_BYTES = 8  # it takes about 2**32 identifiers in one session before two are likely to share a token
 _CACHED_TOKENS = 1 << 14  # 2 MB for usual names; 64 MB if all are as long as the catalog lets them be

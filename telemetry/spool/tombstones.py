@@ -9,14 +9,15 @@ import msgspec
 from msgspec import Meta
 
 from telemetry.producer.exits import TOMBSTONES
-from telemetry.shipper.producers import Position, bury
-from telemetry.shipper.tally import Tally
+from telemetry.spool.producers import Position, bury, furthest
+from telemetry.spool.segment import MARKS, read_marks
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from telemetry.shipper.ledger import Positions
-    from telemetry.shipper.spool import Spool
+    from telemetry.spool.ledger import Positions
+    from telemetry.spool.spool import Spool
 
 SETTLE_SECONDS = 1.0
 """A tombstone this old: what its producer had handed to the kernel has come in, or never will."""
@@ -52,12 +53,23 @@ def _bury(spool: Spool, positions: Positions, found: _Tombstone | None) -> None:
     if found is None:
         return
     tally = Tally()
-    before = positions.get(found.producer) or Position(found.pid)
+    before = positions.get(found.producer) or _known_to_others(spool, found.producer) or Position(found.pid)
     dropped = {reason: events for reason, events in found.dropped.items() if reason in _REASONS}
     position = bury(before, found.accepted, dropped, tally)
     if tally.emitted:
         spool.note(f"tombstone-{found.producer}", tally, {found.producer: position})
     positions[found.producer] = position
+
+
+def _known_to_others(spool: Spool, producer: str) -> Position | None:
+    """How far the shipper of another catalog, which shares the spool, has come with a producer. Raises OSError."""
+    known = spool.log.read().positions.get(producer)
+    for path in (spool.directory / "active").glob(f"*{MARKS}"):
+        _, marks = read_marks(path) or (None, [])
+        for mark in marks:
+            if producer in mark.positions:
+                known = furthest(known, mark.positions[producer])
+    return known
 
 
 def _read(path: Path) -> _Tombstone | None:

@@ -12,9 +12,9 @@ from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
 from telemetry.drops import DropReason
-from telemetry.shipper.pipeline import Drain
-from telemetry.shipper.segment import ActiveSegment, Head
-from telemetry.shipper.tally import Tally
+from telemetry.shipper.intake.pipeline import Drain
+from telemetry.spool.segment import ActiveSegment, Head
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from telemetry.receipt import Receipt
     from telemetry.settings import ShipperSettings
     from telemetry.shipper.encode.format import Format, Report
-    from telemetry.shipper.session import Session
-    from telemetry.shipper.spool import Spool
+    from telemetry.shipper.intake.session import Session
+    from telemetry.spool.spool import Spool
 
 MAX_BODY_BYTES = 32 << 20
 """A segment is sealed at this much uncompressed: receivers bound what a body may unpack to."""
@@ -101,14 +101,17 @@ class Writer:
         """Of the active segments."""
         return list(self._active)
 
-    def sync(self) -> None:
-        """Make durable what was appended."""
+    def sync(self) -> bool:
+        """Make durable what was appended; whether all of it is."""
         self._synced_at = monotonic()
+        durable = True
         for active, _ in self._active.values():
             try:
                 active.sync()
             except OSError as fault:
                 self._say_refused(fault)
+                durable = False
+        return durable
 
     def seal_all(self, session: Session) -> None:
         """Seal every active segment, so that all can be uploaded."""

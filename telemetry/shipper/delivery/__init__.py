@@ -1,0 +1,1 @@
+"""The delivery loop: from sealed segments to an endpoint; it never touches ZeroMQ."""
