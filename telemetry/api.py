@@ -100,7 +100,7 @@ def flush(timeout: float = 2.0) -> bool:
 
 def close(timeout: float = 0.3) -> None:
     """Flush for at most `timeout` seconds and emit no more. Called at exit; may be called twice."""
-    global _client, _record, _tick  # noqa: PLW0603 as in init
+    global _client, _record, _tick
     client, _client, _record, _tick = _client, None, _nothing, _nothing_counted
     if client is not None:
         client.close(timeout)

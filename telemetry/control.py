@@ -1,19 +1,27 @@
 """Asking a shipper over its control socket; producers and commands share it.
 
+A request whose answer did not come in time leaves the connection out of step: open a new one.
+
 Requests are `{"op": "confirm" | "leave" | "seal" | "status" | "consent" | "stop", ...}`, each answered by one map.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 import zmq
 
 from telemetry.errors import ShipperUnreachableError
 from telemetry.wire import CONTROL_SOCKET
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+MAX_WAIT_SECONDS = 86_400.0
+"""ZeroMQ counts milliseconds in 32 bits."""
 
 
 class Control:
@@ -29,7 +37,7 @@ class Control:
         self._socket.reconnect_ivl = 10
         self._socket.connect(f"ipc://{directory / CONTROL_SOCKET}")
 
-    def __enter__(self) -> Control:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -41,13 +49,23 @@ class Control:
         """Send a request and wait for its reply.
 
         Raises:
-            ShipperUnreachableError: no reply within `timeout_seconds`.
+            ShipperUnreachableError: no reply within `timeout_seconds` (a day at most), or one that is no map.
         """
-        self._socket.send(msgpack.packb(request))
-        if not self._socket.poll(max(0, int(timeout_seconds * 1000))):
+        self._socket.send(msgpack.packb(request), zmq.NOBLOCK)
+        if not self._socket.poll(int(max(0.0, min(timeout_seconds, MAX_WAIT_SECONDS)) * 1000)):
             raise ShipperUnreachableError(
                 f"no shipper answered in {self._directory} within {timeout_seconds:.2f} s: "
                 "none runs there, or it is busy; `telemetry status` tells"
             )
-        reply: dict[str, Any] = msgpack.unpackb(self._socket.recv())
+        return self._reply(self._socket.recv())
+
+    def _reply(self, message: bytes) -> dict[str, Any]:
+        try:
+            reply = msgpack.unpackb(message)
+        except (ValueError, msgpack.UnpackException):
+            reply = None
+        if not isinstance(reply, dict):
+            raise ShipperUnreachableError(
+                f"what answered in {self._directory} is no shipper of this version: stop it, a new one is spawned"
+            )
         return reply

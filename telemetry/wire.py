@@ -9,7 +9,7 @@
     dropped    {reason: running total} of what the producer itself has dropped
     events     [[name, unix_ns, {field: scalar}], ...]
 
-Only what was handed to ZeroMQ gets a number, so a hole in the numbers is what was lost in transit. A frame with no
+Only what is in a frame on its way gets a number, so a hole in the numbers is what was lost in transit. A frame with no
 events says hello, or hands over counts.
 
 The control socket speaks msgpack too: a request is a map with `op`, a reply is a map.

@@ -5,10 +5,10 @@ Nothing of ours but light modules is imported before consent is known: with cons
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+import threading
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from telemetry import consent as consenting
@@ -19,11 +19,17 @@ from telemetry.producer.timing import Timer
 from telemetry.settings import ShipperSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
     from telemetry.producer.link import Link
 
 DEPLOYMENTS = ("cloud", "self-hosted", "enterprise")
 CHOICES = ("on", "local", "off")
-MIN_QUEUE_BYTES = 1 << 20
+MIN_FLUSH_INTERVAL_SECONDS = 0.001
+MIN_QUEUE_BYTES = 8 << 20
+"""What ZeroMQ itself may hold: 32 frames of 256 KiB."""
 
 
 class Client:
@@ -39,7 +45,7 @@ class Client:
         consent: what the host says: `on`, `local`, `off`, or None when it says nothing.
         strict: raise `UndeclaredError` on an undeclared event or field. For development: reads the catalog here.
         notice: called with the text of the notice where there is no terminal to show it on.
-        packages: top-level packages of the program, whose frames an `error` field may name.
+        packages: the program's own top-level packages, whose frames an `error` field may name.
         flush_interval_seconds: how long an event may wait in the process.
         queue_bytes: what may wait for the shipper, encoded; beyond it the newest are dropped.
         handle_sigterm: flush on SIGTERM, then go on as without us. Call from the main thread.
@@ -68,22 +74,29 @@ class Client:
         consenting.check_product(product)
         _check_choice("deployment", deployment, DEPLOYMENTS)
         _check_choice("consent", consent, CHOICES)
-        _check_least("flush_interval_seconds", flush_interval_seconds, 0.001)
+        _check_least("flush_interval_seconds", flush_interval_seconds, MIN_FLUSH_INTERVAL_SECONDS)
         _check_least("queue_bytes", queue_bytes, MIN_QUEUE_BYTES)
-        file = _check_catalog(Path(catalog))
-        self.consent = consenting.evaluate(product=product, host=consent, deployment=deployment, callback=notice)
+        _check_endpoint(endpoint)
+        _check_packages(packages)
+        if handle_sigterm:
+            _check_main_thread()
+        file = _check_catalog(catalog)
+        config = {"product": product, "catalog": str(file), "endpoint": endpoint, **_check_settings(shipper)}
         self.record: Callable[[str, dict[str, Any]], None] = _nothing
         self.tick: Callable[[str, int, dict[str, Any]], None] = _nothing_counted
         self._link: Link | None = None
+        if strict:
+            _check_content(file)
+        self.consent = consenting.evaluate(product=product, host=consent, deployment=deployment, callback=notice)
         if self.consent.state is not consenting.State.OFF and GUARD not in os.environ:
-            self._link = _link(self.consent, product, file, endpoint, packages, flush_interval_seconds, queue_bytes, shipper or ShipperSettings())
+            self._link = _link(self.consent, config, packages, flush_interval_seconds, queue_bytes)
             self.record, self.tick = self._link.recorder(), self._link.ticker()
         if strict:
             self._be_strict(file)
         if handle_sigterm and self._link is not None:
             from telemetry.producer.exits import on_sigterm
 
-            on_sigterm(self._link.close)
+            on_sigterm(self._link.flush, self._link.close)
 
     def emit(self, name: str, /, **fields: Any) -> None:
         """Record that something happened. Under a microsecond; never blocks; drops and counts when it must.
@@ -100,7 +113,7 @@ class Client:
 
     def timer(self, name: str, /, **fields: Any) -> Timer:
         """Time a block (`with`) or every call of a function (as a decorator) into the field `duration_ms`."""
-        return Timer(self.record, name, fields)
+        return Timer(self._emit_fields, name, fields)
 
     def flush(self, timeout: float = 2.0) -> bool:
         """Hand over now: block, for at most `timeout` seconds, until the shipper has on disk what was emitted.
@@ -116,13 +129,17 @@ class Client:
         if self._link is not None:
             self._link.close(timeout)
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _emit_fields(self, name: str, fields: dict[str, Any]) -> None:
+        """What a timer calls: it may end after `close`."""
+        self.record(name, fields)
 
     def _be_strict(self, catalog: Path) -> None:
         from telemetry.catalog.strict import strict_record, strict_tick
@@ -132,13 +149,10 @@ class Client:
 
 def _link(
     consent: consenting.Decision,
-    product: str,
-    catalog: Path,
-    endpoint: str,
+    config: dict[str, Any],
     packages: tuple[str, ...],
     flush_interval_seconds: float,
     queue_bytes: int,
-    shipper: ShipperSettings,
 ) -> Link:
     """Load what a living client needs, now and on the caller's thread: an import in a thread hangs a forked child."""
     import hashlib
@@ -146,14 +160,11 @@ def _link(
     from telemetry.producer.link import Link, Site
     from telemetry.wire import Context
 
-    digest = hashlib.sha256(catalog.read_bytes()).hexdigest()
-    site = Site(
-        paths.rendezvous_dir(product, digest, endpoint),
-        paths.spool_dir(product, endpoint),
-        {"product": product, "catalog": str(catalog), "endpoint": endpoint, **shipper._asdict()},
-    )
+    product, endpoint = config["product"], config["endpoint"]
+    digest = hashlib.sha256(_read(Path(config["catalog"]))).hexdigest()
+    directory, spool = paths.rendezvous_dir(product, digest, endpoint), paths.spool_dir(product, endpoint)
     context = Context(os.getpid(), digest, consent.state.value, consent.basis, consent.notice, consent.deployment)
-    return Link(site, context, packages, flush_interval_seconds, queue_bytes)
+    return Link(Site(directory, spool, config), context, packages, flush_interval_seconds, queue_bytes)
 
 
 def _nothing(name: str, fields: dict[str, Any]) -> None:
@@ -170,11 +181,57 @@ def _check_choice(argument: str, value: str | None, choices: tuple[str, ...]) ->
 
 
 def _check_least(argument: str, value: float, least: float) -> None:
-    if not value >= least:
+    if not isinstance(value, int | float) or not math.isfinite(value) or value < least:
         raise ConfigError(f"{argument}={value!r}: must be a number of at least {least}")
 
 
-def _check_catalog(path: Path) -> Path:
-    if not os.access(path, os.R_OK) or path.is_dir():
-        raise ConfigError(f"catalog={str(path)!r}: no such file, or it can't be read; give the path of the catalog's TOML")
-    return path.absolute()
+def _check_endpoint(endpoint: str) -> None:
+    if not isinstance(endpoint, str) or "://" not in endpoint:
+        raise ConfigError(f"endpoint={endpoint!r}: must be a URL, as in https://t.acme.example/v1/batches")
+
+
+def _check_packages(packages: tuple[str, ...]) -> None:
+    # A bare text would be taken for the packages of its letters.
+    if not isinstance(packages, tuple) or not all(isinstance(package, str) for package in packages):
+        raise ConfigError(f'packages={packages!r}: must be a tuple of names, as in ("acme",)')
+
+
+def _check_main_thread() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        raise ConfigError("handle_sigterm=True: Python takes signal handlers from the main thread only; call it there")
+
+
+def _check_settings(settings: ShipperSettings | None) -> dict[str, Any]:
+    """The settings as they go into the shipper's configuration."""
+    if not isinstance(settings, ShipperSettings | None):
+        raise ConfigError(f"shipper={settings!r}: must be a telemetry.ShipperSettings, or None")
+    found = (settings or ShipperSettings())._asdict()
+    for (name, value), default in zip(found.items(), ShipperSettings(), strict=True):
+        if type(value) is not type(default) and not (type(default) is float and type(value) is int):
+            raise ConfigError(f"shipper: {name}={value!r} must be of type {type(default).__name__}")
+    return found
+
+
+def _check_catalog(catalog: str | os.PathLike[str]) -> Path:
+    try:
+        path = Path(catalog)
+        if path.is_file() and os.access(path, os.R_OK):
+            return path.absolute()
+    except (TypeError, ValueError, OSError):
+        pass  # no path at all, or one that can't be looked at
+    raise ConfigError(
+        f"catalog={str(catalog)!r}: no such file, or it can't be read; give the path of the catalog's TOML"
+    )
+
+
+def _check_content(catalog: Path) -> None:
+    from telemetry.catalog.load import load
+
+    load(catalog)
+
+
+def _read(catalog: Path) -> bytes:
+    try:
+        return catalog.read_bytes()
+    except OSError as fault:
+        raise ConfigError(f"catalog={str(catalog)!r}: {fault.strerror}; give the path of the catalog's TOML") from None

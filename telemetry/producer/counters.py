@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from operator import index
 from threading import Lock
 from typing import Any
+
+from telemetry.producer.alone import alone
 
 TALLY_SECONDS = 1.0
 """One aggregate a second."""
@@ -34,30 +37,29 @@ class Counters:
 
     def tally(self) -> None:
         """Add the waiting calls to the totals, unless another thread is at it."""
-        if self._lock.acquire(blocking=False):
-            try:
-                self._tally()
-            finally:
-                self._lock.release()
+        alone(self._lock, self._tally)
 
-    def take(self) -> list[Aggregate]:
-        """The totals as names and fields of events, `count` among the fields; begins again at nothing."""
-        if not self._lock.acquire(blocking=False):
-            return []
-        try:
-            self._tally()
-            totals, self._totals = self._totals, Counter()
-            apart, self._apart = self._apart, []
-        finally:
-            self._lock.release()
-        return [(name, {**dict(key), "count": number}) for (name, key), number in totals.items()] + apart
+    def take(self, patience_seconds: float = 0.0) -> list[Aggregate] | None:
+        """The totals as names and fields of events, `count` among the fields; begins again at nothing.
+
+        Args:
+            patience_seconds: how long to wait for another thread's tally; None when that did not end.
+        """
+        taken: list[Aggregate] = []
+        return taken if alone(self._lock, lambda: self._move(taken), patience_seconds) else None
+
+    def _move(self, taken: list[Aggregate]) -> None:
+        self._tally()
+        taken += [(name, {**dict(key), "count": number}) for (name, key), number in self._totals.items()]
+        taken += self._apart
+        self._totals, self._apart = Counter(), []
 
     def _tally(self) -> None:
         popleft = self.calls.popleft
         for _ in range(len(self.calls)):
             name, number, fields = popleft()
             try:
-                self._totals[name, tuple(sorted(fields.items()))] += number
-            except TypeError:
-                # No scalar: it goes on alone, to be dropped and counted where every unencodable event is.
+                self._totals[name, tuple(sorted(fields.items()))] += index(number)
+            except Exception:  # noqa: BLE001 a value's own __hash__ or __index__ may raise anything
+                # No scalars, or no whole number: it goes on alone, to be dropped where every other such event is.
                 self._apart.append((name, {**fields, "count": number}))

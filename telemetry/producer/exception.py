@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
 
 MAX_FRAMES = 20
 

@@ -1,4 +1,4 @@
-"""How a host can end or multiply, and what is done then: atexit, multiprocessing children, fork, SIGTERM, tombstones."""
+"""How a host can end or multiply, and what is done then: atexit, multiprocessing children, fork, SIGTERM, tombstone."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import os
 import signal
 import sys
 import weakref
-from collections.abc import Callable
-from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
 
 from telemetry.paths import private_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import FrameType
 
 TOMBSTONES = "tombstones"
 
@@ -23,6 +26,11 @@ def at_exit(close: Callable[[], object]) -> None:
     multiprocessing = sys.modules.get("multiprocessing")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
         _finalize(close)
+
+
+def forget(close: Callable[[], object]) -> None:
+    """Take `close` back: what is closed must not be kept alive until the process ends."""
+    atexit.unregister(close)
 
 
 def at_exit_of_forked_child(owner: object, close: Callable[[], object]) -> None:
@@ -50,15 +58,21 @@ def after_fork(renew: Callable[[], object]) -> None:
     os.register_at_fork(after_in_child=in_child)
 
 
-def on_sigterm(close: Callable[[], object]) -> None:
-    """Call `close` on SIGTERM, then do what would have been done: the host's own handler, or death by the signal."""
+def on_sigterm(flush: Callable[[], object], close: Callable[[], object]) -> None:
+    """On SIGTERM flush and call the host's own handler, or close and die by the signal when it has none.
+
+    A host that ignores SIGTERM, or handles it outside Python, is left as it is.
+    """
     before = signal.getsignal(signal.SIGTERM)
+    if before is None or before == signal.SIG_IGN:
+        return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        close()
         if callable(before):
+            flush()
             before(number, frame)
-        elif before == signal.SIG_DFL:
+        else:
+            close()
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 

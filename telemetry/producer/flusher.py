@@ -2,18 +2,23 @@
 
     asleep   nobody is due to look at the queue. The first event after a pause is sent by its own caller; a second one
              within the interval wakes the thread.
-    awake    the thread drains once an interval; a caller whose event fills a batch drains as well.
+    awake    the thread drains once an interval, the first time an interval after it woke; a caller whose event fills a
+             batch drains as well.
 
-The thread says that it falls asleep and then looks once more, and a caller appends and then looks whether it sleeps,
+The thread says that it falls asleep and then drains once more, and a caller appends and then looks whether it sleeps,
 so an event can't be forgotten between the two.
 """
 
 from __future__ import annotations
 
 import _thread
-from collections.abc import Callable
 from queue import SimpleQueue
+from threading import Lock
 from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SUPERVISE_SECONDS = 1.0
 """How often the shipper is looked after, while there is traffic: a killed one is back within two seconds."""
@@ -42,46 +47,57 @@ class Flusher:
     def renew(self) -> None:
         """Begin without a thread: threads don't survive a fork."""
         self.asleep = True
-        self._started = False
-        self._supervised_at = -SUPERVISE_SECONDS
+        self._stopped = False
+        self._unstarted = Lock()  # who gets it starts the thread
+        self._watched_at = -SUPERVISE_SECONDS
         self._wake: SimpleQueue[None] = SimpleQueue()
 
     def wake(self) -> None:
-        """Have the thread look at the queue within an interval. Safe in signal handlers: it takes no lock.
+        """Have the thread look at the queue within an interval. Safe in signal handlers: it waits for no lock.
 
         `threading.Thread.start` takes locks and waits for the thread, so the bare function it is built on is used.
         """
         self.asleep = False
-        if not self._started:
-            self._started = True
+        if self._unstarted.acquire(blocking=False):
             try:
                 _thread.start_new_thread(self._run, ())
             except RuntimeError:  # no thread to be had, or the interpreter ends: the next caller tries again
-                self._started, self.asleep = False, True
+                self.asleep = True
+                self._unstarted.release()
         self._wake.put(None)
+
+    def stop(self) -> None:
+        """End the thread, soon. Nobody is to wake it any more."""
+        self._stopped, self.asleep = True, False
+        self._wake.put(None)
+
+    def watch(self) -> None:
+        """Look after the shipper if that is due."""
+        if self.due:
+            self._watched_at = monotonic()
+            self._supervise()
 
     @property
     def due(self) -> bool:
         """Whether the shipper was not looked after for a second."""
-        return monotonic() - self._supervised_at >= SUPERVISE_SECONDS
+        return monotonic() - self._watched_at >= SUPERVISE_SECONDS
 
     def _run(self) -> None:
-        while True:
-            self._wake.get()
-            self._watch()
-            while not self._idle():
-                sleep(self._interval_seconds)
-                self._watch()
-                self._work()
+        wake = self._wake
+        while not self._stopped:
+            wake.get()
+            while not self._stopped and not self._idle():
+                pass
 
     def _idle(self) -> bool:
-        self.asleep = True
-        if self._work():
-            return True
+        """Wait an interval and drain; whether nothing is left to do then."""
+        try:
+            self.watch()
+            sleep(self._interval_seconds)
+            self.asleep = True
+            if self._work():
+                return True
+        except Exception:  # noqa: BLE001, S110 no memory, no descriptors: it may pass, and the host is not to hear of it
+            pass
         self.asleep = False
         return False
-
-    def _watch(self) -> None:
-        if self.due:
-            self._supervised_at = monotonic()
-            self._supervise()

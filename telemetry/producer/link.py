@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
 from time import monotonic, sleep, time_ns
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import zmq
 
@@ -18,14 +17,27 @@ from telemetry.producer import exits
 from telemetry.producer.counters import TALLY_CALLS, TALLY_SECONDS, Counters
 from telemetry.producer.exception import reduce_exception
 from telemetry.producer.flusher import Flusher
-from telemetry.producer.outbox import BATCH_EVENTS, SOCKET_FRAMES, Outbox
+from telemetry.producer.outbox import BATCH_EVENTS, SOCKET_FRAMES, Outbox, Settled
 from telemetry.producer.spawn import can_spawn, shipper_runs, spawn_shipper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Record = Callable[[str, dict[str, Any]], None]
+    Tick = Callable[[str, int, dict[str, Any]], None]
 
 CONFIRM_POLL_SECONDS = 0.005
 """How often the shipper is asked whether it has everything; one of its drains takes about as long."""
 
-Record = Callable[[str, dict[str, Any]], None]
-Tick = Callable[[str, int, dict[str, Any]], None]
+ZMQ_DESCRIPTORS = 8
+"""More than a ZeroMQ context and its first socket take: when it gets none for its poller, it aborts the process."""
+
+MAX_WAIT_SECONDS = 86_400.0
+"""A lock's timeout has a limit, and a caller may say infinity."""
+
+_of_the_parent: list[object] = []
+"""Contexts that a forked child must not touch, not even by collecting them."""
 
 
 class Site(NamedTuple):
@@ -55,14 +67,15 @@ class Link:
     ) -> None:
         self._site = site
         self._zmq: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._abandoned: list[object] = []
+        self._asking: list[Control] = []
         self._closed = False
         self._tallied_at = monotonic()
         self._interval_ns = int(flush_interval_seconds * 1e9)
         self._counters = Counters()
         self._outbox = Outbox(self._connect, context, queue_bytes, lambda error: reduce_exception(error, packages))
         self._flusher = Flusher(flush_interval_seconds, self._round, self._supervise)
-        self._supervise()
+        self._sent_ns = 0
+        self._flusher.watch()
         self._outbox.hello()
         exits.at_exit(self.close)
         exits.after_fork(self._renew)
@@ -75,10 +88,13 @@ class Link:
         def record(name: str, fields: dict[str, Any]) -> None:
             now_ns = time_ns()
             append((name, now_ns, fields))
-            if flusher.asleep:
-                first(now_ns)
-            elif len(events) >= BATCH_EVENTS:
-                drain()
+            try:
+                if flusher.asleep:
+                    first(now_ns)
+                elif len(events) >= BATCH_EVENTS:
+                    drain()
+            except Exception:  # noqa: BLE001, S110 no memory, or the host's stack is full: a later round drains
+                pass
 
         return record
 
@@ -89,40 +105,41 @@ class Link:
 
         def tick(name: str, number: int, fields: dict[str, Any]) -> None:
             append((name, number, fields))
-            if flusher.asleep:
-                flusher.wake()
-            elif len(calls) >= TALLY_CALLS:
-                tally()
+            try:
+                if flusher.asleep:
+                    flusher.wake()
+                elif len(calls) >= TALLY_CALLS:
+                    tally()
+            except Exception:  # noqa: BLE001, S110 as above
+                pass
 
         return tick
 
-    def flush(self, timeout_seconds: float) -> bool:
-        """Hand over everything and wait until the shipper has it on disk.
+    def flush(self, timeout_seconds: float = 0.3) -> bool:
+        """Hand over everything emitted so far and wait until the shipper has it on disk.
 
         Returns:
-            False when `timeout_seconds` passed before that.
+            False when `timeout_seconds` passed before that. True after `close`: nothing is left to hand over.
         """
-        deadline = monotonic() + timeout_seconds
-        self._emit_counters()
-        try:
-            with Control(self._context(), self._site.directory) as control:
-                while not self._confirmed(control, deadline):
-                    sleep(CONFIRM_POLL_SECONDS)
-        except (ShipperUnreachableError, zmq.ZMQError):
-            return False
-        return True
+        return self._closed or self._flush(_deadline(timeout_seconds))
 
     def close(self, timeout_seconds: float = 0.3) -> None:
         """Flush for at most `timeout_seconds`, say goodbye, and write down what stayed unconfirmed."""
         if self._closed:
             return
         self._closed = True
-        deadline = monotonic() + timeout_seconds
-        if self.flush(timeout_seconds):
-            self._say_goodbye(deadline)
-        else:
-            self._leave_tombstone()
-        self._outbox.close()
+        exits.forget(self.close)
+        deadline = _deadline(timeout_seconds)
+        confirmed = False
+        try:
+            confirmed = self._flush(deadline)
+        finally:
+            if confirmed:
+                self._say_goodbye(deadline)
+            else:
+                self._leave_tombstone()
+            self._flusher.stop()
+            self._let_go(deadline)
 
     def _after_pause(self, now_ns: int) -> None:
         """Send the first event after a pause at once; have the thread look after whatever that leaves to do."""
@@ -132,77 +149,131 @@ class Link:
                 return
         self._flusher.wake()
 
-    _sent_ns = 0
-
     def _round(self) -> bool:
         """One round of the flusher."""
         if self._counters and monotonic() - self._tallied_at >= TALLY_SECONDS:
             self._emit_counters()
         return self._outbox.drain() and not self._counters
 
-    def _emit_counters(self) -> None:
+    def _emit_counters(self, patience_seconds: float = 0.0) -> bool:
+        """Make events of the counters; False when another thread has them in hand."""
+        aggregates = self._counters.take(patience_seconds)
+        if aggregates is None:
+            return False
         self._tallied_at = monotonic()
         now_ns = time_ns()
-        self._outbox.events.extend((name, now_ns, fields) for name, fields in self._counters.take())
+        self._outbox.events.extend([(name, now_ns, fields) for name, fields in aggregates])
+        return True
 
     def _supervise(self) -> None:
         """See that a shipper runs; spawn one when none does."""
-        directory = self._site.directory
-        if shipper_runs(directory):
-            self._outbox.shipper_missing = False
-            return
         try:
-            private_dir(directory)
+            directory = self._private_directory()
         except OSError:  # a read-only disk, or a directory that is not ours: events are dropped and counted
             self._outbox.shipper_missing = True
             return
-        self._outbox.shipper_missing = not (can_spawn(directory) and spawn_shipper(directory, self._site.config))
+        there = shipper_runs(directory) or (can_spawn(directory) and spawn_shipper(directory, self._site.config))
+        self._outbox.shipper_missing = not there
+
+    def _private_directory(self) -> Path:
+        """The rendezvous, made sure to be ours alone: who can write there can pose as the shipper."""
+        private_dir(self._site.directory)
+        return self._site.directory
 
     def _connect(self) -> zmq.Socket[bytes]:
+        directory = self._private_directory()
         socket = self._context().socket(zmq.PUSH)
         socket.sndhwm = SOCKET_FRAMES
         socket.linger = 0
         socket.reconnect_ivl = 10  # ms: a short-lived host must meet a shipper that is just starting
-        socket.connect(f"ipc://{self._site.directory / wire.DATA_SOCKET}")
+        socket.connect(f"ipc://{directory / wire.DATA_SOCKET}")
         return socket
 
     def _context(self) -> zmq.Context[zmq.Socket[bytes]]:
         if self._zmq is None:
+            _check_descriptors()
             self._zmq = zmq.Context()
         return self._zmq
 
-    def _confirmed(self, control: Control, deadline: float) -> bool:
-        self._outbox.drain()
-        remaining = deadline - monotonic()
-        reply = control.ask({"op": "confirm", "producer": self._outbox.producer}, remaining)
-        if reply["accepted"] < self._outbox.accepted or self._outbox.events:
+    def _flush(self, deadline: float) -> bool:
+        if not (self._outbox.used or self._counters):
+            return True  # a forked child that never emitted has nothing to wait for
+        if not self._emit_counters(_remaining(deadline)):
             return False
-        if reply["dropped"] == sum(self._outbox.dropped.values()):
+        settled = self._outbox.settle(_remaining(deadline))
+        if settled is None:
+            return False
+        try:
+            with Control(self._context(), self._private_directory()) as control:
+                self._asking.append(control)
+                try:
+                    while not self._confirmed(control, settled, deadline):
+                        sleep(CONFIRM_POLL_SECONDS)
+                finally:
+                    self._asking.remove(control)
+        except (ShipperUnreachableError, zmq.ZMQError, OSError):
+            return False
+        return True
+
+    def _confirmed(self, control: Control, settled: Settled, deadline: float) -> bool:
+        self._outbox.drain()
+        reply = control.ask({"op": "confirm", "producer": self._outbox.producer}, _remaining(deadline))
+        if reply.get("accepted", 0) < settled.accepted:
+            return False
+        if reply.get("dropped", 0) >= settled.dropped:
             return True
         self._outbox.hello()
         return False
 
     def _say_goodbye(self, deadline: float) -> None:
+        if not self._outbox.used:
+            return
+        request = {"op": "leave", "producer": self._outbox.producer}
         try:
-            with Control(self._context(), self._site.directory) as control:
-                control.ask({"op": "leave", "producer": self._outbox.producer}, deadline - monotonic())
-        except (ShipperUnreachableError, zmq.ZMQError):
+            with Control(self._context(), self._private_directory()) as control:
+                control.ask(request, _remaining(deadline))
+        except (ShipperUnreachableError, zmq.ZMQError, OSError):
             return  # it will find this process gone
 
     def _leave_tombstone(self) -> None:
         outbox = self._outbox
-        dropped = {**outbox.dropped, "exit_unconfirmed": len(outbox.events)}
-        try:
+        dropped = {**outbox.dropped, "exit_unconfirmed": outbox.unsettled}
+        with suppress(OSError):  # no disk to write it on: the one case in which nobody is left to count
             exits.leave_tombstone(self._site.spool, outbox.producer, outbox.accepted, dropped)
-        except OSError:
-            return  # no disk to write it on: the one case in which nobody is left to count
+
+    def _let_go(self, deadline: float) -> None:
+        """Free what ZeroMQ holds; not while somebody still asks, since that would wait for them."""
+        if self._outbox.close(_remaining(deadline)) and self._zmq is not None and not self._asking:
+            self._zmq.term()
 
     def _renew(self) -> None:
         """Begin anew in a forked child, touching nothing that the parent shares."""
-        self._abandoned.append(self._zmq)
+        _of_the_parent.append(self._zmq)
         self._zmq = None
-        self._closed = False
+        self._asking = []
+        if self._closed:
+            return
+        self._sent_ns = 0
         self._counters.renew()
         self._outbox.renew(os.getpid())
         self._flusher.renew()
         exits.at_exit_of_forked_child(self, self.close)
+
+
+def _deadline(timeout_seconds: float) -> float:
+    return monotonic() + min(timeout_seconds, MAX_WAIT_SECONDS)
+
+
+def _remaining(deadline: float) -> float:
+    return max(0.0, deadline - monotonic())
+
+
+def _check_descriptors() -> None:
+    """Raise OSError unless as many descriptors are free as a ZeroMQ context takes."""
+    taken: list[int] = []
+    try:
+        while len(taken) < ZMQ_DESCRIPTORS:
+            taken.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)

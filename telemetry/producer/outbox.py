@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from itertools import repeat, starmap
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgpack
 import zmq
 
 from telemetry import wire
 from telemetry.drops import DropReason
+from telemetry.producer.alone import alone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BATCH_EVENTS = 128
 """Encoding this many at a time costs 0.5 us an event and delays one emit in 128 by some 70 us."""
@@ -26,6 +30,16 @@ SOCKET_FRAMES = 32
 """Frames inside ZeroMQ, whose own limit counts messages: 8 MiB at their largest. The rest waits in the backlog."""
 
 RawEvent = tuple[str, int, dict[str, Any]]
+
+_of_the_parent: list[object] = []
+"""Sockets that a forked child must not touch, not even by collecting them: their descriptors are its parent's too."""
+
+
+class Settled(NamedTuple):
+    """What became of everything emitted up to a moment: the totals that the shipper must have heard of."""
+
+    accepted: int
+    dropped: int
 
 
 class Outbox:
@@ -51,8 +65,7 @@ class Outbox:
         self._connect = connect
         self._context = context
         self._backlog_limit_bytes = max(0, queue_bytes - SOCKET_FRAMES * wire.MAX_FRAME_BYTES)
-        self._packer = msgpack.Packer(default=lambda value: _encodable(value, reduce))
-        self._abandoned: list[object] = []
+        self._reduce = reduce
         self._socket: zmq.Socket[bytes] | None = None
         self.renew(os.getpid())
 
@@ -66,7 +79,12 @@ class Outbox:
         self.accepted = 0
         self.dropped: dict[str, int] = {}
         self._lock = Lock()
-        self._abandoned.append(self._socket)
+        self._closed = False
+        self._in_hand: list[RawEvent] = []
+        self._settled_before = 0
+        # The parent's may have been left in the middle of an event.
+        self._packer = msgpack.Packer(default=lambda value: _encodable(value, self._reduce))
+        _of_the_parent.append(self._socket)
         self._socket = None
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
@@ -74,48 +92,85 @@ class Outbox:
         head = msgpack.packb(self.producer) + msgpack.packb(self._context._asdict())
         self._prefix = bytes([0x96, wire.PROTOCOL]) + head
 
+    @property
+    def used(self) -> bool:
+        """Whether this process has anything to account for, or has made itself known."""
+        return bool(self.events or self.accepted or self.dropped or self._socket is not None)
+
+    @property
+    def unsettled(self) -> int:
+        """How many events are neither numbered nor dropped yet; exact when nobody else is at work."""
+        return len(self.events) + len(self._in_hand) - (self._settled - self._settled_before if self._in_hand else 0)
+
     def drain(self) -> bool:
         """Encode and hand over what waits. Never blocks.
 
         Returns:
             False when something still waits: the lock was taken, or the socket is full.
         """
-        if self._lock.acquire(blocking=False):
-            try:
-                self._send_backlog()
-                # No longer than what waits now: other threads may append for ever.
-                for _ in range(1 + len(self.events) // BATCH_EVENTS):
-                    self._hand_over_next()
-            finally:
-                self._lock.release()
+        alone(self._lock, self._drain)
         return not self.events and not self._backlog
+
+    def settle(self, timeout_seconds: float) -> Settled | None:
+        """Number or drop everything that was emitted before this call.
+
+        Blocks while another thread drains, for at most `timeout_seconds`; None when that did not end. It can't end
+        when it is a signal handler that asks, and what it interrupted is a drain.
+        """
+        settled: list[Settled] = []
+
+        def settle() -> None:
+            self._drain()
+            settled.append(Settled(self.accepted, sum(self.dropped.values())))
+
+        return settled[0] if alone(self._lock, settle, timeout_seconds) else None
 
     def hello(self) -> None:
         """Send a frame without events: it makes a producer known, or hands over its last counts."""
-        if self._lock.acquire(blocking=False):
-            try:
-                self._offer(self._frame(msgpack.packb([])))
-            finally:
-                self._lock.release()
+        alone(self._lock, lambda: self._offer(self._frame(msgpack.packb([]))))
 
-    def close(self) -> None:
-        """Close the socket at once. What ZeroMQ still holds is lost: ask for confirmation before."""
-        with self._lock:
-            if self._socket is not None:
-                self._socket.close(linger=0)
-                self._socket = None
+    def close(self, timeout_seconds: float) -> bool:
+        """Close the socket and let all later events go. What ZeroMQ still holds is lost: ask for confirmation before.
+
+        Returns:
+            False when another thread, or what a signal handler interrupted, did not let go of it in time.
+        """
+        self._closed = True
+        return alone(self._lock, self._let_go, timeout_seconds)
+
+    def _let_go(self) -> None:
+        self.events.clear()
+        if self._socket is not None:
+            self._socket.close(linger=0)
+            self._socket = None
+
+    @property
+    def _settled(self) -> int:
+        return self.accepted + sum(self.dropped.values())
+
+    def _drain(self) -> None:
+        if self._closed:
+            self.events.clear()
+            return
+        self._send_backlog()
+        # No longer than what waits now: other threads may append for ever.
+        for _ in range(1 + len(self.events) // BATCH_EVENTS):
+            self._hand_over_next()
 
     def _hand_over_next(self) -> None:
-        popleft = self.events.popleft
-        # Only the holder of the lock pops, so as many as there are now can be popped.
-        batch = [popleft() for _ in range(min(len(self.events), BATCH_EVENTS))]
-        before = self.accepted
+        self._settled_before = before = self._settled
+        batch: list[RawEvent] = []
+        self._in_hand = batch
         try:
+            # Only the holder of the lock pops, so as many as there are now can be popped; in one call, because a
+            # KeyboardInterrupt between popping and keeping would lose an event.
+            batch.extend(starmap(self.events.popleft, repeat((), min(len(self.events), BATCH_EVENTS))))
             self._hand_over(batch)
         except BaseException:  # KeyboardInterrupt is the host's; the batch is still ours
-            if self.accepted == before:
-                self.events.extendleft(reversed(batch))
+            self.events.extendleft(reversed(batch[self._settled - before :]))
             raise
+        finally:
+            self._in_hand = []
 
     def _hand_over(self, batch: list[RawEvent]) -> None:
         if not batch:
@@ -123,23 +178,24 @@ class Outbox:
         try:
             packed = self._packer.pack(batch)
         except Exception:  # noqa: BLE001 a value may raise anything from its own methods
-            self._packer.reset()
-            self._hand_over_one_by_one(batch, DropReason.UNENCODABLE)
+            self._hand_over_halves(batch, DropReason.UNENCODABLE)
             return
         frame = self._frame(packed)
         if len(frame) > wire.MAX_FRAME_BYTES:
-            self._hand_over_one_by_one(batch, DropReason.TOO_LARGE)
+            self._hand_over_halves(batch, DropReason.TOO_LARGE)
         elif self._offer(frame):
             self.accepted += len(batch)
         else:
             self._drop(DropReason.NO_SHIPPER if self.shipper_missing else DropReason.QUEUE_FULL, len(batch))
 
-    def _hand_over_one_by_one(self, batch: list[RawEvent], reason: DropReason) -> None:
+    def _hand_over_halves(self, batch: list[RawEvent], reason: DropReason) -> None:
+        """Halve until the guilty event is alone."""
         if len(batch) == 1:
             self._drop(reason, 1)
             return
-        for event in batch:
-            self._hand_over([event])
+        middle = len(batch) // 2
+        self._hand_over(batch[:middle])
+        self._hand_over(batch[middle:])
 
     def _frame(self, packed_events: bytes) -> bytes:
         pack: Callable[[object], bytes] = self._packer.pack
@@ -163,7 +219,7 @@ class Outbox:
             if self._socket is None:
                 self._socket = self._connect()
             self._socket.send(frame, zmq.NOBLOCK)
-        except zmq.ZMQError:  # full (EAGAIN), or no descriptor is left for a socket: either may pass
+        except (zmq.ZMQError, OSError):  # full (EAGAIN), no descriptor is left, no place to meet: each may pass
             return False
         return True
 
@@ -173,6 +229,7 @@ class Outbox:
 
 def _encodable(value: object, reduce: Callable[[BaseException], str]) -> str:
     """What msgpack does not know: an exception is reduced, anything else drops its event alone."""
-    if isinstance(value, BaseException):
-        return reduce(value)
+    # Not isinstance, which runs a value's own __class__.
+    if issubclass(type(value), BaseException):
+        return reduce(cast("BaseException", value))
     raise TypeError

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,11 @@ def shipper_runs(directory: Path) -> bool:
 
 
 def can_spawn(directory: Path) -> bool:
-    """Whether a shipper can be started: `sys.executable` is a Python (in uWSGI or a PyInstaller bundle it is the host
-    itself), and the last one did not refuse its configuration a moment ago."""
-    name = os.path.basename(sys.executable or "")
+    """Whether a shipper can be started: `sys.executable` is a Python, and none refused its configuration a moment ago.
+
+    In uWSGI or a PyInstaller bundle `sys.executable` is the host itself.
+    """
+    name = Path(sys.executable or "").name
     if not name.startswith(("python", "pypy")) or getattr(sys, "frozen", False):
         return False
     try:
@@ -80,19 +83,17 @@ def _start_orphan(command: list[str]) -> None:
         file_actions=quiet,
         setsigmask=[],
     )
-    try:
+    # It is reaped already when the host ignores SIGCHLD, or another thread of it waits for every child.
+    with suppress(ChildProcessError):
         os.waitpid(shell, 0)
-    except ChildProcessError:
-        pass  # the host ignores SIGCHLD, or another thread of it waited for every child: it is reaped
 
 
 def _python_path() -> str:
-    """The host's, with this package's own place ahead when it is not installed."""
+    """The host's, seen from `/`, with this package's own place ahead when it is not installed."""
     place = Path(__file__).parents[2]
-    known = os.environ.get("PYTHONPATH", "")
-    if place.name in {"site-packages", "dist-packages"}:
-        return known
-    return os.pathsep.join(filter(None, (str(place), known)))
+    known = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    installed = place.name in {"site-packages", "dist-packages"}
+    return os.pathsep.join(known if installed else [str(place), *known])
 
 
 def _write_private(path: Path, text: str) -> None:

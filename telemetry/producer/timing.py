@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-
 from time import perf_counter
-from types import TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -16,9 +18,10 @@ Record = Callable[[str, dict[str, Any]], None]
 
 
 class Timer:
-    """Emits `name` with `duration_ms` when its block, or each call of the function it decorates, ends; however it ends.
+    """Emits `name` with `duration_ms` when its block, or each call of the function it decorates, ends, however it ends.
 
-    As a decorator it serves any number of threads, recursion and `async def` functions.
+    As a decorator it serves any number of threads, recursion and `async def` functions; in a `with`, one block at a
+    time.
     """
 
     __slots__ = ("_fields", "_name", "_record", "_started")
@@ -28,7 +31,7 @@ class Timer:
         self._name = name
         self._fields = fields
 
-    def __enter__(self) -> Timer:
+    def __enter__(self) -> Self:
         self._started = perf_counter()
         return self
 
@@ -39,6 +42,8 @@ class Timer:
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate `function`."""
+        from inspect import iscoroutinefunction  # noqa: PLC0415 `import telemetry` must cost next to nothing
+
         if iscoroutinefunction(function):
 
             @wraps(function)

@@ -1,0 +1,29 @@
+"""Doing what only one thread may do at a time, without waiting for the one that does it, and safe from Ctrl-C."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Lock
+
+
+def alone(lock: Lock, work: Callable[[], object], timeout_seconds: float = 0.0) -> bool:
+    """Do `work` while holding `lock`; whether it was done.
+
+    Args:
+        lock: taken for the while.
+        work: what is done.
+        timeout_seconds: how long to wait for the lock.
+    """
+    held: list[bool] = []
+    try:
+        # Taken and noted in one call: an interrupt between the two would leave it taken for ever.
+        held.extend(map(lock.acquire, (True,), (timeout_seconds,)))
+        if held[0]:
+            work()
+    finally:
+        if held == [True]:
+            lock.release()
+    return held[0]

@@ -1,0 +1,547 @@
+"""How hosts end and multiply: fork, multiprocessing, atexit, SIGTERM; and what is left when nobody confirms."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from standin import ENDPOINT, PRODUCT, eventually, host, stand_in, write_catalog
+
+from telemetry import paths
+from telemetry.producer.exits import TOMBSTONES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from standin import StandIn
+
+
+@pytest.fixture
+def catalog(home: Path, tmp_path: Path) -> Path:
+    assert home.exists()
+    return write_catalog(tmp_path)
+
+
+PROLOGUE = """
+import os, sys, time, telemetry
+def init():
+    client = telemetry.init(**ARGUMENTS)
+    from telemetry.producer.link import Link
+    Link.close.__defaults__ = Link.flush.__defaults__ = (EXIT_SECONDS,)
+    return client
+"""
+
+
+def start(code: str, catalog: Path, exit_seconds: float = 30.0, **options: object) -> subprocess.Popen[str]:
+    """Run a program from a file, so that multiprocessing can import it; `init()` is there for it.
+
+    At its exit it has more patience than the usual 0.3 s: on a busy machine nobody may answer within that.
+    """
+    arguments = {"product": PRODUCT, "catalog": str(catalog), "endpoint": ENDPOINT, "consent": "on"} | options
+    prologue = PROLOGUE.replace("ARGUMENTS", repr(arguments)).replace("EXIT_SECONDS", repr(exit_seconds))
+    file = catalog.with_name("program.py")
+    file.write_text(prologue + code)
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, str(file)], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> str:
+    try:
+        out, error = process.communicate(timeout=100)
+    finally:
+        process.kill()
+    assert error == ""
+    assert process.returncode == code
+    return out
+
+
+def run(code: str, catalog: Path, exit_seconds: float = 30.0, **options: object) -> str:
+    return finish(start(code, catalog, exit_seconds, **options))
+
+
+def tombstones(catalog: Path) -> list[dict[str, Any]]:
+    assert catalog.exists()
+    directory = paths.spool_dir(PRODUCT, ENDPOINT) / TOMBSTONES
+    return [json.loads(path.read_text()) for path in sorted(directory.glob("*.json"))]
+
+
+def assert_each_once(found: Sequence[object], expected: Sequence[object]) -> None:
+    assert Counter(found) == Counter(expected)
+
+
+# Fork.
+
+FORK = """
+init()
+for number in range(50):
+    telemetry.emit("query_finished", number=number)
+child = os.fork()
+if not child:
+    for number in range(1000, 1050):
+        telemetry.emit("query_finished", number=number)
+    telemetry.count("queries", 7)
+    sys.exit(3)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+for number in range(50, 100):
+    telemetry.emit("query_finished", number=number)
+telemetry.close(30)
+"""
+
+
+def test_a_forked_child_is_a_producer_of_its_own_and_flushes_at_its_exit(catalog: Path) -> None:
+    """With an interval of a minute, nearly all of the parent's events wait in its queue while it forks."""
+    with stand_in(catalog) as shipper:
+        run(FORK, catalog, flush_interval_seconds=60)
+        shipper.assert_unbroken()
+        parent, child = shipper.producers
+        assert numbers_of(shipper, parent) == list(range(100))
+        assert numbers_of(shipper, child) == list(range(1000, 1050))
+        assert shipper.values("count") == [7]
+        pids = {
+            producer: {frame.context["pid"] for frame in shipper.frames_of(producer)} for producer in (parent, child)
+        }
+        assert len(pids[parent]) == len(pids[child]) == 1
+        assert pids[parent] != pids[child]
+        assert shipper.left == [child, parent]
+
+
+def numbers_of(shipper: StandIn, producer: bytes) -> list[int]:
+    events = [event for frame in shipper.frames_of(producer) for event in frame.events]
+    return [fields["number"] for _, _, fields in events if "number" in fields]
+
+
+def test_the_first_event_of_a_child_is_sent_at_once(catalog: Path) -> None:
+    code = """
+init()
+telemetry.emit("query_finished", number=1)
+if not os.fork():
+    telemetry.emit("query_finished", number=2)
+    time.sleep(100)
+sys.stdin.read()
+"""
+    with stand_in(catalog) as shipper:
+        process = start(code, catalog, flush_interval_seconds=60)
+        try:
+            eventually(lambda: sorted(shipper.values("number")) == [1, 2])
+        finally:
+            for producer in shipper.producers:
+                os.kill(shipper.frames_of(producer)[0].context["pid"], signal.SIGKILL)
+            process.communicate()
+
+
+def test_children_of_children_lose_nothing(catalog: Path) -> None:
+    code = """
+init()
+for generation in range(4):
+    telemetry.emit("query_finished", number=generation)
+    if os.fork():
+        break
+else:
+    telemetry.emit("query_finished", number=4)
+    telemetry.close(30)
+    os._exit(0)
+telemetry.close(30)
+os.wait()
+"""
+    with stand_in(catalog) as shipper:
+        run(code, catalog, flush_interval_seconds=60)
+        assert_each_once(shipper.values("number"), range(5))
+        assert len(shipper.producers) == 5
+        shipper.assert_unbroken()
+
+
+def test_a_process_may_fork_while_other_threads_emit(catalog: Path) -> None:
+    code = """
+import threading
+init()
+stopping = threading.Event()
+emitted = [0] * 4
+
+def work(thread):
+    while not stopping.is_set():
+        telemetry.emit("query_finished", number=-1, engine=ValueError())
+        telemetry.count("queries")
+        emitted[thread] += 1
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+for thread in threads:
+    thread.start()
+for child in range(10):
+    pid = os.fork()
+    if not pid:
+        for number in range(200):
+            telemetry.emit("query_finished", number=child * 200 + number)
+        telemetry.close(60)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+stopping.set()
+for thread in threads:
+    thread.join()
+telemetry.close(60)
+print(sum(emitted))
+"""
+    with stand_in(catalog) as shipper:
+        emitted = int(run(code, catalog, queue_bytes=1 << 30))
+        numbers = shipper.values("number")
+        assert numbers.count(-1) == emitted
+        assert sum(shipper.values("count")) == emitted
+        assert_each_once([number for number in numbers if number >= 0], range(2000))
+        assert len(shipper.producers) == 11
+        shipper.assert_unbroken()
+
+
+def test_a_signal_handler_that_forks_in_the_middle_of_an_emit_does_no_harm(catalog: Path) -> None:
+    code = """
+import signal
+init()
+forked = []
+
+def handler(*_):
+    pid = os.fork()
+    if not pid:
+        telemetry.emit("query_finished", number=-2)
+        telemetry.close(30)
+        os._exit(0)
+    forked.append(pid)
+
+signal.signal(signal.SIGVTALRM, handler)
+signal.setitimer(signal.ITIMER_VIRTUAL, 0.01, 0.01)
+number = 0
+while len(forked) < 10:
+    telemetry.emit("query_finished", number=number)
+    number += 1
+signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+for pid in forked:
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+telemetry.close(30)
+print(number)
+"""
+    with stand_in(catalog) as shipper:
+        emitted = int(run(code, catalog, queue_bytes=1 << 30))
+        assert [number for number in shipper.values("number") if number >= 0] == list(range(emitted))
+        assert shipper.values("number").count(-2) == 10
+        shipper.assert_unbroken()
+
+
+def test_the_child_of_a_closed_client_does_nothing(catalog: Path) -> None:
+    code = """
+client = init()
+telemetry.emit("query_finished", number=1)
+telemetry.close(30)
+if not os.fork():
+    client.emit("query_finished", number=2)
+    telemetry.emit("query_finished", number=3)
+    sys.exit(0)
+os.wait()
+"""
+    with stand_in(catalog) as shipper:
+        run(code, catalog)
+        assert shipper.values("number") == [1]
+        assert len(shipper.producers) == 1
+    assert tombstones(catalog) == []
+
+
+def test_a_child_that_never_emitted_leaves_without_waiting_or_a_tombstone(catalog: Path) -> None:
+    code = """
+init()
+if not os.fork():
+    began = time.monotonic()
+    telemetry.close(30)
+    assert time.monotonic() - began < 20
+    os._exit(0)
+assert os.wait()[1] == 0
+"""
+    with stand_in(catalog, deaf=True):
+        run(code, catalog, exit_seconds=0.3)
+    assert len(tombstones(catalog)) == 1
+
+
+@pytest.mark.parametrize("leave", ["", "os._exit(0)"], ids=["sys.exit", "os._exit"])
+def test_a_child_closes_nothing_of_its_parents(catalog: Path, leave: str) -> None:
+    code = f"""
+import gc
+init()
+telemetry.emit("query_finished", number=0)
+for number in range(1, 4):
+    if not os.fork():
+        telemetry.init(product="acme-db", catalog={str(catalog)!r}, endpoint="http://other", consent="off")
+        gc.collect()
+        {leave or "sys.exit(0)"}
+    assert os.wait()[1] == 0
+    telemetry.emit("query_finished", number=number)
+    assert telemetry.flush(30)
+"""
+    with stand_in(catalog) as shipper:
+        run(code, catalog)
+        assert shipper.values("number") == [0, 1, 2, 3]
+        shipper.assert_unbroken()
+
+
+# Multiprocessing.
+
+MULTIPROCESSING = """
+import multiprocessing
+
+def work(child):
+    if method != "fork":
+        init()
+    for number in range(100):
+        telemetry.emit("query_finished", number=child * 100 + number)
+
+method = METHOD
+if __name__ == "__main__":
+    init()
+    context = multiprocessing.get_context(method)
+    children = [context.Process(target=work, args=(child,)) for child in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+        assert child.exitcode == 0
+    telemetry.emit("query_finished", number=300)
+    print(telemetry.flush(30))
+    PAUSE
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing_children_flush_when_they_end(catalog: Path, method: str) -> None:
+    with stand_in(catalog) as shipper:
+        code = MULTIPROCESSING.replace("METHOD", repr(method)).replace("PAUSE", "")
+        assert run(code, catalog, flush_interval_seconds=60) == "True\n"
+        assert_each_once(shipper.values("number"), range(301))
+        assert len(shipper.producers) == 4
+        shipper.assert_unbroken()
+    assert tombstones(catalog) == []
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing_children_lose_nothing_with_a_real_shipper(catalog: Path, method: str) -> None:
+    """The host is up before its children: the shipper has bound its sockets when they come."""
+    code = MULTIPROCESSING.replace("METHOD", repr(method)).replace("PAUSE", "sys.stdin.readline()")
+    code = code.replace("    children =", "    telemetry.flush(30)\n    children =")
+    command = [sys.executable, "-m", "telemetry", "status", "--json", "--product", PRODUCT]
+
+    def ledger() -> dict[str, Any]:
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        read: dict[str, Any] = json.loads(found.stdout)["ledger"]
+        return read
+
+    process = start(code, catalog, flush_interval_seconds=60)
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == "True\n"
+        eventually(lambda: ledger()["emitted"] == 301)
+        assert ledger()["dropped"] == {}
+    finally:
+        finish(process)
+
+
+def test_a_pool_loses_nothing_when_it_is_closed(catalog: Path) -> None:
+    code = """
+import multiprocessing
+
+def work(number):
+    telemetry.emit("query_finished", number=number)
+
+if __name__ == "__main__":
+    init()
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        pool.map(work, range(200))
+        pool.close()
+        pool.join()
+"""
+    with stand_in(catalog) as shipper:
+        run(code, catalog, flush_interval_seconds=60)
+        assert_each_once(shipper.values("number"), range(200))
+
+
+# The end.
+
+
+def test_events_are_handed_over_when_the_program_ends(catalog: Path) -> None:
+    code = 'init()\nfor number in range(100): telemetry.emit("query_finished", number=number)\n'
+    with stand_in(catalog) as shipper:
+        run(code, catalog, flush_interval_seconds=60)
+        assert shipper.values("number") == list(range(100))
+        assert shipper.left == shipper.producers
+    assert tombstones(catalog) == []
+
+
+@pytest.mark.parametrize("end", ["raise SystemExit(3)", "raise KeyboardInterrupt", "1 / 0"])
+def test_events_are_handed_over_however_the_program_ends(catalog: Path, end: str) -> None:
+    with stand_in(catalog) as shipper:
+        process = start(f'init()\ntelemetry.emit("query_finished", number=1)\n{end}\n', catalog)
+        process.communicate(timeout=100)
+        assert process.returncode != 0
+        assert shipper.values("number") == [1]
+
+
+def test_an_exit_that_nobody_confirms_is_bounded_and_leaves_a_tombstone(catalog: Path) -> None:
+    """Compared with a program that only imports what ours does."""
+    code = """
+init()
+for number in range(300):
+    telemetry.emit("query_finished", number=number)
+telemetry.emit("query_finished", number=object())
+"""
+    with stand_in(catalog, deaf=True):
+        began = time.monotonic()
+        run("from telemetry.producer import link\n", catalog)
+        plain = time.monotonic() - began
+        run(code, catalog, exit_seconds=0.3)
+        ours = time.monotonic() - began - plain
+    # 0.3 s and, on a busy machine, as much again as a program takes at all.
+    assert ours < 0.3 + 3 * plain + 3.0
+    [tombstone] = tombstones(catalog)
+    assert tombstone["accepted"] == 300
+    assert tombstone["dropped"] == {"unencodable": 1, "exit_unconfirmed": 0}
+    assert len(bytes.fromhex(tombstone["producer"])) == 16
+
+
+def test_a_tombstone_is_private_and_holds_counts_only(catalog: Path) -> None:
+    with stand_in(catalog, deaf=True), host(catalog) as client:
+        client.emit("query_finished", engine="secret")
+        client.close(0.0)
+    directory = paths.spool_dir(PRODUCT, ENDPOINT) / TOMBSTONES
+    [file] = directory.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert json.loads(file.read_text()).keys() == {"producer", "pid", "accepted", "dropped"}
+    assert "secret" not in file.read_text()
+
+
+def test_what_is_emitted_after_the_end_does_nothing_and_says_nothing(catalog: Path) -> None:
+    """What is registered with atexit before us runs after us."""
+    code = """
+import atexit, threading
+client = None
+
+def late():
+    for number in range(1000):
+        telemetry.emit("query_finished", number=-1)
+        client.count("queries")
+    assert telemetry.flush()
+
+atexit.register(late)
+client = init()
+telemetry.emit("query_finished", number=1)
+
+def work():
+    while True:
+        client.emit("query_finished", number=2)
+
+threading.Thread(target=work, daemon=True).start()
+time.sleep(0.05)
+"""
+    with stand_in(catalog) as shipper:
+        run(code, catalog)
+        assert 1 in shipper.values("number")
+        assert -1 not in shipper.values("number")
+
+
+# SIGTERM.
+
+
+def terminated(code: str, catalog: Path, exit_seconds: float = 30.0, **options: object) -> subprocess.Popen[str]:
+    """Start a program, and send it SIGTERM when it says that it is ready."""
+    process = start(code, catalog, exit_seconds, **options)
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    return process
+
+
+WAIT = """
+for number in range(100):
+    telemetry.emit("query_finished", number=number)
+print("ready", flush=True)
+time.sleep(100)
+"""
+
+
+def test_on_sigterm_events_are_handed_over_and_the_process_dies_of_it(catalog: Path) -> None:
+    with stand_in(catalog) as shipper:
+        process = terminated("init()" + WAIT, catalog, handle_sigterm=True, flush_interval_seconds=60)
+        finish(process, -signal.SIGTERM)
+        assert shipper.values("number") == list(range(100))
+        assert shipper.left == shipper.producers
+
+
+def test_on_sigterm_the_hosts_own_handler_runs_and_may_go_on_emitting(catalog: Path) -> None:
+    code = """
+import signal
+def handler(number, frame):
+    telemetry.emit("query_finished", number=100)
+    sys.exit(number)
+signal.signal(signal.SIGTERM, handler)
+init()
+"""
+    with stand_in(catalog) as shipper:
+        process = terminated(code + WAIT, catalog, handle_sigterm=True, flush_interval_seconds=60)
+        finish(process, int(signal.SIGTERM))
+        assert shipper.values("number") == list(range(101))
+
+
+def test_a_host_that_ignores_sigterm_goes_on_as_before(catalog: Path) -> None:
+    code = """
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+init()
+print("ready", flush=True)
+sys.stdin.readline()
+telemetry.emit("query_finished", number=1)
+"""
+    with stand_in(catalog) as shipper:
+        finish(terminated(code, catalog, handle_sigterm=True))
+        assert shipper.values("number") == [1]
+
+
+def test_without_being_asked_no_signal_handler_is_set(catalog: Path) -> None:
+    code = """
+import signal
+before = [signal.getsignal(number) for number in signal.valid_signals()]
+init()
+telemetry.emit("started")
+telemetry.flush(30)
+assert before == [signal.getsignal(number) for number in signal.valid_signals()]
+"""
+    with stand_in(catalog):
+        run(code, catalog)
+
+
+def test_sigterm_in_the_middle_of_emitting_never_hangs_and_loses_nothing_uncounted(catalog: Path) -> None:
+    """Whatever it interrupts: then the batch in hand can't be sent any more, and is written down."""
+    code = """
+import mmap
+shared = mmap.mmap(os.open(sys.argv[0] + ".count", os.O_RDWR), 8)
+init()
+print("ready", flush=True)
+number = 0
+while True:
+    telemetry.emit("query_finished", number=number)
+    number += 1
+    shared[:8] = number.to_bytes(8, "little")
+"""
+    count = catalog.with_name("program.py.count")
+    with stand_in(catalog) as shipper:
+        for _ in range(5):
+            count.write_bytes(bytes(8))
+            finish(
+                terminated(code, catalog, exit_seconds=0.3, handle_sigterm=True, queue_bytes=1 << 30), -signal.SIGTERM
+            )
+            emitted = int.from_bytes(count.read_bytes(), "little")
+            producer = shipper.producers[-1]
+            received = max(frame.first + len(frame.events) for frame in shipper.frames_of(producer))
+            left = {stone["producer"]: stone for stone in tombstones(catalog)}.get(producer.hex())
+            accounted = left["accepted"] + sum(left["dropped"].values()) if left else received
+            assert emitted <= accounted <= emitted + 1 + 128

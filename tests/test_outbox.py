@@ -1,0 +1,531 @@
+"""What becomes of events between `emit` and the socket, with real sockets at both ends."""
+
+from __future__ import annotations
+
+import dis
+import gc
+import os
+import resource
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import pytest
+import zmq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from standin import eventually, host, rendezvous, stand_in, write_catalog
+
+from telemetry import paths, wire
+from telemetry.producer.outbox import SOCKET_FRAMES
+from telemetry.shipper.intake.receiver import decode_frame
+from telemetry.shipper.lock import acquire
+from telemetry.shipper.sockets import bind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import CodeType, FrameType
+
+    from telemetry.producer.client import Client
+    from telemetry.producer.outbox import Outbox
+
+
+@pytest.fixture
+def catalog(home: Path, tmp_path: Path) -> Path:
+    assert home.exists()
+    return write_catalog(tmp_path)
+
+
+@pytest.fixture
+def no_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No real shipper is spawned while no stand-in holds the lock."""
+    monkeypatch.setattr(sys, "executable", "")
+
+
+def outbox_of(client: Client) -> Outbox:
+    assert client._link
+    return client._link._outbox
+
+
+UNENCODABLE = [
+    pytest.param(object(), id="an object"),
+    pytest.param(2**70, id="an integer over 64 bits"),
+    pytest.param(-(2**63) - 1, id="an integer under 64 bits"),
+    pytest.param("\ud800", id="a lone surrogate"),
+    pytest.param([1, {"deep": object()}], id="an object in a list"),
+    pytest.param({1, 2}, id="a set"),
+    pytest.param(lambda: None, id="a function"),
+]
+
+
+@pytest.mark.parametrize("value", UNENCODABLE)
+def test_what_cannot_be_encoded_is_dropped_alone_and_counted(catalog: Path, value: object) -> None:
+    with stand_in(catalog) as shipper, host(catalog) as client:
+        for number in range(100):
+            client.emit("query_finished", number=number)
+            if number == 50:
+                client.emit("query_finished", number=-1, engine=value)
+        assert client.flush(30)
+        assert shipper.values("number") == list(range(100))
+        assert shipper.frames[-1].dropped == {"unencodable": 1}
+        shipper.assert_unbroken()
+
+
+@pytest.mark.parametrize("name", ["\ud800", object(), 2**70], ids=["lone surrogate", "object", "huge"])
+def test_a_name_that_cannot_be_encoded_drops_its_event_alone(catalog: Path, name: Any) -> None:
+    with stand_in(catalog) as shipper, host(catalog) as client:
+        client.emit("query_finished", number=1)
+        client.emit(name, number=2)
+        client.emit("query_finished", number=3)
+        assert client.flush(30)
+        assert shipper.values("number") == [1, 3]
+        assert shipper.frames[-1].dropped == {"unencodable": 1}
+
+
+def test_what_is_larger_than_a_frame_is_dropped_alone_and_counted(catalog: Path) -> None:
+    with stand_in(catalog) as shipper, host(catalog, flush_interval_seconds=5) as client:
+        for number in range(20):
+            client.emit("query_finished", number=number)
+        client.emit("query_finished", number=-1, engine="x" * wire.MAX_FRAME_BYTES)
+        for number in range(20, 40):
+            client.emit("query_finished", number=number)
+        assert client.flush(30)
+        assert shipper.values("number") == list(range(40))
+        assert shipper.frames[-1].dropped == {"too_large": 1}
+
+
+def test_a_drop_is_told_in_the_next_frame_without_a_flush(catalog: Path) -> None:
+    with stand_in(catalog) as shipper, host(catalog) as client:
+        client.emit("query_finished", engine=object())
+        eventually(lambda: outbox_of(client).dropped)
+        client.emit("query_finished", number=1)
+        eventually(lambda: shipper.values("number") == [1])
+        assert next(frame for frame in shipper.frames if frame.events).dropped == {"unencodable": 1}
+
+
+def test_no_frame_is_larger_than_256_kib(catalog: Path) -> None:
+    with stand_in(catalog) as shipper, host(catalog) as client:
+        for number in range(2_000):
+            client.emit("query_finished", number=number, engine="x" * (number * 7 % 9_000))
+        assert client.flush(30)
+        assert shipper.values("number") == list(range(2_000))
+        assert max(frame.size_bytes for frame in shipper.frames) <= 256 << 10
+        shipper.assert_unbroken()
+
+
+def test_an_event_just_small_enough_for_a_frame_arrives(catalog: Path) -> None:
+    with stand_in(catalog) as shipper, host(catalog) as client:
+        client.emit("query_finished", engine="x" * (wire.MAX_FRAME_BYTES - 400))
+        assert client.flush(30)
+        assert len(shipper.events) == 1
+
+
+def test_what_the_queue_cannot_hold_is_dropped_newest_first_and_counted(catalog: Path) -> None:
+    with stand_in(catalog, deaf=True), host(catalog, queue_bytes=8 << 20) as client:
+        for number in range(128 * SOCKET_FRAMES * 3):
+            client.emit("query_finished", number=number)
+        outbox = outbox_of(client)
+        eventually(lambda: outbox.unsettled == 0)
+        assert 0 < outbox.accepted < 128 * SOCKET_FRAMES * 2
+        assert outbox.dropped == {"queue_full": 128 * SOCKET_FRAMES * 3 - outbox.accepted}
+
+
+@pytest.mark.usefixtures("no_python")
+def test_what_is_accepted_before_a_shipper_comes_arrives_and_the_drops_are_told(catalog: Path) -> None:
+    emitted = 128 * SOCKET_FRAMES * 3
+    with host(catalog, queue_bytes=8 << 20) as client:
+        with stand_in(catalog, deaf=True):
+            for number in range(emitted):
+                client.emit("query_finished", number=number)
+            outbox = outbox_of(client)
+            eventually(lambda: outbox.unsettled == 0)
+        with stand_in(catalog) as shipper:
+            assert client.flush(30)
+            assert shipper.values("number") == list(range(outbox.accepted))
+            assert sum(shipper.frames[-1].dropped.values()) == emitted - outbox.accepted
+
+
+@pytest.mark.usefixtures("no_python")
+def test_the_backlog_keeps_what_zeromq_does_not_hold(catalog: Path) -> None:
+    with host(catalog) as client:
+        with stand_in(catalog, deaf=True):
+            for number in range(128 * SOCKET_FRAMES * 3):
+                client.emit("query_finished", number=number)
+        with stand_in(catalog) as shipper:
+            assert client.flush(30)
+            assert shipper.values("number") == list(range(128 * SOCKET_FRAMES * 3))
+            shipper.assert_unbroken()
+
+
+def test_the_numbers_have_no_hole_over_a_million_events_of_eight_threads(catalog: Path) -> None:
+    directory = rendezvous(catalog)
+    paths.private_dir(directory)
+    lock = acquire(directory)
+    assert lock is not None
+    sockets = bind(directory)
+    try:
+        with host(catalog, queue_bytes=512 << 20) as client:
+            emit = client.emit
+
+            def work() -> None:
+                for number in range(125_000):
+                    emit("query_finished", number=number)
+
+            threads = [threading.Thread(target=work) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            following = 0
+            while following < 1_000_000:
+                assert sockets.data.poll(30_000), f"nothing came after {following} events"
+                frame = decode_frame(sockets.data.recv())
+                assert frame is not None
+                assert frame.first == following
+                assert frame.dropped == {}
+                following += len(msgspec.msgpack.decode(frame.events, type=list[msgspec.Raw]))
+            for thread in threads:
+                thread.join()
+            assert following == 1_000_000
+            assert not sockets.data.poll(200)
+    finally:
+        sockets.close()
+        os.close(lock)
+
+
+@pytest.fixture
+def storm() -> Iterator[Any]:
+    """Calls a handler every millisecond of the process's own time; pytest-timeout has the real timer."""
+    before = signal.getsignal(signal.SIGVTALRM)
+
+    def begin(handler: Any) -> None:
+        signal.signal(signal.SIGVTALRM, handler)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.001, 0.001)
+
+    yield begin
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    signal.signal(signal.SIGVTALRM, before)
+
+
+def test_a_signal_handler_may_emit_at_any_moment(catalog: Path, storm: Any) -> None:
+    with stand_in(catalog) as shipper, host(catalog, queue_bytes=512 << 20) as client:
+        handled = 0
+
+        def handler(_number: int, _frame: FrameType | None) -> None:
+            nonlocal handled
+            client.emit("query_finished", number=-1)
+            handled += 1
+
+        storm(handler)
+        emitted = 0
+        while handled < 200 or emitted < 50_000:
+            client.emit("query_finished", number=emitted)
+            emitted += 1
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        assert client.flush(60)
+        numbers = shipper.values("number")
+        assert [number for number in numbers if number >= 0] == list(range(emitted))
+        assert numbers.count(-1) == handled
+        shipper.assert_unbroken()
+
+
+def test_a_keyboard_interrupt_anywhere_loses_nothing(catalog: Path, storm: Any) -> None:
+    with stand_in(catalog) as shipper, host(catalog, queue_bytes=512 << 20) as client:
+        armed = False
+
+        def handler(_number: int, _frame: FrameType | None) -> None:
+            nonlocal armed
+            if armed:
+                armed = False
+                raise KeyboardInterrupt
+
+        emitted, interrupted, number = set(), 0, 0
+        storm(handler)
+        while interrupted < 50:
+            try:
+                armed = True
+                while True:
+                    number += 1
+                    client.emit("query_finished", number=number)
+                    emitted.add(number)
+            except KeyboardInterrupt:
+                interrupted += 1
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        assert client.flush(60)
+        assert not emitted - set(shipper.values("number"))
+        # A batch may come twice, under the same numbers; nothing is skipped.
+        following = 0
+        for frame in shipper.frames:
+            assert frame.first <= following
+            following = frame.first + len(frame.events)
+
+
+MAY_INTERRUPT_AFTER = {"CALL", "CALL_FUNCTION_EX", "CALL_KW", "RESUME", "JUMP_BACKWARD"}
+
+
+class Interruption:
+    """Raises KeyboardInterrupt at the n-th place in the producer's code at which the interpreter looks for signals."""
+
+    def __init__(self, place: int) -> None:
+        self.places_left = place
+        self._may: dict[FrameType, bool] = {}
+        self._instructions: dict[CodeType, dict[int, str]] = {}
+
+    def __call__(self, frame: FrameType, event: str, _argument: object) -> Interruption | None:
+        if "/telemetry/producer/" not in frame.f_code.co_filename:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            may = self._may.get(frame, False)
+            self._may[frame] = self._name(frame) in MAY_INTERRUPT_AFTER
+            self.places_left -= may
+            if may and self.places_left == 0:
+                raise KeyboardInterrupt
+        return self
+
+    def _name(self, frame: FrameType) -> str:
+        code = frame.f_code
+        if code not in self._instructions:
+            self._instructions[code] = {found.offset: found.opname for found in dis.get_instructions(code)}
+        return self._instructions[code].get(frame.f_lasti, "")
+
+
+def test_a_keyboard_interrupt_at_each_single_place_loses_nothing_and_keeps_no_lock(catalog: Path) -> None:
+    with stand_in(catalog) as shipper, host(catalog, flush_interval_seconds=60) as client:
+        outbox = outbox_of(client)
+        client.emit("query_finished", number=-1)
+        place, interrupted = 0, True
+        while interrupted:
+            outbox.events.extend(("query_finished", 0, {"number": place * 2 + second}) for second in (0, 1))
+            place += 1
+            sys.settrace(Interruption(place))
+            try:
+                interrupted = False
+                outbox.drain()
+            except KeyboardInterrupt:
+                interrupted = True
+            finally:
+                sys.settrace(None)
+            assert not outbox._lock.locked()
+        assert place > 20
+        assert client.flush(30)
+        assert set(shipper.values("number")) == {-1, *range(place * 2)}
+
+
+def test_a_finalizer_may_emit_when_the_collector_runs_it(catalog: Path) -> None:
+    with stand_in(catalog) as shipper, host(catalog) as client:
+
+        class Dying:
+            def __init__(self) -> None:
+                self.cycle = self
+
+            def __del__(self) -> None:
+                client.emit("query_finished", number=-1)
+
+        for number in range(5_000):
+            Dying()
+            client.emit("query_finished", number=number)
+        gc.collect()
+        assert client.flush(30)
+        assert shipper.values("number").count(-1) == 5_000
+        assert [number for number in shipper.values("number") if number >= 0] == list(range(5_000))
+
+
+class Hostile:
+    """Whatever is asked of it, it raises."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        object.__setattr__(self, "error", error)
+
+    def _raise(self, *_: object) -> Any:
+        raise object.__getattribute__(self, "error")("asked")
+
+    __repr__ = __str__ = __hash__ = __eq__ = __lt__ = __bool__ = __len__ = __iter__ = __index__ = _raise
+    __getattribute__ = __getattr__ = __reduce__ = __bytes__ = __int__ = __float__ = __format__ = _raise
+
+
+class HostileDict(dict[str, int]):
+    def items(self) -> Any:
+        raise RuntimeError("asked")
+
+
+class Hidden(NamedTuple):
+    """A hostile value that hypothesis may look at."""
+
+    error: type[Exception]
+
+
+def reveal(value: Any) -> Any:
+    if isinstance(value, Hidden):
+        return Hostile(value.error)
+    if isinstance(value, list):
+        return [reveal(inner) for inner in value]
+    if type(value) is dict:
+        return {key: reveal(inner) for key, inner in value.items()}
+    return value
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=()))
+VALUES = st.recursive(
+    SCALARS
+    | st.binary()
+    | st.complex_numbers()
+    | st.datetimes()
+    | st.sampled_from([ValueError, KeyError, TypeError, RecursionError, MemoryError, StopIteration]).map(Hidden)
+    | st.builds(HostileDict, st.dictionaries(st.text(), st.integers(), min_size=1))
+    | st.builds(ValueError, st.text()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3) | st.tuples(inner),
+    max_leaves=5,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@given(name=st.text(), fields=st.dictionaries(st.text(), VALUES, max_size=4), number=SCALARS | VALUES)
+def test_emit_and_count_never_raise_whatever_they_are_given(
+    living: Client, name: str, fields: dict[str, Any], number: Any
+) -> None:
+    client = living
+    client.emit(name, **reveal(fields))
+    client.count(name, reveal(number), **reveal(fields))
+    assert client.flush(30)
+
+
+@pytest.fixture
+def living(catalog: Path) -> Iterator[Client]:
+    with stand_in(catalog), host(catalog) as client:
+        yield client
+
+
+def test_emit_near_the_end_of_the_stack_raises_only_what_the_call_itself_does(catalog: Path) -> None:
+    with stand_in(catalog) as shipper, host(catalog) as client:
+        emitted = 0
+
+        def dive() -> None:
+            nonlocal emitted
+            try:
+                dive()
+            except RecursionError:
+                return
+            client.emit("query_finished", number=emitted)
+            emitted += 1
+
+        for _ in range(20):
+            dive()
+        assert client.flush(30)
+        assert shipper.values("number") == list(range(emitted))
+
+
+@pytest.mark.parametrize("left", range(10))
+def test_a_host_with_few_descriptors_left_lives_and_its_events_wait(catalog: Path, left: int) -> None:
+    """ZeroMQ ends the process when it gets no descriptor for its poller; so it must not be asked."""
+    with stand_in(catalog) as shipper, host(catalog) as client:
+        child = os.fork()
+        if not child:
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+                taken = take_all_descriptors()
+                for _ in range(left):
+                    os.close(taken.pop())
+                client.emit("query_finished", number=1)
+                client.emit("query_finished", number=2)
+                for descriptor in taken:
+                    os.close(descriptor)
+                os._exit(0 if client.flush(30) else 1)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert shipper.values("number") == [1, 2]
+
+
+def take_all_descriptors() -> list[int]:
+    taken = []
+    try:
+        while True:
+            taken.append(os.dup(0))
+    except OSError:
+        return taken
+
+
+def test_events_after_close_are_let_go_and_open_no_socket(catalog: Path) -> None:
+    with stand_in(catalog) as shipper:
+        with host(catalog) as client:
+            assert client._link
+            record = client.record
+            client.emit("query_finished", number=1)
+        for _ in range(1_000):
+            record("query_finished", {"number": 2})
+        assert outbox_of(client)._socket is None
+        assert len(outbox_of(client).events) < 128
+        assert shipper.values("number") == [1]
+
+
+def test_a_frame_that_finds_no_reader_never_blocks_the_caller(catalog: Path) -> None:
+    """Not a measure of speed: a blocking send would wait for ever."""
+    with stand_in(catalog, deaf=True), host(catalog, queue_bytes=8 << 20) as client:
+        done = threading.Event()
+
+        def work() -> None:
+            for number in range(100_000):
+                client.emit("query_finished", number=number)
+            done.set()
+
+        threading.Thread(target=work, daemon=True).start()
+        assert done.wait(30)
+
+
+def test_two_clients_of_one_process_are_two_producers(catalog: Path) -> None:
+    with stand_in(catalog) as shipper:
+        for number in (1, 2):
+            with host(catalog) as client:
+                client.emit("query_finished", number=number)
+                assert client.flush(30)
+        assert shipper.values("number") == [1, 2]
+        assert len(shipper.producers) == 2
+        assert shipper.left == shipper.producers
+        shipper.assert_unbroken()
+
+
+@pytest.mark.usefixtures("no_python")
+def test_a_shipper_that_comes_back_gets_what_follows(catalog: Path) -> None:
+    with host(catalog) as client:
+        with stand_in(catalog) as first:
+            client.emit("query_finished", number=1)
+            assert client.flush(30)
+        with stand_in(catalog) as second:
+            client.emit("query_finished", number=2)
+            eventually(lambda: second.values("number") == [2])
+            assert second.frames[-1].first == 1
+        assert first.values("number") == [1]
+
+
+def test_sockets_of_a_shipper_that_is_not_ours_get_nothing(catalog: Path) -> None:
+    """Somebody else made the directory, holds the lock in it, and listens."""
+    directory = rendezvous(catalog)
+    with stand_in(catalog) as stranger:
+        directory.chmod(0o777)
+        with host(catalog) as client:
+            client.emit("query_finished", number=1)
+            assert not client.flush(0.3)
+            assert outbox_of(client).shipper_missing
+            directory.chmod(0o700)
+            with host(catalog) as later:
+                later.emit("query_finished", number=2)
+                assert later.flush(30)
+            # What the first had sent before would have come by now.
+            assert stranger.values("number") == [2]
+            client.emit("query_finished", number=3)
+            assert client.flush(30)
+            assert stranger.values("number") == [2, 1, 3]
+
+
+def test_zeromq_lets_go_of_everything_on_close(catalog: Path) -> None:
+    with stand_in(catalog), host(catalog) as client:
+        client.emit("query_finished", number=1)
+        assert client.flush(30)
+        link = client._link
+        assert link
+        client.close()
+        assert link._zmq is not None
+        assert link._zmq.closed
+    assert isinstance(link._zmq, zmq.Context)
