@@ -15,6 +15,13 @@ from pathlib import Path
 
 from telemetry.wire import CONTROL_SOCKET
 
+# In a rendezvous directory, beside the sockets of `wire`.
+LOCK_FILE = "lock"  # held by the shipper, its pid inside
+CONFIG_FILE = "shipper.json"  # what a producer tells the shipper it spawns
+REFUSED_FILE = "refused"  # why the last one could not start
+
+TOMBSTONES = "tombstones"  # the folder of a spool that producers write to
+
 _SOCKET_PATH_BYTES = 100  # sun_path holds 104 bytes on macOS, 108 on Linux; names below take their part
 
 

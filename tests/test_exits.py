@@ -16,7 +16,7 @@ import pytest
 from standin import ENDPOINT, PRODUCT, eventually, host, stand_in, write_catalog
 
 from telemetry import paths
-from telemetry.producer.exits import TOMBSTONES
+from telemetry.paths import TOMBSTONES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from spools import names
 
-from telemetry.producer.spawn import LOCK_FILE, shipper_runs
+from telemetry.paths import LOCK_FILE
+from telemetry.producer.spawn import shipper_runs
 from telemetry.shipper.lock import acquire
 from telemetry.spool.disk import try_lock
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from standin import eventually, host, rendezvous, stand_in, write_catalog
 
 from telemetry import paths, wire
-from telemetry.producer.outbox import SOCKET_FRAMES
+from telemetry.producer.outbox import SOCKET_FRAMES, WAITING_EVENT_BYTES
 from telemetry.shipper.intake.receiver import decode_frame
 from telemetry.shipper.lock import acquire
 from telemetry.shipper.sockets import bind
@@ -529,3 +529,17 @@ def test_zeromq_lets_go_of_everything_on_close(catalog: Path) -> None:
         assert link._zmq is not None
         assert link._zmq.closed
     assert isinstance(link._zmq, zmq.Context)
+
+
+def test_events_beyond_the_limit_are_let_go_and_counted_while_another_thread_drains(catalog: Path) -> None:
+    limit = (16 << 20) // WAITING_EVENT_BYTES
+    with stand_in(catalog) as shipper, host(catalog, queue_bytes=16 << 20) as client:
+        outbox = outbox_of(client)
+        with outbox._lock:  # as while a thread encodes
+            for number in range(limit + 1000):
+                client.emit("query_finished", number=number)
+            assert len(outbox.events) <= limit
+        assert client.flush(30)
+        assert sorted(shipper.values("number")) == list(range(limit))
+        assert shipper.frames[-1].dropped == {"queue_full": 1000}
+        shipper.assert_unbroken()

@@ -51,8 +51,8 @@ def start(catalog: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 def shipper_of(catalog: Path) -> psutil.Process:
     """The one that holds the lock."""
     directory = rendezvous(catalog)
-    eventually(lambda: spawn.shipper_runs(directory) and (directory / spawn.LOCK_FILE).read_text())
-    return psutil.Process(int((directory / spawn.LOCK_FILE).read_text()))
+    eventually(lambda: spawn.shipper_runs(directory) and (directory / paths.LOCK_FILE).read_text())
+    return psutil.Process(int((directory / paths.LOCK_FILE).read_text()))
 
 
 def shippers_in(directory: Path) -> list[psutil.Process]:
@@ -142,7 +142,7 @@ def test_a_shippers_argv_says_nothing_but_where_to_find_its_configuration(
     argv = shipper_of(catalog).cmdline()
     directory = rendezvous(catalog)
     assert argv[1:] == ["-P", "-m", "telemetry", "ship", "--spawned", str(directory)]
-    file = directory / spawn.CONFIG_FILE
+    file = directory / paths.CONFIG_FILE
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert "token-4711" not in file.read_text()
@@ -152,7 +152,7 @@ def test_the_configuration_is_the_hosts(catalog: Path) -> None:
     with host(catalog, shipper=ShipperSettings(segment_seconds=1.5, node="meta")) as client:
         client.emit("started")
         assert client.flush(60)
-    config = json.loads((rendezvous(catalog) / spawn.CONFIG_FILE).read_text())
+    config = json.loads((rendezvous(catalog) / paths.CONFIG_FILE).read_text())
     expected = {"product": PRODUCT, "catalog": str(catalog), "endpoint": ENDPOINT}
     assert config == expected | ShipperSettings(segment_seconds=1.5, node="meta")._asdict()
 
@@ -197,7 +197,7 @@ def test_where_sys_executable_is_no_python_nothing_is_spawned_and_losses_say_so(
         client.flush(0.0)
         assert client._link
         assert client._link._outbox.dropped["no_shipper"] > 0
-        assert not (rendezvous(catalog) / spawn.CONFIG_FILE).exists()
+        assert not (rendezvous(catalog) / paths.CONFIG_FILE).exists()
 
 
 def test_a_frozen_program_spawns_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ def test_a_frozen_program_spawns_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     ids=["just now", "50 s ago", "70 s ago", "in the future: the clock was set"],
 )
 def test_a_shipper_that_refused_is_left_in_peace_for_a_minute(tmp_path: Path, age_seconds: float, *, may: bool) -> None:
-    refused = tmp_path / spawn.REFUSED_FILE
+    refused = tmp_path / paths.REFUSED_FILE
     refused.write_text("no")
     at = time.time() - age_seconds
     os.utime(refused, (at, at))
@@ -231,14 +231,14 @@ while True:
 """
     start(after=code)
     directory = rendezvous(catalog)
-    eventually(lambda: (directory / spawn.REFUSED_FILE).exists() and not shippers_in(directory))
-    written = (directory / spawn.CONFIG_FILE).stat().st_mtime_ns
+    eventually(lambda: (directory / paths.REFUSED_FILE).exists() and not shippers_in(directory))
+    written = (directory / paths.CONFIG_FILE).stat().st_mtime_ns
     # Long enough for two looks after the shipper, one a second.
     deadline = time.monotonic() + 2.5
     while time.monotonic() < deadline:
         assert shippers_in(directory) == []
         time.sleep(0.1)
-    assert (directory / spawn.CONFIG_FILE).stat().st_mtime_ns == written
+    assert (directory / paths.CONFIG_FILE).stat().st_mtime_ns == written
 
 
 def test_in_a_shipper_nothing_is_spawned(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,5 +290,5 @@ signal.pause()
         assert line_of(holder) == "held\n"
         assert spawn.shipper_runs(directory)
         holder.send_signal(signal.SIGKILL)
-    assert (directory / spawn.LOCK_FILE).exists()
+    assert (directory / paths.LOCK_FILE).exists()
     assert not spawn.shipper_runs(directory)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from spools import names, nobody_lives, open_spool, read_balanced, scratch
 
-from telemetry.producer.exits import TOMBSTONES, leave_tombstone
+from telemetry.paths import TOMBSTONES
+from telemetry.producer.exits import leave_tombstone
 from telemetry.spool import disk, tombstones
 from telemetry.spool.producers import Position
 from telemetry.spool.spool import Spool

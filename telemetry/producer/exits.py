@@ -10,14 +10,12 @@ import sys
 import weakref
 from typing import TYPE_CHECKING
 
-from telemetry.paths import private_dir
+from telemetry.paths import TOMBSTONES, private_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from types import FrameType
-
-TOMBSTONES = "tombstones"
 
 
 def at_exit(close: Callable[[], object]) -> None:

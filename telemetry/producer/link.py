@@ -82,7 +82,8 @@ class Link:
 
     def recorder(self) -> Record:
         """The hot path: what `emit` calls with a name and its fields."""
-        events, flusher, drain, first = self._outbox.events, self._flusher, self._outbox.drain, self._after_pause
+        outbox, flusher, first = self._outbox, self._flusher, self._after_pause
+        events, drain, shed = outbox.events, outbox.drain, outbox.shed
         append = events.append
 
         def record(name: str, fields: dict[str, Any]) -> None:
@@ -93,6 +94,7 @@ class Link:
                     first(now_ns)
                 elif len(events) >= BATCH_EVENTS:
                     drain()
+                    shed()
             except Exception:  # noqa: BLE001, S110 no memory, or the host's stack is full: a later round drains
                 pass
 

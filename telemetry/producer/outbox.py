@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BATCH_EVENTS = 128
-"""Encoding this many at a time costs 0.5 us an event and delays one emit in 128 by some 70 us."""
+"""Encoded at a time: more would delay the one emit in 128 that does it for longer, fewer would cost more frames."""
 
 SOCKET_FRAMES = 32
 """Frames inside ZeroMQ, whose own limit counts messages: 8 MiB at their largest. The rest waits in the backlog."""
+
+WAITING_EVENT_BYTES = 512
+"""About what an event takes in the process before it is encoded; it bounds how many may wait by `queue_bytes`."""
 
 RawEvent = tuple[str, int, dict[str, Any]]
 
@@ -65,6 +68,8 @@ class Outbox:
         self._connect = connect
         self._context = context
         self._backlog_limit_bytes = max(0, queue_bytes - SOCKET_FRAMES * wire.MAX_FRAME_BYTES)
+        self._waiting_limit = queue_bytes // WAITING_EVENT_BYTES
+        self._shed: deque[None] = deque()
         self._reduce = reduce
         self._socket: zmq.Socket[bytes] | None = None
         self.renew(os.getpid())
@@ -75,6 +80,7 @@ class Outbox:
         The parent's socket is put aside unclosed: its descriptors are shared with the parent.
         """
         self.events.clear()
+        self._shed.clear()
         self.producer = os.urandom(wire.PRODUCER_BYTES)
         self.accepted = 0
         self.dropped: dict[str, int] = {}
@@ -100,7 +106,8 @@ class Outbox:
     @property
     def unsettled(self) -> int:
         """How many events are neither numbered nor dropped yet; exact when nobody else is at work."""
-        return len(self.events) + len(self._in_hand) - (self._settled - self._settled_before if self._in_hand else 0)
+        in_hand = len(self._in_hand) - (self._settled - self._settled_before if self._in_hand else 0)
+        return len(self.events) + len(self._shed) + in_hand
 
     def drain(self) -> bool:
         """Encode and hand over what waits. Never blocks.
@@ -110,6 +117,15 @@ class Outbox:
         """
         alone(self._lock, self._drain)
         return not self.events and not self._backlog
+
+    def shed(self) -> None:
+        """Let the newest event go when too many wait: other threads emit faster than the one that drains encodes.
+
+        Whoever drains next counts it; here that would take the lock.
+        """
+        if len(self.events) > self._waiting_limit:
+            self.events.pop()
+            self._shed.append(None)
 
     def settle(self, timeout_seconds: float) -> Settled | None:
         """Number or drop everything that was emitted before this call.
@@ -152,18 +168,25 @@ class Outbox:
         if self._closed:
             self.events.clear()
             return
+        self._count_shed()
         self._send_backlog()
         # No longer than what waits now: other threads may append for ever.
         for _ in range(1 + len(self.events) // BATCH_EVENTS):
             self._hand_over_next()
+
+    def _count_shed(self) -> None:
+        if number := len(self._shed):
+            self._drop(DropReason.QUEUE_FULL, number)
+            for _ in range(number):
+                self._shed.popleft()
 
     def _hand_over_next(self) -> None:
         self._settled_before = before = self._settled
         batch: list[RawEvent] = []
         self._in_hand = batch
         try:
-            # Only the holder of the lock pops, so as many as there are now can be popped; in one call, because a
-            # KeyboardInterrupt between popping and keeping would lose an event.
+            # Only the holder of the lock pops (and `shed`, far above a batch), so as many as there are now can be
+            # popped; in one call, because a KeyboardInterrupt between popping and keeping would lose an event.
             batch.extend(starmap(self.events.popleft, repeat((), min(len(self.events), BATCH_EVENTS))))
             self._hand_over(batch)
         except BaseException:  # KeyboardInterrupt is the host's; the batch is still ours

@@ -16,9 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-LOCK_FILE = "lock"
-CONFIG_FILE = "shipper.json"
-REFUSED_FILE = "refused"
+from telemetry.paths import CONFIG_FILE, LOCK_FILE, REFUSED_FILE
+
 REFUSED_SECONDS = 60.0
 """How long a shipper that could not start, because of its configuration, is left in peace."""
 GUARD = "TELEMETRY_SHIPPER"

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from telemetry.producer.spawn import LOCK_FILE
+from telemetry.paths import LOCK_FILE
 from telemetry.spool.disk import try_lock
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from telemetry import paths
 from telemetry.errors import ShipperUnreachableError
-from telemetry.producer.spawn import CONFIG_FILE, LOCK_FILE, REFUSED_FILE, shipper_runs
+from telemetry.paths import CONFIG_FILE, LOCK_FILE, REFUSED_FILE
+from telemetry.producer.spawn import shipper_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

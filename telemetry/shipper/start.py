@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from telemetry.producer.spawn import CONFIG_FILE, REFUSED_FILE
+from telemetry.paths import CONFIG_FILE, REFUSED_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -27,8 +27,7 @@ from typing import TYPE_CHECKING
 
 from telemetry.drops import DropReason
 from telemetry.errors import SpoolError
-from telemetry.paths import private_dir
-from telemetry.producer.exits import TOMBSTONES
+from telemetry.paths import TOMBSTONES, private_dir
 from telemetry.spool import disk, segment
 from telemetry.spool.disk import try_lock
 from telemetry.spool.folder import Folder

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta
 
-from telemetry.producer.exits import TOMBSTONES
+from telemetry.paths import TOMBSTONES
 from telemetry.spool.producers import Position, bury, furthest
 from telemetry.spool.segment import MARKS, read_marks
 from telemetry.spool.tally import Tally
