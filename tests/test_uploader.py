@@ -34,7 +34,7 @@ from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from telemetry.spool.spool import Spool
 
@@ -144,14 +144,14 @@ def test_an_endpoint_that_is_not_what_we_take_it_for_pauses_the_uploads(spool: S
 @pytest.mark.parametrize(
     ("header", "least", "most"),
     [
-        pytest.param("77", 76.0, 77.0, id="seconds"),
-        pytest.param(formatdate(time() + 600, usegmt=True), 480.0, 600.0, id="date"),
-        pytest.param("1000000", 3599.0, 3600.0, id="more than we grant"),
+        pytest.param(lambda: "77", 76.0, 77.0, id="seconds"),
+        pytest.param(lambda: formatdate(time() + 600, usegmt=True), 480.0, 600.0, id="date"),
+        pytest.param(lambda: "1000000", 3599.0, 3600.0, id="more than we grant"),
     ],
 )
-def test_the_endpoint_may_ask_for_patience(spool: Spool, header: str, least: float, most: float) -> None:
+def test_the_endpoint_may_ask_for_patience(spool: Spool, header: Callable[[], str], least: float, most: float) -> None:
     add_segment(spool)
-    with Endpoint(Answer(429, (("Retry-After", header),))) as endpoint:
+    with Endpoint(Answer(429, (("Retry-After", header()),))) as endpoint:
         uploader = _uploader(spool, endpoint)
 
         assert least <= uploader.step() <= most
