@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MARKS = ".marks"
 SEAL = ".json"
 ZSTD_LEVEL = 1
-"""Level 3 takes 40 % more time for 5 % less."""
+"""Measured on a mix of events: level 3 takes 1.4 times as long and saves nothing."""
 
 _DATA_NAME = re.compile(r"\d{20}-[0-9a-f]+(\.[a-z0-9]+)+")
 
