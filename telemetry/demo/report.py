@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -125,7 +129,7 @@ def _print_where(console: Console, result: Result) -> None:
     store = quote(str(result.run.plan.store))
     console.print(Text("\nLook at what the collector has, then remove the directory", "bold"))
     # Not wrapped: it is there to be copied.
-    console.print(f'  telemetry query "{QUERY}" --store {store}', markup=False, soft_wrap=True)
+    console.print(f'  {_program()} query "{QUERY}" --store {store}', markup=False, soft_wrap=True)
 
 
 def _grid() -> Table:
@@ -147,3 +151,10 @@ def _rate(events: int, seconds: float) -> str:
 def _printable(text: str) -> str:
     # A file may hold anything; none of it may steer the terminal.
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _program() -> str:
+    """How to call `telemetry` from where the user stands: the environment may not be on the PATH."""
+    if shutil.which("telemetry"):
+        return "telemetry"
+    return quote(os.path.relpath(Path(sys.executable).with_name("telemetry")))
