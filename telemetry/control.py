@@ -2,7 +2,8 @@
 
 A request whose answer did not come in time leaves the connection out of step: open a new one.
 
-Requests are `{"op": "confirm" | "leave" | "seal" | "status" | "consent" | "stop", ...}`, each answered by one map.
+Requests are `{"op": "confirm" | "leave" | "seal" | "status" | "stop", ...}`, each answered by one map; what is no
+request is left unanswered.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 MAX_WAIT_SECONDS = 86_400.0
-"""ZeroMQ counts milliseconds in 32 bits."""
+"""ZeroMQ counts milliseconds in 32 bits, a lock's timeout has a limit too, and a caller may say infinity."""
 
 
 class Control:

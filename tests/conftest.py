@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from telemetry.consent.decide import _CI_VARIABLES
+from telemetry.producer.spawn import shipper_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,6 +81,8 @@ def kill_shippers_of(home: Path) -> None:
     for process in killed:
         process.kill()
     wait_until(lambda: all(map(_is_gone, killed)))
+    # The first thread of a process is a zombie while others may still end, and hold its files.
+    wait_until(lambda: not any(map(shipper_runs, home.glob("run/*"))))
 
 
 def _is_gone(process: psutil.Process) -> bool:

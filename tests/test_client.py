@@ -42,6 +42,7 @@ WRONG: list[Any] = [
     pytest.param({"endpoint": "t.acme.example"}, "must be a URL", id="endpoint without a scheme"),
     pytest.param({"endpoint": None}, "endpoint=None", id="endpoint of another type"),
     pytest.param({"flush_interval_seconds": 0}, "flush_interval_seconds=0", id="interval"),
+    pytest.param({"flush_interval_seconds": 3601}, "at most 3600", id="interval above an hour"),
     pytest.param({"flush_interval_seconds": float("inf")}, "flush_interval_seconds=inf", id="endless interval"),
     pytest.param({"flush_interval_seconds": float("nan")}, "flush_interval_seconds=nan", id="no interval"),
     pytest.param({"flush_interval_seconds": "1"}, "flush_interval_seconds='1'", id="interval of another type"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 import pytest
@@ -92,13 +92,26 @@ def test_an_answer_that_is_no_map_is_an_error(
     thread.join()
 
 
-@pytest.mark.parametrize("timeout", [math.inf, 1e300], ids=["infinite", "huge"])
-def test_a_flush_may_wait_for_ever(home: Path, tmp_path: Path, timeout: float) -> None:
+@pytest.mark.parametrize("timeout", [math.inf, 1e300, None], ids=["infinite", "huge", "None"])
+def test_a_flush_and_a_close_may_wait_for_ever(home: Path, tmp_path: Path, timeout: Any) -> None:
     assert home.exists()
     catalog = write_catalog(tmp_path)
-    with stand_in(catalog), host(catalog) as client:
+    with stand_in(catalog) as shipper, host(catalog) as client:
         client.emit("started")
         assert client.flush(timeout)
+        client.close(timeout)
+        assert shipper.left == shipper.producers
+
+
+def test_a_close_that_is_refused_its_timeout_can_be_called_again(home: Path, tmp_path: Path) -> None:
+    assert home.exists()
+    catalog = write_catalog(tmp_path)
+    with stand_in(catalog) as shipper, host(catalog) as client:
+        wrong: Any = "soon"
+        with pytest.raises(TypeError):
+            client.close(wrong)
+        client.close(30)
+        assert shipper.left == shipper.producers
 
 
 @pytest.mark.parametrize("timeout", [0.0, -1.0, math.nan], ids=["none", "negative", "nan"])

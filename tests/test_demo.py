@@ -325,7 +325,7 @@ def pipeline(events: Iterable[Event]) -> tuple[list[dict[str, Any]], Tally]:
     stages = Pipeline(
         load(CATALOG), dt.date(2026, 1, 1), open_format("ndjson", ""), TextRedactor(), Session(), lambda: 0.0
     )
-    drain = stages.run([frame], {})
+    drain = stages.run([frame], {}, "on")
     return [json.loads(line) for line in drain.body.splitlines()], drain.tally
 
 

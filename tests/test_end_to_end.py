@@ -99,6 +99,10 @@ def catalog(tmp_path: Path) -> Path:
     return path
 
 
+def _init(catalog: Path, endpoint: str, **more: str) -> dict[str, Any]:
+    return {"product": "acme-db", "catalog": str(catalog), "endpoint": endpoint, "consent": "on", **more}
+
+
 @pytest.fixture
 def hosts(home: Path, catalog: Path) -> Iterator[_Hosts]:
     assert home.exists()
@@ -114,7 +118,7 @@ class _Hosts:
         self.catalog = catalog
 
     def start(self, endpoint: str, *, consent: str = "on", **settings: object) -> Host:
-        init = {"product": "acme-db", "catalog": str(self.catalog), "endpoint": endpoint, "consent": consent}
+        init = _init(self.catalog, endpoint, consent=consent)
         fast = {"retry_max_seconds": 0.5, "segment_seconds": 0.5, "linger_seconds": 2.0}
         self.started.append(Host(init, {**fast, **settings}))
         return self.started[-1]
@@ -395,6 +399,68 @@ def test_a_no_at_run_time_erases_what_waits_and_is_counted(hosts: _Hosts, refusi
     assert consent_file("acme-db").exists()
 
 
+def test_a_no_at_run_time_sends_nothing_that_was_waiting(hosts: _Hosts, collector: Collector) -> None:
+    several = [hosts.start(collector.endpoint, segment_seconds=60.0) for _ in range(2)]
+    hosts.started.append(Host(_init(hosts.catalog, collector.endpoint, deployment="cloud"), {"segment_seconds": 60.0}))
+    for host in [*several, hosts.started[-1]]:  # two receipts, so two segments
+        host.emit(10, "done", number=1)
+
+    store_choice("acme-db", State.OFF, 0.0)
+
+    wait_until(lambda: _ledger()["dropped"].get("consent") == 30)
+    assert _stored(collector.store) == []
+
+
+def test_local_at_run_time_keeps_here_what_waits_and_what_follows(hosts: _Hosts, collector: Collector) -> None:
+    host = hosts.start(collector.endpoint, segment_seconds=60.0)
+    host.emit(10, "done", number=1)
+
+    store_choice("acme-db", State.LOCAL, 0.0)
+
+    wait_until(lambda: _account()["spool"]["segments"]["local"] == 1)
+    host.emit(5, "done", number=2)
+    host.leave()
+    wait_until(lambda: _account()["spool"]["segments"]["local"] == 2)
+    assert (_ledger()["on_disk"], _ledger()["delivered"]) == (15, 0)
+    assert _stored(collector.store) == []
+
+
+def test_a_shipper_that_starts_after_a_no_sends_nothing(hosts: _Hosts, collector: Collector, home: Path) -> None:
+    host = hosts.start(collector.endpoint, segment_seconds=60.0)
+    host.emit(10, "done", number=1)
+    host.process.send_signal(signal.SIGSTOP)  # it must not spawn another
+    for shipper in shippers_of(home):
+        shipper.kill()
+    wait_until(lambda: not shippers_of(home))
+    host.kill()
+    store_choice("acme-db", State.OFF, 0.0)
+    config = home / "ship.toml"
+    config.write_text(f'product = "acme-db"\ncatalog = "{hosts.catalog}"\nendpoint = "{collector.endpoint}"\n')
+
+    with subprocess.Popen([sys.executable, "-m", "telemetry", "ship", "--config", str(config)]) as process:
+        wait_until(lambda: _ledger()["dropped"].get("consent") == 10)
+        process.terminate()
+
+    assert _stored(collector.store) == []
+
+
+def test_hosts_one_after_the_other_share_no_session(hosts: _Hosts, collector: Collector) -> None:
+    for number in range(4):
+        host = hosts.start(collector.endpoint)
+        host.emit(3, "done", number=number, table="customers")
+        if number % 2:
+            host.leave()
+        else:
+            host.kill()
+    wait_until(lambda: _ledger()["delivered"] == 12)
+
+    events = _stored(collector.store)
+
+    assert len({(event["session"], event["number"]) for event in events}) == 4
+    assert len({event["session"] for event in events}) == 4
+    assert len({event["table"] for event in events}) == 4
+
+
 def test_the_risingwave_format_reaches_its_routes(hosts: _Hosts, endpoint: _Endpoint, home: Path) -> None:
     hosts.catalog = Path(pb.__file__).parents[2] / "catalog" / "risingwave.toml"
     host = hosts.start(endpoint.url, format="risingwave", node="frontend")
@@ -434,6 +500,16 @@ def test_a_foreground_shipper_serves_hosts_and_ends_on_sigterm(
     assert (_ledger()["delivered"], len(_stored(collector.store))) == (10, 10)
 
 
+# Tokens are random, so that their events can't be compressed into what is left of the last page.
+FLOOD = """
+import sys, telemetry
+telemetry.init(product="acme-db", catalog=sys.argv[1], endpoint=sys.argv[2], consent="on")
+for number in range(5000):
+    telemetry.emit("done", table=f"table {number}")
+assert not telemetry.flush(3)  # what the disk has refused is not confirmed
+"""
+
+
 def _fill(filler: Path) -> None:
     with filler.open("wb", buffering=0) as file:
         while True:
@@ -454,16 +530,16 @@ def test_a_full_disk_costs_what_does_not_fit_and_no_more(hosts: _Hosts, home: Pa
         filler = state / "filler"
         with pytest.raises(OSError, match="No space"):
             _fill(filler)
-        for number in range(200):  # each a drain of its own, with a mark: more than the last page has room for
-            host.emit(1, "done", table=f"table {number}")
+        flooding = subprocess.run([sys.executable, "-c", FLOOD, str(hosts.catalog), refusing], check=True, timeout=60)
+        assert flooding.returncode == 0
 
         filler.unlink()
 
         host.emit(100, "done", number=3)
-        wait_until(lambda: _ledger()["emitted"] == 400)
+        wait_until(lambda: _ledger()["emitted"] == 5200)
         ledger = _ledger()
         assert ledger["dropped"].keys() == {"write_failed"}
-        assert 200 <= ledger["on_disk"] < 400
+        assert 200 <= ledger["on_disk"] < 5200
     finally:
         for process in shippers_of(home):
             process.kill()

@@ -13,16 +13,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from standin import ENDPOINT, PRODUCT, eventually, host, stand_in, write_catalog
+from standin import ENDPOINT, PRODUCT, StandIn, eventually, host, rendezvous, stand_in, write_catalog
 
 from telemetry import paths
 from telemetry.paths import TOMBSTONES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from standin import StandIn
+    from telemetry.shipper.sockets import Sockets
 
 
 @pytest.fixture
@@ -447,6 +447,51 @@ time.sleep(0.05)
         run(code, catalog)
         assert 1 in shipper.values("number")
         assert -1 not in shipper.values("number")
+
+
+class Meddler(StandIn):
+    """Has events emitted, or counted, after what is to be confirmed was settled and before it is confirmed."""
+
+    meddle: Callable[[], object] = staticmethod(lambda: None)
+
+    def _answer(self, sockets: Sockets) -> None:
+        self.meddle()
+        super()._answer(sockets)
+
+
+@pytest.mark.parametrize("call", ["emit", "count"])
+def test_what_is_emitted_while_close_waits_is_written_down(catalog: Path, call: str) -> None:
+    """As by a thread that goes on while atexit closes."""
+    shipper = Meddler(rendezvous(catalog))
+    try:
+        with host(catalog, flush_interval_seconds=60) as client:
+            client.emit("query_finished", number=0)
+            record, tick = client.record, client.tick
+            late: list[int] = []
+
+            def meddle() -> None:
+                if not late:
+                    late.append(1)
+                    for number in range(3):
+                        record("started", {}) if call == "emit" else tick("queries", number, {})
+
+            shipper.meddle = meddle
+            client.close(30)
+        [stone] = tombstones(catalog)
+        assert stone["accepted"] + sum(stone["dropped"].values()) == 1 + (3 if call == "emit" else 1)
+        assert stone["dropped"]["exit_unconfirmed"] >= 1
+        assert shipper.left == []
+    finally:
+        shipper.stop()
+
+
+def test_clients_share_one_hook_at_fork(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hooks: list[object] = []
+    with stand_in(catalog), host(catalog):
+        monkeypatch.setattr(os, "register_at_fork", lambda **hook: hooks.append(hook))
+        with host(catalog):
+            pass
+    assert hooks == []
 
 
 # SIGTERM.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import sys
 import threading
 import time
@@ -143,6 +144,23 @@ def test_threads_that_wake_it_together_start_one_thread() -> None:
         thread.join()
     eventually(lambda: rounds.worked)
     assert threads_of(flusher) == 1
+    flusher.stop()
+
+
+def test_a_wake_that_gets_no_thread_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise RuntimeError
+
+    rounds = Rounds()
+    flusher = Flusher(0.001, rounds.work, rounds.supervise)
+    with monkeypatch.context() as patch:
+        patch.setattr(_thread, "start_new_thread", refuse)
+        for _ in range(3):
+            flusher.wake()
+    assert flusher.asleep
+    assert flusher._wake.empty()
+    flusher.wake()
+    eventually(lambda: rounds.worked)
     flusher.stop()
 
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from standin import eventually, host, rendezvous, stand_in, write_catalog
 
 from telemetry import paths, wire
+from telemetry.producer import outbox as outbox_module
 from telemetry.producer.outbox import SOCKET_FRAMES, WAITING_EVENT_BYTES
 from telemetry.shipper.intake.receiver import decode_frame
 from telemetry.shipper.lock import acquire
@@ -517,6 +518,20 @@ def test_sockets_of_a_shipper_that_is_not_ours_get_nothing(catalog: Path) -> Non
             client.emit("query_finished", number=3)
             assert client.flush(30)
             assert stranger.values("number") == [2, 1, 3]
+
+
+def test_a_socket_without_a_shipper_tries_less_and_less_often(catalog: Path) -> None:
+    with stand_in(catalog, deaf=True), host(catalog) as client:
+        socket = outbox_of(client)._socket
+        assert socket is not None
+        assert socket.reconnect_ivl == 10
+        assert socket.reconnect_ivl_max == 500
+
+
+def test_a_client_that_never_forks_puts_nothing_aside(catalog: Path) -> None:
+    before = len(outbox_module._of_the_parent)
+    with stand_in(catalog), host(catalog):
+        assert len(outbox_module._of_the_parent) == before
 
 
 def test_zeromq_lets_go_of_everything_on_close(catalog: Path) -> None:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from standin import ENDPOINT, PRODUCT, eventually, host, rendezvous, write_catalog
+from standin import ENDPOINT, PRODUCT, eventually, host, rendezvous, stand_in, write_catalog
 
-from telemetry import ShipperSettings, paths
+from telemetry import Client, ShipperSettings, consent, paths
 from telemetry.producer import spawn
 
 if TYPE_CHECKING:
@@ -259,6 +259,39 @@ def test_no_process_to_be_had_is_no_error(catalog: Path, monkeypatch: pytest.Mon
         assert client._link
         assert client._link._outbox.shipper_missing
         client.close(0.0)
+
+
+# Off while it runs.
+
+
+def test_when_the_user_says_off_nothing_is_spawned_sent_or_written_until_the_user_says_on(catalog: Path) -> None:
+    with stand_in(catalog) as shipper:
+        client = Client(product=PRODUCT, catalog=catalog, endpoint=ENDPOINT, consent="on")
+        client.emit("query_finished", number=1)
+        assert client.flush(30)
+    link = client._link
+    assert link
+    outbox = link._outbox
+    consent.store_choice(PRODUCT, consent.State.OFF, time.time())
+    link._supervise()
+    for _ in range(1_000):
+        client.emit("query_finished", number=2)
+    assert client.flush(0.0)
+    assert not outbox.events
+    assert outbox._socket is None
+    assert not (rendezvous(catalog) / paths.CONFIG_FILE).exists()
+    consent.store_choice(PRODUCT, consent.State.ON, time.time())
+    with stand_in(catalog) as shipper:
+        link._supervise()
+        client.emit("query_finished", number=3)
+        assert client.flush(30)
+        assert shipper.values("number") == [3]
+        consent.store_choice(PRODUCT, consent.State.OFF, time.time())
+        link._supervise()
+        client.emit("query_finished", number=4)
+        client.close(0.0)
+        assert shipper.values("number") == [3]
+    assert not (paths.spool_dir(PRODUCT, ENDPOINT) / paths.TOMBSTONES).exists()
 
 
 # The lock.

@@ -51,7 +51,7 @@ def spool() -> Iterator[Spool]:
 
 
 def _uploader(spool: Spool, endpoint: Endpoint, settings: ShipperSettings = AT_ONCE) -> Uploader:
-    return Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings)
+    return Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings, lambda: True)
 
 
 def _deliver_all(uploader: Uploader, spool: Spool) -> None:
@@ -305,7 +305,7 @@ def test_ten_thousand_failures_in_a_row_do_no_harm(spool: Spool) -> None:
     add_segment(spool)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    uploader = Uploader(spool, HttpSink(f"http://127.0.0.1:{port}", AT_ONCE, {}), NDJSON, AT_ONCE)
+    uploader = Uploader(spool, HttpSink(f"http://127.0.0.1:{port}", AT_ONCE, {}), NDJSON, AT_ONCE, lambda: True)
     uploader._failures = 9_950  # real ones would take a while
     for _ in range(100):
         uploader.step()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 DEPLOYMENTS = ("cloud", "self-hosted", "enterprise")
 CHOICES = ("on", "local", "off")
 MIN_FLUSH_INTERVAL_SECONDS = 0.001
+MAX_FLUSH_INTERVAL_SECONDS = 3600.0
+"""Far below what `sleep` refuses, which would make the flush thread spin."""
 MIN_QUEUE_BYTES = 8 << 20
 """What ZeroMQ itself may hold: 32 frames of 256 KiB."""
 
@@ -46,7 +48,7 @@ class Client:
         strict: raise `UndeclaredError` on an undeclared event or field. For development: reads the catalog here.
         notice: called with the text of the notice where there is no terminal to show it on.
         packages: the program's own top-level packages, whose frames an `error` field may name.
-        flush_interval_seconds: how long an event may wait in the process.
+        flush_interval_seconds: how long an event may wait in the process, an hour at most.
         queue_bytes: what may wait for the shipper, encoded; beyond it the newest are dropped.
         handle_sigterm: flush on SIGTERM, then go on as without us. Call from the main thread.
         shipper: how a shipper spawned from here behaves.
@@ -74,8 +76,10 @@ class Client:
         consenting.check_product(product)
         _check_choice("deployment", deployment, DEPLOYMENTS)
         _check_choice("consent", consent, CHOICES)
-        _check_least("flush_interval_seconds", flush_interval_seconds, MIN_FLUSH_INTERVAL_SECONDS)
-        _check_least("queue_bytes", queue_bytes, MIN_QUEUE_BYTES)
+        _check_range(
+            "flush_interval_seconds", flush_interval_seconds, MIN_FLUSH_INTERVAL_SECONDS, MAX_FLUSH_INTERVAL_SECONDS
+        )
+        _check_range("queue_bytes", queue_bytes, MIN_QUEUE_BYTES)
         _check_endpoint(endpoint)
         _check_packages(packages)
         if handle_sigterm:
@@ -180,9 +184,10 @@ def _check_choice(argument: str, value: str | None, choices: tuple[str, ...]) ->
         raise ConfigError(f"{argument}={value!r}: must be one of {', '.join(choices)}, or None")
 
 
-def _check_least(argument: str, value: float, least: float) -> None:
-    if not isinstance(value, int | float) or not math.isfinite(value) or value < least:
-        raise ConfigError(f"{argument}={value!r}: must be a number of at least {least}")
+def _check_range(argument: str, value: float, least: float, most: float = math.inf) -> None:
+    if not isinstance(value, int | float) or not math.isfinite(value) or not least <= value <= most:
+        limit = f" and at most {most}" if math.isfinite(most) else ""
+        raise ConfigError(f"{argument}={value!r}: must be a number of at least {least}{limit}")
 
 
 def _check_endpoint(endpoint: str) -> None:

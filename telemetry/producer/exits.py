@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from telemetry.paths import TOMBSTONES, private_dir
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from types import FrameType
+
+_renewals: weakref.WeakKeyDictionary[Any, Callable[[Any], object]] = weakref.WeakKeyDictionary()
+"""What is done in a forked child, by its owner; they serve one hook, since a hook can't be taken back."""
+
+Owner = TypeVar("Owner")
 
 
 def at_exit(close: Callable[[], object]) -> None:
@@ -45,15 +50,17 @@ def _finalize(close: Callable[[], object]) -> None:
     sys.modules["multiprocessing.util"].Finalize(None, close, exitpriority=0)
 
 
-def after_fork(renew: Callable[[], object]) -> None:
-    """Call `renew`, a bound method, in every forked child for as long as its object lives."""
-    method = weakref.WeakMethod(renew)
+def after_fork(owner: Owner, renew: Callable[[Owner], object]) -> None:
+    """Call `renew(owner)` in every forked child for as long as `owner` lives; `renew` must not hold on to it."""
+    _renewals[owner] = renew
 
-    def in_child() -> None:
-        if (call := method()) is not None:
-            call()
 
-    os.register_at_fork(after_in_child=in_child)
+def _renew_all() -> None:
+    for owner, renew in list(_renewals.items()):
+        renew(owner)
+
+
+os.register_at_fork(after_in_child=_renew_all)
 
 
 def on_sigterm(flush: Callable[[], object], close: Callable[[], object]) -> None:

@@ -64,6 +64,7 @@ class Flusher:
             except RuntimeError:  # no thread to be had, or the interpreter ends: the next caller tries again
                 self.asleep = True
                 self._unstarted.release()
+                return
         self._wake.put(None)
 
     def stop(self) -> None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import zmq
 
 from telemetry import wire
-from telemetry.control import Control
+from telemetry.consent import State, read_stored
+from telemetry.control import MAX_WAIT_SECONDS, Control
+from telemetry.drops import DropReason
 from telemetry.errors import ShipperUnreachableError
 from telemetry.paths import private_dir
 from telemetry.producer import exits
@@ -32,9 +34,6 @@ CONFIRM_POLL_SECONDS = 0.005
 
 ZMQ_DESCRIPTORS = 8
 """More than a ZeroMQ context and its first socket take: when it gets none for its poller, it aborts the process."""
-
-MAX_WAIT_SECONDS = 86_400.0
-"""A lock's timeout has a limit, and a caller may say infinity."""
 
 _of_the_parent: list[object] = []
 """Contexts that a forked child must not touch, not even by collecting them."""
@@ -78,7 +77,7 @@ class Link:
         self._flusher.watch()
         self._outbox.hello()
         exits.at_exit(self.close)
-        exits.after_fork(self._renew)
+        exits.after_fork(self, Link._renew)
 
     def recorder(self) -> Record:
         """The hot path: what `emit` calls with a name and its fields."""
@@ -117,31 +116,29 @@ class Link:
 
         return tick
 
-    def flush(self, timeout_seconds: float = 0.3) -> bool:
+    def flush(self, timeout_seconds: float | None = 0.3) -> bool:
         """Hand over everything emitted so far and wait until the shipper has it on disk.
+
+        Args:
+            timeout_seconds: None for as long as it takes, a day at most.
 
         Returns:
             False when `timeout_seconds` passed before that. True after `close`: nothing is left to hand over.
         """
-        return self._closed or self._flush(_deadline(timeout_seconds))
+        return self._closed or self._flush(_deadline(timeout_seconds)) is not None
 
-    def close(self, timeout_seconds: float = 0.3) -> None:
+    def close(self, timeout_seconds: float | None = 0.3) -> None:
         """Flush for at most `timeout_seconds`, say goodbye, and write down what stayed unconfirmed."""
         if self._closed:
             return
+        deadline = _deadline(timeout_seconds)
         self._closed = True
         exits.forget(self.close)
-        deadline = _deadline(timeout_seconds)
-        confirmed = False
+        confirmed = None
         try:
             confirmed = self._flush(deadline)
         finally:
-            if confirmed:
-                self._say_goodbye(deadline)
-            else:
-                self._leave_tombstone()
-            self._flusher.stop()
-            self._let_go(deadline)
+            self._end(confirmed, deadline)
 
     def _after_pause(self, now_ns: int) -> None:
         """Send the first event after a pause at once; have the thread look after whatever that leaves to do."""
@@ -168,7 +165,11 @@ class Link:
         return True
 
     def _supervise(self) -> None:
-        """See that a shipper runs; spawn one when none does."""
+        """See that a shipper runs; spawn one when none does, unless the user has said off meanwhile."""
+        stored = read_stored(self._site.config["product"])
+        self._outbox.off = stored.choice == State.OFF and not stored.fault
+        if self._outbox.off:
+            return
         try:
             directory = self._private_directory()
         except OSError:  # a read-only disk, or a directory that is not ours: events are dropped and counted
@@ -188,6 +189,7 @@ class Link:
         socket.sndhwm = SOCKET_FRAMES
         socket.linger = 0
         socket.reconnect_ivl = 10  # ms: a short-lived host must meet a shipper that is just starting
+        socket.reconnect_ivl_max = 500  # doubled up to it: an idle host without a shipper must cost next to nothing
         socket.connect(f"ipc://{directory / wire.DATA_SOCKET}")
         return socket
 
@@ -197,14 +199,15 @@ class Link:
             self._zmq = zmq.Context()
         return self._zmq
 
-    def _flush(self, deadline: float) -> bool:
+    def _flush(self, deadline: float) -> Settled | None:
+        """What the shipper confirmed; None when it did not in time."""
         if not (self._outbox.used or self._counters):
-            return True  # a forked child that never emitted has nothing to wait for
+            return Settled(0, 0)  # a forked child that never emitted has nothing to wait for
         if not self._emit_counters(_remaining(deadline)):
-            return False
+            return None
         settled = self._outbox.settle(_remaining(deadline))
-        if settled is None:
-            return False
+        if settled is None or self._outbox.off:
+            return settled
         try:
             with Control(self._context(), self._private_directory()) as control:
                 self._asking.append(control)
@@ -214,8 +217,8 @@ class Link:
                 finally:
                     self._asking.remove(control)
         except (ShipperUnreachableError, zmq.ZMQError, OSError):
-            return False
-        return True
+            return None
+        return settled
 
     def _confirmed(self, control: Control, settled: Settled, deadline: float) -> bool:
         self._outbox.drain()
@@ -227,9 +230,23 @@ class Link:
         self._outbox.hello()
         return False
 
+    def _end(self, confirmed: Settled | None, deadline: float) -> None:
+        """Close the outbox; other threads may have emitted during the flush: only its final totals tell what is owed."""
+        self._emit_counters(_remaining(deadline))
+        used = self._outbox.used
+        final = self._outbox.close(_remaining(deadline))
+        if self._outbox.off:
+            pass  # the user wants nothing told or written any more
+        elif final is None or final != confirmed:
+            self._leave_tombstone()
+        elif used:
+            self._say_goodbye(deadline)
+        self._flusher.stop()
+        # Not while somebody still asks, since that would wait for them.
+        if final is not None and self._zmq is not None and not self._asking:
+            self._zmq.term()
+
     def _say_goodbye(self, deadline: float) -> None:
-        if not self._outbox.used:
-            return
         request = {"op": "leave", "producer": self._outbox.producer}
         try:
             with Control(self._context(), self._private_directory()) as control:
@@ -239,18 +256,15 @@ class Link:
 
     def _leave_tombstone(self) -> None:
         outbox = self._outbox
-        dropped = {**outbox.dropped, "exit_unconfirmed": outbox.unsettled}
+        unconfirmed = DropReason.EXIT_UNCONFIRMED.value
+        dropped = {**outbox.dropped, unconfirmed: outbox.dropped.get(unconfirmed, 0) + outbox.unsettled}
         with suppress(OSError):  # no disk to write it on: the one case in which nobody is left to count
             exits.leave_tombstone(self._site.spool, outbox.producer, outbox.accepted, dropped)
 
-    def _let_go(self, deadline: float) -> None:
-        """Free what ZeroMQ holds; not while somebody still asks, since that would wait for them."""
-        if self._outbox.close(_remaining(deadline)) and self._zmq is not None and not self._asking:
-            self._zmq.term()
-
     def _renew(self) -> None:
         """Begin anew in a forked child, touching nothing that the parent shares."""
-        _of_the_parent.append(self._zmq)
+        if self._zmq is not None:
+            _of_the_parent.append(self._zmq)
         self._zmq = None
         self._asking = []
         if self._closed:
@@ -262,8 +276,8 @@ class Link:
         exits.at_exit_of_forked_child(self, self.close)
 
 
-def _deadline(timeout_seconds: float) -> float:
-    return monotonic() + min(timeout_seconds, MAX_WAIT_SECONDS)
+def _deadline(timeout_seconds: float | None) -> float:
+    return monotonic() + (MAX_WAIT_SECONDS if timeout_seconds is None else min(timeout_seconds, MAX_WAIT_SECONDS))
 
 
 def _remaining(deadline: float) -> float:

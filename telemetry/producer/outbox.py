@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from contextlib import suppress
 from itertools import repeat, starmap
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -54,6 +55,7 @@ class Outbox:
         accepted: the running number of the next event: how many were handed to ZeroMQ or wait in the backlog.
         dropped: running totals by reason.
         shipper_missing: set by the flusher; names the reason when the queue is full.
+        off: set by the flusher; while the user has said off, what is emitted or waits is let go unsent.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Outbox:
     ) -> None:
         self.events: deque[RawEvent] = deque()
         self.shipper_missing = False
+        self.off = False
         self._connect = connect
         self._context = context
         self._backlog_limit_bytes = max(0, queue_bytes - SOCKET_FRAMES * wire.MAX_FRAME_BYTES)
@@ -90,7 +93,8 @@ class Outbox:
         self._settled_before = 0
         # The parent's may have been left in the middle of an event.
         self._packer = msgpack.Packer(default=lambda value: _encodable(value, self._reduce))
-        _of_the_parent.append(self._socket)
+        if self._socket is not None:
+            _of_the_parent.append(self._socket)
         self._socket = None
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
@@ -137,7 +141,7 @@ class Outbox:
 
         def settle() -> None:
             self._drain()
-            settled.append(Settled(self.accepted, sum(self.dropped.values())))
+            settled.append(self._totals)
 
         return settled[0] if alone(self._lock, settle, timeout_seconds) else None
 
@@ -145,28 +149,60 @@ class Outbox:
         """Send a frame without events: it makes a producer known, or hands over its last counts."""
         alone(self._lock, lambda: self._offer(self._frame(msgpack.packb([]))))
 
-    def close(self, timeout_seconds: float) -> bool:
+    def close(self, timeout_seconds: float) -> Settled | None:
         """Close the socket and let all later events go. What ZeroMQ still holds is lost: ask for confirmation before.
 
         Returns:
-            False when another thread, or what a signal handler interrupted, did not let go of it in time.
+            The final totals, with what still waited among the dropped; None when another thread, or what a signal
+            handler interrupted, did not let go of it in time.
         """
         self._closed = True
-        return alone(self._lock, self._let_go, timeout_seconds)
+        final: list[Settled] = []
 
-    def _let_go(self) -> None:
+        def close() -> None:
+            self._let_events_go()
+            self._close_socket()
+            final.append(self._totals)
+
+        return final[0] if alone(self._lock, close, timeout_seconds) else None
+
+    def _let_events_go(self) -> None:
+        self._count_shed()
+        number = 0
+        with suppress(IndexError):  # `shed` pops as well
+            for _ in range(len(self.events)):
+                self.events.popleft()
+                number += 1
+        if number:
+            self._drop(DropReason.EXIT_UNCONFIRMED, number)
+
+    def _let_all_go(self) -> None:
+        """The user said off. Nothing is counted: there is nobody left to be told."""
         self.events.clear()
+        self._shed.clear()
+        self._backlog.clear()
+        self._backlog_bytes = 0
+        self._close_socket()  # with what ZeroMQ holds
+
+    def _close_socket(self) -> None:
         if self._socket is not None:
             self._socket.close(linger=0)
             self._socket = None
 
     @property
     def _settled(self) -> int:
-        return self.accepted + sum(self.dropped.values())
+        return sum(self._totals)
+
+    @property
+    def _totals(self) -> Settled:
+        return Settled(self.accepted, sum(self.dropped.values()))
 
     def _drain(self) -> None:
         if self._closed:
-            self.events.clear()
+            self._let_events_go()
+            return
+        if self.off:
+            self._let_all_go()
             return
         self._count_shed()
         self._send_backlog()

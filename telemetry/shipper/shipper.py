@@ -32,6 +32,7 @@ from telemetry.shipper.intake.receiver import decode_frame, receive_waiting
 from telemetry.shipper.intake.report import raw_report
 from telemetry.shipper.intake.session import Session
 from telemetry.shipper.intake.writer import Writer
+from telemetry.shipper.permission import Permission, permission_of
 from telemetry.shipper.watch import Watch, may_live
 from telemetry.spool.producers import Position
 from telemetry.spool.spool import Spool
@@ -39,7 +40,9 @@ from telemetry.spool.tombstones import bury_the_dead
 
 if TYPE_CHECKING:
     from telemetry.catalog.model import Catalog
+    from telemetry.receipt import Receipt
     from telemetry.shipper.config import ShipperConfig
+    from telemetry.shipper.intake.receiver import Frame
     from telemetry.shipper.sockets import Sockets
 
 GRACE_SECONDS = 10.0
@@ -78,13 +81,14 @@ class Shipper:
         self._sink = HttpSink(config.endpoint, settings, os.environ)
         self._spool, ledger = Spool.open(spool_dir(config.product, config.endpoint), may_live)
         self._positions = ledger.positions
-        self._uploader = Uploader(self._spool, self._sink, self._format, settings)
+        self._uploader = Uploader(self._spool, self._sink, self._format, settings, self._may_upload)
         self._writer = Writer(self._spool, self._catalog, self._format, settings, self._uploader.nudge)
+        self._delivery = Thread(target=self._uploader.run, name="delivery", daemon=True)
         self._watch = Watch()
         self._began = self._busy_at = monotonic()
         self._ticked_at = self._looked_at = self._reported_at = float("-inf")
         self._unreadable = 0
-        self._withdrawn = False
+        self._permission = Permission(collects=True, uploads=True, erases=False)
         self._stopping = False
         self._answers = {
             "confirm": self._confirm,
@@ -96,9 +100,12 @@ class Shipper:
         self._begin_session()
 
     def run(self) -> None:
-        """Both loops, until told to stop or, when spawned, until nobody needs a shipper; blocks."""
-        delivery = Thread(target=self._uploader.run, name="delivery", daemon=True)
-        delivery.start()
+        """Both loops, until told to stop or, when spawned, until nobody needs a shipper; blocks.
+
+        When it returns, everything taken in is sealed, and nothing more is taken in; delivery goes on until `finish`.
+        """
+        self._obey_the_user()
+        self._delivery.start()
         poller = zmq.Poller()
         poller.register(self._sockets.data, zmq.POLLIN)
         poller.register(self._sockets.control, zmq.POLLIN)
@@ -111,8 +118,12 @@ class Shipper:
             self._tick(idle=self._sockets.data not in ready)
         self._take_in(receive_waiting(self._sockets.data))
         self._writer.seal_all(self._session)
+        self._writer.tick(self._session)  # the last chance of what a full disk has refused
+
+    def finish(self) -> None:
+        """Upload what waits, for a while and as long as it goes well; blocks. Another shipper may run already."""
         self._uploader.finish(STOP_SECONDS)
-        delivery.join(STOP_SECONDS)
+        self._delivery.join(STOP_SECONDS)
         self._sink.close()
         self._spool.close()
 
@@ -126,13 +137,31 @@ class Shipper:
         """One drain: frames, receipt by receipt, through the pipeline to the spool."""
         frames = [frame for message in messages if (frame := decode_frame(message)) is not None]
         self._unreadable += len(messages) - len(frames)
-        for receipt, group in groupby(frames, key=lambda frame: frame.context.receipt):
-            drain = self._pipeline.run(group, self._positions)
-            if self._withdrawn:
+        self._greet({frame.producer.hex() for frame in frames})
+        for receipt, group in groupby(frames, key=self._receipt_of):
+            drain = self._pipeline.run(group, self._positions, receipt.level)
+            self._unreadable += drain.unreadable
+            if not self._permission.collects:
                 drain = drain.lost(DropReason.CONSENT)
             self._writer.append(receipt, drain, self._session)
             self._positions |= drain.positions
             self._watch.see(drain.positions)
+
+    def _receipt_of(self, frame: Frame) -> Receipt:
+        """A frame's own, or a stricter one by the user's choice."""
+        receipt = frame.context.receipt
+        return receipt if self._permission.uploads else receipt._replace(level="local")
+
+    def _greet(self, producers: set[str]) -> None:
+        """See that a new producer's events don't join the session of those that are gone."""
+        if self._session.is_used and not producers <= self._positions.keys():
+            self._watch.look()
+            self._part()
+
+    def _part(self) -> None:
+        """If nobody is left, end the session: the next host's events can't be joined to it."""
+        if not self._watch and self._session.is_used:
+            self._renew_session()
 
     def _begin_session(self) -> None:
         self._session = Session()
@@ -166,7 +195,8 @@ class Shipper:
             self._busy_at = monotonic()
             self._report_if_due()
         if idle:
-            self._rest()
+            bury_the_dead(self._spool, self._positions)
+            self._part()
         if monotonic() - self._session.began >= settings.session_seconds:
             self._renew_session()
         if dt.datetime.now(dt.UTC).date() != self._today:
@@ -175,30 +205,36 @@ class Shipper:
             self._positions = {name: position for name, position in self._positions.items() if may_live(position)}
         self._spool.enforce(settings.spool_bytes, settings.spool_segments, settings.spool_seconds)
 
-    def _rest(self) -> None:
-        """No frame waits. If nobody is left, the session ends: the next host's events can't be joined to it."""
-        bury_the_dead(self._spool, self._positions)
-        if not self._watch and self._session.tally.emitted:
-            self._renew_session()
-
     def _renew_session(self) -> None:
         self._writer.seal_all(self._session)
         self._begin_session()
 
     def _obey_the_user(self) -> None:
-        """Withdraw within a second of a stored "off": erase what was collected, and collect no more."""
-        withdrawn = read_stored(self._config.product).choice == "off"
-        if withdrawn and not self._withdrawn:
+        """Follow the user's choice within a second. Delivery asks for itself before each upload, so it stops first."""
+        before, self._permission = self._permission, permission_of(read_stored(self._config.product))
+        if self._permission == before:
+            return
+        self._writer.seal_all(self._session)
+        if self._permission.erases:
             log.info("the user said no: what was collected is erased")
-            self._writer.seal_all(self._session)
             self._spool.wipe(DropReason.CONSENT)
-        self._withdrawn = withdrawn
+        elif self._permission.collects and not self._permission.uploads:
+            log.info("the user said local: what waits stays on this machine")
+            self._spool.keep_local()
+
+    def _may_upload(self) -> bool:
+        """For the delivery thread."""
+        return permission_of(read_stored(self._config.product)).uploads
 
     def _report_if_due(self) -> None:
         """Write the catalog's reports, under the receipt of the producers of the moment if that is a yes."""
         now = monotonic()
         receipt = next((receipt for receipt in self._writer.receipts if receipt.level == "on"), None)
-        if receipt is None or self._withdrawn or now - self._reported_at < self._config.settings.report_seconds:
+        if (
+            receipt is None
+            or not self._permission.uploads
+            or now - self._reported_at < self._config.settings.report_seconds
+        ):
             return
         self._reported_at = now
         drain, reports = self._pipeline.run_report(raw_report(self._catalog, now - self._began, time_ns()))
@@ -215,19 +251,20 @@ class Shipper:
         idle_seconds = monotonic() - self._busy_at
         if not self._watch.has_seen_any:
             return idle_seconds > GRACE_SECONDS
-        finished = not self._spool.waiting and not self._writer.receipts
+        finished = not (self._spool.waiting or self._writer.receipts or self._writer.owes)
         return finished or idle_seconds > self._config.settings.linger_seconds
 
     # Control.
 
     def _confirm(self, request: dict[str, Any]) -> dict[str, Any]:
-        """How much of a producer's events is on disk or accounted for."""
-        known = self._positions if self._writer.sync() else {}
+        """How much of a producer's events is on disk, or accounted for there."""
+        known = self._positions if self._writer.sync() and not self._writer.owes else {}
         position = known.get(request["producer"].hex(), Position(0))
         return {"accepted": position.next, "dropped": sum(position.dropped.values())}
 
     def _leave(self, request: dict[str, Any]) -> dict[str, Any]:
         self._watch.leave(request["producer"].hex())
+        self._part()
         return {}
 
     def _seal(self, _request: dict[str, Any]) -> dict[str, Any]:
@@ -250,7 +287,7 @@ class Shipper:
             "memory_bytes": process.memory_info().rss,
             "cpu_seconds": used.user + used.system,
             "producers": len(self._watch),
-            "unreadable_frames": self._unreadable + self._pipeline.unreadable,
+            "unreadable_frames": self._unreadable,
             "text_redaction": self._texts is not None,
             "upload": self._uploader.state,
             "cause": self._uploader.cause,

@@ -21,6 +21,9 @@ from telemetry.paths import CONFIG_FILE, REFUSED_FILE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from telemetry.shipper.shipper import Shipper
+    from telemetry.shipper.sockets import Sockets
+
 USAGE = "usage: telemetry ship --config FILE\n\nRuns a shipper in the foreground, until SIGINT or SIGTERM."
 EXIT_CONFIG = 2
 EXIT_RUNNING = 3
@@ -80,28 +83,43 @@ def _run(directory: Path, config_file: Path, *, spawned: bool) -> int:
         if not spawned:
             print(f"telemetry ship: another shipper holds {directory}; stop it first", file=sys.stderr)
         return 0 if spawned else EXIT_RUNNING
-    from telemetry.shipper.sockets import bind
-
-    sockets = bind(directory)
-    # Producers meet us while the rest is imported.
     from telemetry.errors import TelemetryError
-    from telemetry.shipper.config import read_config
-    from telemetry.shipper.log import open_log
-    from telemetry.shipper.shipper import Shipper
 
     try:
-        config = read_config(config_file)
-        open_log(config, spawned=spawned)
-        shipper = Shipper(config, sockets, spawned=spawned)
+        sockets, shipper = _prepare(directory, config_file, spawned=spawned)
     except TelemetryError as fault:
-        with suppress(OSError):  # on a full disk nobody can be told, and producers try again each second
-            (directory / REFUSED_FILE).write_text(f"{fault}\n")
-        print(f"telemetry ship: {fault}", file=sys.stderr)
-        return EXIT_CONFIG
+        return _refuse(directory, str(fault))
+    except Exception as fault:  # noqa: BLE001 a mistake of ours, or a machine we did not think of; its text is not known
+        return _refuse(
+            directory, f"the shipper can't start: {type(fault).__name__}; run it in the foreground to see why"
+        )
     (directory / REFUSED_FILE).unlink(missing_ok=True)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: shipper.stop())
     shipper.run()
+    # Producers may have a new shipper while this one still uploads; the spool has a lock of its own for that.
     sockets.close()
     os.close(lock)  # after the sockets' names are gone: the next shipper binds its own
+    shipper.finish()
     return 0
+
+
+def _prepare(directory: Path, config_file: Path, *, spawned: bool) -> tuple[Sockets, Shipper]:
+    from telemetry.shipper.sockets import bind
+
+    sockets = bind(directory)
+    # Producers meet us while the rest is imported.
+    from telemetry.shipper.config import read_config
+    from telemetry.shipper.log import open_log
+    from telemetry.shipper.shipper import Shipper
+
+    config = read_config(config_file)
+    open_log(config, spawned=spawned)
+    return sockets, Shipper(config, sockets, spawned=spawned)
+
+
+def _refuse(directory: Path, why: str) -> int:
+    with suppress(OSError):  # on a full disk nobody can be told, and producers try again each second
+        (directory / REFUSED_FILE).write_text(f"{why}\n")
+    print(f"telemetry ship: {why}", file=sys.stderr)
+    return EXIT_CONFIG

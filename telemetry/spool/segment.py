@@ -17,6 +17,7 @@ import fcntl
 import os
 import re
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -237,12 +238,11 @@ class ActiveSegment:
 
     def abandon(self) -> None:
         """Let go of the files, and delete them if no drain is in them."""
-        try:
+        with suppress(OSError):  # a disk that is read-only now: recovery finds them empty
             if not self.tally.emitted:
                 self.data_path.unlink(missing_ok=True)
                 self.marks_path.unlink(missing_ok=True)
-        finally:
-            self.close()
+        self.close()
 
     def _append_mark(self, line: bytes) -> None:
         disk.write_all(self._marks, line)

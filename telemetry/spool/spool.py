@@ -175,7 +175,7 @@ class Spool:
             while (file := next(iter(self._sealed), None)) is not None:
                 try:
                     seal = segment.load(self._sealed.path, file)
-                except (OSError, ValueError):
+                except (FileNotFoundError, ValueError):
                     self._set_aside(file, DropReason.CORRUPT)
                 else:
                     self._on_way.add(file)
@@ -191,7 +191,7 @@ class Spool:
         """The body of an upload; None when it is not what was written, and then the segment is quarantined."""
         try:
             body = (self._sealed.path / seal.head.file).read_bytes()
-        except OSError:
+        except FileNotFoundError:  # any other OSError may pass, and says nothing of the segment
             body = b""
         if len(body) == seal.length_bytes and zlib.crc32(body) == seal.crc:
             return body
@@ -261,6 +261,13 @@ class Spool:
             except OSError:
                 return
 
+    def keep_local(self) -> None:
+        """Move what waits for delivery to `local/`: the user has said that it stays here. Raises OSError."""
+        with self._lock:
+            self._on_way.clear()
+            for file in list(self._sealed):
+                self._sealed.move(file, self._local)
+
     def wipe(self, reason: DropReason) -> None:
         """Erase every segment in any state; those that were to be delivered count as dropped.
 
@@ -283,11 +290,6 @@ class Spool:
     def waiting(self) -> int:
         """Sealed segments that await delivery, the one on its way among them."""
         return len(self._sealed)
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Their size."""
-        return self._sealed.size_bytes
 
     def _folder_of(self, head: Head) -> Folder:
         return self._sealed if segment.folder_of(head) == "sealed" else self._local

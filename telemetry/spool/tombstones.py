@@ -25,7 +25,7 @@ SETTLE_SECONDS = 1.0
 _MAX_BYTES = 4096  # some thirty times what a producer writes
 _REASONS = {"queue_full", "no_shipper", "unencodable", "too_large", "exit_unconfirmed"}
 
-_Count = Annotated[int, Meta(ge=0, le=2**62)]
+_Count = Annotated[int, Meta(ge=0, le=2**48)]
 
 
 class _Tombstone(msgspec.Struct, frozen=True):

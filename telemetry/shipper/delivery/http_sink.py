@@ -195,9 +195,8 @@ def _proxies(endpoint: str, proxy: str) -> dict[str, str]:
 
 def _discard_body(response: requests.Response) -> None:
     """Read a small body, so that the connection can be kept; what goes wrong here changes nothing of the reply."""
-    length = response.headers.get("Content-Length", "")
-    if length.isdigit() and int(length) <= MAX_REPLY_BYTES:
-        with suppress(requests.RequestException, HTTPError, OSError, ValueError):
+    with suppress(requests.RequestException, HTTPError, OSError, ValueError):
+        if int(response.headers.get("Content-Length", "")) <= MAX_REPLY_BYTES:
             response.raw.read(MAX_REPLY_BYTES, decode_content=False)
 
 

@@ -23,6 +23,8 @@ from telemetry.spool.segment import Seal, open_stream
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from telemetry.settings import ShipperSettings
     from telemetry.shipper.encode.format import Format
     from telemetry.spool.spool import Spool
@@ -49,7 +51,10 @@ class Uploader:
         in_flight: events of the upload under way.
     """
 
-    def __init__(self, spool: Spool, sink: Sink, format_: Format, settings: ShipperSettings) -> None:
+    def __init__(
+        self, spool: Spool, sink: Sink, format_: Format, settings: ShipperSettings, permitted: Callable[[], bool]
+    ) -> None:
+        """Deliver what is in `spool`; `permitted` is asked before each batch whether anything may leave."""
         self.state = "idle"
         self.cause = ""
         self.in_flight = 0
@@ -57,6 +62,7 @@ class Uploader:
         self._sink = sink
         self._format = format_
         self._settings = settings
+        self._permitted = permitted
         self._failures = 0
         self._not_before = 0.0
         self._wake = Event()
@@ -69,6 +75,8 @@ class Uploader:
                 wait_seconds = self.step()
             except OSError as fault:  # of the spool's disk: the segment stays where it is
                 wait_seconds = self._fail(Reply(Outcome.RETRY, f"disk: {type(fault).__name__} {fault.errno}"))
+            except Exception as fault:  # noqa: BLE001 a mistake of ours: uploads must not end by it in silence
+                wait_seconds = self._fail(Reply(Outcome.RETRY, f"fault: {type(fault).__name__}"))
             if wait_seconds:
                 self._wake.wait(wait_seconds)
                 self._wake.clear()
@@ -98,6 +106,9 @@ class Uploader:
             self._spool.refresh()
             self.state = "idle"
             return IDLE_SECONDS
+        if not self._permitted():
+            self.state = "idle"
+            return IDLE_SECONDS
         seal = self._spool.take()
         if seal is None:
             self._spool.refresh()
@@ -114,9 +125,10 @@ class Uploader:
 
     def _send(self, seal: Seal, body: bytes) -> Reply:
         self.in_flight = seal.tally.kept
-        reply = self._sink.deliver(seal, body)
-        self.in_flight = 0
-        return reply
+        try:
+            return self._sink.deliver(seal, body)
+        finally:
+            self.in_flight = 0
 
     def _settle(self, seal: Seal, body: bytes, reply: Reply) -> float:
         match reply.outcome:

@@ -34,11 +34,13 @@ class Drain(NamedTuple):
         body: the events that are kept, as bytes of the upload's format.
         tally: what became of each.
         positions: of the producers that moved.
+        unreadable: frames whose events could not be taken apart.
     """
 
     body: bytes
     tally: Tally
     positions: Positions
+    unreadable: int = 0
 
     def lost(self, reason: DropReason) -> Drain:
         """The same drain with none of its events kept."""
@@ -49,11 +51,7 @@ class Drain(NamedTuple):
 
 
 class Pipeline:
-    """The stages for one catalog on one day within one session.
-
-    Attributes:
-        unreadable: frames whose events could not be taken apart.
-    """
+    """The stages for one catalog on one day within one session."""
 
     def __init__(
         self,
@@ -65,24 +63,26 @@ class Pipeline:
         random: Callable[[], float],
     ) -> None:
         compiled = compile_catalog(catalog, today)
-        self.unreadable = 0
         self._format = format_
         self._session = session
         self._precision_seconds = catalog.time_precision_seconds
         self._validator = Validator(compiled)
-        self._sampler = Sampler(compiled, random)
+        # One for each level of consent: what a `local` producer does must not show in another's weights.
+        self._samplers = {level: Sampler(compiled, random) for level in ("on", "local")}
         self._redactor = Redactor(compiled, texts, session.secret)
 
-    def run(self, frames: Iterable[Frame], known: Positions) -> Drain:
+    def run(self, frames: Iterable[Frame], known: Positions, level: str) -> Drain:
         """Take frames of one receipt from their producers to the upload's format.
 
         Args:
             frames: in the order in which they came.
             known: how far their producers had come before.
+            level: of the receipt, `on` or `local`.
         """
         tally = Tally()
-        events, positions = self._validate(frames, known, tally)
-        return Drain(self._finish(self._sampler.sample(events, tally), tally), tally, positions)
+        events, positions, unreadable = self._validate(frames, known, tally)
+        body = self._finish(self._samplers[level].sample(events, tally), tally)
+        return Drain(body, tally, positions, unreadable)
 
     def run_report(self, raw: bytes) -> tuple[Drain, list[Report]]:
         """Take the shipper's own report events the same way.
@@ -100,22 +100,25 @@ class Pipeline:
         tally.emitted -= len(reports)  # each brings its own account
         return Drain(b"", tally, {}), reports
 
-    def _validate(self, frames: Iterable[Frame], known: Positions, tally: Tally) -> tuple[list[Envelope], Positions]:
+    def _validate(
+        self, frames: Iterable[Frame], known: Positions, tally: Tally
+    ) -> tuple[list[Envelope], Positions, int]:
         events: list[Envelope] = []
+        unreadable = 0
         positions: Positions = {}
         for frame in frames:
             lost_before = tally.lost
             try:
                 valid = self._validator.validate(frame.events, tally)
             except UnreadableEventsError:
-                self.unreadable += 1  # how many they were, the hole before the producer's next frame tells
+                unreadable += 1  # how many they were, the hole before the producer's next frame tells
                 continue
             number = len(valid) + tally.lost - lost_before
             producer = frame.producer.hex()
             position = positions.get(producer) or known.get(producer) or Position(frame.context.pid)
             positions[producer] = advance(position, frame.first, number, frame.dropped, tally)
             events += valid
-        return events, positions
+        return events, positions, unreadable
 
     def _finish(self, events: list[Envelope], tally: Tally) -> bytes:
         kept = self._redactor.redact(events, tally)

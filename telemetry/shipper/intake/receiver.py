@@ -17,7 +17,7 @@ from telemetry.receipt import Receipt
 DRAIN_BYTES = 4 << 20
 """What one drain takes at most: it bounds the memory of the stages after it."""
 
-_Count = Annotated[int, Meta(ge=0, le=2**62)]
+_Count = Annotated[int, Meta(ge=0, le=2**48)]
 _HostReason = Literal["queue_full", "no_shipper", "unencodable", "too_large"]
 
 

@@ -14,7 +14,8 @@ class Session:
     Attributes:
         id: on every event of the session and on no other; no time in it, no machine.
         secret: keys the tokens of identifiers; it is never written down, so they mean nothing afterwards.
-        tally: of the session so far.
+        tally: of what was collected under "on" so far; it goes with each upload.
+        is_used: whether anything was collected in it.
         began: monotonic seconds.
     """
 
@@ -22,4 +23,5 @@ class Session:
         self.id = os.urandom(16).hex()
         self.secret = os.urandom(32)
         self.tally = Tally()
+        self.is_used = False
         self.began = monotonic()

@@ -63,7 +63,7 @@ class Writer:
             self._lose(drain, fault)
             return
         self._say_accepted()
-        session.tally.add(tally)
+        _enter(session, receipt, tally)
         self._owed = Drain(b"", Tally(), {})
         if active.length_bytes >= self._settings.segment_bytes or active.body_bytes >= MAX_BODY_BYTES:
             self._seal_lane(receipt, session)
@@ -82,7 +82,7 @@ class Writer:
             active.abandon()
             self._lose(drain, fault)
             return
-        session.tally.add(drain.tally)
+        _enter(session, receipt, drain.tally)
         self._seal(active, session)
 
     def tick(self, session: Session) -> None:
@@ -95,6 +95,11 @@ class Writer:
                 self._seal_lane(receipt, session)
         if self._has_to_mend:
             self._mend()
+
+    @property
+    def owes(self) -> bool:
+        """Whether there is an account that the disk has refused: it is in memory alone."""
+        return bool(self._owed.tally.emitted)
 
     @property
     def receipts(self) -> list[Receipt]:
@@ -178,3 +183,9 @@ class Writer:
             return  # said when it began
         self._owed, self._has_to_mend = Drain(b"", Tally(), {}), False
         self._sealed()
+
+
+def _enter(session: Session, receipt: Receipt, tally: Tally) -> None:
+    session.is_used = True
+    if receipt.level == "on":  # what was collected under "local" must not show in an upload, not even as a number
+        session.tally.add(tally)
