@@ -189,7 +189,7 @@ class Link:
         socket.sndhwm = SOCKET_FRAMES
         socket.linger = 0
         socket.reconnect_ivl = 10  # ms: a short-lived host must meet a shipper that is just starting
-        socket.reconnect_ivl_max = 500  # doubled up to it: an idle host without a shipper must cost next to nothing
+        socket.reconnect_ivl_max = 100  # ... without which an idle host would try for ever at that rate
         socket.connect(f"ipc://{directory / wire.DATA_SOCKET}")
         return socket
 
@@ -231,7 +231,7 @@ class Link:
         return False
 
     def _end(self, confirmed: Settled | None, deadline: float) -> None:
-        """Close the outbox; other threads may have emitted during the flush: only its final totals tell what is owed."""
+        """Close the outbox; only its final totals tell what is owed: others may have emitted during the flush."""
         self._emit_counters(_remaining(deadline))
         used = self._outbox.used
         final = self._outbox.close(_remaining(deadline))
