@@ -6,17 +6,19 @@ first emit to the last acknowledgement in the ledger.
 
 from __future__ import annotations
 
+import json
 from time import monotonic, sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from bench.measure import Result, progress, summarize
-from bench.site import Site, result_of, site
+from bench.site import Site, site
 from telemetry.control import Control
 from telemetry.spool.ledger import Ledger, LedgerLog
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 PRODUCERS = 2
@@ -51,10 +53,12 @@ def one_run(place: Site, events: int, dirty_share: float) -> dict[tuple[str, str
             assert producer.stdin is not None
             producer.stdin.write("go\n")
             producer.stdin.flush()
-        reports = [result_of(producer) for producer in producers]
+        reports = [_report_of(producer) for producer in producers]
         control.ask({"op": "seal"}, 10)
         ledger, ended = _wait_for_acks(place.home)
         after = control.ask({"op": "status"}, 10)
+    for producer in producers:
+        producer.communicate()
     lost = sum(ledger.tally.dropped.values())
     if ledger.balance or lost or ledger.delivered < events:
         raise SystemExit(f"bench: {lost} of {events} events dropped, {ledger.balance} unaccounted: not a valid run")
@@ -65,6 +69,12 @@ def one_run(place: Site, events: int, dirty_share: float) -> dict[tuple[str, str
         ("shipper CPU per event", "us"): (after["cpu_seconds"] - before["cpu_seconds"]) / events * 1e6,
         ("shipper memory", "MB"): after["memory_bytes"] / 1e6,
     }
+
+
+def _report_of(producer: subprocess.Popen[str]) -> dict[str, Any]:
+    assert producer.stdout is not None
+    report: dict[str, Any] = json.loads(producer.stdout.readline())
+    return report
 
 
 def _wait_for_acks(home: Path) -> tuple[Ledger, float]:
