@@ -7,6 +7,7 @@ waiting; who does not get it leaves the work to the holder or to the flusher's n
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from contextlib import suppress
@@ -207,7 +208,7 @@ class Outbox:
         self._count_shed()
         self._send_backlog()
         # No longer than what waits now: other threads may append for ever.
-        for _ in range(1 + len(self.events) // BATCH_EVENTS):
+        for _ in range(math.ceil(len(self.events) / BATCH_EVENTS)):
             self._hand_over_next()
 
     def _count_shed(self) -> None:
