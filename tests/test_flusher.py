@@ -12,6 +12,7 @@ import pytest
 from standin import eventually, host, stand_in, write_catalog
 
 from telemetry.producer.flusher import Flusher
+from telemetry.producer.outbox import BATCH_EVENTS, BURST_FRAMES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,11 +46,12 @@ def test_the_rest_is_sent_within_the_interval(catalog: Path) -> None:
         assert [len(frame.events) for frame in shipper.frames if frame.events] == [1, 99]
 
 
-def test_a_full_batch_is_sent_by_its_caller(catalog: Path) -> None:
+def test_full_batches_are_sent_by_the_caller_that_fills_a_burst_of_them(catalog: Path) -> None:
+    events = 1 + 3 * BURST_FRAMES * BATCH_EVENTS  # the first goes alone
     with stand_in(catalog) as shipper, host(catalog, flush_interval_seconds=60) as client:
-        for number in range(1 + 128 * 10):
+        for number in range(events):
             client.emit("query_finished", number=number)
-        eventually(lambda: shipper.values("number") == list(range(1 + 128 * 10)))
+        eventually(lambda: shipper.values("number") == list(range(events)))
 
 
 def test_the_first_event_after_a_pause_is_sent_at_once_again(catalog: Path) -> None:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 BATCH_EVENTS = 128
 """Encoded at a time: more would delay the one emit in 128 that does it for longer, fewer would cost more frames."""
 
+BURST_FRAMES = 4
+"""Sent in a row by a busy host: waking ZeroMQ's thread costs some 15 us, and once it is awake it takes the rest."""
+
 SOCKET_FRAMES = 32
 """Frames inside ZeroMQ, whose own limit counts messages: 8 MiB at their largest. The rest waits in the backlog."""
 
@@ -148,7 +151,7 @@ class Outbox:
 
     def hello(self) -> None:
         """Send a frame without events: it makes a producer known, or hands over its last counts."""
-        alone(self._lock, lambda: self._offer(self._frame(msgpack.packb([]))))
+        alone(self._lock, self._say_hello)
 
     def close(self, timeout_seconds: float) -> Settled | None:
         """Close the socket and let all later events go. What ZeroMQ still holds is lost: ask for confirmation before.
@@ -198,6 +201,10 @@ class Outbox:
     def _totals(self) -> Settled:
         return Settled(self.accepted, sum(self.dropped.values()))
 
+    def _say_hello(self) -> None:
+        self._offer(self._frame(msgpack.packb([])))
+        self._send_backlog()
+
     def _drain(self) -> None:
         if self._closed:
             self._let_events_go()
@@ -206,10 +213,13 @@ class Outbox:
             self._let_all_go()
             return
         self._count_shed()
-        self._send_backlog()
         # No longer than what waits now: other threads may append for ever.
-        for _ in range(math.ceil(len(self.events) / BATCH_EVENTS)):
+        waiting = len(self.events)
+        for _ in range(math.ceil(waiting / BATCH_EVENTS)):
             self._hand_over_next()
+        # Full batches alone are a busy host: more will come, or the flusher.
+        if not waiting or waiting % BATCH_EVENTS or len(self._backlog) >= BURST_FRAMES:
+            self._send_backlog()
 
     def _count_shed(self) -> None:
         if number := len(self._shed):
@@ -262,10 +272,12 @@ class Outbox:
         return b"".join((self._prefix, pack(self.accepted), pack(self.dropped), packed_events))
 
     def _offer(self, frame: bytes) -> bool:
-        if not self._backlog and self._sent(frame):
-            return True
         if self._backlog_bytes + len(frame) > self._backlog_limit_bytes:
-            return False
+            self._send_backlog()
+            if not self._backlog and self._sent(frame):
+                return True
+            if self._backlog_bytes + len(frame) > self._backlog_limit_bytes:
+                return False
         self._backlog.append(frame)
         self._backlog_bytes += len(frame)
         return True
