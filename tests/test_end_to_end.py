@@ -465,6 +465,7 @@ def test_the_risingwave_format_reaches_its_routes(hosts: _Hosts, endpoint: _Endp
     hosts.catalog = Path(pb.__file__).parents[2] / "catalog" / "risingwave.toml"
     host = hosts.start(endpoint.url, format="risingwave", node="frontend")
     host.emit(3, "connection_ref", event_stage="create_stream_job", object="source", connector_name="kafka")
+    wait_until(lambda: any(path.endswith("/frontend") for path, _, _ in endpoint.uploads))
     host.leave()
     wait_until(lambda: not shippers_of(home))
 

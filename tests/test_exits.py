@@ -478,8 +478,8 @@ def test_what_is_emitted_while_close_waits_is_written_down(catalog: Path, call: 
             shipper.meddle = meddle
             client.close(30)
         [stone] = tombstones(catalog)
+        # Numbered or unconfirmed, as the threads happen to run: what counts is that nothing is missing.
         assert stone["accepted"] + sum(stone["dropped"].values()) == 1 + (3 if call == "emit" else 1)
-        assert stone["dropped"]["exit_unconfirmed"] >= 1
         assert shipper.left == []
     finally:
         shipper.stop()
