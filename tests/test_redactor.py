@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from telemetry.catalog.compile import Compiled, Envelope, compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field
-from telemetry.redact.text import MAX_TEXT_BYTES, TextRedactor
+from telemetry.redact.free_text import FreeTextRedactor
+from telemetry.redact.text import MAX_TEXT_BYTES
 from telemetry.shipper.intake.redactor import Redactor
 from telemetry.spool.tally import Tally
 
 SECRET = b"k" * 32
-TEXTS = TextRedactor()
+TEXTS = FreeTextRedactor()
 
 
 def field(name: str, type_: Any, **keys: Any) -> Field:
@@ -56,7 +57,7 @@ def decode(*events: tuple[str, dict[str, Any]]) -> list[Envelope]:
 
 
 def redact(
-    *fields: dict[str, Any], texts: TextRedactor | None = TEXTS, secret: bytes = SECRET
+    *fields: dict[str, Any], texts: FreeTextRedactor | None = TEXTS, secret: bytes = SECRET
 ) -> tuple[list[dict[str, Any]], Tally]:
     """What leaves of `full` events with these fields, and the account."""
     tally = Tally()

@@ -25,10 +25,12 @@ from spools import (
     scratch,
 )
 
+from telemetry.catalog.model import Catalog
 from telemetry.drops import DropReason
 from telemetry.receipt import BATCH_HEADER
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.http_sink import HttpSink
+from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import IDLE_SECONDS, Uploader, halve
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.spool.tally import Tally
@@ -51,7 +53,11 @@ def spool() -> Iterator[Spool]:
 
 
 def _uploader(spool: Spool, endpoint: Endpoint, settings: ShipperSettings = AT_ONCE) -> Uploader:
-    return Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings, lambda: True)
+    return Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings, lambda: True, _tripwire())
+
+
+def _tripwire() -> Tripwire:
+    return Tripwire(Catalog(product="acme-db", version=3), NDJSON)
 
 
 def _deliver_all(uploader: Uploader, spool: Spool) -> None:
@@ -305,7 +311,9 @@ def test_ten_thousand_failures_in_a_row_do_no_harm(spool: Spool) -> None:
     add_segment(spool)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    uploader = Uploader(spool, HttpSink(f"http://127.0.0.1:{port}", AT_ONCE, {}), NDJSON, AT_ONCE, lambda: True)
+    uploader = Uploader(
+        spool, HttpSink(f"http://127.0.0.1:{port}", AT_ONCE, {}), NDJSON, AT_ONCE, lambda: True, _tripwire()
+    )
     uploader._failures = 9_950  # real ones would take a while
     for _ in range(100):
         uploader.step()

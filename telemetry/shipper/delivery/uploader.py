@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from telemetry.settings import ShipperSettings
+    from telemetry.shipper.delivery.tripwire import Tripwire
     from telemetry.shipper.encode.format import Format
     from telemetry.spool.spool import Spool
 
@@ -52,9 +53,18 @@ class Uploader:
     """
 
     def __init__(
-        self, spool: Spool, sink: Sink, format_: Format, settings: ShipperSettings, permitted: Callable[[], bool]
+        self,
+        spool: Spool,
+        sink: Sink,
+        format_: Format,
+        settings: ShipperSettings,
+        permitted: Callable[[], bool],
+        tripwire: Tripwire,
     ) -> None:
-        """Deliver what is in `spool`; `permitted` is asked before each batch whether anything may leave."""
+        """Deliver what is in `spool`.
+
+        `permitted` is asked before each batch whether anything may leave, `tripwire` whether this batch may.
+        """
         self.state = "idle"
         self.cause = ""
         self.in_flight = 0
@@ -63,6 +73,7 @@ class Uploader:
         self._format = format_
         self._settings = settings
         self._permitted = permitted
+        self._tripwire = tripwire
         self._failures = 0
         self._not_before = 0.0
         self._wake = Event()
@@ -109,6 +120,9 @@ class Uploader:
         if not self._permitted():
             self.state = "idle"
             return IDLE_SECONDS
+        if self._tripwire.cause:
+            self.state, self.cause = "paused", self._tripwire.cause
+            return IDLE_SECONDS
         seal = self._spool.take()
         if seal is None:
             self._spool.refresh()
@@ -121,7 +135,17 @@ class Uploader:
         if body is None:
             log.error("a sealed segment of %d events is not what was written: quarantined", seal.tally.kept)
             return 0.0
+        if not self._tripwire.passes(seal, body):
+            return self._hold_back(seal)
         return self._settle(seal, body, self._send(seal, body))
+
+    def _hold_back(self, seal: Seal) -> float:
+        """What the tripwire found must never leave; what it could not read may, once it can."""
+        if self._tripwire.state == "dead":
+            self._spool.put_back()
+        else:
+            self._spool.quarantine(seal, DropReason.REDACTION_FAILED)
+        return 0.0
 
     def _send(self, seal: Seal, body: bytes) -> Reply:
         self.in_flight = seal.tally.kept

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from telemetry.catalog.compile import Compiled, Envelope, Plan
-    from telemetry.redact.text import TextRedactor
+    from telemetry.redact.free_text import FreeTextRedactor
     from telemetry.spool.tally import Tally
 
 _TOKEN_BYTES = 8  # it takes about 2**32 identifiers in one session before two are likely to share a token
@@ -30,7 +30,7 @@ class Redactor:
     A renewed session takes a new Redactor with a new secret: then no token of the old one means anything.
     """
 
-    def __init__(self, compiled: Compiled, texts: TextRedactor | None, secret: bytes) -> None:
+    def __init__(self, compiled: Compiled, texts: FreeTextRedactor | None, secret: bytes) -> None:
         """Redact by `compiled`.
 
         Args:
