@@ -1,7 +1,7 @@
 """What must never be in an upload, whatever the redactor did: keys, and tokens that their makers mark.
 
-A second opinion, so none of it is shared with the rules that redact. Each expression is for hyperscan and for `re`, and
-asks for more than the rule that takes the same thing out: what the tripwire stops is a fault, not a matter of taste.
+A second opinion, so none of it is shared with the rules that redact. Each expression asks for more than the rule that
+takes the same thing out: what the tripwire stops is a fault, not a matter of taste.
 """
 
 from __future__ import annotations
@@ -9,19 +9,28 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+_COUNTED_CHARACTERS = 8
+
 
 class Forbidden(NamedTuple):
     """One kind of it.
 
     Attributes:
         kind: how logs and status call it.
-        expression: hyperscan scans for it in any case; without look-around.
+        expression: for `re`, and without look-around, so that hyperscan can take it too.
         example: one that the self-test plants.
     """
 
     kind: str
     expression: str
     example: str
+
+    @property
+    def prefilter(self) -> str:
+        """What hyperscan scans for: the same, but shorter, which compiles in half the time."""
+        return re.sub(
+            r"\{(\d+)(,?)\}", lambda count: f"{{{min(int(count[1]), _COUNTED_CHARACTERS)}{count[2]}}}", self.expression
+        )
 
     def is_in(self, value: str) -> bool:
         """Whether it stands in a value, as a word of its own."""

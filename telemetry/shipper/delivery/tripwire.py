@@ -158,7 +158,7 @@ class _Scanner:
         """
         import hyperscan  # noqa: PLC0415 there is no wheel for every platform
 
-        numbered = [(n, forbidden.expression) for n, forbidden in enumerate(FORBIDDEN)]
+        numbered = [(n, forbidden.prefilter) for n, forbidden in enumerate(FORBIDDEN)]
         for n, name in enumerate(self._ordered, len(FORBIDDEN)):
             numbered += [(n, found) for found in prefilter.plain(name, prefilter.JSON, _spellings(name))]
         self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
