@@ -6,8 +6,11 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from telemetry.catalog.model import Catalog
+from telemetry.names import gather
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.machine import names_of_this_machine
 from telemetry.redact.names.name import know
@@ -23,7 +26,7 @@ OWN = know(
     {
         "user": ["janeroe", "bob", "root"],
         "host": ["jane-laptop", "db1"],
-        "secret": ['p"w\\d-17', "line one\nline two"],
+        "secret": ["c0rrect-h0rse", 'p"w\\d-17', "line one\nline two"],
         "path": ["/home/janeroe", "Big Plan"],
         "table": ["shop"],
         "ip": ["10.1.17.3", "fe80::1:2"],
@@ -85,3 +88,18 @@ def test_a_self_test_that_fails_itself_stops_both(monkeypatch: pytest.MonkeyPatc
     armed = tripwire()
     prove(OWN, TEXTS, armed, NDJSON)
     assert armed.state == "dead"
+
+
+KINDS = st.sampled_from(["user", "host", "secret", "path", "table", "ip", "mac", "of a later version"])
+NAMES = st.text(max_size=30) | st.text("abAB01.-_/\\@\"' :%[]{}\n&#;=+", max_size=30) | st.ip_addresses().map(str)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(KINDS, NAMES), max_size=4))
+def test_whatever_a_machine_is_called_its_names_can_be_known_and_pass(names: list[tuple[str, str]]) -> None:
+    own = know(gather(names))
+    texts, armed = copy(TEXTS), Tripwire(Catalog(product="acme", version=1), NDJSON)
+    texts.know(own)
+    armed.know(own)
+    assert prove(own, texts, armed, NDJSON) is texts
+    assert armed.state == "armed"

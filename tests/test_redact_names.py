@@ -281,3 +281,41 @@ def test_spans_lie_apart_and_within_the_text(text: str, names: set[Name]) -> Non
     spans = find(text, names)
     assert all(0 <= span.start < span.end <= len(text) for span in spans)
     assert all(one.end < two.start for one, two in pairwise(spans))
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        *("bob", "root", "janedoe", "db1", "app", "shop", "changeme", "203.0.113.77", "acme-q3", "jane-laptop"),
+        *(
+            "/",
+            "\\",
+            "@",
+            "~",
+            "=",
+            ":",
+            "=>",
+            '"',
+            "'",
+            "`",
+            "[",
+            "(",
+            " ",
+            "  ",
+            "\n",
+            "\t",
+            ".",
+            "-u",
+            "--user",
+            ":5432",
+        ),
+        *("user", "login", "host", "password", "db", "path", "x", "9", "_"),
+    ]
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(FRAGMENTS, max_size=12).map("".join))
+def test_what_the_scan_does_not_hit_holds_no_name(text: str) -> None:
+    suspects = ALONE.suspects([text])
+    names = suspects[0].names if suspects else ()
+    assert find(text, names) == find(text, KNOWN)

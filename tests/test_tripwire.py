@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from spools import Endpoint, make_head, names, open_spool, read_balanced, scratch
 
 from telemetry.catalog.compile import compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field
 from telemetry.drops import DropReason
+from telemetry.redact.names.find import find
 from telemetry.redact.names.name import know
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.forbidden import FORBIDDEN, Forbidden
@@ -111,6 +114,8 @@ def format_(request: pytest.FixtureRequest) -> Format:
         ("bob@there", "own:user"),
         ('"user": "root"', "own:user"),
         ("user=bob", "own:user"),
+        ("user:\nbob", "own:user"),
+        ("user: [bob", "own:user"),
         ("--user bob x", "own:user"),
         ("xjane-laptopx", "own:host"),
         ('tr0ub4dor "3"\\x', "own:secret"),
@@ -189,6 +194,45 @@ def test_names_may_be_learned_on_the_way() -> None:
 def test_within_a_longer_word_a_token_is_none(forbidden: Forbidden) -> None:
     assert forbidden.is_in(forbidden.example)
     assert forbidden.kind == "pem" or not forbidden.is_in("x" + forbidden.example)
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        *("bob", "root", "janeroe", "jane-laptop", "deadbeefdead", "10.1.17.3"),
+        *(
+            "/",
+            "\\",
+            "@",
+            "~",
+            "=",
+            ":",
+            "=>",
+            '"',
+            "'",
+            "`",
+            "[",
+            "(",
+            " ",
+            "\n",
+            "\t",
+            "\b",
+            ".",
+            "-u",
+            "--user",
+            ":5432",
+        ),
+        *("user", "login", "host", "password", "path", "x", "9", "_"),
+    ]
+)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(FRAGMENTS, max_size=12).map("".join))
+def test_it_finds_in_a_body_what_the_redactor_finds_in_a_text(
+    armed: dict[str, Tripwire], format_: Format, text: str
+) -> None:
+    wanted = {f"own:{span.kind}" for name in know(NAMES, constants_of(CATALOG)) for span in find(text, [name])}
+    assert set(armed[format_.name].find(head(format_), encode(format_, {"detail": text}))) == wanted
 
 
 # ---- In the delivery loop.

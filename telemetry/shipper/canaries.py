@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from telemetry.shipper.delivery.tripwire import Tripwire
     from telemetry.shipper.encode.format import Format
 
+_REGULAR = re.compile(r"[a-z0-9 ._@/:+-]{2,}")
+"""What looks like an escape or a placeholder would change what the text around it says."""
+
 log = logging.getLogger("telemetry.shipper")
 
 _TEXT = Field(name="detail", type="text", purpose="self-test", max_length=2000)
@@ -42,9 +46,9 @@ _COMPILED = compile_catalog(Catalog(product="canary", version=1, events={"canary
 
 
 def plant(names: Collection[Name]) -> list[tuple[str, str]]:
-    """The canaries: the kind of each, and a text that holds it. Of this machine's names, those that are ASCII."""
+    """The canaries: the kind of each, and a text that holds it. Of this machine's names, those of usual characters."""
     tokens = [(forbidden.kind, f"refused {forbidden.example} at last") for forbidden in FORBIDDEN]
-    own = sorted(name for name in names if name.folded.isascii())
+    own = sorted(name for name in names if _REGULAR.fullmatch(name.folded))
     return tokens + [
         (f"own:{name.kind}", f"refused user={name.folded} at {name.folded}@{name.folded} in a/b/{name.folded}/c")
         for name in own

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.redact.names.common import COMMON
 from telemetry.redact.normalise import normalise
+from telemetry.redact.rules.placeholder import protect
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -87,6 +88,8 @@ def _know(kind: str, name: str, words: Collection[str]) -> Name | None:
     if kind == "mac":
         return _mac(folded)
     if len(folded) <= 1 or (folded.isdigit() and kind != "secret") or not any(map(str.isalnum, folded)):
+        return None
+    if protect(folded) != folded:  # a placeholder is not to be read
         return None
     return Name(kind, folded, _reach(kind, folded, words))
 

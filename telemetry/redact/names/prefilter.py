@@ -17,15 +17,17 @@ class Written(NamedTuple):
 
     Attributes:
         edge: what stands before a segment.
-        quote: what stands for a quote before a value.
+        quote: a quote before a value.
+        blank: a blank.
     """
 
     edge: str
     quote: str
+    blank: str
 
 
-PLAIN = Written(r"[^a-z0-9]", r"\\{0,4}[\x22\x27\x60]")
-JSON = Written(r"(?:[^a-z0-9]|\\[bfnrt]|\\u[0-9a-f]{4})", r"(?:\\{1,4}\x22|[\x27\x60])")
+PLAIN = Written(r"[^a-z0-9]", r"[\x22\x27\x60]", r"\s")
+JSON = Written(r"(?:[^a-z0-9]|\\[bfnrt]|\\u[0-9a-f]{4})", r"(?:\\\x22|[\x27\x60])", r"(?:\s|\\[fnrt])")
 """A value of JSON has escapes, and a quote without a backslash is where it begins."""
 
 _END = "[^a-z0-9]"
@@ -49,14 +51,14 @@ def plain(name: Name, written: Written = PLAIN, spellings: Iterable[str] = ()) -
     """
     literals = [_literal(spelling.encode()) for spelling in dict.fromkeys((name.folded, *spellings))]
     body = f"(?:{name.pattern or '|'.join(literals)})"
-    edge, quote = written
+    edge, quote, blank = written
     match name.reach:
         case Reach.ANYWHERE:
             return [body]
         case Reach.SEGMENT:
             return [f"{edge}{body}{_END}"]
         case Reach.CONTEXT:
-            key = rf"(?:[/\\@~]|[=:>]\s{{0,2}}[\[({{]?(?:{quote})?|\s{quote}|-[a-z_]{{1,14}}[ =])"
+            key = rf"(?:[/\\@~=:>\[({{]|{quote}|[=:>]{blank}{{1,2}}|-[a-z_]{{1,14}} )"
             return [f"{key}{body}{_END}", rf"{edge}{body}(?:@|:[0-9]{{2}})"]
 
 
@@ -65,6 +67,8 @@ def encoded(name: Name) -> str:
 
     One expression for all: hyperscan compiles that in half the time of one for each.
     """
+    if name.pattern:
+        return ""  # the rules know an address when they see one
     options: list[_Bytes] = [[_cases(byte) for byte in name.folded.encode()]]
     if not name.folded.isascii():
         options.append([[byte] for byte in name.folded.upper().encode()])

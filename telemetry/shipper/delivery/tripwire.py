@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from bisect import bisect_left
 from collections import Counter
 from itertools import accumulate
@@ -21,6 +20,7 @@ from telemetry.redact.names import prefilter
 from telemetry.redact.names.find import find
 from telemetry.redact.names.name import Name, Reach
 from telemetry.redact.normalise import normalise
+from telemetry.redact.rules.placeholder import protect
 from telemetry.shipper.delivery.constants import Constants
 from telemetry.shipper.delivery.forbidden import FORBIDDEN
 
@@ -35,9 +35,6 @@ PIECE_BYTES = 1 << 20
 """Of a body, in memory at a time."""
 
 _ADVICE = "upgrade what let it through, or `telemetry purge`; a new shipper tries again"
-
-_PLACEHOLDER = re.compile(r"\[[a-z]+(?::[a-z]+)?\]")
-_PLACEHOLDER_MARK = "\ue000"  # as while the redactor is at work: neither a letter nor a blank
 
 log = logging.getLogger("telemetry.shipper")
 
@@ -181,7 +178,7 @@ class _Scanner:
     def kinds_in(self, value: str, fired: Iterable[int]) -> set[str]:
         """The kinds of what really stands in a value, of that which was hit."""
         text = value if value.isascii() else normalise(value)
-        text = _PLACEHOLDER.sub(_PLACEHOLDER_MARK, text)
+        text = protect(text)
         kinds = set()
         for number in fired:
             if number < len(FORBIDDEN):
