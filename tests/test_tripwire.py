@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import logging
 import os
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,8 +26,10 @@ from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.tripwire import PIECE_BYTES, Tripwire
 from telemetry.shipper.delivery.uploader import IDLE_SECONDS, Uploader
 from telemetry.shipper.encode import open_format
+from telemetry.shipper.encode import telemetry_pb2 as pb
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.own_names import constants_of
+from telemetry.spool import segment
 from telemetry.spool.segment import Head, open_stream
 from telemetry.spool.tally import Tally
 
@@ -171,7 +174,23 @@ def test_a_report_and_a_body_that_is_not_to_be_read_are_looked_at_as_they_are() 
     alarm = tripwire(RISINGWAVE)
     assert alarm.find(head(RISINGWAVE, route="/compute"), b"\x0a\x05 janeroe \x12") == {"own:user": 1}
     assert not alarm.find(head(RISINGWAVE, route="/compute"), b"\x0a\x05Linux\x12")
+    report = pb.ComputeReport(base=pb.ReportBase(system_data=pb.SystemData(os=pb.SystemOs(name="of janeroe!"))))
+    assert alarm.find(head(RISINGWAVE, route="/compute"), report.SerializeToString()) == {"own:user": 1}
     assert tripwire().find(head(), b"{not json: janeroe }\n") == {"own:user": 1}
+
+
+def test_a_sealed_body_that_is_no_stream_is_set_aside(spool: Spool) -> None:
+    path = spool.directory / "sealed"
+    made = add(spool, "all is well")
+    data = b"\0" * 100
+    seal = segment.load(path, made.file)
+    (path / made.file).write_bytes(data)
+    segment.store(msgspec.structs.replace(seal, length_bytes=len(data), crc=zlib.crc32(data)), path)
+    alarm = tripwire()
+    with Endpoint() as endpoint:
+        uploader(spool, endpoint, alarm).step()
+    assert (endpoint.requests, alarm.state) == ([], "tripped")
+    assert read_balanced(spool).tally.dropped == {"redaction_failed": 2}
 
 
 def test_a_body_of_many_pieces_is_looked_at_to_its_end() -> None:

@@ -111,10 +111,8 @@ def _replace(text: str, names: Sequence[Name], *, encoded: bool) -> tuple[str, C
     text = protect(text)
     count: Counter[str] = Counter()
     # Again while it finds something: a placeholder may be the edge that a name beside it lacked.
-    while spans := find(text, names):
+    while spans := find(text, names) or (find_encoded(text, names) if encoded else []):
         text = _write(text, spans, count)
-    if encoded:
-        text = _write(text, find_encoded(text, names), count)
     return reveal(text), count
 
 

@@ -77,6 +77,8 @@ class Tripwire:
             return True
         try:
             found = self.find(seal.head, body)
+        except zstandard.ZstdError:
+            found = Counter({"unreadable": seal.tally.kept})
         except Exception:  # noqa: BLE001 as above; its text may hold data
             self.die()
             return False
@@ -92,10 +94,9 @@ class Tripwire:
         found: Counter[str] = Counter()
         for piece in self._pieces(head, body):
             if hits := self._scanner.scan(piece):
-                is_report = head.route != self._format.route
-                events = [piece] if is_report else self._format.split(piece)
+                events = self._split(head, piece)
                 for number, fired in _by_event(events, hits).items():
-                    found.update(self._confirm(events[number], fired, is_report=is_report))
+                    found.update(self._confirm(self._values(head, events[number]), fired))
         return found
 
     def die(self) -> None:
@@ -127,11 +128,25 @@ class Tripwire:
         if rest:
             yield rest
 
-    def _confirm(self, event: bytes, fired: set[int], *, is_report: bool) -> set[str]:
+    def _split(self, head: Head, piece: bytes) -> list[bytes]:
+        """A piece of a body by its events; a report, or what can't be read, as a whole."""
+        if head.route != self._format.route:
+            return [piece]
         try:
-            values = {"": event.decode(errors="replace")} if is_report else self._format.values(event)
-        except ValueError:  # not to be read as its format: all of it is a value
-            values = {"": event.decode(errors="replace")}
+            return self._format.split(piece)
+        except ValueError:
+            return [piece]
+
+    def _values(self, head: Head, event: bytes) -> dict[str, Any]:
+        """What an event holds; of a report, or of what can't be read, all is one value."""
+        if head.route == self._format.route:
+            try:
+                return self._format.values(event)
+            except ValueError:
+                pass
+        return {"": event.decode(errors="replace")}
+
+    def _confirm(self, values: dict[str, Any], fired: set[int]) -> set[str]:
         kinds: set[str] = set()
         for name, value in values.items():
             if isinstance(value, str) and not self._constants.holds(values.get("event"), name, value):
