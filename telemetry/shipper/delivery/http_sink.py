@@ -24,11 +24,13 @@ from telemetry import receipt
 from telemetry.errors import ConfigError
 from telemetry.shipper.delivery.backoff import retry_after
 from telemetry.shipper.delivery.outcome import Outcome, Reply, outcome_of
+from telemetry.shipper.delivery.recorder import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from telemetry.settings import ShipperSettings
+    from telemetry.shipper.delivery.recorder import RequestHead
     from telemetry.spool.segment import Seal
     from telemetry.spool.tally import Tally
 
@@ -61,16 +63,8 @@ class HttpSink:
             self._session.close()
             self._session = self._new_session()
             self._events_session = seal.head.session
-        settings = self._settings
         try:
-            response = self._session.post(
-                self._endpoint + seal.head.route,
-                data=body,
-                headers=self._headers(seal),
-                timeout=(settings.connect_timeout_seconds, settings.read_timeout_seconds),
-                allow_redirects=False,
-                stream=True,
-            )
+            response = self._post(self._session, seal, body)
         except (requests.RequestException, HTTPError, OSError, ValueError) as fault:
             return Reply(Outcome.RETRY, _name(fault))
         with response:
@@ -82,9 +76,33 @@ class HttpSink:
                 retry_after(response.headers.get("Retry-After"), time.time()),
             )
 
+    def preview(self, seal: Seal, body: bytes) -> RequestHead:
+        """The head of the request that `deliver` would make, by the very code that makes it; nothing is sent.
+
+        Raises:
+            OSError: a file that TLS needs is gone.
+        """
+        return record(self._new_session(), lambda session: self._post(session, seal, body))
+
+    @property
+    def is_authorized(self) -> bool:
+        """Whether a bearer token goes with each upload."""
+        return bool(self._token)
+
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
+
+    def _post(self, session: requests.Session, seal: Seal, body: bytes) -> requests.Response:
+        settings = self._settings
+        return session.post(
+            self._endpoint + seal.head.route,
+            data=body,
+            headers=self._headers(seal),
+            timeout=(settings.connect_timeout_seconds, settings.read_timeout_seconds),
+            allow_redirects=False,
+            stream=True,
+        )
 
     def _headers(self, seal: Seal) -> dict[str, str]:
         authorization = {"Authorization": f"Bearer {self._token}"} if self._token else {}
