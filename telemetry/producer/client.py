@@ -16,7 +16,7 @@ from telemetry import paths
 from telemetry.errors import ConfigError
 from telemetry.producer.spawn import GUARD
 from telemetry.producer.timing import Timer
-from telemetry.settings import ShipperSettings
+from telemetry.settings import ShipperSettings, is_debugging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +91,8 @@ class Client:
         self._link: Link | None = None
         if strict:
             _check_content(file)
+        if is_debugging():
+            notice = _not_now
         self.consent = consenting.evaluate(product=product, host=consent, deployment=deployment, callback=notice)
         if self.consent.state is not consenting.State.OFF and GUARD not in os.environ:
             self._link = _link(self.consent, config, packages, flush_interval_seconds, queue_bytes)
@@ -168,7 +170,17 @@ def _link(
     digest = hashlib.sha256(_read(Path(config["catalog"]))).hexdigest()
     directory, spool = paths.rendezvous_dir(product, digest, endpoint), paths.spool_dir(product, endpoint)
     context = Context(os.getpid(), digest, consent.state.value, consent.basis, consent.notice, consent.deployment)
-    return Link(Site(directory, spool, config), context, packages, flush_interval_seconds, queue_bytes)
+    kind: type[Link] = Link
+    if is_debugging():
+        from telemetry.producer.debug import DebugLink
+
+        kind = DebugLink
+    return kind(Site(directory, spool, config), context, packages, flush_interval_seconds, queue_bytes)
+
+
+def _not_now(text: str) -> None:
+    """Leave the notice for the day on which something may leave: what fails to show it has not shown it."""
+    raise NotImplementedError
 
 
 def _nothing(name: str, fields: dict[str, Any]) -> None:

@@ -58,8 +58,16 @@ def _foreground(file: Path) -> int:
 
     from telemetry.errors import ConfigError
     from telemetry.paths import private_dir, rendezvous_dir
+    from telemetry.settings import DEBUG, is_debugging
     from telemetry.shipper.config import read_config
 
+    if is_debugging():  # it means that nothing is sent, so nobody may find out that something was
+        print(
+            f"telemetry ship: {DEBUG} has the program that emits print, and needs no shipper: unset it here; "
+            "`telemetry preview` shows what a shipper sends",
+            file=sys.stderr,
+        )
+        return EXIT_CONFIG
     try:
         config = read_config(file)
         digest = hashlib.sha256(config.catalog.read_bytes()).hexdigest()
