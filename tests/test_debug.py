@@ -114,7 +114,7 @@ def test_an_event_is_printed_as_it_would_go_with_what_was_done_to_it() -> None:
         "# failed: 'foo' removed (undeclared); table by identifier; detail by email, ip",
         "# failed: number removed (invalid); detail removed (invalid)",
     ]
-    assert "TELEMETRY_DEBUG is set: nothing is sent" in result.stderr
+    assert "acme-db would send this; TELEMETRY_DEBUG is set, so nothing is" in result.stderr
 
 
 def test_what_is_dropped_is_named_with_its_reason() -> None:
@@ -123,15 +123,21 @@ def test_what_is_dropped_is_named_with_its_reason() -> None:
         "emit('\\x1b[31m' * 100)\n"
         "emit('old')\n"
         "emit('failed', number=object())\n"
+        "deep = []\nfor _ in range(400):\n    deep = [deep]\n"
+        "emit('failed', number=deep)\nemit(5)\nemit('failed', **{'a\\nb': 1})\n"
         "telemetry.flush()\n"
         "emit('failed', number=2)\n"
     )
-    assert [event["number"] for event in _events(result.stderr)] == [2]
-    assert _remarks(result.stderr) == [
+    assert [event.get("number") for event in _events(result.stderr)] == [None, None, 2]
+    *remarks, lost = sorted(_remarks(result.stderr), key=lambda remark: "before" in remark)  # when, is not promised
+    assert lost == "# dropped before that: 1 unencodable"
+    assert remarks == [
         "# dropped: 'faild' (undeclared)",
         "# dropped: " + repr("\x1b[31m" * 100)[:1] + "\\x1b[31m" * 12 + "\\x1b[31' (undeclared)",
         "# dropped: 'old' (expired)",
-        "# dropped before that: 1 unencodable",
+        "# failed: number removed (invalid)",
+        "# dropped: '5' (invalid)",
+        "# failed: 'a\\nb' removed (undeclared)",
     ]
 
 
@@ -199,7 +205,7 @@ def test_with_consent_off_nothing_is_printed_and_nothing_loaded() -> None:
 def test_with_consent_local_it_says_that_nothing_would_leave() -> None:
     result = _run("emit('failed', number=1)\n", OPTIONS="{'consent': 'local'}")
     assert len(_events(result.stderr)) == 1
-    assert "keep this on this machine and never send it" in result.stderr
+    assert "would keep this on this machine and never send it; TELEMETRY_DEBUG" in result.stderr
 
 
 def test_the_notice_is_left_for_the_day_on_which_something_leaves(home: Path) -> None:

@@ -412,6 +412,13 @@ def test_what_is_no_endpoint_is_refused(endpoint: str) -> None:
         check_endpoint(endpoint, allow_http=True)
 
 
+@pytest.mark.parametrize("endpoint", ["http://canary:canary@10.0.0.1/v1", "https://canary:c/anary@h/v1?a=b"])
+def test_a_refusal_does_not_repeat_credentials(endpoint: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        check_endpoint(endpoint, allow_http=False)
+    assert "anary" not in str(refusal.value)
+
+
 @pytest.mark.parametrize("where", ["variable", "file"])
 def test_the_token_goes_with_every_upload(batch: Batch, tmp_path: Path, where: str) -> None:
     file = tmp_path / "token"

@@ -173,7 +173,7 @@ def _print(chosen: _Chosen, events: int | None, *, as_json: bool) -> Iterator[st
         elif as_json:
             print(printable(_as_json(chosen.source, shown, events)))
         else:
-            print("\n".join(["", *map(printable, _as_text(shown, events))]))
+            sys.stdout.writelines(f"{printable(line)}\n" for line in _as_text(shown, events))
 
 
 def _of_source(chosen: _Chosen) -> Iterator[str]:
@@ -194,6 +194,7 @@ def _of_source(chosen: _Chosen) -> Iterator[str]:
 
 def _as_text(shown: Preview, events: int | None) -> Iterator[str]:
     seal = shown.batch.seal
+    yield ""
     yield f"# {shown.state}: {_BECOMES[shown.state]}"
     yield shown.request.line
     yield from (f"{name}: {value}" for name, value in shown.request.headers)

@@ -37,7 +37,8 @@ MIN_QUEUE_BYTES = 8 << 20
 class Client:
     """Emits events to this machine's shipper. Never blocks, never raises, never prints, but for `strict=True`.
 
-    Safe in threads, signal handlers, `__del__` and forked children.
+    Safe in threads, signal handlers, `__del__` and forked children. With `TELEMETRY_DEBUG=1` in the environment it
+    prints on stderr what would be sent, and sends nothing.
 
     Args:
         product: the program's name, `[a-z0-9][a-z0-9_-]*`; its user says yes or no to telemetry under it.

@@ -30,6 +30,7 @@ from telemetry.errors import TelemetryError
 from telemetry.producer.link import Link
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.redact.text import TextRedactor
+from telemetry.settings import DEBUG
 from telemetry.shipper.config import read_settings
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.intake.pipeline import Pipeline
@@ -112,11 +113,20 @@ class Printer:
 
     def send(self, frame: bytes, _flags: int) -> None:
         """What the outbox does with a frame."""
-        try:
-            if self._pipeline is not None and (decoded := decode_frame(frame)) is not None:
-                self._take(decoded, self._pipeline)
-        except Exception as fault:  # noqa: BLE001 a mistake of ours is not the host's; its text may hold data
-            self._stderr.print([f"# a frame can't be shown: {type(fault).__name__}"])
+        decoded = decode_frame(frame)
+        if decoded is None or self._pipeline is None:
+            return
+        if self._greets:
+            self._stderr.print([f"# {_what_would_be(self._product, decoded)}; {DEBUG} is set, so nothing is"])
+            self._greets = False
+        if lost := self._lost(decoded):
+            counts = ", ".join(f"{number} {reason}" for reason, number in lost.items())
+            self._stderr.print([f"# dropped before that: {counts}"])
+        for raw in _split(decoded.events):
+            try:
+                self._show(raw, decoded, self._pipeline)
+            except Exception as fault:  # noqa: BLE001 a mistake of ours is not the host's; its text may hold data
+                self._stderr.print([f"# an event can't be shown: {type(fault).__name__}"])
 
     def close(self, linger: int) -> None:
         """Nothing is held."""
@@ -140,26 +150,12 @@ class Printer:
             self._stderr.print([f"# free text is removed: {fault}"])
             return None
 
-    def _take(self, frame: Frame, pipeline: Pipeline) -> None:
-        if self._greets:
-            self._stderr.print(
-                [f"# {self._what_would_be(frame)}; TELEMETRY_DEBUG is set: nothing is sent, nothing is kept"]
-            )
-            self._greets = False
-        if lost := self._lost(frame):
-            self._stderr.print(
-                [f"# dropped before that: {', '.join(f'{number} {reason}' for reason, number in lost.items())}"]
-            )
-        for raw in _split(frame.events):
-            # By itself, so that what the tally says is said of this event.
-            alone = msgspec.structs.replace(frame, first=0, dropped={}, events=msgspec.Raw(_ONE + bytes(raw)))
-            drain = pipeline.run([alone], {}, frame.context.consent)
-            shown = [line.decode(errors="replace") for line in self._format.show(drain.body, self._format.route)]
-            self._stderr.print([*shown, *self._remarks(raw, drain.tally)])
-
-    def _what_would_be(self, frame: Frame) -> str:
-        sends = frame.context.consent == "on"
-        return f"{self._product} would {'send this' if sends else 'keep this on this machine and never send it'}"
+    def _show(self, raw: msgspec.Raw, frame: Frame, pipeline: Pipeline) -> None:
+        """An event by itself, so that what the tally says is said of this one."""
+        alone = msgspec.structs.replace(frame, first=0, dropped={}, events=msgspec.Raw(_ONE + bytes(raw)))
+        drain = pipeline.run([alone], {}, frame.context.consent)
+        shown = [line.decode(errors="replace") for line in self._format.show(drain.body, self._format.route)]
+        self._stderr.print([*shown, *self._remarks(raw, drain.tally)])
 
     def _lost(self, frame: Frame) -> dict[str, int]:
         """What the running totals have grown by; a forked child is a new producer."""
@@ -188,6 +184,12 @@ class Printer:
     def _undeclared(self, event: str, fields: dict[Any, Any]) -> list[str]:
         declared = declared_fields(self._catalog.events[event])
         return [_named(field) for field in fields if field not in declared]
+
+
+def _what_would_be(product: str, frame: Frame) -> str:
+    if frame.context.consent == "on":
+        return f"{product} would send this"
+    return f"{product} would keep this on this machine and never send it"
 
 
 def _take_apart(raw: msgspec.Raw) -> tuple[str, dict[Any, Any]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 import zstandard
 
@@ -16,7 +15,7 @@ from telemetry.errors import ConfigError, SpoolError
 from telemetry.paths import CONFIG_FILE, spool_dir
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.config import ShipperConfig, read_config
-from telemetry.shipper.delivery.http_sink import HttpSink
+from telemetry.shipper.delivery.http_sink import HttpSink, without_credentials
 from telemetry.shipper.delivery.recorder import RequestHead
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.rendezvous import find_rendezvous
@@ -63,7 +62,7 @@ class Source:
     def __init__(self, directory: Path, config: ShipperConfig | None) -> None:
         """Of a spool; `config` is its shipper's, None when it is not known."""
         self.directory = directory
-        self.endpoint = _without_credentials(config.endpoint) if config else None
+        self.endpoint = without_credentials(config.endpoint) if config else None
         self.fault = ""
         try:
             self._sink = _open_sink(config)
@@ -126,14 +125,6 @@ def _open_sink(config: ShipperConfig | None) -> HttpSink:
     if config is None:
         return HttpSink(_NOWHERE, ShipperSettings(), os.environ)
     return HttpSink(config.endpoint, config.settings, os.environ)
-
-
-def _without_credentials(endpoint: str) -> str:
-    try:
-        url = urlsplit(endpoint)
-    except ValueError:
-        return endpoint  # it names no host, so nobody at it
-    return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
 
 
 def _state(batch: Batch) -> str:

@@ -139,12 +139,19 @@ def check_endpoint(endpoint: str, *, allow_http: bool) -> str:
     Raises:
         ConfigError: it is no http(s) URL, or sends in clear over a network that was not allowed by name.
     """
-    url = _split_url(endpoint)
+    url, shown = _split_url(endpoint), without_credentials(endpoint)
     if url is None or url.query or url.fragment:
-        raise ConfigError(f"endpoint={endpoint!r}: must be a URL such as https://telemetry.example/v1/batches")
+        raise ConfigError(f"endpoint={shown!r}: must be a URL such as https://telemetry.example/v1/batches")
     if url.scheme == "http" and not (allow_http or _is_loopback(url)):
-        raise ConfigError(f"endpoint={endpoint!r}: plain http goes to this machine only; use https, or set allow_http")
+        raise ConfigError(f"endpoint={shown!r}: plain http goes to this machine only; use https, or set allow_http")
     return endpoint.rstrip("/")
+
+
+def without_credentials(endpoint: str) -> str:
+    """The endpoint as it may be shown: without the user and password that a URL may hold."""
+    scheme, separator, rest = endpoint.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def _split_url(text: str) -> SplitResult | None:
