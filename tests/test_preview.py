@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import pytest
 from click.testing import CliRunner
-from conftest import Host, StartHost, wait_until
+from conftest import Collector, Host, StartHost, wait_until
 from spools import decompress
 
 from telemetry.cli.preview import EXIT_GONE, preview
@@ -454,6 +454,22 @@ def test_a_batch_that_moves_while_it_is_read_is_followed(
     assert ("# sent: went like this" in result.stdout) == bool(folder)
 
 
+def test_beside_a_busy_shipper_nothing_is_found_that_is_not_so(start_host: StartHost, collector: Collector) -> None:
+    host = start_host(collector.endpoint, segment_bytes=4096, segment_seconds=0.1)
+    ids: set[str] = set()
+    states: set[str] = set()
+    rounds = 0
+    while rounds < 8 or not {"active", "sent"} <= states:
+        rounds += 1
+        host.emit(2000)
+        result = _run("--all", "--limit", "100", "--json", "--events", "0")
+        assert (result.exit_code, rounds < 100) == (0, True), result.stderr
+        rows = [json.loads(line) for line in result.stdout.splitlines()]
+        ids |= {row["id"] for row in rows}
+        states |= {row["state"] for row in rows}
+    assert len(ids) >= 2
+
+
 def test_a_reader_that_leaves_early_is_not_told_about_it(opened: Spool) -> None:
     opened.seal(_begin(opened, SEALED, body=b'{"event":"failed"}\n' * 50_000), Tally())
     command = f"{sys.executable} -m telemetry preview --product {PRODUCT} | head -n 1"
@@ -514,9 +530,9 @@ def test_which_field_was_touched_is_kept_over_a_crash_and_goes_into_no_header(op
     assert msgspec.to_builtins(seal.tally.touched) == {"failed.detail": {"redacted": {"ip": 3}}}
     source = Source(opened.directory, None)
     (found,) = contents.find_segments(opened.directory)
-    shown = source.read(found)
-    assert shown
-    assert "failed" not in str(shown.request)
+    batch = source.read(found)
+    assert batch
+    assert "failed" not in str(source.show(batch).request)
 
 
 # RisingWave's messages.

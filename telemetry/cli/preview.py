@@ -22,7 +22,7 @@ from telemetry.shipper.config import ShipperConfig, read_config
 from telemetry.shipper.erase import spools_of
 from telemetry.shipper.permission import permission_of
 from telemetry.shipper.preview import Preview, Source, find_sources
-from telemetry.spool.contents import Found, find_segments, follow, is_spool, read_batch
+from telemetry.spool.contents import Found, find_segments, is_spool
 from telemetry.terminal import printable
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _write_raw(chosen: list[_Chosen]) -> None:
         raise CommandError("--raw writes one batch: name it with --batch ID")
     source, found = segments[0]
     try:
-        batch = follow(source.directory, found, read_batch)
+        batch = source.read(found)
     except SpoolError as fault:
         raise FailedError(str(fault)) from None
     if batch is None:
@@ -162,7 +162,8 @@ def _print(chosen: _Chosen, events: int | None, *, as_json: bool) -> Iterator[st
     print("".join(f"# {printable(remark)}\n" for remark in remarks), end="", file=sys.stderr if as_json else sys.stdout)
     for found in chosen.segments:
         try:
-            shown = chosen.source.read(found)
+            batch = chosen.source.read(found)
+            shown = batch and chosen.source.show(batch)
         except (SpoolError, OSError) as fault:
             print(f"# {printable(str(fault))}", file=sys.stderr)
             if found.folder != "quarantine":  # where it lies for that

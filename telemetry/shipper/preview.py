@@ -7,6 +7,7 @@ with. Where none is known, no more than the endpoint is left open.
 from __future__ import annotations
 
 import os
+from time import sleep
 from typing import TYPE_CHECKING, NamedTuple
 
 import zstandard
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 NOT_KNOWN = "(endpoint not known here)"
 NOT_SEALED = "(set when it is sealed)"
+
+MOVING_SECONDS = 0.1
+"""A shipper moves a segment in two steps: what describes it, then the data."""
 
 _NOWHERE = "https://unknown.invalid"
 _OPEN_UNTIL_SEALED = frozenset({"Content-Length", "Telemetry-Ledger"})
@@ -71,18 +75,30 @@ class Source:
             self._sink = _open_sink(None)
         self.is_authorized = self._sink.is_authorized
 
-    def read(self, found: Found) -> Preview | None:
+    def read(self, found: Found) -> Batch | None:
         """A batch, wherever a shipper moves it meanwhile; None when it is gone.
 
         Raises:
-            SpoolError: it is not what was written, or can't be shown.
+            SpoolError: it is not what was written.
         """
         batch = follow(self.directory, found, read_batch)
-        if batch is not None:
-            return Preview(batch, _state(batch), self._request(batch), _lines(batch))
-        if any(entry.id == found.id for entry in find_segments(self.directory)):
-            raise SpoolError(f"segment {found.id} has nothing beside it that describes it")
-        return None
+        if batch is None and self._holds(found):
+            sleep(MOVING_SECONDS)
+            batch = follow(self.directory, found, read_batch)
+            if batch is None and self._holds(found):
+                raise SpoolError(f"segment {found.id} has nothing beside it that describes it")
+        return batch
+
+    def show(self, batch: Batch) -> Preview:
+        """The batch as a request.
+
+        Raises:
+            SpoolError: its body can't be read, or a file that its headers need is gone.
+        """
+        return Preview(batch, _state(batch), self._request(batch), _lines(batch))
+
+    def _holds(self, found: Found) -> bool:
+        return any(entry.id == found.id for entry in find_segments(self.directory))
 
     def _request(self, batch: Batch) -> RequestHead:
         try:

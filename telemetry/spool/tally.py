@@ -84,7 +84,10 @@ class Tally(msgspec.Struct, omit_defaults=True):
         return self.emitted - self.kept - self.lost
 
     def _touched(self, field: str) -> Touched:
-        return self.touched.setdefault(field, Touched())
+        touched = self.touched.get(field)
+        if touched is None:
+            touched = self.touched[field] = Touched()
+        return touched
 
 
 def _add(counts: dict[str, int], others: dict[str, int]) -> None:
