@@ -163,36 +163,33 @@ def test_it_is_what_a_shipper_sends(collector: Collector) -> None:
     assert len(sent) == 6
 
 
+HOOK = """
+import os, sys
+def hook(event, args):
+    if event.startswith(("socket.", "subprocess.", "os.posix_spawn", "os.fork", "os.mkdir", "os.rename")):
+        print(event)
+    if event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        print(event, args)
+sys.dont_write_bytecode = True
+sys.addaudithook(hook)
+"""
+
+
 @pytest.mark.usefixtures("_text")
 def test_no_socket_no_child_no_thread_of_zeromq_and_no_file(home: Path) -> None:
-    result = _run(
-        "import psutil, zmq\n"
+    code = (
         "emit('failed', detail='from 10.1.17.3')\n"
         "telemetry.flush()\n"
+        "import psutil\n"
         "process = psutil.Process()\n"
         "print(process.net_connections('all'), process.children(), process.num_threads() <= 2, process.num_fds())\n"
     )
-    connections, children, few_threads, descriptors = result.stdout.rsplit(maxsplit=3)
+    result = subprocess.run([sys.executable, "-c", HOOK + INIT + code], capture_output=True, text=True, check=False)
+    assert len(_events(result.stderr)) == 1
+    connections, children, few_threads, descriptors = result.stdout.split()
     assert (connections, children, few_threads) == ("[]", "[]", "True")
     assert int(descriptors) <= 4  # the last one is that of the question
     assert list(home.iterdir()) == []
-
-
-@pytest.mark.usefixtures("_text")
-def test_no_file_is_opened_for_writing_and_no_socket_made() -> None:
-    hook = (
-        "import os, sys\n"
-        "def hook(event, args):\n"
-        "    if event.startswith(('socket.', 'subprocess.', 'os.posix_spawn', 'os.fork', 'os.mkdir', 'os.rename')):\n"
-        "        print(event)\n"
-        "    if event == 'open' and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):\n"
-        "        print(event, args)\n"
-        "sys.dont_write_bytecode = True\n"
-        "sys.addaudithook(hook)\n"
-    )
-    code = hook + INIT + "emit('failed', detail='from 10.1.17.3')\ntelemetry.close()\n"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (result.stdout, len(_events(result.stderr))) == ("", 1)
 
 
 def test_with_consent_off_nothing_is_printed_and_nothing_loaded() -> None:

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from telemetry.shipper.shipper import Shipper
     from telemetry.shipper.sockets import Sockets
 
-USAGE = "usage: telemetry ship --config FILE\n\nRuns a shipper in the foreground, until SIGINT or SIGTERM."
+USAGE = """usage: telemetry ship --config FILE
+
+Runs a shipper in the foreground, until SIGINT or SIGTERM.
+TELEMETRY_DEBUG is for the program that emits; where it is set, a shipper does not start.
+`telemetry preview` shows what a shipper sends."""
 EXIT_CONFIG = 2
 EXIT_RUNNING = 3
 
