@@ -25,12 +25,14 @@ from spools import (
     scratch,
 )
 
+from telemetry.consent import Stored
 from telemetry.drops import DropReason
 from telemetry.receipt import BATCH_HEADER
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.uploader import IDLE_SECONDS, Uploader, halve
 from telemetry.shipper.encode.ndjson import NDJSON
+from telemetry.shipper.permission import permission_of
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -38,8 +40,10 @@ if TYPE_CHECKING:
 
     from telemetry.spool.spool import Spool
 
-AT_ONCE = ShipperSettings(retry_min_seconds=0.0, retry_max_seconds=0.0, pause_seconds=0.0)
-PATIENT = ShipperSettings(retry_min_seconds=0.0, retry_max_seconds=0.0, pause_seconds=120.0)
+STEADY = ShipperSettings(upload_jitter_seconds=0.0)
+AT_ONCE = STEADY._replace(retry_min_seconds=0.0, retry_max_seconds=0.0, pause_seconds=0.0)
+PATIENT = AT_ONCE._replace(pause_seconds=120.0)
+PERMITTED = permission_of(Stored())
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ def spool() -> Iterator[Spool]:
 
 
 def _uploader(spool: Spool, endpoint: Endpoint, settings: ShipperSettings = AT_ONCE) -> Uploader:
-    return Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings, lambda: True)
+    return Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings, lambda: PERMITTED)
 
 
 def _deliver_all(uploader: Uploader, spool: Spool) -> None:
@@ -107,7 +111,7 @@ def test_a_batch_is_the_same_after_a_restart(spool: Spool) -> None:
 def test_a_batch_that_waits_for_the_next_try_is_within_the_limits_again(spool: Spool) -> None:
     add_segment(spool)
     with Endpoint(503) as endpoint:
-        _uploader(spool, endpoint, ShipperSettings()).step()
+        _uploader(spool, endpoint, STEADY).step()
     spool.enforce(0, 0, 0.0)
 
     assert read_balanced(spool).tally.dropped == {"spool_full": 3}
@@ -305,7 +309,7 @@ def test_ten_thousand_failures_in_a_row_do_no_harm(spool: Spool) -> None:
     add_segment(spool)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    uploader = Uploader(spool, HttpSink(f"http://127.0.0.1:{port}", AT_ONCE, {}), NDJSON, AT_ONCE, lambda: True)
+    uploader = Uploader(spool, HttpSink(f"http://127.0.0.1:{port}", AT_ONCE, {}), NDJSON, AT_ONCE, lambda: PERMITTED)
     uploader._failures = 9_950  # real ones would take a while
     for _ in range(100):
         uploader.step()
@@ -329,7 +333,7 @@ def test_a_disk_that_refuses_the_ack_makes_the_batch_come_again(spool: Spool, mo
         thread = Thread(target=uploader.run)
         thread.start()
         wait_until(lambda: not spool.waiting)
-        uploader.finish(0)
+        uploader.stop()
         thread.join(30)
     first, *others = endpoint.requests
 
@@ -373,7 +377,9 @@ def test_the_loop_delivers_what_comes_and_ends_when_told(spool: Spool) -> None:
             uploader.nudge()
             wait_until(lambda number=number: len(endpoint.requests) > number)  # type: ignore[misc] # a default binds
         add_segment(spool)
-        uploader.finish(30)
+        uploader.nudge()
+        wait_until(lambda: not uploader.goes_well)
+        uploader.stop()
         thread.join(30)
 
     assert not thread.is_alive()
@@ -384,11 +390,12 @@ def test_the_loop_delivers_what_comes_and_ends_when_told(spool: Spool) -> None:
 def test_an_end_does_not_wait_for_an_endpoint_in_trouble(spool: Spool) -> None:
     add_segment(spool)
     with Endpoint(decide=lambda _: 503) as endpoint:
-        uploader = _uploader(spool, endpoint, ShipperSettings())
+        uploader = _uploader(spool, endpoint, STEADY)
         thread = Thread(target=uploader.run)
         thread.start()
         wait_until(lambda: uploader.cause)
-        uploader.finish(60)
+        assert not uploader.goes_well
+        uploader.stop()
         thread.join(30)
 
     assert not thread.is_alive()

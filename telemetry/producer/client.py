@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,8 @@ class Client:
             _check_content(file)
         self.consent = consenting.evaluate(product=product, host=consent, deployment=deployment, callback=notice)
         if self.consent.state is not consenting.State.OFF and GUARD not in os.environ:
-            self._link = _link(self.consent, config, packages, flush_interval_seconds, queue_bytes)
+            reconsider = partial(consenting.reconsider, product=product, host=consent, deployment=deployment)
+            self._link = _link(self.consent, reconsider, config, packages, flush_interval_seconds, queue_bytes)
             self.record, self.tick = self._link.recorder(), self._link.ticker()
         if strict:
             self._be_strict(file)
@@ -153,6 +155,7 @@ class Client:
 
 def _link(
     consent: consenting.Decision,
+    reconsider: Callable[[], consenting.Decision | None],
     config: dict[str, Any],
     packages: tuple[str, ...],
     flush_interval_seconds: float,
@@ -168,7 +171,7 @@ def _link(
     digest = hashlib.sha256(_read(Path(config["catalog"]))).hexdigest()
     directory, spool = paths.rendezvous_dir(product, digest, endpoint), paths.spool_dir(product, endpoint)
     context = Context(os.getpid(), digest, consent.state.value, consent.basis, consent.notice, consent.deployment)
-    return Link(Site(directory, spool, config), context, packages, flush_interval_seconds, queue_bytes)
+    return Link(Site(directory, spool, config), reconsider, context, packages, flush_interval_seconds, queue_bytes)
 
 
 def _nothing(name: str, fields: dict[str, Any]) -> None:
