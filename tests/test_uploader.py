@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import socket
 from email.utils import formatdate
 from threading import Thread
@@ -25,7 +26,7 @@ from spools import (
     scratch,
 )
 
-from telemetry.consent import Stored
+from telemetry.consent import State, Stored
 from telemetry.drops import DropReason
 from telemetry.receipt import BATCH_HEADER
 from telemetry.settings import ShipperSettings
@@ -400,3 +401,100 @@ def test_an_end_does_not_wait_for_an_endpoint_in_trouble(spool: Spool) -> None:
 
     assert not thread.is_alive()
     assert spool.waiting == 1
+
+
+# Jitter: the moment of an upload must not tell when its segment was sealed.
+
+
+JITTERED = AT_ONCE._replace(upload_jitter_seconds=1000.0)
+
+
+def test_a_first_upload_waits_for_a_random_time(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "random", iter([0.5, 0.0]).__next__)
+    add_segment(spool)
+    add_segment(spool)
+    with Endpoint() as endpoint:
+        uploader = _uploader(spool, endpoint, JITTERED)
+        assert 400 < uploader.step() <= 500
+        assert 400 < uploader.step() <= 500, "the same time however often it is looked at"
+        assert endpoint.requests == []
+        uploader.hurry()
+        assert (uploader.step(), uploader.step()) == (0.0, 0.0)
+
+    assert read_balanced(spool).delivered == 6
+
+
+def test_the_times_are_spread_over_the_whole_of_the_jitter(spool: Spool) -> None:
+    with Endpoint() as endpoint:
+        waits = []
+        for _ in range(60):
+            add_segment(spool)
+            uploader = _uploader(spool, endpoint, JITTERED)
+            waits.append(uploader.step())
+            uploader.hurry()
+            uploader.step()
+
+    assert min(waits) < 250
+    assert max(waits) > 750
+    assert all(0 < wait <= 1000 for wait in waits)
+
+
+def test_a_backlog_waits_once_and_not_segment_by_segment(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "random", lambda: 0.9)
+    for _ in range(20):
+        add_segment(spool)
+    with Endpoint() as endpoint:
+        uploader = _uploader(spool, endpoint, AT_ONCE._replace(upload_jitter_seconds=0.3))
+        began = monotonic()
+        _deliver_all(uploader, spool)
+
+    assert 0.2 < monotonic() - began < 20 * 0.27
+
+
+def test_what_is_sealed_after_a_hurry_waits_again(spool: Spool) -> None:
+    with Endpoint() as endpoint:
+        uploader = _uploader(spool, endpoint, JITTERED)
+        uploader.hurry()
+        add_segment(spool)
+        assert uploader.step() > 0
+    assert endpoint.requests == []
+
+
+def test_halves_and_retries_wait_no_second_time(spool: Spool) -> None:
+    add_segment(spool, events=4)
+    with Endpoint(503, 413, 503) as endpoint:
+        uploader = _uploader(spool, endpoint, JITTERED)
+        uploader.hurry()
+        _deliver_all(uploader, spool)
+
+    assert len(endpoint.requests) == 5
+
+
+# Consent.
+
+
+def test_nothing_is_taken_while_nothing_may_leave(spool: Spool) -> None:
+    add_segment(spool)
+    with Endpoint() as endpoint:
+        said = permission_of(Stored(State.LOCAL))
+        uploader = Uploader(spool, HttpSink(endpoint.url, AT_ONCE, {}), NDJSON, AT_ONCE, lambda: said)
+        assert uploader.step() == IDLE_SECONDS
+        said = PERMITTED
+        assert uploader.step() == 0.0
+
+    assert len(endpoint.requests) == 1
+
+
+def test_a_consent_withdrawn_between_the_halves_of_a_batch_stops_the_second(spool: Spool) -> None:
+    add_segment(spool, events=4)
+    with Endpoint(413) as endpoint:
+        uploader = Uploader(
+            spool,
+            HttpSink(endpoint.url, AT_ONCE, {}),
+            NDJSON,
+            AT_ONCE,
+            lambda: permission_of(Stored(State.OFF)) if len(endpoint.requests) == 2 else PERMITTED,
+        )
+        uploader.step()
+
+    assert len(endpoint.requests) == 2

@@ -72,6 +72,7 @@ class Link:
         self._zmq: zmq.Context[zmq.Socket[bytes]] | None = None
         self._asking: list[Control] = []
         self._closed = False
+        self._needs_watch = False
         self._tallied_at = monotonic()
         self._interval_ns = int(flush_interval_seconds * 1e9)
         self._counters = Counters()
@@ -156,8 +157,7 @@ class Link:
         """One round of the flusher."""
         if self._counters and monotonic() - self._tallied_at >= TALLY_SECONDS:
             self._emit_counters()
-        # ZeroMQ may hold what no shipper takes: it must not stay there when the user says off, so somebody keeps watch.
-        return self._outbox.drain() and not self._counters and not self._outbox.shipper_missing
+        return self._outbox.drain() and not self._counters and not self._needs_watch
 
     def _emit_counters(self, patience_seconds: float = 0.0) -> bool:
         """Make events of the counters; False when another thread has them in hand."""
@@ -172,16 +172,19 @@ class Link:
     def _supervise(self) -> None:
         """See what the user says by now, and that a shipper runs; spawn one when none does."""
         self._obey()
+        self._needs_watch = False
         if self._outbox.off:
-            self._outbox.shipper_missing = False
             return
         try:
             directory = self._private_directory()
         except OSError:  # a read-only disk, or a directory that is not ours: events are dropped and counted
             self._outbox.shipper_missing = True
             return
-        there = shipper_runs(directory) or (can_spawn(directory) and spawn_shipper(directory, self._site.config))
+        runs = shipper_runs(directory)
+        there = runs or (can_spawn(directory) and spawn_shipper(directory, self._site.config))
         self._outbox.shipper_missing = not there
+        # ZeroMQ may hold what no shipper takes yet; it must not stay there when the user says off.
+        self._needs_watch = not runs
 
     def _obey(self) -> None:
         """Follow the consent of this moment. What waits goes on under the one it was emitted with, or nowhere."""

@@ -116,11 +116,12 @@ class Shipper:
         poller.register(self._sockets.control, zmq.POLLIN)
         while not self._done():
             ready = dict(poller.poll(int(self._patience_seconds() * 1000)))
+            # First, so that nothing is taken in on a consent that was looked at long ago.
+            self._tick(idle=self._sockets.data not in ready)
             if self._sockets.data in ready:
                 self._take_in(receive_waiting(self._sockets.data))
             if self._sockets.control in ready:
                 answer_all(self._sockets.control, self._answers)
-            self._tick(idle=self._sockets.data not in ready)
         self._take_in(receive_waiting(self._sockets.data))
         self._writer.seal_all(self._session)
         self._writer.tick(self._session)  # the last chance of what a full disk has refused
