@@ -84,8 +84,9 @@ AUDITED = (
     """
 import json, os, sys
 seen = []
-QUIET = {"import", "compile", "exec", "os.listdir", "os.scandir", "marshal.loads", "sys._getframe", "sys._current_frames",
-         "object.__getattr__", "object.__setattr__", "code.__new__", "object.__delattr__", "builtins.id"}
+QUIET = {"import", "compile", "exec", "os.listdir", "os.scandir", "marshal.loads", "sys._getframe",
+         "sys._current_frames", "code.__new__", "builtins.id",
+         "object.__getattr__", "object.__setattr__", "object.__delattr__"}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 def audit(event, arguments):
