@@ -32,6 +32,9 @@ class ShipperSettings(NamedTuple):
     """... or at this age."""
     sent_bytes: int = 16 << 20
     """Copies of what was sent are kept in `sent/` up to this total, for the user to read; 0 keeps none."""
+    upload_jitter_seconds: float = 5.0
+    """A sealed segment waits for a random time up to this, so that uploads can't be joined by their rhythm; half of
+    `segment_seconds`. It does not wait when the shipper is about to leave."""
     connect_timeout_seconds: float = 5.0
     """How long a connection to the endpoint may take to stand."""
     read_timeout_seconds: float = 30.0

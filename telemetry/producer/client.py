@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,8 @@ class Client:
             notice = _not_now
         self.consent = consenting.evaluate(product=product, host=consent, deployment=deployment, callback=notice)
         if self.consent.state is not consenting.State.OFF and GUARD not in os.environ:
-            self._link = _link(self.consent, config, packages, flush_interval_seconds, queue_bytes)
+            reconsider = partial(consenting.reconsider, product=product, host=consent, deployment=deployment)
+            self._link = _link(self.consent, reconsider, config, packages, flush_interval_seconds, queue_bytes)
             self.record, self.tick = self._link.recorder(), self._link.ticker()
         if strict:
             self._be_strict(file)
@@ -156,6 +158,7 @@ class Client:
 
 def _link(
     consent: consenting.Decision,
+    reconsider: Callable[[], consenting.Decision | None],
     config: dict[str, Any],
     packages: tuple[str, ...],
     flush_interval_seconds: float,
@@ -176,7 +179,7 @@ def _link(
         from telemetry.producer.debug import DebugLink
 
         kind = DebugLink
-    return kind(Site(directory, spool, config), context, packages, flush_interval_seconds, queue_bytes)
+    return kind(Site(directory, spool, config), reconsider, context, packages, flush_interval_seconds, queue_bytes)
 
 
 def _not_now(text: str) -> None:

@@ -25,7 +25,6 @@ import msgspec
 
 from telemetry.catalog.compile import declared_fields
 from telemetry.catalog.load import load
-from telemetry.consent import State, read_stored
 from telemetry.errors import TelemetryError
 from telemetry.producer.link import Link
 from telemetry.redact.scanner import ScannerUnavailableError
@@ -78,8 +77,7 @@ class DebugLink(Link):
         return cast("zmq.Socket[bytes]", self._printer)  # it sends and closes; the outbox asks for no more
 
     def _supervise(self) -> None:
-        stored = read_stored(self._site.config["product"])
-        self._outbox.off = stored.choice == State.OFF and not stored.fault
+        self._obey()
 
     def _flush(self, deadline: float) -> Settled | None:
         if not self._emit_counters(max(0.0, deadline - monotonic())):

@@ -13,21 +13,25 @@ from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 import requests
 from requests.utils import get_environ_proxies, should_bypass_proxies
+from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import HTTPError
 
 from telemetry import receipt
 from telemetry.errors import ConfigError
 from telemetry.shipper.delivery.backoff import retry_after
+from telemetry.shipper.delivery.lines import Lines
 from telemetry.shipper.delivery.outcome import Outcome, Reply, outcome_of
 from telemetry.shipper.delivery.recorder import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from urllib3.connectionpool import ConnectionPool
 
     from telemetry.settings import ShipperSettings
     from telemetry.shipper.delivery.recorder import RequestHead
@@ -54,6 +58,7 @@ class HttpSink:
         self._proxies = _proxies(endpoint, settings.proxy)
         _check_readable("ca_file", settings.ca_file)
         _check_readable("client_certificate", settings.client_certificate)
+        self._lines = Lines()
         self._session = self._new_session()
         self._events_session = ""
 
@@ -63,6 +68,7 @@ class HttpSink:
             self._session.close()
             self._session = self._new_session()
             self._events_session = seal.head.session
+        self._lines.open()
         try:
             response = self._post(self._session, seal, body)
         except (requests.RequestException, HTTPError, OSError, ValueError) as fault:
@@ -89,6 +95,10 @@ class HttpSink:
         """Whether a bearer token goes with each upload."""
         return bool(self._token)
 
+    def abort(self) -> None:
+        """Cut off the upload under way, if there is one, with what the kernel has not sent yet; from any thread."""
+        self._lines.cut()
+
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
@@ -111,6 +121,8 @@ class HttpSink:
     def _new_session(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, _Adapter(self._lines))
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         session.headers.clear()
         session.headers["User-Agent"] = USER_AGENT
@@ -118,6 +130,20 @@ class HttpSink:
         session.verify = self._settings.ca_file or True
         session.cert = self._settings.client_certificate or None
         return session
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Makes connections that can be cut off."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        super().__init__()
+
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> ConnectionPool:
+        pool = super().get_connection_with_tls_context(*args, **options)
+        if isinstance(pool, HTTPConnectionPool):
+            pool.ConnectionCls = self._lines.kept(pool.ConnectionCls)
+        return pool
 
 
 def upload_headers(seal: Seal) -> dict[str, str]:
