@@ -336,9 +336,12 @@ def test_a_configuration_that_can_not_be_used_is_named_and_the_batches_are_shown
 
 def test_a_no_of_the_user_is_said(full: Path) -> None:
     assert full.exists()
-    assert "none of this is sent" not in _run().stdout
+    said = "# but the user's choice does not let it leave"
+    assert said not in _run("--all").stdout
+    assert {id_ for id_, row in _rows("--all").items() if row["leaves"]} == {SEALED, ACTIVE}
     store_choice(PRODUCT, State.LOCAL, 1e9)
-    assert "none of this is sent" in _run().stdout
+    assert _run("--all").stdout.count(said) == 2
+    assert not any(row["leaves"] for row in _rows("--all").values())
 
 
 def test_json_holds_the_events_as_they_stand_and_what_was_done_to_them(full: Path) -> None:

@@ -159,6 +159,7 @@ def _write_raw(chosen: list[_Chosen]) -> None:
 def _print(chosen: _Chosen, events: int | None, *, as_json: bool) -> Iterator[str]:
     """Print a spool's batches; yields what was missed of each that could not be shown: `fault` or `gone`."""
     remarks = list(_of_source(chosen))
+    permission = permission_of(read_stored(chosen.source.directory.parent.name))
     print("".join(f"# {printable(remark)}\n" for remark in remarks), end="", file=sys.stderr if as_json else sys.stdout)
     for found in chosen.segments:
         try:
@@ -171,10 +172,12 @@ def _print(chosen: _Chosen, events: int | None, *, as_json: bool) -> Iterator[st
             continue
         if shown is None:
             yield "gone"
-        elif as_json:
-            print(printable(_as_json(chosen.source, shown, events)))
+            continue
+        leaves = shown.state in _WAITING and permission.uploads
+        if as_json:
+            print(printable(_as_json(chosen.source, shown, events, leaves=leaves)))
         else:
-            sys.stdout.writelines(f"{printable(line)}\n" for line in _as_text(shown, events))
+            sys.stdout.writelines(f"{printable(line)}\n" for line in _as_text(shown, events, leaves=leaves))
 
 
 def _of_source(chosen: _Chosen) -> Iterator[str]:
@@ -186,17 +189,17 @@ def _of_source(chosen: _Chosen) -> Iterator[str]:
         yield "a host tells it to the shipper it spawns; one in the foreground has it in the file for --config"
     if not source.is_authorized:
         yield "a bearer token may come with it: no file is configured, and TELEMETRY_TOKEN is not set here"
-    if not permission_of(read_stored(source.directory.parent.name)).uploads:
-        yield "the user's stored choice lets nothing leave: none of this is sent"
     if chosen.left_out:
         counts = ", ".join(f"{number} {folder}" for folder, number in sorted(chosen.left_out.items()))
         yield f"not shown: {counts}; --limit, --sent and --all show more"
 
 
-def _as_text(shown: Preview, events: int | None) -> Iterator[str]:
+def _as_text(shown: Preview, events: int | None, *, leaves: bool) -> Iterator[str]:
     seal = shown.batch.seal
     yield ""
     yield f"# {shown.state}: {_BECOMES[shown.state]}"
+    if shown.state in _WAITING and not leaves:
+        yield "# but the user's choice does not let it leave"
     yield shown.request.line
     yield from (f"{name}: {value}" for name, value in shown.request.headers)
     yield ""
@@ -229,11 +232,12 @@ def _touched(tally: Tally) -> Iterator[tuple[str, str, int]]:
         yield from ((field, f"removed: {reason}", values) for reason, values in sorted(touched.dropped.items()))
 
 
-def _as_json(source: Source, shown: Preview, events: int | None) -> str:
+def _as_json(source: Source, shown: Preview, events: int | None, *, leaves: bool) -> str:
     batch, seal = shown.batch, shown.batch.seal
     row = {
         "id": seal.head.id,
         "state": shown.state,
+        "leaves": leaves,
         "spool": str(source.directory),
         "endpoint": source.endpoint,
         "request": {"line": shown.request.line, "headers": shown.request.headers},
