@@ -173,7 +173,7 @@ def _print(chosen: _Chosen, events: int | None, *, as_json: bool) -> Iterator[st
         if shown is None:
             yield "gone"
             continue
-        leaves = shown.state in _WAITING and permission.uploads
+        leaves = shown.state in _WAITING and permission.lets_leave(shown.batch.seal.head)
         if as_json:
             print(printable(_as_json(chosen.source, shown, events, leaves=leaves)))
         else:
