@@ -17,6 +17,7 @@ from spools import Endpoint, make_head, names, open_spool, read_balanced, scratc
 
 from telemetry.catalog.compile import compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field
+from telemetry.consent import Stored
 from telemetry.drops import DropReason
 from telemetry.redact.names.find import find
 from telemetry.redact.names.name import know
@@ -29,6 +30,7 @@ from telemetry.shipper.encode import open_format
 from telemetry.shipper.encode import telemetry_pb2 as pb
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.own_names import constants_of
+from telemetry.shipper.permission import permission_of
 from telemetry.spool import segment
 from telemetry.spool.segment import Head, open_stream
 from telemetry.spool.tally import Tally
@@ -73,6 +75,7 @@ NAMES: Names = {
     "ip": ["10.1.17.3"],
     "path": ["/home/janeroe"],
 }
+PERMITTED = permission_of(Stored())
 RISINGWAVE = open_format("risingwave", "compute")
 
 
@@ -275,8 +278,8 @@ def add(spool: Spool, detail: str) -> Head:
 
 
 def uploader(spool: Spool, endpoint: Endpoint, alarm: Tripwire) -> Uploader:
-    quick = ShipperSettings(retry_min_seconds=0.0, retry_max_seconds=0.0)
-    return Uploader(spool, HttpSink(endpoint.url, quick, {}), NDJSON, quick, lambda: True, alarm)
+    quick = ShipperSettings(retry_min_seconds=0.0, retry_max_seconds=0.0, upload_jitter_seconds=0.0)
+    return Uploader(spool, HttpSink(endpoint.url, quick, {}), NDJSON, quick, lambda: PERMITTED, alarm)
 
 
 def test_a_segment_that_trips_it_is_quarantined_and_the_others_go(

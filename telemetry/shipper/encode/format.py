@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from telemetry.catalog.compile import Envelope
 
@@ -32,6 +32,7 @@ class Format:
         split: an uncompressed body to its events' bytes, in order; their concatenation is the body.
         values: one event's bytes, as `split` gives them, to its fields, `event` among them. Raises ValueError.
         by_line: whether an event is a line, so that a body can be read a piece at a time.
+        show: an uncompressed body and its route to one line of JSON for each event, for people.
         encode_report: a report event, session id and time precision in seconds to its own message; None
             where a report is an event like any other.
     """
@@ -45,4 +46,5 @@ class Format:
     split: Callable[[bytes], list[bytes]]
     values: Callable[[bytes], dict[str, Any]]
     by_line: bool
+    show: Callable[[bytes, str], Iterable[bytes]]
     encode_report: Callable[[Envelope, str, int], Report] | None = None

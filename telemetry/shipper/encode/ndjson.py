@@ -60,6 +60,11 @@ def values(line: bytes) -> dict[str, Any]:
     return _decode_line(line)
 
 
+def show(body: bytes, route: str) -> list[bytes]:  # noqa: ARG001 every body is alike
+    """The lines of a body, without their newlines."""
+    return body.splitlines()
+
+
 @lru_cache(maxsize=256)  # events of several producers may jump between rounded times
 def _iso_utc(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
@@ -75,4 +80,5 @@ NDJSON = Format(
     split=split,
     values=values,
     by_line=True,
+    show=show,
 )
