@@ -37,8 +37,54 @@ _NEAR = re.compile(
 )
 
 
+# What these introduce is the name of an object, quoted or bare.
+_BARE = r"[\w$][\w.$:\-]*(?<![.:])"
+_QUOTED = rf"{_QUOTED_NAME}(?:\.{_QUOTED_NAME})*"
+_INTRODUCED = re.compile(
+    rf"(?P<kind>(?<![\w-])(?:(?:permission denied (?:for|on)|must be owner of|cannot drop|depends on) (?:{_OBJECT}) "
+    r"|no such (?:table|column|function|index|view|trigger|module|savepoint): |constraint failed: "
+    r"|ambiguous column name: |has no column named |invalid (?:column|table|object)(?: name)?: |input value for enum "
+    rf"|(?:{_OBJECT}|secret|connection|user)(?: or \w+)? not found: |unrecognized name: |ns not found "
+    r"|operator does not exist: |error collection: |(?<= )index: (?=\w+ dup key)))"
+    rf"(?P<value>{_QUOTED}|{_BARE})",
+    re.IGNORECASE,
+)
+_MISSING = re.compile(
+    rf"(?P<kind>(?<![\w-])(?:{_OBJECT}|with name|DB::Exception:)\s)(?P<value>{_BARE}(?:\([^)\n]{{0,100}}\))?)"
+    r"(?=\s(?:does not exist|doesn't exist|already exists|was not found|cannot be (?:found|resolved)|has no column"
+    r"|depends on|because other objects)|: authentication failed)",
+    re.IGNORECASE,
+)
+_QUOTED_IDENTIFIER = re.compile(
+    r"(?P<kind>(?<![\w-])(?:column reference|identifier|object|(?:table|column|index|function) named|with name"
+    r"|(?:table|column|object) name"
+    rf"|missing columns:|did you mean|candidate bindings:)\s)(?P<value>{_QUOTED}(?:, {_QUOTED})*)"
+    rf"|(?P<before>)(?P<quoted>\"[^\"\n]+\")(?=: invalid identifier)",
+    re.IGNORECASE,
+)
+_IN_BRACKETS = re.compile(
+    r"(?P<kind>(?:(?:unique|integrity|check|foreign key) constraint(?: fails)?|cannot insert NULL into"
+    r"|one of the following\?) )(?P<value>[(\[][^\n]*)",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(
+    r"(?P<kind>(?:value|string|before|truncated value|out of range|enum \S{1,80}?):? |duplicate key )"
+    r"(?P<value>\"[^\"\n]*\"?|'[^'\n]*'?)|(?P<before>key value is |dup key: )[({][^\n]*",
+    re.IGNORECASE,
+)
+_PARSER = re.compile(
+    r"(?P<kind>sql parser error: |failed to bind expression: |failed at position \d{1,9} )(?P<value>[^\n]+?)"
+    r"(?= caused by|\n|\Z)",
+    re.IGNORECASE,
+)
+
+
 def _keep_kind(match: re.Match[str]) -> str:
     return match["kind"] + TABLE
+
+
+def _identifier(match: re.Match[str]) -> str:
+    return (match["kind"] or "") + TABLE
 
 
 ERROR_TEXTS = (
@@ -81,5 +127,78 @@ ERROR_TEXTS = (
         _keep_kind,
         'relation "payroll" does not exist',
         "relation [table] does not exist",
+    ),
+    Rule(
+        "table",
+        (
+            rf"(?:denied (?:for|on)|owner of|cannot drop|depends on) (?:{_OBJECT})\s",
+            r"no such [a-z]{1,20}: ",
+            r"constraint failed: ",
+            r"column name: ",
+            r"has no column named",
+            r"invalid (?:column|table|object)",
+            r"for enum",
+            r"not found[: ]",
+            r"unrecognized name:",
+            r"operator does not exist:",
+            r"collection: ",
+            r"index: ",
+        ),
+        _INTRODUCED,
+        _keep_kind,
+        "no such table: payroll",
+        "no such table: [table]",
+    ),
+    Rule(
+        "table",
+        (
+            r"(?:does not|doesn't) exist",
+            r"already exists",
+            r"not found",
+            r"cannot be",
+            r"has no column",
+            r"depends on",
+            r"because other",
+            r": authentication failed",
+        ),
+        _MISSING,
+        _keep_kind,
+        "relation payroll does not exist",
+        "relation [table] does not exist",
+    ),
+    Rule(
+        "table",
+        (
+            r"(?:reference|identifier|object|named|name|columns:|did you mean|bindings:)\s[\"'`]",
+            r"\": invalid identifier",
+        ),
+        _QUOTED_IDENTIFIER,
+        _identifier,
+        "invalid identifier 'PAYROLL'",
+        "invalid identifier [table]",
+    ),
+    Rule(
+        "table",
+        (r"constraint(?: fails)? [(\[]", r"null into [(\[]", r"following\? [(\[]"),
+        _IN_BRACKETS,
+        lambda match: match["kind"] + f"({TABLE})",
+        "unique constraint (HR.PAYROLL_PK) violated",
+        "unique constraint ([table])",
+    ),
+    Rule(
+        "id",
+        (r"(?:value|string|before|range|key is|value is|key|enum [^\s]{1,80}):? [\"'({]",),
+        _VALUE,
+        lambda match: (match["kind"] or match["before"]) + ID,
+        "could not convert string 'amy' to INT32",
+        "could not convert string [id] to INT32",
+    ),
+    Rule(
+        "sql",
+        (r"sql parser error: ", r"failed to bind expression: ", r"failed at position [0-9]"),
+        _PARSER,
+        lambda match: match["kind"] + SQL,
+        "Failed to bind expression: pay + 1",
+        "Failed to bind expression: [sql]",
     ),
 )
