@@ -79,7 +79,7 @@ _ANY_CASE = _pattern(
     r"(?:add|drop|alter|rename|set|owner|cascade|with|identified|password|;|\Z)",
     r"with (?:recursive )?(?:<name>|\"[^\"\n]{1,60}\"|`[^`\n]{1,60}`)~<columns><as>"
     r"~(?:select|insert|update|delete|values|with)\b",
-    r"values~\(~(?:'|\d|\?|%s|:\w)|identified by |copy <name>~<columns>from (?:stdin|')",
+    r"values~\(~(?:'|\d|\?|%s|:\w)|identified by (?:['\"]|values|password)|copy <name>~<columns>from (?:stdin|')",
     r"show (?:full |extended )?(?:tables|databases|schemas|columns|processlist|create table)\b",
     r"comment on (?:table|column|view) <name> is ",
     r"(?:grant|revoke) (?:all|select|insert|update|delete|usage|execute|create|connect|references|trigger|truncate)\b"
@@ -111,7 +111,7 @@ _LABELLED = re.compile(
     rf"(?=(?:{_FIRST_WORD})(?:{_BLANK}|\())))\S[\s\S]*"
 )
 
-# Each of them behind an edge; a `~` is for blanks, or none.
+# Each of them behind an edge; a `~` is for blanks, or none. A byte beyond ASCII is the end of a text.
 _PREFILTERS = (
     r"(?:select|update|values|truncate|copy|grant|revoke|call|execute|exec|explain|where|having)[\s(*\"'`\\@\[/-]",
     r"(?:show|refresh|analyze|vacuum|optimize|summarize|desc|describe|pragma|declare|pivot|unpivot)[\s\\(\"]",
@@ -119,10 +119,10 @@ _PREFILTERS = (
     r"(?:(?:un)?cache|(?:un)?lock|install|load|export|comment|msck|identified|join)[\s\\]",
     r"(?:put|get|list|remove)[\sa-z\\]{1,40}'?(?:@|file:)",
     r"as(?:[\s\\(]|not|materialized|[nrt])*\(",
-    r"set~[^\s]{1,80}~(?:=|:=|to[\s\\])",
-    r"set~(?:global|session|local|persist|names|variable|transaction|character|role|password|schema|time|option|@)",
-    r"set~(?:[a-z0-9_]+\.|[a-z0-9_]{1,80}~(?:on|off))",
-    r"use~[a-z0-9_.\"`\[\]]{1,100}~[^a-z0-9_.\"`\[\]\s,]",
+    r"set[\s\\]~[^\s]{1,80}~(?:=|:=|to[\s\\])",
+    r"set[\s\\]~(?:global|session|local|persist|names|variable|transaction|character|role|password|schema|time|option|@)",
+    r"set[\s\\]~(?:[a-z0-9_]+\.|[a-z0-9_]{1,80}~(?:on|off))",
+    r"use[\s\\]~[a-z0-9_.\"`\[\]]{1,100}~(?:;|[^\x00-\x7f])",
     r"(?:begin|commit|rollback|save)~(?:tran|work)",
     r"if~(?:not~)?(?:object_id|exists)",
     r"with~(?:recursive~)?function",
