@@ -68,7 +68,7 @@ _CAPITALS = _pattern(
 _ANY_CASE = _pattern(
     r"select (?:\*|distinct |count~\(|top \d|<name>~,(?=<to_from> )|<name>~\(|<name>~,[\t\x20]{0,4}(?:\n|\\n)|\d+\b"
     r"|'[^']*'|[\w.]+ as )",
-    r"select <to_from> <name>~(?:\w+ )?(?:<clause>|;|,)|\A\W*select <to_from> <name>\W*\Z",
+    r"select <to_from> <name>~(?:\w+ )?(?:<clause>|;|,)",
     r"insert (?:or \w+ |ignore )?into <name>~(?:\(|values|select|with|default|set|\Z)",
     r"insert overwrite (?:table )?<name>",
     r"update <name> (?:as )?(?:\w+ )?set <name>~=|delete from <name>~(?:where\b|using\b|returning\b|;)",
@@ -93,11 +93,14 @@ _BEHIND_A_SIGN = _pattern(
     r"select (?!<article>)<to_from> (?!<article>)<name>",
     r"delete from (?!<article>)<name>\W*\Z|(?:drop <kind>|truncate table) (?:if exists )?<name>\W*\Z",
 )
+_WHOLE_TEXT = _pattern(r"\A\W*select <to_from> <name>\W*\Z")
 # Each of them ends where the next might begin, and few are taken together: so time stays linear.
 _COMMENT = r"(?:/\*(?:[^*/]|\*(?!/)|/(?!\*)){0,1000}+\*/|--(?:[^\n\\-]|-(?!-)|\\(?!n)){0,300}+(?:\n|\\n))"
+# An edge of a word or some comments, and then the cheapest test first: most words of a text fail it.
 _STATEMENT = re.compile(
-    rf"(?=[a-jlmopr-wA-JLMOPR-W/-])(?:{_COMMENT}{_BLANK}*+){{0,4}}+(?:(?<![\w-])|(?<=\\[nrt]))"
-    rf"(?:{_CAPITALS}|(?i:{_ANY_CASE})|(?:(?<=[:=\"'(\[>])|(?<=[:=\"'(\[>]\s))(?i:{_BEHIND_A_SIGN}))[\s\S]*"
+    rf"(?:(?<![\w-])|(?<=\\[nrt])|(?=[/-])(?:{_COMMENT}{_BLANK}*+){{1,4}}+)"
+    rf"(?:(?=[A-Z])(?:{_CAPITALS})|(?i:(?=[acdegimpstuvw])(?:{_ANY_CASE}))"
+    rf"|(?i:(?=[dst])(?:(?<=[:=\"'(\[>])|(?<=[:=\"'(\[>]\s))(?:{_BEHIND_A_SIGN})|{_WHOLE_TEXT}))[\s\S]*"
 )
 _FIRST_WORD = (
     "select|insert|update|delete|merge|upsert|replace|create|alter|drop|truncate|grant|revoke|copy|call|explain|show|set"
