@@ -204,7 +204,9 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def test_the_prefilters_miss_no_real_statement() -> None:
-    texts = [text for one in statements()[::11] if (text := f"ran {one.text}").isascii() and len(text) <= MAX_TEXT_BYTES]
+    texts = [
+        text for one in statements()[::11] if (text := f"ran {one.text}").isascii() and len(text) <= MAX_TEXT_BYTES
+    ]
     fired = REDACTOR._scanner.scan([text.encode() for text in texts])
     numbers = [number for number, rule in enumerate(RULES) if rule in {*STATEMENTS, *ERROR_TEXTS}]
     missed = [
