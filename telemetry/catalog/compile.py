@@ -40,10 +40,17 @@ class Envelope(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=
 
 
 class Plan(NamedTuple):
-    """What the stages must know of one event: the names of its fields by the treatment they get."""
+    """What the stages must know of one event: the names of its fields by the treatment they get.
+
+    Attributes:
+        name: of the event.
+        event: with the fields that are still collected.
+        expired: the names of those that are no longer.
+    """
 
     name: str
     event: Event
+    expired: frozenset[str]
     text: tuple[str, ...]
     identifier: tuple[str, ...]
     sql: tuple[str, ...]
@@ -74,8 +81,8 @@ class Compiled(NamedTuple):
 
 
 def compile_catalog(catalog: Catalog, today: dt.date) -> Compiled:
-    """Compile what `catalog` still collects on the day `today`: `Event.expires` is an event's last day."""
-    live = [event for event in catalog.events.values() if today <= event.expires]
+    """Compile what `catalog` still collects on the day `today`: `expires` is the last day of an event or a field."""
+    live = [_unexpired(event, today) for event in catalog.events.values() if today <= event.expires]
     fields = {event.name: _fields_struct(event) for event in live}
     envelopes = {event.name: _envelope(event.name, fields[event.name]) for event in live}
     # The tag of a lone Struct is checked as well.
@@ -86,9 +93,14 @@ def compile_catalog(catalog: Catalog, today: dt.date) -> Compiled:
         decoder=msgspec.msgpack.Decoder(array[any_event]),
         one=msgspec.msgpack.Decoder(any_event),
         envelopes=envelopes,
-        plans={fields[event.name]: _plan(event) for event in live},
+        plans={fields[event.name]: _plan(event, catalog.events[event.name]) for event in live},
         expired=frozenset(catalog.events.keys() - envelopes.keys()),
     )
+
+
+def _unexpired(event: Event, today: dt.date) -> Event:
+    fields = {name: field for name, field in event.fields.items() if field.expires is None or today <= field.expires}
+    return msgspec.structs.replace(event, fields=fields)
 
 
 class _Nothing(Envelope, tag=True):
@@ -168,13 +180,14 @@ class _OpenEnum(StrEnum):
         return cls["OTHER"]
 
 
-def _plan(event: Event) -> Plan:
+def _plan(event: Event, declared: Event) -> Plan:
     def of_type(name: str) -> tuple[str, ...]:
         return tuple(field.name for field in event.fields.values() if field.type == name)
 
     return Plan(
         name=event.name,
         event=event,
+        expired=frozenset(declared.fields.keys() - event.fields.keys()),
         text=of_type("text"),
         identifier=of_type("identifier"),
         sql=of_type("sql"),

@@ -84,13 +84,15 @@ class _Parts(NamedTuple):
     envelope: type[Envelope]
     fields: type
     decoders: dict[str, msgspec.msgpack.Decoder[Any]]
+    expired: frozenset[str]
 
 
 def _parts(compiled: Compiled, envelope: type[Envelope]) -> _Parts:
     fields = next(field.type for field in msgspec.structs.fields(envelope) if field.name == "fields")
-    declared = declared_fields(compiled.plans[fields].event)
+    plan = compiled.plans[fields]
+    declared = declared_fields(plan.event)
     decoders = {name: msgspec.msgpack.Decoder(value_type(field) | None) for name, field in declared.items()}
-    return _Parts(envelope, fields, decoders)
+    return _Parts(envelope, fields, decoders, plan.expired)
 
 
 def _take_apart(events: bytes | Raw) -> list[Raw]:
@@ -105,7 +107,7 @@ def _valid_fields(fields: dict[Any, Raw], parts: _Parts, tally: Tally) -> dict[s
     for name, raw in fields.items():
         decoder = parts.decoders.get(name)
         if decoder is None:
-            tally.drop_field(DropReason.UNDECLARED)
+            tally.drop_field(DropReason.EXPIRED if name in parts.expired else DropReason.UNDECLARED)
             continue
         try:
             valid[name] = decoder.decode(raw)
