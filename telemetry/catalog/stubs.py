@@ -86,6 +86,7 @@ def _head(catalog: Catalog, events: list[Event]) -> str:
         *(["timer"] if any(map(_is_timed, events)) else []),
     ]
     lines = [
+        "# ruff: noqa",  # names and lengths are the catalog's
         f'"""What {catalog.product} may emit, by version {catalog.version} of its catalog.',
         "",
         "Written by `telemetry catalog stubs`: change the catalog, then write it anew.",
