@@ -77,7 +77,9 @@ str = { type = "text", max_length = 9, purpose = "p" }
 dict = { type = "sql", purpose = "p" }
 telemetry = { type = "path", purpose = "p" }
 match = { type = "version", purpose = "p" }
-self = { type = "enum", purpose = "p", values = ['"', "'", "it's \\"both\\"", "\\\\", "\\n\\t\\u0000", "ü\\u202e", ""'{x}'""] }
+self.type = "enum"
+self.purpose = "p"
+self.values = ['"', "'", "it's \\"both\\"", "\\\\", "\\n\\t\\u0000", "ü\\u202e", "{x}"]
 one = { type = "enum", purpose = "p", values = ["other"] }
 
 [events."print.x"]
@@ -108,7 +110,7 @@ expires = "2027-06-30"
 sensitivity = "technical"
 [events.float.fields]
 n = { type = "int", purpose = "p" }
-""".replace('""\'{x}\'""', '"{x}"')
+"""
 
 RIGHT = """
 import events
@@ -271,7 +273,7 @@ def test_a_name_that_python_takes_stays_whatever_comes_beside_it() -> None:
     }
 
 
-def test_a_catalog_without_events_makes_a_module_without_functions(tmp_path: Path) -> None:
+def test_a_catalog_without_events_makes_a_module_without_functions() -> None:
     source = stubs(Catalog(product="acme", version=1))
     check_format(source, 88)
     assert {name for name in vars(module(source)) if not name.startswith("_")} == set()
