@@ -79,12 +79,15 @@ def _is_timed(event: Event) -> bool:
 
 def _head(catalog: Catalog, events: list[Event]) -> str:
     types = {field.type for event in events for field in event.fields.values()}
-    calls = [
-        *(["Timer"] if any(map(_is_timed, events)) else []),
-        *(["count"] if any(event.kind == "counter" for event in events) else []),
-        *(["emit"] if any(event.kind == "event" for event in events) else []),
-        *(["timer"] if any(map(_is_timed, events)) else []),
-    ]
+    kinds = {event.kind for event in events}
+    imports = {
+        "from telemetry import Timer as _Timer": any(map(_is_timed, events)),
+        "from telemetry import count as _count": "counter" in kinds,
+        "from telemetry import timer as _timer": any(map(_is_timed, events)),
+        # Measured: emit itself would copy the fields, which doubles what a stub costs.
+        "from telemetry.api import emit_fields as _emit": "event" in kinds,
+    }
+    needed = [line for line, is_needed in imports.items() if is_needed]
     lines = [
         "# ruff: noqa",  # names and lengths are the catalog's
         f'"""What {catalog.product} may emit, by version {catalog.version} of its catalog.',
@@ -93,8 +96,7 @@ def _head(catalog: Catalog, events: list[Event]) -> str:
         "A field that is None is absent. No call blocks or raises.",
         '"""',
         *(["", "from typing import Literal"] if "enum" in types else []),
-        *([""] if calls else []),
-        *(f"from telemetry import {call} as _{call}" for call in calls),
+        *(["", *needed] if needed else []),
         "",
         "_Fields = dict[str, object]",
     ]
@@ -103,13 +105,13 @@ def _head(catalog: Catalog, events: list[Event]) -> str:
 
 def _function(name: str, event: Event) -> str:
     counter = event.kind == "counter"
-    call = "_count" if counter else "_emit"
-    first = f'"{event.name}", _n' if counter else f'"{event.name}"'
+    fields = event.fields.values()
+    call = f'_count("{event.name}", _n, **_fields)' if counter else f'_emit("{event.name}", _fields)'
     return "\n".join(
         [
-            *_signature(name, event.fields.values(), "None", counter=counter),
-            *_docstring(event, event.fields.values(), counter=counter),
-            *_body(event.fields.values(), f"{call}({first}"),
+            *_signature(name, fields, "None", counter=counter),
+            *_docstring(event, fields, counter=counter),
+            *_body(fields, call),
         ]
     )
 
@@ -120,7 +122,7 @@ def _timer(name: str, event: Event) -> str:
         [
             *_signature(name, fields, "_Timer", counter=False),
             f'    """Time a block, or each call of a function, for `{event.name}`."""',
-            *_body(fields, f'return _timer("{event.name}"'),
+            *_body(fields, f'return _timer("{event.name}", **_fields)'),
         ]
     )
 
@@ -164,15 +166,11 @@ def _docstring(event: Event, fields: Iterable[Field], *, counter: bool) -> Itera
 
 
 def _body(fields: Iterable[Field], call: str) -> Iterator[str]:
-    names = [field.name for field in fields]
-    if not names:
-        yield f"    {call})"
-        return
     yield "    _fields: _Fields = {}"
-    for name in names:
-        yield f"    if {name} is not None:"
-        yield f'        _fields["{name}"] = {name}'
-    yield f"    {call}, **_fields)"
+    for field in fields:
+        yield f"    if {field.name} is not None:"
+        yield f'        _fields["{field.name}"] = {field.name}'
+    yield f"    {call}"
 
 
 def _literal(value: str) -> str:
