@@ -22,6 +22,7 @@ def smell(name: str, type_: Any) -> str:
     host hostname customer tenant account first_name firstname birth_year ssn token api_token password session_id
     device_id mac mac_address uuid lat lon geo_hash url query sql statement table table_name column schema database
     path file file_path cwd home_dir access_key secret cookie referrer organization repo id catalog_id machine_id
+    users emails host_names addresses tables secrets useremail dbpassword clientaddress
     """.split(),
 )
 def test_a_text_of_such_a_name_smells_and_gets_a_remedy(name: str) -> None:
@@ -33,7 +34,7 @@ def test_a_text_of_such_a_name_smells_and_gets_a_remedy(name: str) -> None:
     "name",
     """
     rename hostility ipc ipc_call detail text message comment note summary pathology tablet tokenizer usage geometry
-    macro filed emailing querying passwordless identity unit_test
+    macro filed emailing querying passwordless identity unit_test addressed status progress kinds
     """.split(),
 )
 def test_a_name_that_only_contains_such_a_word_does_not(name: str) -> None:
@@ -44,7 +45,7 @@ def test_a_name_that_only_contains_such_a_word_does_not(name: str) -> None:
     "name",
     """
     name_count table_count token_count path_length rename_ms ipc_ms user_count users tables ids query_ms queries_total
-    url_bytes file_size column line_column host_port paths session_seconds customer_share
+    url_bytes file_size column line_column host_port paths session_seconds customer_share addresses tokens prompt_tokens
     """.split(),
 )
 def test_a_number_that_counts_or_measures_does_not_smell(name: str) -> None:

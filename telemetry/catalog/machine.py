@@ -21,13 +21,13 @@ from telemetry.catalog.leaving import leaves_as
 if TYPE_CHECKING:
     from telemetry.catalog.model import Catalog, Event, Field
 
-FORM = 1
+FORM_VERSION = 1
 
 
 def machine_form(catalog: Catalog) -> dict[str, Any]:
     """The catalog as plain values that JSON has words for."""
     return {
-        "form": FORM,
+        "form": FORM_VERSION,
         "product": catalog.product,
         "version": catalog.version,
         "policy_url": catalog.policy_url,

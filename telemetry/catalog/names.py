@@ -1,8 +1,8 @@
 """What the name of a field gives away: a person, a place, a secret, or that free text is not needed.
 
-A name is read word by word, so `username`, `user_name` and `client_ip` smell; `rename_ms`, `hostility` and `ipc_ms`
-do not. A bool and a published enum can't hold a person, whatever they are called; a number can (`user_id`), unless its
-name says that it is a measure (`table_count`, `path_length`).
+A name is read word by word, in the singular, so `user_names` and `client_ip` smell; `rename_ms`, `hostility` and
+`ipc_ms` do not. A bool and a published enum can't hold a person, whatever they are called; a number can (`user_id`),
+unless its name says that it is a measure (`table_count`, `path_length`).
 """
 
 # ruff: noqa: SIM905 - a list of words reads better as words
@@ -62,11 +62,21 @@ _SMELLS = (
         "url uri href link referrer referer endpoint dsn imei imsi "
         "id ids uid gid uuid guid pid userid sessionid deviceid machineid session device machine hwid "
         "table tablename column schema database db dbname view bucket topic role principal "
-        "project workspace repo repository branch commit key",
+        "project workspace repo repository branch key",
         "version sql path error identifier",
         _COUNTABLE,
     ),
 )
+_ALL_WORDS = frozenset(word for smell in _SMELLS for word in smell.words)
+_ENDINGS = (
+    "email",
+    "password",
+    "passwd",
+    "username",
+    "hostname",
+    "filename",
+    "address",
+)  # `clientaddress`, `dbpassword`
 _MEASURES = frozenset(
     "count counts total sum number num ms us ns s sec secs second seconds minutes hours days bytes kb mb gb kib "
     "mib gib length len size width height depth rank ratio rate percent share score limit max min avg mean median "
@@ -115,11 +125,16 @@ def needless_text(name: str) -> str:
 
 
 def _words(name: str) -> Iterator[str]:
-    """The words of a name, with and without a number at their end; pairs (`api_key`) too."""
+    """The words of a name, without a number at their end and in the singular too; pairs (`api_key`), and endings."""
     words = name.split("_")
     yield from (f"{first}_{second}" for first, second in pairwise(words))
-    yield from words
-    yield from (word.rstrip("0123456789") for word in words)
+    for word in words:
+        yield from (word, word.rstrip("0123456789"), *_singular(word))
+        yield from (ending for ending in _ENDINGS if word.endswith(ending))
+
+
+def _singular(word: str) -> tuple[str, str]:
+    return word.removesuffix("s"), word.removesuffix("es")
 
 
 def _measures(field: Field) -> bool:
@@ -127,7 +142,4 @@ def _measures(field: Field) -> bool:
     if field.type not in {"int", "float"}:
         return False
     last = field.name.rpartition("_")[2]
-    return last in _MEASURES or (last.endswith("s") and last[:-1] in _PLURALS)
-
-
-_PLURALS = frozenset(word for smell in _SMELLS for word in smell.words)
+    return last in _MEASURES or any(word != last and word in _ALL_WORDS for word in _singular(last))
