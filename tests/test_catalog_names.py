@@ -45,14 +45,17 @@ def test_a_name_that_only_contains_such_a_word_does_not(name: str) -> None:
     "name",
     """
     name_count table_count token_count path_length rename_ms ipc_ms user_count users tables ids query_ms queries_total
-    url_bytes file_size column line_column host_port paths session_seconds customer_share addresses tokens prompt_tokens
+    url_bytes file_size column table_column host_port paths session_seconds customer_share addresses tokens
+    user_counts prompt_tokens
     """.split(),
 )
 def test_a_number_that_counts_or_measures_does_not_smell(name: str) -> None:
     assert smell(name, "int") == ""
 
 
-@pytest.mark.parametrize("name", "user_id account ip phone ssn birth_year catalog_id customer address token".split())
+@pytest.mark.parametrize(
+    "name", "user_id account ip phone ssn birth_year catalog_id customer address token phone_number card_number".split()
+)
 def test_a_number_that_is_one_does(name: str) -> None:
     assert smell(name, "int")
 
@@ -79,6 +82,8 @@ def test_what_can_hold_nothing_that_somebody_typed_may_have_any_name(name: str, 
         ("table", "sql"),
         ("client_version", "version"),
         ("file_error", "error"),
+        ("query_path", "path"),
+        ("file_sql", "sql"),
     ],
 )
 def test_the_type_that_makes_it_harmless_is_accepted(name: str, type_: str) -> None:

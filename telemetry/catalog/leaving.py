@@ -1,4 +1,4 @@
-"""What leaves of a field, in plain words: for the privacy page, the machine form and the stubs alike."""
+"""What leaves of a field, in plain words: for the privacy page, the machine form and the schema alike."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BY_TYPE = {
 
 
 def leaves_as(field: Field) -> str:
-    """What leaves of a value of `field`: text of its own catalog in it is not escaped for anything."""
+    """What leaves of a value of `field`; the catalog's own texts in it are not escaped for anything."""
     match field.type:
         case "int" | "float":
             return _number(field)

@@ -45,7 +45,7 @@ LATE = dt.timedelta(days=2 * 366)
 """Nobody knows what will be asked in two years, so a later day is no review."""
 
 MAX_ENUM_VALUES = 64
-"""A report needs at least 20 sessions a cell: of more values than this, small products would see none."""
+"""A value that hardly anybody has names somebody; of 64 even a rare one is shared among some thousand sessions."""
 
 MAX_COMBINATIONS = 1_000_000
 """Beyond it even a product with a million sessions has, on average, not one for each combination."""
@@ -56,7 +56,7 @@ MAX_TEXT_LENGTH = 1_000
 MIN_PRECISION_SECONDS = 60
 """What somebody did may be told to the minute, as the default has it, and not finer."""
 
-_PLACEHOLDER = re.compile(r"(todo|tbd|fixme|xxx|n/?a|none|misc|unknown|purpose)\b", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"(todo|tbd|fixme|xxx)\b", re.IGNORECASE)
 _MACHINE = frozenset("memory ram swap disk storage cpu cpus core cores gpu gpus screen monitor resolution".split())  # noqa: SIM905
 _AMOUNT = frozenset("count total bytes kb mb gb kib mib gib size number cores cpus gpus width height".split())  # noqa: SIM905
 _ENDLESS = frozenset({"text", "identifier", "sql", "path", "error", "float", "duration"})
@@ -160,7 +160,7 @@ def _expiry(expires: dt.date, today: dt.date) -> Iterator[_Objection]:
 def _text(field: Field, event: Event) -> Iterator[_Objection]:
     if event.sensitivity == "interaction":
         yield _Objection(
-            "free-text", "free text about what somebody did; declare it as another type, or make the event technical"
+            "free-text", "free text in an event about what somebody did; declare it as another type, or remove it"
         )
     if needless := needless_text(field.name):
         yield _Objection("free-text", needless)

@@ -16,71 +16,63 @@ if TYPE_CHECKING:
 
     from telemetry.catalog.model import Field
 
-_COUNTABLE = "declare it as `identifier`, which leaves as a token of the session, or as `enum` if its values are few"
-_NEVER = "remove it, no type makes it harmless"
+_HOLDS_NOBODY = frozenset({"bool", "enum", "duration"})
+_REWRITTEN = frozenset({"identifier", "sql", "path", "version", "error"})
 
 
 class _Smell(NamedTuple):
-    """Words of one kind, the types that make them harmless, and what to do about any other."""
+    """Words of one kind, what to do about a field that has one, and the types that leave nothing of it."""
 
     words: frozenset[str]
-    harmless: frozenset[str]
     remedy: str
-
-
-def _smell(words: str, harmless: str, remedy: str) -> _Smell:
-    # These hold nothing that somebody typed, whatever the field is called.
-    return _Smell(frozenset(words.split()), frozenset(f"bool enum duration {harmless}".split()), remedy)
+    harmless: frozenset[str]
 
 
 _SMELLS = (
-    _smell(
-        "password passwd passphrase passcode pwd pw pin otp secret credential credentials token apikey api_key "
-        "access_key private_key cookie bearer jwt authorization salt nonce signature",
-        "",
-        _NEVER,
+    _Smell(
+        frozenset(
+            "password passwd passphrase passcode pwd pw pin otp secret credential token apikey api_key access_key "
+            "private_key cookie bearer jwt authorization salt nonce signature "
+            "ssn sin nin passport iban bic card cvv pan taxid tax_id birth birthday birthdate birthplace dob gender "
+            "sex race religion ethnicity nationality salary lat latitude lon lng longitude geo gps location coordinate "
+            "fingerprint biometric serial".split()
+        ),
+        "remove it, no type makes it harmless",
+        _HOLDS_NOBODY,
     ),
-    _smell(
-        "ssn sin nin passport iban bic card cvv pan taxid tax_id birth birthday birthdate birthplace dob gender sex "
-        "race religion ethnicity nationality salary lat latitude lon lng longitude geo gps location coordinates "
-        "fingerprint biometric serial",
-        "",
-        _NEVER,
+    _Smell(
+        frozenset("sql query queries statement ddl dml".split()),
+        "declare it as `sql`, which leaves as a shape",
+        _HOLDS_NOBODY | _REWRITTEN,
     ),
-    _smell("sql query queries statement ddl dml", "sql identifier", "declare it as `sql`, which leaves as a shape"),
-    _smell(
-        "path file filename filepath pathname dir directory dirname folder cwd home",
-        "path identifier error",
+    _Smell(
+        frozenset("path file filename filepath pathname dir directory directories dirname folder cwd home".split()),
         "declare it as `path`, which leaves as an extension",
+        _HOLDS_NOBODY | _REWRITTEN,
     ),
-    _smell(
-        "name names username user owner login logon account customer client tenant member employee person people "
-        "author admin contact nick nickname alias sender recipient subscriber company organization organisation org "
-        "team firstname lastname surname forename fullname realname displayname "
-        "email mail phone telephone mobile fax address addr street city zip zipcode postcode postal "
-        "ip ipv4 ipv6 ipaddr ipaddress cidr subnet mac macaddr macaddress host hostname fqdn domain server "
-        "url uri href link referrer referer endpoint dsn imei imsi "
-        "id ids uid gid uuid guid pid userid sessionid deviceid machineid session device machine hwid "
-        "table tablename column schema database db dbname view bucket topic role principal "
-        "project workspace repo repository branch key",
-        "version sql path error identifier",
-        _COUNTABLE,
+    _Smell(
+        frozenset(
+            "name username user owner login logon account customer client tenant member employee person people author "
+            "admin contact nick nickname alias sender recipient subscriber company companies organization organisation "
+            "org team firstname lastname surname forename fullname realname displayname "
+            "email mail phone telephone mobile fax address addr street city cities zip zipcode postcode postal "
+            "ip ipv4 ipv6 ipaddr ipaddress cidr subnet mac macaddr macaddress host hostname fqdn domain server "
+            "url uri href link referrer referer endpoint dsn imei imsi "
+            "id uid gid uuid guid pid userid sessionid deviceid machineid session device machine hwid "
+            "table tablename column schema database db dbname view bucket topic role principal "
+            "project workspace repo repository repositories branch key".split()
+        ),
+        "declare it as `identifier`, which leaves as a token of the session, or as `enum` if its values are few",
+        _HOLDS_NOBODY | _REWRITTEN,
     ),
 )
 _ALL_WORDS = frozenset(word for smell in _SMELLS for word in smell.words)
-_ENDINGS = (
-    "email",
-    "password",
-    "passwd",
-    "username",
-    "hostname",
-    "filename",
-    "address",
-)  # `clientaddress`, `dbpassword`
+_ENDINGS = ("email", "password", "passwd", "username", "hostname", "filename", "address")  # `dbpassword`
+# No `number` among them: an account's number is no measure.
 _MEASURES = frozenset(
-    "count counts total sum number num ms us ns s sec secs second seconds minutes hours days bytes kb mb gb kib "
-    "mib gib length len size width height depth rank ratio rate percent share score limit max min avg mean median "
-    "p50 p90 p99 hits misses errors retries rows port line column".split()
+    "count total sum ms us ns s sec secs second seconds minutes hours days bytes kb mb gb kib mib gib length len size "
+    "width height depth rank ratio rate percent share score limit max min avg mean median p50 p90 p99 hits misses "
+    "errors retries rows port column".split()
 )
 _ENUMERABLE = frozenset(
     "status state type kind mode level severity format reason category class result outcome phase stage step action "
@@ -142,4 +134,5 @@ def _measures(field: Field) -> bool:
     if field.type not in {"int", "float"}:
         return False
     last = field.name.rpartition("_")[2]
-    return last in _MEASURES or any(word != last and word in _ALL_WORDS for word in _singular(last))
+    plural_of = frozenset(_singular(last)) - {last}
+    return last in _MEASURES or bool(plural_of & (_MEASURES | _ALL_WORDS))

@@ -11,6 +11,7 @@ import keyword
 from typing import TYPE_CHECKING
 
 from telemetry.catalog.model import OTHER
+from telemetry.catalog.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -182,5 +183,4 @@ def _literal(value: str) -> str:
 
 def _prose(text: str) -> str:
     """A text for a docstring: on one line, and nothing that ends it."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))
-    return shown.replace("\\", "\\\\").replace('"', "'")
+    return visible(text).replace("\\", "\\\\").replace('"', "'")
