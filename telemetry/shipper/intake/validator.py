@@ -36,6 +36,7 @@ class Validator:
         self._decode_one = compiled.one.decode
         self._parts = {name: _parts(compiled, envelope) for name, envelope in compiled.envelopes.items()}
         self._expired = compiled.expired
+        self._expired_fields = {fields: plan.expired for fields, plan in compiled.plans.items() if plan.expired}
 
     def validate(self, events: bytes | Raw, tally: Tally) -> list[Envelope]:
         """The events of a frame that the catalog lets pass, in order; each other one is in `tally`, dropped.
@@ -50,9 +51,22 @@ class Validator:
             UnreadableEventsError: `events` can't be taken apart; nothing was counted.
         """
         try:
-            return self._decode_all(events)
+            valid = self._decode_all(events)
         except _UNREADABLE:
-            return self._validate_each(events, tally)
+            valid = self._validate_each(events, tally)
+        if self._expired_fields:
+            self._empty_expired(valid, tally)
+        return valid
+
+    def _empty_expired(self, events: list[Envelope], tally: Tally) -> None:
+        emptied = 0
+        for event in events:
+            fields = event.fields
+            for name in self._expired_fields.get(type(fields), ()):
+                if getattr(fields, name) is not None:
+                    setattr(fields, name, None)
+                    emptied += 1
+        tally.drop_field(DropReason.EXPIRED, emptied)
 
     def _validate_each(self, events: bytes | Raw, tally: Tally) -> list[Envelope]:
         valid = []
