@@ -47,7 +47,7 @@ WORDS = st.lists(
     st.sampled_from(["compaction", "of", "level", "three", "took", "long", "in", "storage"]), max_size=4
 ).map(" ".join)
 PROSE = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12).filter(str.strip)
-VERSIONS = st.from_regex(r"v?[0-9]{1,4}(\.[0-9]{1,4}){0,3}(-rc\.[0-9]{1,3}|b[0-9]|\.post1|\.dev3)?", fullmatch=True)
+VERSIONS = st.from_regex(r"v?[0-9]{1,3}(\.[0-9]{1,3}){0,2}(-rc\.[0-9]{1,3}|b[0-9]|\.post1|\.dev3)?", fullmatch=True)
 ERRORS = st.sampled_from(
     [ValueError("/home/bob"), KeyError("x"), UnicodeError(), OSError(2, "No such file", "/home/bob")]
 )
