@@ -60,6 +60,28 @@ def evaluate(
     return decided(_remember_notice(product))
 
 
+def reconsider(
+    *, product: str, host: str | None, deployment: str | None, environ: Mapping[str, str] = os.environ
+) -> Decision | None:
+    """Decide anew while the process runs; shows nothing and writes nothing, reads one small file.
+
+    Returns:
+        None when the file can't be read, which may be this process's own want of descriptors: what held goes on, and
+        the shipper, which reads the file too, stops in its place.
+    """
+    stored = read_stored(product)
+    if stored.fault:
+        return None
+    return decide(
+        product=product,
+        environ=environ,
+        stored=stored.choice,
+        host=host,
+        deployment=deployment,
+        notice_shown=stored.notice,
+    )
+
+
 def _remember_notice(product: str) -> Stored:
     """What is stored from now on; it may hold a choice that the user made while the notice was shown."""
     try:

@@ -6,6 +6,7 @@ and only the bad ones repaired. Of a field that is there twice the last one coun
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
@@ -13,6 +14,7 @@ from msgspec import Meta, Raw
 
 from telemetry.catalog.compile import MAX_TIME_NS, Compiled, Envelope, declared_fields, value_type
 from telemetry.drops import DropReason
+from telemetry.spool.tally import UNDECLARED_FIELD
 
 if TYPE_CHECKING:
     from telemetry.spool.tally import Tally
@@ -36,7 +38,11 @@ class Validator:
         self._decode_one = compiled.one.decode
         self._parts = {name: _parts(compiled, envelope) for name, envelope in compiled.envelopes.items()}
         self._expired = compiled.expired
-        self._expired_fields = {fields: plan.expired for fields, plan in compiled.plans.items() if plan.expired}
+        self._expired_fields = {
+            fields: [(name, f"{plan.name}.{name}") for name in plan.expired]
+            for fields, plan in compiled.plans.items()
+            if plan.expired
+        }
 
     def validate(self, events: bytes | Raw, tally: Tally) -> list[Envelope]:
         """The events of a frame that the catalog lets pass, in order; each other one is in `tally`, dropped.
@@ -59,14 +65,15 @@ class Validator:
         return valid
 
     def _empty_expired(self, events: list[Envelope], tally: Tally) -> None:
-        emptied = 0
+        emptied: Counter[str] = Counter()
         for event in events:
             fields = event.fields
-            for name in self._expired_fields.get(type(fields), ()):
+            for name, label in self._expired_fields.get(type(fields), ()):
                 if getattr(fields, name) is not None:
                     setattr(fields, name, None)
-                    emptied += 1
-        tally.drop_field(DropReason.EXPIRED, emptied)
+                    emptied[label] += 1
+        for label, number in emptied.items():
+            tally.drop_field(label, DropReason.EXPIRED, number)
 
     def _validate_each(self, events: bytes | Raw, tally: Tally) -> list[Envelope]:
         valid = []
@@ -95,6 +102,7 @@ class Validator:
 class _Parts(NamedTuple):
     """What an event is put together from, one field at a time."""
 
+    name: str
     envelope: type[Envelope]
     fields: type
     decoders: dict[str, msgspec.msgpack.Decoder[Any]]
@@ -106,7 +114,7 @@ def _parts(compiled: Compiled, envelope: type[Envelope]) -> _Parts:
     plan = compiled.plans[fields]
     declared = declared_fields(plan.event)
     decoders = {name: msgspec.msgpack.Decoder(value_type(field) | None) for name, field in declared.items()}
-    return _Parts(envelope, fields, decoders, plan.expired)
+    return _Parts(plan.name, envelope, fields, decoders, plan.expired)
 
 
 def _take_apart(events: bytes | Raw) -> list[Raw]:
@@ -120,11 +128,14 @@ def _valid_fields(fields: dict[Any, Raw], parts: _Parts, tally: Tally) -> dict[s
     valid = {}
     for name, raw in fields.items():
         decoder = parts.decoders.get(name)
+        if name in parts.expired:
+            tally.drop_field(f"{parts.name}.{name}", DropReason.EXPIRED)
+            continue
         if decoder is None:
-            tally.drop_field(DropReason.EXPIRED if name in parts.expired else DropReason.UNDECLARED)
+            tally.drop_field(f"{parts.name}.{UNDECLARED_FIELD}", DropReason.UNDECLARED)
             continue
         try:
             valid[name] = decoder.decode(raw)
         except _UNREADABLE:
-            tally.drop_field(DropReason.INVALID)
+            tally.drop_field(f"{parts.name}.{name}", DropReason.INVALID)
     return valid

@@ -1,0 +1,59 @@
+"""The connections of a sink, so that an upload can be cut off in the middle: its user has taken the consent back.
+
+`requests` has no word for it, and the thread that uploads is in a call of the kernel as long as the endpoint pleases.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from contextlib import suppress
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from urllib3.connection import HTTPConnection
+
+_DISCARD = struct.pack("ii", 1, 0)
+"""SO_LINGER for a close that throws away what waits in the kernel, which may be the whole of an upload."""
+
+
+class Lines:
+    """The sockets that a sink has open, and whether anything may go over them."""
+
+    def __init__(self) -> None:
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._is_cut = False
+        self.kept = lru_cache(self._kept)
+
+    def open(self) -> None:
+        """An upload begins."""
+        self._is_cut = False
+
+    def cut(self) -> None:
+        """Make whatever is sent or awaited fail at once, until `open`; from any thread."""
+        self._is_cut = True
+        for line in list(self._sockets):
+            with suppress(OSError):  # it is closed already
+                # Not by the methods of a TLS socket, which belong to the thread that uploads.
+                socket.socket.setsockopt(line, socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD)
+                socket.socket.shutdown(line, socket.SHUT_RDWR)
+
+    def _kept(self, connection: type[HTTPConnection]) -> type[HTTPConnection]:
+        """The same kind of connection, whose sockets are known here."""
+        if connection.__dict__.get("lines") is self:
+            return connection
+        lines = self
+
+        class Kept(connection):  # type: ignore[misc, valid-type] # whichever kind the pool makes
+            lines: Any = self
+
+            def connect(self) -> None:
+                super().connect()
+                if isinstance(self.sock, socket.socket):
+                    lines._sockets.add(self.sock)
+                if lines._is_cut:
+                    raise ConnectionAbortedError
+
+        return Kept
