@@ -107,7 +107,7 @@ def test_it_says_what_goes_with_it_and_how_to_see_refuse_and_erase_it() -> None:
         "<https://acme.example/privacy>",
         "rounded down to 300 seconds",
         "`session`",
-        "`telemetry preview --product acme-db`",
+        "`telemetry preview --product acme-db --sent`",
         "`telemetry status --product acme-db`",
         "`telemetry off --product acme-db`",
         "`telemetry local --product acme-db`",

@@ -149,7 +149,7 @@ def _never(catalog: Catalog) -> Iterator[str]:
 def _see(product: str) -> Iterator[str]:
     yield "## See it"
     yield _listed(
-        f"`telemetry preview --product {product}`: the very bytes that wait to be sent, and those that went",
+        f"`telemetry preview --product {product} --sent`: the very bytes that wait to be sent, and those that went",
         f"`telemetry status --product {product}`: whether anything is collected, by whose word, and how much",
     )
 
