@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from telemetry.redact.names.name import Name
 
+_REFUSED = "this machine's own names can't be looked for"
+
 
 class FreeTextRedactor:
     """Rules and names, compiled. For one thread.
@@ -37,6 +39,13 @@ class FreeTextRedactor:
         with suppress(ScannerUnavailableError):
             self._names = NameRedactor(names)
 
+    def names_own(self, word: str) -> bool:
+        """Whether one of this machine's own names stands in a word; raises ScannerUnavailableError if it can't say."""
+        if self._names is None:
+            raise ScannerUnavailableError(_REFUSED)
+        suspects = self._names.suspects([word])
+        return bool(suspects) and rewrite(word, suspects[0]) is not None
+
     def redact(self, texts: Sequence[str]) -> dict[int, Finding]:
         """Redact many texts at once. Never raises: when anything fails, all the texts of the call are dropped.
 
@@ -54,7 +63,7 @@ class FreeTextRedactor:
 
 def _redact(texts: Sequence[str], rules: TextRedactor, names: NameRedactor | None) -> dict[int, Finding]:
     if names is None:
-        raise ScannerUnavailableError("this machine's own names can't be looked for")
+        raise ScannerUnavailableError(_REFUSED)
     suspects = names.suspects(texts)
     findings: dict[int, Finding] = {}
     given = list(texts)
