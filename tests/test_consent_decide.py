@@ -363,9 +363,9 @@ def _expected(said: dict[str, str | None], ci: str | None, deployment: str | Non
         known = {"on": "on", "1": "on", "true": "on", "yes": "on", "local": "local"}
         meant["variable"] = known.get(word.lower().strip(), "off")
     for strict in ("off", "local", "on"):
-        for voice in sources:
+        for voice, basis in sources.items():
             if meant.get(voice) == strict:
-                return State(strict), sources[voice]
+                return State(strict), basis
     if ci not in {None, "", "0", "false"} or deployment != "cloud":
         return OFF, "none"
     return (ON, "cloud-default") if notice >= NOTICE_VERSION else (LOCAL, "none")
