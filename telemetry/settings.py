@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
+
+DEBUG = "TELEMETRY_DEBUG"
+
+
+def is_debugging() -> bool:
+    """Whether the host prints what would be sent, and nothing is sent: `DEBUG` is set, to anything but nothing or 0."""
+    return os.environ.get(DEBUG, "") not in {"", "0"}
 
 
 class ShipperSettings(NamedTuple):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from telemetry.catalog.compile import Compiled, compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field
 from telemetry.shipper.intake.validator import UnreadableEventsError, Validator
-from telemetry.spool.tally import Tally
+from telemetry.spool.tally import Tally, Touched
 
 TODAY = dt.date(2026, 1, 1)
 
@@ -139,6 +139,15 @@ def test_the_fields_of_a_counter_and_of_a_sampled_event_are_repaired_like_any_ot
 def test_every_bad_field_of_an_event_is_counted() -> None:
     _, tally = validate(["query", 5, {"a": 1, "b": 2, "rows": -1}], ["query", 5, {"rows": "x"}])
     assert tally.fields_dropped == {"undeclared": 2, "invalid": 2}
+    assert tally.touched == {
+        "query.[field]": Touched(dropped={"undeclared": 2}),
+        "query.rows": Touched(dropped={"invalid": 2}),
+    }
+
+
+def test_the_name_of_an_undeclared_field_is_data_and_is_kept_nowhere() -> None:
+    _, tally = validate(["query", 5, {"canary-name": 1}], ["canary-event", 5, {"canary-name": 1}])
+    assert b"canary" not in msgspec.json.encode(tally)
 
 
 def test_of_a_field_that_is_there_twice_the_last_one_counts() -> None:

@@ -17,7 +17,7 @@ from telemetry import paths
 from telemetry.errors import ConfigError
 from telemetry.producer.spawn import GUARD
 from telemetry.producer.timing import Timer
-from telemetry.settings import ShipperSettings
+from telemetry.settings import ShipperSettings, is_debugging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,8 @@ MIN_QUEUE_BYTES = 8 << 20
 class Client:
     """Emits events to this machine's shipper. Never blocks, never raises, never prints, but for `strict=True`.
 
-    Safe in threads, signal handlers, `__del__` and forked children.
+    Safe in threads, signal handlers, `__del__` and forked children. With `TELEMETRY_DEBUG=1` in the environment it
+    prints on stderr what would be sent, and sends nothing.
 
     Args:
         product: the program's name, `[a-z0-9][a-z0-9_-]*`; its user says yes or no to telemetry under it.
@@ -92,6 +93,8 @@ class Client:
         self._link: Link | None = None
         if strict:
             _check_content(file)
+        if is_debugging():
+            notice = _not_now
         self.consent = consenting.evaluate(product=product, host=consent, deployment=deployment, callback=notice)
         if self.consent.state is not consenting.State.OFF and GUARD not in os.environ:
             reconsider = partial(consenting.reconsider, product=product, host=consent, deployment=deployment)
@@ -171,7 +174,17 @@ def _link(
     digest = hashlib.sha256(_read(Path(config["catalog"]))).hexdigest()
     directory, spool = paths.rendezvous_dir(product, digest, endpoint), paths.spool_dir(product, endpoint)
     context = Context(os.getpid(), digest, consent.state.value, consent.basis, consent.notice, consent.deployment)
-    return Link(Site(directory, spool, config), reconsider, context, packages, flush_interval_seconds, queue_bytes)
+    kind: type[Link] = Link
+    if is_debugging():
+        from telemetry.producer.debug import DebugLink
+
+        kind = DebugLink
+    return kind(Site(directory, spool, config), reconsider, context, packages, flush_interval_seconds, queue_bytes)
+
+
+def _not_now(text: str) -> None:
+    """Leave the notice for the day on which something may leave: what fails to show it has not shown it."""
+    raise NotImplementedError
 
 
 def _nothing(name: str, fields: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from telemetry.errors import ConfigError
 from telemetry.shipper.delivery.backoff import retry_after
 from telemetry.shipper.delivery.lines import Lines
 from telemetry.shipper.delivery.outcome import Outcome, Reply, outcome_of
+from telemetry.shipper.delivery.recorder import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from urllib3.connectionpool import ConnectionPool
 
     from telemetry.settings import ShipperSettings
+    from telemetry.shipper.delivery.recorder import RequestHead
     from telemetry.spool.segment import Seal
     from telemetry.spool.tally import Tally
 
@@ -67,16 +69,8 @@ class HttpSink:
             self._session = self._new_session()
             self._events_session = seal.head.session
         self._lines.open()
-        settings = self._settings
         try:
-            response = self._session.post(
-                self._endpoint + seal.head.route,
-                data=body,
-                headers=self._headers(seal),
-                timeout=(settings.connect_timeout_seconds, settings.read_timeout_seconds),
-                allow_redirects=False,
-                stream=True,
-            )
+            response = self._post(self._session, seal, body)
         except (requests.RequestException, HTTPError, OSError, ValueError) as fault:
             return Reply(Outcome.RETRY, _name(fault))
         with response:
@@ -88,6 +82,19 @@ class HttpSink:
                 retry_after(response.headers.get("Retry-After"), time.time()),
             )
 
+    def preview(self, seal: Seal, body: bytes) -> RequestHead:
+        """The head of the request that `deliver` would make, by the very code that makes it; nothing is sent.
+
+        Raises:
+            OSError: a file that TLS needs is gone.
+        """
+        return record(self._new_session(), lambda session: self._post(session, seal, body))
+
+    @property
+    def is_authorized(self) -> bool:
+        """Whether a bearer token goes with each upload."""
+        return bool(self._token)
+
     def abort(self) -> None:
         """Cut off the upload under way, if there is one, with what the kernel has not sent yet; from any thread."""
         self._lines.cut()
@@ -95,6 +102,17 @@ class HttpSink:
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
+
+    def _post(self, session: requests.Session, seal: Seal, body: bytes) -> requests.Response:
+        settings = self._settings
+        return session.post(
+            self._endpoint + seal.head.route,
+            data=body,
+            headers=self._headers(seal),
+            timeout=(settings.connect_timeout_seconds, settings.read_timeout_seconds),
+            allow_redirects=False,
+            stream=True,
+        )
 
     def _headers(self, seal: Seal) -> dict[str, str]:
         authorization = {"Authorization": f"Bearer {self._token}"} if self._token else {}
@@ -147,12 +165,19 @@ def check_endpoint(endpoint: str, *, allow_http: bool) -> str:
     Raises:
         ConfigError: it is no http(s) URL, or sends in clear over a network that was not allowed by name.
     """
-    url = _split_url(endpoint)
+    url, shown = _split_url(endpoint), without_credentials(endpoint)
     if url is None or url.query or url.fragment:
-        raise ConfigError(f"endpoint={endpoint!r}: must be a URL such as https://telemetry.example/v1/batches")
+        raise ConfigError(f"endpoint={shown!r}: must be a URL such as https://telemetry.example/v1/batches")
     if url.scheme == "http" and not (allow_http or _is_loopback(url)):
-        raise ConfigError(f"endpoint={endpoint!r}: plain http goes to this machine only; use https, or set allow_http")
+        raise ConfigError(f"endpoint={shown!r}: plain http goes to this machine only; use https, or set allow_http")
     return endpoint.rstrip("/")
+
+
+def without_credentials(endpoint: str) -> str:
+    """The endpoint as it may be shown: without the user and password that a URL may hold."""
+    scheme, separator, rest = endpoint.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def _split_url(text: str) -> SplitResult | None:

@@ -13,6 +13,7 @@ from msgspec import Meta, Raw
 
 from telemetry.catalog.compile import MAX_TIME_NS, Compiled, Envelope, declared_fields, value_type
 from telemetry.drops import DropReason
+from telemetry.spool.tally import UNDECLARED_FIELD
 
 if TYPE_CHECKING:
     from telemetry.spool.tally import Tally
@@ -81,6 +82,7 @@ class Validator:
 class _Parts(NamedTuple):
     """What an event is put together from, one field at a time."""
 
+    name: str
     envelope: type[Envelope]
     fields: type
     decoders: dict[str, msgspec.msgpack.Decoder[Any]]
@@ -88,9 +90,10 @@ class _Parts(NamedTuple):
 
 def _parts(compiled: Compiled, envelope: type[Envelope]) -> _Parts:
     fields = next(field.type for field in msgspec.structs.fields(envelope) if field.name == "fields")
-    declared = declared_fields(compiled.plans[fields].event)
+    event = compiled.plans[fields].event
+    declared = declared_fields(event)
     decoders = {name: msgspec.msgpack.Decoder(value_type(field) | None) for name, field in declared.items()}
-    return _Parts(envelope, fields, decoders)
+    return _Parts(event.name, envelope, fields, decoders)
 
 
 def _take_apart(events: bytes | Raw) -> list[Raw]:
@@ -105,10 +108,10 @@ def _valid_fields(fields: dict[Any, Raw], parts: _Parts, tally: Tally) -> dict[s
     for name, raw in fields.items():
         decoder = parts.decoders.get(name)
         if decoder is None:
-            tally.drop_field(DropReason.UNDECLARED)
+            tally.drop_field(f"{parts.name}.{UNDECLARED_FIELD}", DropReason.UNDECLARED)
             continue
         try:
             valid[name] = decoder.decode(raw)
         except _UNREADABLE:
-            tally.drop_field(DropReason.INVALID)
+            tally.drop_field(f"{parts.name}.{name}", DropReason.INVALID)
     return valid
