@@ -173,6 +173,21 @@ def test_a_notice_that_cannot_be_remembered_counts_once_and_is_shown_again(home:
     assert read_stored("acme").notice == 0
 
 
+def test_a_notice_that_cannot_be_remembered_goes_on_to_count_in_its_process() -> None:
+    decision = reconsider(product="acme", host=None, deployment="cloud", notice_shown=NOTICE_VERSION, environ={})
+    assert decision
+    assert (decision.state, decision.notice) == (State.ON, NOTICE_VERSION)
+
+
+def test_where_it_may_not_be_shown_nothing_is_and_no_file_is_made(home: Path) -> None:
+    shown: list[str] = []
+    decision = evaluate(
+        product="acme", host=None, deployment="cloud", callback=shown.append, environ={}, may_tell=False
+    )
+    assert (decision.state, shown) == (State.LOCAL, [])
+    assert not home.exists()
+
+
 def test_a_choice_damaged_while_the_notice_stands_there_is_a_no() -> None:
     def damage(_text: str) -> None:
         paths.consent_file("acme").write_bytes(b"\0")
@@ -246,7 +261,7 @@ def test_a_new_version_of_the_notice_is_shown_again_to_all_but_those_who_chose(m
 
 def test_reconsidering_follows_what_is_stored_and_shows_nothing() -> None:
     def now(environ: dict[str, str] | None = None) -> State | None:
-        decision = reconsider(product="acme", host=None, deployment="cloud", environ=environ or {})
+        decision = reconsider(product="acme", host=None, deployment="cloud", notice_shown=0, environ=environ or {})
         return decision and decision.state
 
     assert now() is State.LOCAL

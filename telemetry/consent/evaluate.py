@@ -25,6 +25,7 @@ def evaluate(
     environ: Mapping[str, str] = os.environ,
     policy_url: str = "",
     stderr: TextIO | None = None,
+    may_tell: bool = True,
 ) -> Decision:
     """Decide for this process; show the notice first when nothing but that is missing.
 
@@ -41,6 +42,7 @@ def evaluate(
         environ: the host's environment.
         policy_url: named in the notice when not empty.
         stderr: the terminal, if it is one; None for `sys.stderr`.
+        may_tell: whether the notice may be shown; else one that is missing stays so, and nothing is written.
     """
 
     def decided(stored: Stored) -> Decision:
@@ -55,7 +57,7 @@ def evaluate(
 
     decision = decided(read_stored(product))
     stream = stderr or sys.stderr
-    if decision.rule != NOTICE_NOT_SHOWN or not (callback or is_terminal(stream)):
+    if decision.rule != NOTICE_NOT_SHOWN or not (may_tell and (callback or is_terminal(stream))):
         return decision
     with sole_teller(product) as is_ours:
         # It may have been shown while we took our turn.
@@ -68,9 +70,17 @@ def evaluate(
 
 
 def reconsider(
-    *, product: str, host: str | None, deployment: str | None, environ: Mapping[str, str] = os.environ
+    *,
+    product: str,
+    host: str | None,
+    deployment: str | None,
+    notice_shown: int,
+    environ: Mapping[str, str] = os.environ,
 ) -> Decision | None:
     """Decide anew while the process runs; shows nothing and writes nothing, reads one small file.
+
+    The arguments are those of `evaluate`, and `notice_shown` the version that this process itself has shown, 0 for
+    none: it counts here even when it could not be remembered.
 
     Returns:
         None when the file can't be read, which may be this process's own want of descriptors: what held goes on, and
@@ -85,7 +95,7 @@ def reconsider(
         stored=stored.choice,
         host=host,
         deployment=deployment,
-        notice_shown=stored.notice,
+        notice_shown=max(notice_shown, stored.notice),
     )
 
 
