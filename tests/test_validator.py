@@ -31,6 +31,8 @@ def catalog() -> Compiled:
         Field(name="engine", type="enum", purpose="p", values=("batch", "stream")),
         Field(name="detail", type="text", purpose="p", max_length=20),
         Field(name="table", type="identifier", purpose="p"),
+        Field(name="old", type="int", purpose="p", expires=TODAY - dt.timedelta(days=1)),
+        Field(name="new", type="int", purpose="p", expires=TODAY),
     )
     counter = event("queries", kind="counter")
     sampled = event("sampled", sample=0.5)
@@ -101,6 +103,8 @@ def test_a_bad_event_is_dropped_alone_with_its_reason(bad: Any, reason: str) -> 
         pytest.param(None, 7, "undeclared", id="key-is-none"),
         pytest.param(b"rows", 7, "undeclared", id="key-of-bytes"),
         pytest.param(("rows",), 7, "undeclared", id="key-is-a-list"),
+        pytest.param("old", 1, "expired", id="expired"),
+        pytest.param("old", {"a": ["text"]}, "expired", id="expired-and-of-the-wrong-type"),
         pytest.param("ok", 1, "invalid", id="int-for-bool"),
         pytest.param("rows", 101, "invalid", id="over-max"),
         pytest.param("rows", "7", "invalid", id="text-for-int"),
@@ -134,6 +138,24 @@ def test_the_fields_of_a_counter_and_of_a_sampled_event_are_repaired_like_any_ot
     fields, tally = validate(["queries", 5, {"count": 4, "x": 1}], ["sampled", 5, {"weight": 9.0}])
     assert fields == [{"event": "queries", "count": 4}, {"event": "sampled"}]
     assert tally.fields_dropped == {"undeclared": 2}
+
+
+def test_an_expired_field_is_emptied_and_counted_beside_a_bad_one_too() -> None:
+    fields, tally = validate(["query", 5, {"old": 1, "rows": 3}], ["query", 5, {"old": b"\xff", "rows": "x"}], GOOD)
+    assert fields == [
+        {"event": "query", "rows": 3},
+        {"event": "query"},
+        {"event": "query", "rows": 3, "engine": "batch"},
+    ]
+    assert tally.fields_dropped == {"expired": 2, "invalid": 1}
+
+
+def test_an_expired_field_that_is_absent_is_not_counted() -> None:
+    assert validate(["query", 5, {"old": None, "rows": 3}]) == ([{"event": "query", "rows": 3}], Tally())
+
+
+def test_a_field_is_collected_on_its_last_day() -> None:
+    assert validate(["query", 5, {"new": 1}]) == ([{"event": "query", "new": 1}], Tally())
 
 
 def test_every_bad_field_of_an_event_is_counted() -> None:
@@ -223,7 +245,7 @@ VALUES = st.recursive(
     max_leaves=5,
 )
 NAMES = st.sampled_from(["query", "queries", "sampled", "gone", "nobody"])
-FIELDS = ["ok", "rows", "seconds", "engine", "detail", "table", "count", "time", "session", "weight", "event"]
+FIELDS = ["old", "ok", "rows", "seconds", "engine", "detail", "table", "count", "time", "session", "weight", "event"]
 NEARLY = st.tuples(
     NAMES | VALUES,
     st.integers(0, 2**62) | VALUES,

@@ -5,13 +5,12 @@ data socket -> receive_waiting -> decode_frame -> Pipeline -> Writer -> Spool ->
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import os
 import random
 from itertools import groupby
 from threading import Thread
-from time import monotonic, sleep, time_ns
+from time import monotonic, sleep, time, time_ns
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -24,6 +23,7 @@ from telemetry.paths import cache_dir, spool_dir
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.redact.text import TextRedactor
 from telemetry.shipper.control import answer_all
+from telemetry.shipper.day import day_written, utc_day
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.uploader import Uploader
 from telemetry.shipper.encode import open_format
@@ -39,6 +39,8 @@ from telemetry.spool.spool import Spool
 from telemetry.spool.tombstones import bury_the_dead
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from telemetry.catalog.model import Catalog
     from telemetry.receipt import Receipt
     from telemetry.shipper.config import ShipperConfig
@@ -67,18 +69,22 @@ log = logging.getLogger("telemetry.shipper")
 
 
 class Shipper:
-    """One shipper's run.
+    """One shipper's run; `clock` gives UNIX seconds, by which events expire.
 
     Raises:
         ConfigError, SpoolError: it can't start; nothing was changed but the spool's recovery.
     """
 
-    def __init__(self, config: ShipperConfig, sockets: Sockets, *, spawned: bool) -> None:
+    def __init__(
+        self, config: ShipperConfig, sockets: Sockets, *, spawned: bool, clock: Callable[[], float] = time
+    ) -> None:
         settings = config.settings
         self._config = config
         self._sockets = sockets
         self._spawned = spawned
+        self._clock = clock
         self._catalog: Catalog = load(config.catalog)
+        self._today = day_written(config.catalog)
         self._format = open_format(settings.format, settings.node)
         self._texts = _open_redactor()
         self._sink = HttpSink(config.endpoint, settings, os.environ)
@@ -181,7 +187,7 @@ class Shipper:
         self._compile()
 
     def _compile(self) -> None:
-        self._today = dt.datetime.now(dt.UTC).date()
+        self._today = max(self._today, utc_day(self._clock()))
         self._pipeline = Pipeline(self._catalog, self._today, self._format, self._texts, self._session, random.random)
 
     # The clock.
@@ -215,7 +221,7 @@ class Shipper:
             self._uploader.hurry()
         if monotonic() - self._session.began >= settings.session_seconds:
             self._renew_session()
-        if dt.datetime.now(dt.UTC).date() != self._today:
+        if utc_day(self._clock()) > self._today:
             self._compile()
         if len(self._positions) > MAX_POSITIONS:
             self._positions = {name: position for name, position in self._positions.items() if may_live(position)}
