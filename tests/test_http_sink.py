@@ -6,6 +6,8 @@ import os
 import socket
 import ssl
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -198,6 +200,20 @@ def test_a_reply_that_falls_silent_after_its_status_counts_by_its_status(batch: 
     assert outcome is Outcome.DELIVERED
 
 
+def test_an_upload_is_not_begun_on_a_connection_that_was_cut_as_it_was_made(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Endpoint() as endpoint:
+        sink = HttpSink(endpoint.url, SETTINGS, {})
+        monkeypatch.setattr(sink._lines, "open", sink.abort)
+        assert sink.deliver(batch.seal, batch.body).outcome is Outcome.RETRY
+        monkeypatch.undo()
+        assert sink.deliver(batch.seal, batch.body).outcome is Outcome.DELIVERED
+        sink.close()
+
+    assert len(endpoint.requests) == 1
+
+
 @pytest.mark.parametrize(
     "reply",
     [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\0" * 100, b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500],
@@ -271,6 +287,29 @@ def _tls(certificates: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates / "server.crt", certificates / "server.key")
     return context
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_upload_can_be_cut_off_from_another_thread_and_the_next_one_goes(
+    batch: Batch, certificates: Path, scheme: str
+) -> None:
+    asked, go = Event(), Event()
+
+    def decide(_: object) -> int:
+        asked.set()
+        go.wait(30)
+        return 200
+
+    tls = _tls(certificates) if scheme == "https" else None
+    with Endpoint(decide=decide, tls=tls) as endpoint, ThreadPoolExecutor(1) as thread:
+        sink = HttpSink(endpoint.url, SETTINGS._replace(ca_file=str(certificates / "server.crt")), {})
+        reply = thread.submit(sink.deliver, batch.seal, batch.body)
+        assert asked.wait(30)
+        sink.abort()
+        assert reply.result(10).outcome is Outcome.RETRY
+        go.set()
+        assert sink.deliver(batch.seal, batch.body).outcome is Outcome.DELIVERED
+        sink.close()
 
 
 def test_nothing_is_sent_to_a_server_whose_certificate_is_not_trusted(batch: Batch, certificates: Path) -> None:

@@ -231,7 +231,7 @@ def test_off_reaches_every_process_and_nothing_is_uploaded_after(
         wait_until(lambda: not _data(home), WITHIN_SECONDS)
         assert len(endpoint.requests) == uploads
         assert _numbers(endpoint) & {2} == set()
-        assert _ledger()["dropped"].keys() == {"consent"}
+        assert _ledger()["dropped"]["consent"] > 0
         if foreground:
             foreground.terminate()
             assert foreground.wait(30) == 0

@@ -93,11 +93,11 @@ class Client:
         self._link: Link | None = None
         if strict:
             _check_content(file)
-        if is_debugging():
-            notice = _not_now
-        self.consent = consenting.evaluate(product=product, host=consent, deployment=deployment, callback=notice)
+        said: dict[str, Any] = {"product": product, "host": consent, "deployment": deployment}
+        # In debugging the notice is left for the day on which something may leave.
+        self.consent = consenting.evaluate(**said, callback=notice, may_tell=not is_debugging())
         if self.consent.state is not consenting.State.OFF and GUARD not in os.environ:
-            reconsider = partial(consenting.reconsider, product=product, host=consent, deployment=deployment)
+            reconsider = partial(consenting.reconsider, **said, notice_shown=self.consent.notice)
             self._link = _link(self.consent, reconsider, config, packages, flush_interval_seconds, queue_bytes)
             self.record, self.tick = self._link.recorder(), self._link.ticker()
         if strict:
@@ -182,11 +182,6 @@ def _link(
 
         kind = DebugLink
     return kind(Site(directory, spool, config), reconsider, context, packages, flush_interval_seconds, queue_bytes)
-
-
-def _not_now(text: str) -> None:
-    """Leave the notice for the day on which something may leave: what fails to show it has not shown it."""
-    raise NotImplementedError
 
 
 def _nothing(name: str, fields: dict[str, Any]) -> None:

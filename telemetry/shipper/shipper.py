@@ -56,13 +56,13 @@ GRACE_SECONDS = 10.0
 """How long a spawned shipper waits for its first producer."""
 
 TICK_SECONDS = 0.25
-"""How often it is asked whether a sync or a seal is due, while there is an active segment."""
+"""How often it is asked what the user says, and whether a sync or a seal is due, while there is an active segment."""
 
 SURVEY_SECONDS = 60.0
 """How often this machine is asked for its names and addresses: a laptop changes networks, a host its name."""
 
 LOOK_SECONDS = 0.5
-"""How often the world is looked at: a withdrawn consent must be noticed within a second."""
+"""How often the world is looked at, and the user's choice when nothing else is to do: a no acts within a second."""
 
 MAX_POSITIONS = 10_000
 """Producers remembered before those whose processes are gone are forgotten."""
@@ -222,15 +222,15 @@ class Shipper:
         now = monotonic()
         if now - self._ticked_at >= TICK_SECONDS:
             self._ticked_at = now
+            self._obey_the_user()
             self._writer.tick(self._session)
         if now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
             self._look_around(idle=idle)
 
     def _look_around(self, *, idle: bool) -> None:
-        """What the user says, who is left, what day it is, how full the disk is."""
+        """Who is left, what day it is, how full the disk is."""
         settings = self._config.settings
-        self._obey_the_user()
         self._look_at_the_machine()
         self._watch.look()
         if self._watch:

@@ -142,7 +142,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> ConnectionPool:
         pool = super().get_connection_with_tls_context(*args, **options)
         if isinstance(pool, HTTPConnectionPool):
-            pool.ConnectionCls = self._lines.kept(pool.ConnectionCls)
+            pool.ConnectionCls = self._lines.cuttable(pool.ConnectionCls)
         return pool
 
 

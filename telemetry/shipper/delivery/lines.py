@@ -9,6 +9,7 @@ import socket
 import struct
 from contextlib import suppress
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -24,8 +25,9 @@ class Lines:
 
     def __init__(self) -> None:
         self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._lock = Lock()
         self._is_cut = False
-        self.kept = lru_cache(self._kept)
+        self.cuttable = lru_cache(self._cuttable)
 
     def open(self) -> None:
         """An upload begins."""
@@ -34,26 +36,33 @@ class Lines:
     def cut(self) -> None:
         """Make whatever is sent or awaited fail at once, until `open`; from any thread."""
         self._is_cut = True
-        for line in list(self._sockets):
+        with self._lock:
+            lines = list(self._sockets)
+        for line in lines:
             with suppress(OSError):  # it is closed already
                 # Not by the methods of a TLS socket, which belong to the thread that uploads.
                 socket.socket.setsockopt(line, socket.SOL_SOCKET, socket.SO_LINGER, _DISCARD)
                 socket.socket.shutdown(line, socket.SHUT_RDWR)
 
-    def _kept(self, connection: type[HTTPConnection]) -> type[HTTPConnection]:
+    def keep(self, line: object) -> None:
+        """Know a socket that has just been connected. Raises ConnectionAbortedError when it is not to be used."""
+        if isinstance(line, socket.socket):
+            with self._lock:
+                self._sockets.add(line)
+        if self._is_cut:
+            raise ConnectionAbortedError
+
+    def _cuttable(self, connection: type[HTTPConnection]) -> type[HTTPConnection]:
         """The same kind of connection, whose sockets are known here."""
         if connection.__dict__.get("lines") is self:
             return connection
         lines = self
 
-        class Kept(connection):  # type: ignore[misc, valid-type] # whichever kind the pool makes
+        class Cuttable(connection):  # type: ignore[misc, valid-type] # whichever kind the pool makes
             lines: Any = self
 
             def connect(self) -> None:
                 super().connect()
-                if isinstance(self.sock, socket.socket):
-                    lines._sockets.add(self.sock)
-                if lines._is_cut:
-                    raise ConnectionAbortedError
+                lines.keep(self.sock)
 
-        return Kept
+        return Cuttable

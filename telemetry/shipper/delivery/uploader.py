@@ -148,6 +148,7 @@ class Uploader:
     def _deliver_in_time(self, seal: Seal) -> float:
         if (wait_seconds := self._jitter_seconds(seal)) > 0:
             self._spool.put_back()
+            self.state = self.state if self.cause else "idle"
             return wait_seconds
         return self._deliver(seal)
 
