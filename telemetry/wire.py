@@ -4,10 +4,13 @@
 
     protocol   1
     producer   16 random bytes, new in every process; they never leave the machine
-    context    {pid, catalog, consent, basis, notice, deployment}, in every frame, so that a new shipper knows it
+    context    {pid, catalog, consent, basis, notice, deployment, names}, in every frame, so that a new shipper knows it
     first      the producer's running number of the first event in the frame, from 0
     dropped    {reason: running total} of what the producer itself has dropped
     events     [[name, unix_ns, {field: scalar}], ...]
+
+`names` may be left out: {kind: [name, ...]}, the producer's own names, which the shipper takes out of free text before
+it reads the frame's events (telemetry/names.py). They go over the private socket and are never written down.
 
 Only what is in a frame on its way gets a number, so a hole in the numbers is what was lost in transit. A frame with no
 events says hello, or hands over counts.
@@ -19,7 +22,10 @@ Standard library only: the host imports it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from telemetry.names import Names
 
 PROTOCOL = 1
 PRODUCER_BYTES = 16
@@ -39,6 +45,7 @@ class Context(NamedTuple):
         basis: who decided: `stored`, `environment`, `host`, `cloud-default` or `none`.
         notice: the version of the notice shown, 0 for none.
         deployment: `cloud`, `self-hosted`, `enterprise` or `unknown`.
+        names: the process's own, by kind.
     """
 
     pid: int
@@ -47,3 +54,4 @@ class Context(NamedTuple):
     basis: str
     notice: int
     deployment: str
+    names: Names

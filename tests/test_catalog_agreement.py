@@ -28,7 +28,7 @@ from telemetry.catalog.model import Catalog, Event, Field
 from telemetry.catalog.schema import line_schema
 from telemetry.catalog.stubs import function_names, stubs
 from telemetry.producer.exception import reduce_exception
-from telemetry.redact.text import TextRedactor
+from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.intake.pipeline import Pipeline
 from telemetry.shipper.intake.receiver import decode_frame
@@ -36,7 +36,7 @@ from telemetry.shipper.intake.session import Session
 from telemetry.spool.tally import Tally
 
 TODAY = dt.date(2026, 11, 24)
-TEXTS = TextRedactor()
+TEXTS = FreeTextRedactor()
 STAMPED = {"event", "time", "session"}
 CONTEXT = {"pid": 1, "catalog": "x", "consent": "on", "basis": "host", "notice": 0, "deployment": "cloud"}
 MAX_INT = 2**63 - 1

@@ -31,7 +31,7 @@ from telemetry.demo.run import Plan, Run
 from telemetry.demo.samples import Sample, take_samples
 from telemetry.demo.stored import Stored, read_stored
 from telemetry.producer.exception import reduce_exception
-from telemetry.redact.text import TextRedactor
+from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.intake.pipeline import Pipeline
 from telemetry.shipper.intake.receiver import Frame, FrameContext
@@ -323,7 +323,7 @@ def pipeline(events: Iterable[Event]) -> tuple[list[dict[str, Any]], Tally]:
     context = FrameContext(1, "", "on", "host", 0, "unknown")
     frame = Frame(1, b"p" * 16, context, 0, {}, msgspec.Raw(raw))
     stages = Pipeline(
-        load(CATALOG), dt.date(2026, 1, 1), open_format("ndjson", ""), TextRedactor(), Session(), lambda: 0.0
+        load(CATALOG), dt.date(2026, 1, 1), open_format("ndjson", ""), FreeTextRedactor(), Session(), lambda: 0.0
     )
     drain = stages.run([frame], {}, "on")
     return [json.loads(line) for line in drain.body.splitlines()], drain.tally

@@ -65,6 +65,17 @@ def test_what_another_version_adds_to_the_context_is_left_out() -> None:
     assert decode_frame(_context(new="thing")) is not None
 
 
+def test_a_producer_may_hand_over_names_of_its_own_or_none() -> None:
+    names = {"user": ["janedoe"], "secret": ["hunter2000", "größe"], "a later kind": ["x1"]}
+    frame = decode_frame(_context(names=names))
+
+    assert frame is not None
+    assert frame.context.names == names
+    without = decode_frame(msgpack.packb(GOOD))
+    assert without is not None
+    assert without.context.names == {}
+
+
 BAD = [
     pytest.param(b"", id="empty"),
     pytest.param(b"\xc1", id="no msgpack"),
@@ -91,6 +102,11 @@ BAD = [
     pytest.param(_context(catalog="x" * 65), id="a long catalog"),
     pytest.param(_context(pid=-1), id="a negative pid"),
     pytest.param(_context(notice=10**7), id="a notice that can't be"),
+    pytest.param(_context(names=["janedoe"]), id="names of no kind"),
+    pytest.param(_context(names={"user": "janedoe"}), id="a name that is no list"),
+    pytest.param(_context(names={"user": [b"janedoe"]}), id="a name that is no text"),
+    pytest.param(_context(names={"user": ["x" * 300]}), id="a name too long to be one"),
+    pytest.param(_context(names={"user": ["x"] * 600}), id="more names than there may be"),
     pytest.param(_with(2, {}), id="no context"),
     pytest.param(b"\x91" * 100_000, id="deep"),
     pytest.param(_with(5, [])[:-1] + b"\x91" * 100_000, id="deep events, cut off"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -12,12 +13,14 @@ from hypothesis import strategies as st
 from telemetry.catalog.compile import Compiled, Envelope, compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field
 from telemetry.drops import DropReason
-from telemetry.redact.text import MAX_TEXT_BYTES, TextRedactor
+from telemetry.redact.free_text import FreeTextRedactor
+from telemetry.redact.names.name import know
+from telemetry.redact.text import MAX_TEXT_BYTES
 from telemetry.shipper.intake.redactor import Redactor
 from telemetry.spool.tally import Tally, Touched
 
 SECRET = b"k" * 32
-TEXTS = TextRedactor()
+TEXTS = FreeTextRedactor()
 
 
 def field(name: str, type_: Any, **keys: Any) -> Field:
@@ -57,7 +60,7 @@ def decode(*events: tuple[str, dict[str, Any]]) -> list[Envelope]:
 
 
 def redact(
-    *fields: dict[str, Any], texts: TextRedactor | None = TEXTS, secret: bytes = SECRET
+    *fields: dict[str, Any], texts: FreeTextRedactor | None = TEXTS, secret: bytes = SECRET
 ) -> tuple[list[dict[str, Any]], Tally]:
     """What leaves of `full` events with these fields, and the account."""
     tally = Tally()
@@ -114,6 +117,20 @@ def test_a_text_that_can_not_be_redacted_is_removed_alone_and_the_event_goes_on(
     left, tally = redact({"detail": "x" * (MAX_TEXT_BYTES + 1), "note": "fine", "rows": 5})
     assert left == [{"note": "fine", "rows": 0}]
     assert (tally.fields_dropped, tally.redacted) == ({"redaction_failed": 1}, {})
+
+
+def test_a_name_of_this_machine_is_no_type_of_an_exception() -> None:
+    texts = copy(TEXTS)
+    texts.know(know({"user": ["janeroe", "acme"], "host": ["KeyErrors"]}))
+    left, tally = redact(
+        {"failure": "janeroe"},
+        {"failure": "JANEROE@acme.main:run:3"},
+        {"failure": "acme"},
+        {"failure": "KeyError@acme.main:janeroe:3"},
+        texts=texts,
+    )
+    assert left == [{}, {}, {"failure": "acme"}, {"failure": "KeyError@acme.main:janeroe:3"}]
+    assert tally.fields_dropped == {"invalid": 2}
 
 
 def test_an_identifier_leaves_as_a_token_that_is_the_same_within_a_session() -> None:
@@ -224,7 +241,7 @@ PRIVATE = st.sampled_from(["fine", "mail bob@acme.example", "from 10.1.17.3 by b
     ),
     st.sampled_from([TEXTS, None]),
 )
-def test_field_by_field_adds_up_to_the_sums(fields: list[dict[str, str]], texts: TextRedactor | None) -> None:
+def test_field_by_field_adds_up_to_the_sums(fields: list[dict[str, str]], texts: FreeTextRedactor | None) -> None:
     _, tally = redact(*fields, texts=texts)
     told: Tally = Tally()
     for name, touched in tally.touched.items():

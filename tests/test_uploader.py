@@ -26,11 +26,13 @@ from spools import (
     scratch,
 )
 
+from telemetry.catalog.model import Catalog
 from telemetry.consent import State, Stored
 from telemetry.drops import DropReason
 from telemetry.receipt import BATCH_HEADER
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.http_sink import HttpSink
+from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import IDLE_SECONDS, Uploader, halve
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.permission import permission_of
@@ -45,6 +47,9 @@ STEADY = ShipperSettings(upload_jitter_seconds=0.0)
 AT_ONCE = STEADY._replace(retry_min_seconds=0.0, retry_max_seconds=0.0, pause_seconds=0.0)
 PATIENT = AT_ONCE._replace(pause_seconds=120.0)
 PERMITTED = permission_of(Stored())
+TRIPWIRE = Tripwire(
+    Catalog(product="acme-db", version=3), NDJSON
+)  # it takes a moment to make, and nothing here trips it
 
 
 @pytest.fixture
@@ -56,7 +61,7 @@ def spool() -> Iterator[Spool]:
 
 
 def _uploader(spool: Spool, endpoint: Endpoint, settings: ShipperSettings = AT_ONCE) -> Uploader:
-    return Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings, lambda: PERMITTED)
+    return Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings, lambda: PERMITTED, TRIPWIRE)
 
 
 def _deliver_all(uploader: Uploader, spool: Spool) -> None:
@@ -310,7 +315,9 @@ def test_ten_thousand_failures_in_a_row_do_no_harm(spool: Spool) -> None:
     add_segment(spool)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    uploader = Uploader(spool, HttpSink(f"http://127.0.0.1:{port}", AT_ONCE, {}), NDJSON, AT_ONCE, lambda: PERMITTED)
+    uploader = Uploader(
+        spool, HttpSink(f"http://127.0.0.1:{port}", AT_ONCE, {}), NDJSON, AT_ONCE, lambda: PERMITTED, TRIPWIRE
+    )
     uploader._failures = 9_950  # real ones would take a while
     for _ in range(100):
         uploader.step()
@@ -477,7 +484,7 @@ def test_nothing_is_taken_while_nothing_may_leave(spool: Spool) -> None:
     add_segment(spool)
     with Endpoint() as endpoint:
         said = permission_of(Stored(State.LOCAL))
-        uploader = Uploader(spool, HttpSink(endpoint.url, AT_ONCE, {}), NDJSON, AT_ONCE, lambda: said)
+        uploader = Uploader(spool, HttpSink(endpoint.url, AT_ONCE, {}), NDJSON, AT_ONCE, lambda: said, TRIPWIRE)
         assert uploader.step() == IDLE_SECONDS
         said = PERMITTED
         assert uploader.step() == 0.0
@@ -494,6 +501,7 @@ def test_a_consent_withdrawn_between_the_halves_of_a_batch_stops_the_second(spoo
             NDJSON,
             AT_ONCE,
             lambda: permission_of(Stored(State.OFF)) if len(endpoint.requests) == 2 else PERMITTED,
+            TRIPWIRE,
         )
         uploader.step()
 

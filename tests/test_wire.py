@@ -12,6 +12,7 @@ import pytest
 from standin import host, rendezvous, stand_in, write_catalog
 
 from telemetry import paths, wire
+from telemetry.names import names_of_this_process
 from telemetry.shipper.intake.receiver import decode_frame
 from telemetry.shipper.lock import acquire
 from telemetry.shipper.sockets import bind
@@ -56,6 +57,7 @@ def test_the_messages_of_a_producer_are_the_frames_of_the_format(catalog: Path, 
             "basis": "host",
             "notice": 0,
             "deployment": "cloud",
+            "names": names_of_this_process(),
         }
         assert hello[:2] == first[:2] == b"\x96\x01"
         protocol, producer, found, number, dropped, events = msgpack.unpackb(hello)

@@ -13,8 +13,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from telemetry.paths import cache_dir
+from telemetry.redact.free_text import FreeTextRedactor
+from telemetry.redact.names.machine import names_of_this_machine
+from telemetry.redact.names.name import know
 from telemetry.redact.scanner import ScannerUnavailableError
-from telemetry.redact.text import MAX_TEXT_BYTES, Finding, TextRedactor
+from telemetry.redact.text import MAX_TEXT_BYTES, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +36,9 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code: 0, or 3 when free text can't be redacted on this machine.
     """
-    parser = argparse.ArgumentParser("telemetry redact", description="Redact each line, as `text` fields are.")
+    parser = argparse.ArgumentParser(
+        "telemetry redact", description="Redact each line, as `text` fields are on this machine."
+    )
     parser.add_argument(
         "--json", action="store_true", help='print {"text", "rules"} for each line; text is null if dropped'
     )
@@ -42,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        redactor = TextRedactor(cache_dir())
+        redactor = FreeTextRedactor(know(names_of_this_machine()), cache_dir())
     except ScannerUnavailableError as error:
         print(f"telemetry redact: {error}", file=sys.stderr)
         return UNAVAILABLE

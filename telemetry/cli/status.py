@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 EXIT_WAITING = 3
 """Segments wait, and no shipper runs."""
 
+_TRIPWIRE_ADVICE = "nothing is uploaded until a new shipper: upgrade what let it through, or `telemetry purge`"
 _ASK_SECONDS = 0.5
 _ERRORS = 5
 _KIB = 1024
@@ -200,7 +201,18 @@ def _of_run(run: dict[str, Any]) -> list[str]:
         return [f"pid {run['pid']}, does not answer"]
     used = f"{run['memory_bytes'] / 2**20:.0f} MiB, {run['cpu_seconds']:.1f} s of CPU, {run['producers']} producers"
     cause = f": {run['cause']}" if run["cause"] else ""
-    return [f"pid {run['pid']}, {used}", f"upload {run['upload']}{cause}"]
+    return [f"pid {run['pid']}, {used}", f"upload {run['upload']}{cause}", *_of_tripwire(run.get("tripwire"))]
+
+
+def _of_tripwire(tripwire: dict[str, Any] | None) -> list[str]:
+    """What the last look before an upload has found, unless that is nothing; an older version's shipper has none."""
+    if tripwire is None or tripwire["state"] == "armed":
+        return []
+    hits, state = tripwire["hits"], tripwire["state"]
+    if state == "unavailable":
+        return ["no scanner here, so no tripwire: free text is dropped"]
+    found = f"tripwire {state}: {hits} segments held back, see `telemetry spool ls`"
+    return [found, *([_TRIPWIRE_ADVICE] if state != "tripped" else [])]
 
 
 def _of_spool(spool: dict[str, Any]) -> str:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from telemetry.catalog.load import load
+from telemetry.demo.producer import CATALOG
+from telemetry.redact.free_text import FreeTextRedactor
+from telemetry.redact.names.machine import names_of_this_machine
+from telemetry.redact.names.name import know
 from telemetry.redact.scanner import ScannerUnavailableError
-from telemetry.redact.text import TextRedactor
+from telemetry.shipper.own_names import constants_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -42,9 +47,10 @@ def take_samples(comments: Sequence[str], stored: Collection[str]) -> list[Sampl
 
 def _redacted(comments: list[str]) -> list[Sample]:
     try:
-        findings = TextRedactor().redact(comments)
+        redactor = FreeTextRedactor(know(names_of_this_machine(), constants_of(load(CATALOG))))
     except ScannerUnavailableError:
         return []  # the shipper has none either: all free text is dropped, and counted
+    findings = redactor.redact(comments)
     return [
         Sample(comments[index], finding.text, finding.rules)
         for index, finding in findings.items()

@@ -167,13 +167,15 @@ def _link(
     """Load what a living client needs, now and on the caller's thread: an import in a thread hangs a forked child."""
     import hashlib
 
+    from telemetry.names import names_of_this_process
     from telemetry.producer.link import Link, Site
     from telemetry.wire import Context
 
     product, endpoint = config["product"], config["endpoint"]
     digest = hashlib.sha256(_read(Path(config["catalog"]))).hexdigest()
     directory, spool = paths.rendezvous_dir(product, digest, endpoint), paths.spool_dir(product, endpoint)
-    context = Context(os.getpid(), digest, consent.state.value, consent.basis, consent.notice, consent.deployment)
+    ground = consent.state.value, consent.basis, consent.notice, consent.deployment
+    context = Context(os.getpid(), digest, *ground, names_of_this_process())
     kind: type[Link] = Link
     if is_debugging():
         from telemetry.producer.debug import DebugLink

@@ -27,14 +27,17 @@ from telemetry.catalog.compile import declared_fields
 from telemetry.catalog.load import load
 from telemetry.errors import TelemetryError
 from telemetry.producer.link import Link
+from telemetry.redact.free_text import FreeTextRedactor
+from telemetry.redact.names.machine import names_of_this_machine
+from telemetry.redact.names.name import know
 from telemetry.redact.scanner import ScannerUnavailableError
-from telemetry.redact.text import TextRedactor
 from telemetry.settings import DEBUG
 from telemetry.shipper.config import read_settings
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.intake.pipeline import Pipeline
 from telemetry.shipper.intake.receiver import decode_frame
 from telemetry.shipper.intake.session import Session
+from telemetry.shipper.own_names import constants_of
 from telemetry.spool.tally import UNDECLARED_FIELD
 from telemetry.terminal import printable
 
@@ -137,13 +140,14 @@ class Printer:
         today = dt.datetime.now(dt.UTC).date()
         self._pipeline = Pipeline(self._catalog, today, self._format, self._open_redactor(), Session(), random.random)
 
-    def _open_redactor(self) -> TextRedactor | None:
+    def _open_redactor(self) -> FreeTextRedactor | None:
         """The scanner of free text, which takes a second to make: only if the catalog declares any."""
         fields = chain.from_iterable(event.fields.values() for event in self._catalog.events.values())
         if not any(field.type == "text" for field in fields):
             return None
         try:
-            return TextRedactor()  # compiled anew each time: a cache would be a file
+            names = know(names_of_this_machine(), constants_of(self._catalog))
+            return FreeTextRedactor(names)  # compiled anew each time: a cache would be a file
         except ScannerUnavailableError as fault:
             self._stderr.print([f"# free text is removed: {fault}"])
             return None

@@ -20,11 +20,14 @@ from telemetry.catalog.load import load
 from telemetry.consent import read_stored
 from telemetry.drops import DropReason
 from telemetry.paths import cache_dir, spool_dir
+from telemetry.redact.free_text import FreeTextRedactor
+from telemetry.redact.names.machine import names_of_this_machine
 from telemetry.redact.scanner import ScannerUnavailableError
-from telemetry.redact.text import TextRedactor
+from telemetry.shipper.canaries import prove
 from telemetry.shipper.control import answer_all
 from telemetry.shipper.day import day_written, utc_day
 from telemetry.shipper.delivery.http_sink import HttpSink
+from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import Uploader
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.intake.pipeline import Pipeline
@@ -32,6 +35,7 @@ from telemetry.shipper.intake.receiver import decode_frame, receive_waiting
 from telemetry.shipper.intake.report import raw_report
 from telemetry.shipper.intake.session import Session
 from telemetry.shipper.intake.writer import Writer
+from telemetry.shipper.own_names import OwnNames
 from telemetry.shipper.permission import Permission, permission_of
 from telemetry.shipper.watch import Watch, may_live
 from telemetry.spool.producers import Position
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 
     from telemetry.catalog.model import Catalog
     from telemetry.receipt import Receipt
+    from telemetry.redact.names.name import Name
     from telemetry.shipper.config import ShipperConfig
     from telemetry.shipper.intake.receiver import Frame
     from telemetry.shipper.sockets import Sockets
@@ -52,6 +57,9 @@ GRACE_SECONDS = 10.0
 
 TICK_SECONDS = 0.25
 """How often it is asked what the user says, and whether a sync or a seal is due, while there is an active segment."""
+
+SURVEY_SECONDS = 60.0
+"""How often this machine is asked for its names and addresses: a laptop changes networks, a host its name."""
 
 LOOK_SECONDS = 0.5
 """How often the world is looked at, and the user's choice when nothing else is to do: a no acts within a second."""
@@ -86,15 +94,20 @@ class Shipper:
         self._catalog: Catalog = load(config.catalog)
         self._today = day_written(config.catalog)
         self._format = open_format(settings.format, settings.node)
-        self._texts = _open_redactor()
+        self._names = OwnNames(self._catalog, names_of_this_machine)
+        self._tripwire = Tripwire(self._catalog, self._format)
+        self._tripwire.know(self._names.known)
+        self._texts = prove(self._names.known, _open_redactor(self._names.known), self._tripwire, self._format)
         self._sink = HttpSink(config.endpoint, settings, os.environ)
         self._spool, ledger = Spool.open(spool_dir(config.product, config.endpoint), may_live)
         self._positions = ledger.positions
-        self._uploader = Uploader(self._spool, self._sink, self._format, settings, self._read_permission)
+        self._uploader = Uploader(
+            self._spool, self._sink, self._format, settings, self._read_permission, self._tripwire
+        )
         self._writer = Writer(self._spool, self._catalog, self._format, settings, self._uploader.nudge)
         self._delivery = Thread(target=self._uploader.run, name="delivery", daemon=True)
         self._watch = Watch()
-        self._began = self._busy_at = monotonic()
+        self._began = self._busy_at = self._surveyed_at = monotonic()
         self._ticked_at = self._looked_at = float("-inf")
         self._unreadable = 0
         self._permission = Permission(collects=True, uploads=True, erases=False)
@@ -154,6 +167,8 @@ class Shipper:
         """One drain: frames, receipt by receipt, through the pipeline to the spool."""
         frames = [frame for message in messages if (frame := decode_frame(message)) is not None]
         self._unreadable += len(messages) - len(frames)
+        if self._names.hear(frames):
+            self._know_names()
         self._greet({frame.producer.hex() for frame in frames})
         for receipt, group in groupby(frames, key=self._receipt_of):
             not_before_ns = self._not_before_ns if receipt.level == "on" else 0
@@ -164,6 +179,12 @@ class Shipper:
             self._writer.append(receipt, drain, self._session)
             self._positions |= drain.positions
             self._watch.see(drain.positions)
+
+    def _know_names(self) -> None:
+        """Before the first text that may hold them is read. What can't be looked for is dropped with all free text."""
+        self._tripwire.know(self._names.known)
+        if self._texts is not None:
+            self._texts.know(self._names.known)
 
     def _receipt_of(self, frame: Frame) -> Receipt:
         """A frame's own, or a stricter one by the user's choice."""
@@ -210,6 +231,7 @@ class Shipper:
     def _look_around(self, *, idle: bool) -> None:
         """Who is left, what day it is, how full the disk is."""
         settings = self._config.settings
+        self._look_at_the_machine()
         self._watch.look()
         if self._watch:
             self._busy_at = monotonic()
@@ -226,6 +248,13 @@ class Shipper:
         if len(self._positions) > MAX_POSITIONS:
             self._positions = {name: position for name, position in self._positions.items() if may_live(position)}
         self._spool.enforce(settings.spool_bytes, settings.spool_segments, settings.spool_seconds)
+
+    def _look_at_the_machine(self) -> None:
+        """Its addresses and names may have changed."""
+        if monotonic() - self._surveyed_at >= SURVEY_SECONDS:
+            self._surveyed_at = monotonic()
+            if self._names.look():
+                self._know_names()
 
     def _renew_session(self) -> None:
         self._writer.seal_all(self._session)
@@ -339,6 +368,7 @@ class Shipper:
             "producers": len(self._watch),
             "unreadable_frames": self._unreadable,
             "text_redaction": self._texts is not None,
+            "tripwire": {"hits": self._tripwire.hits, "state": self._tripwire.state},
             "upload": self._uploader.state,
             "cause": self._uploader.cause,
             "in_flight": self._uploader.in_flight,
@@ -346,10 +376,10 @@ class Shipper:
         }
 
 
-def _open_redactor() -> TextRedactor | None:
+def _open_redactor(names: frozenset[Name]) -> FreeTextRedactor | None:
     """The scanner of free text; without one, free text is dropped and counted."""
     try:
-        return TextRedactor(cache_dir())
+        return FreeTextRedactor(names, cache_dir())
     except ScannerUnavailableError as fault:
         log.warning("free text is dropped: %s", fault)
         return None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from telemetry.settings import ShipperSettings
+    from telemetry.shipper.delivery.tripwire import Tripwire
     from telemetry.shipper.encode.format import Format
     from telemetry.shipper.permission import Permission
     from telemetry.spool.spool import Spool
@@ -59,8 +60,12 @@ class Uploader:
         format_: Format,
         settings: ShipperSettings,
         permission: Callable[[], Permission],
+        tripwire: Tripwire,
     ) -> None:
-        """Deliver what is in `spool`; `permission` is asked before each batch what may leave."""
+        """Deliver what is in `spool`.
+
+        `permission` is asked before each batch what may leave, `tripwire` whether this batch may.
+        """
         self.state = "idle"
         self.cause = ""
         self.in_flight = 0
@@ -69,6 +74,7 @@ class Uploader:
         self._format = format_
         self._settings = settings
         self._permission = permission
+        self._tripwire = tripwire
         self._failures = 0
         self._not_before = 0.0
         self._jittered: tuple[str, float] = "", 0.0  # the batch whose turn it is, and its jitter in seconds
@@ -124,6 +130,9 @@ class Uploader:
         if not permission.uploads:
             self.state = "idle"
             return IDLE_SECONDS
+        if self._tripwire.cause:
+            self.state, self.cause = "paused", self._tripwire.cause
+            return IDLE_SECONDS
         seal = self._spool.take()
         if seal is None:
             self._spool.refresh()
@@ -159,7 +168,17 @@ class Uploader:
         if body is None:
             log.error("a sealed segment of %d events is not what was written: quarantined", seal.tally.kept)
             return 0.0
+        if not self._tripwire.passes(seal, body):
+            return self._hold_back(seal)
         return self._settle(seal, body, self._send(seal, body))
+
+    def _hold_back(self, seal: Seal) -> float:
+        """What the tripwire found must never leave; what it could not read may, once it can."""
+        if self._tripwire.state == "dead":
+            self._spool.put_back()
+        else:
+            self._spool.quarantine(seal, DropReason.REDACTION_FAILED)
+        return 0.0
 
     def _send(self, seal: Seal, body: bytes) -> Reply:
         if not self._permission().lets_leave(seal.head):  # withdrawn since the batch was taken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +30,8 @@ class Format:
         route: what the endpoint's path is extended by; may be empty.
         encode: events, session id and time precision in seconds to bytes.
         split: an uncompressed body to its events' bytes, in order; their concatenation is the body.
+        values: one event's bytes, as `split` gives them, to its fields, `event` among them. Raises ValueError.
+        by_line: whether an event is a line, so that a body can be read a piece at a time.
         show: an uncompressed body and its route to one line of JSON for each event, for people.
         encode_report: a report event, session id and time precision in seconds to its own message; None
             where a report is an event like any other.
@@ -42,5 +44,7 @@ class Format:
     route: str
     encode: Callable[[Sequence[Envelope], str, int], bytes]
     split: Callable[[bytes], list[bytes]]
+    values: Callable[[bytes], dict[str, Any]]
+    by_line: bool
     show: Callable[[bytes, str], Iterable[bytes]]
     encode_report: Callable[[Envelope, str, int], Report] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from telemetry.catalog.compile import Envelope
 
 _encode_lines = msgspec.json.Encoder().encode_lines
+_decode_line = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def encode(events: Sequence[Envelope], session: str, precision_seconds: int) -> bytes:
@@ -54,6 +55,11 @@ def split(body: bytes) -> list[bytes]:
     return body.splitlines(keepends=True)
 
 
+def values(line: bytes) -> dict[str, Any]:
+    """The fields of a line. Raises ValueError when it is no JSON object."""
+    return _decode_line(line)
+
+
 def show(body: bytes, route: str) -> list[bytes]:  # noqa: ARG001 every body is alike
     """The lines of a body, without their newlines."""
     return body.splitlines()
@@ -72,5 +78,7 @@ NDJSON = Format(
     route="",
     encode=encode,
     split=split,
+    values=values,
+    by_line=True,
     show=show,
 )

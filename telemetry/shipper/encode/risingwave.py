@@ -37,6 +37,7 @@ _MAX_VARINT_BYTES = 10
 _INT63 = (1 << 63) - 1
 _UINT64 = (1 << 64) - 1
 
+_decode_attributes = msgspec.json.Decoder(dict[str, Any]).decode
 _attributes_json = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -56,6 +57,8 @@ def risingwave(node: str) -> Format:
         route="/events",
         encode=encode,
         split=split,
+        values=values,
+        by_line=False,
         show=show,
         encode_report=partial(encode_report, node),
     )
@@ -97,6 +100,20 @@ def split(body: bytes) -> list[bytes]:
         records.append(body[start:end])
         start = end
     return records
+
+
+def values(record: bytes) -> dict[str, Any]:
+    """The fields of a record that hold text, with the members of its attributes among them.
+
+    Raises:
+        ValueError: it is no BatchEventMessage of one event.
+    """
+    try:
+        (event,) = pb.BatchEventMessage.FromString(record).events
+    except DecodeError:
+        raise ValueError(f"a record of {len(record)} bytes is no event") from None
+    own = {"event": event.event_name, "session": event.tracking_id, "node": event.node}
+    return {**own, "connector_name": event.connector_name, **_decode_attributes(event.attributes or "{}")}
 
 
 def show(body: bytes, route: str) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from telemetry.catalog.model import Catalog
-    from telemetry.redact.text import TextRedactor
+    from telemetry.redact.free_text import FreeTextRedactor
     from telemetry.shipper.encode.format import Format, Report
     from telemetry.shipper.intake.receiver import Frame
     from telemetry.shipper.intake.session import Session
@@ -61,7 +61,7 @@ class Pipeline:
         catalog: Catalog,
         today: dt.date,
         format_: Format,
-        texts: TextRedactor | None,
+        texts: FreeTextRedactor | None,
         session: Session,
         random: Callable[[], float],
     ) -> None:

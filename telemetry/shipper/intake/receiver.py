@@ -12,12 +12,14 @@ import zmq
 from msgspec import Meta
 
 from telemetry import wire
+from telemetry.names import MAX_CHARACTERS, MAX_NAMES
 from telemetry.receipt import Receipt
 
 DRAIN_BYTES = 4 << 20
 """What one drain takes at most: it bounds the memory of the stages after it."""
 
 _Count = Annotated[int, Meta(ge=0, le=2**48)]
+_Name = Annotated[str, Meta(max_length=2 * MAX_CHARACTERS)]
 _HostReason = Literal["queue_full", "no_shipper", "unencodable", "too_large"]
 
 
@@ -30,6 +32,7 @@ class FrameContext(msgspec.Struct, frozen=True, gc=False):
     basis: Literal["stored", "environment", "host", "cloud-default", "none"]
     notice: Annotated[int, Meta(ge=0, le=1_000_000)]
     deployment: Literal["cloud", "self-hosted", "enterprise", "unknown"]
+    names: dict[Annotated[str, Meta(max_length=16)], Annotated[list[_Name], Meta(max_length=MAX_NAMES)]] = {}
 
     @property
     def receipt(self) -> Receipt:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from telemetry.catalog.compile import Compiled, Envelope, Plan
-    from telemetry.redact.text import TextRedactor
+    from telemetry.redact.free_text import FreeTextRedactor
     from telemetry.spool.tally import Tally
 
 _TOKEN_BYTES = 8  # it takes about 2**32 identifiers in one session before two are likely to share a token
@@ -30,7 +30,7 @@ class Redactor:
     A renewed session takes a new Redactor with a new secret: then no token of the old one means anything.
     """
 
-    def __init__(self, compiled: Compiled, texts: TextRedactor | None, secret: bytes) -> None:
+    def __init__(self, compiled: Compiled, texts: FreeTextRedactor | None, secret: bytes) -> None:
         """Redact by `compiled`.
 
         Args:
@@ -40,7 +40,7 @@ class Redactor:
         """
         self._texts = texts
         token = lru_cache(_CACHED_TOKENS)(partial(_token, secret))
-        special = {fields: _special(plan, token) for fields, plan in compiled.plans.items()}
+        special = {fields: _special(plan, token, texts) for fields, plan in compiled.plans.items()}
         self._special = {fields: found for fields, found in special.items() if found.rewrites or found.texts}
 
     def redact(self, events: list[Envelope], tally: Tally) -> list[Envelope]:
@@ -147,7 +147,7 @@ class _Special(NamedTuple):
     texts: tuple[_Text, ...]
 
 
-def _special(plan: Plan, token: Callable[[str | int], str]) -> _Special:
+def _special(plan: Plan, token: Callable[[str | int], str], texts: FreeTextRedactor | None) -> _Special:
     fields = plan.event.fields
     label = {name: f"{plan.name}.{name}" for name in fields}
     return _Special(
@@ -155,7 +155,7 @@ def _special(plan: Plan, token: Callable[[str | int], str]) -> _Special:
             *(_Rewrite(label[name], name, token, "identifier") for name in plan.identifier),
             *(_Rewrite(label[name], name, sql.shape, "sql_field") for name in plan.sql),
             *(_Rewrite(label[name], name, path.extension, "path_field") for name in plan.path),
-            *(_Rewrite(label[name], name, error.reduce) for name in plan.error),
+            *(_Rewrite(label[name], name, partial(_reduce, texts)) for name in plan.error),
             *(_Rewrite(label[name], name, version.clean) for name in plan.version),
             *(_Rewrite(label[name], name, partial(_bucket, fields[name].buckets)) for name in plan.buckets),
         ),
@@ -165,6 +165,14 @@ def _special(plan: Plan, token: Callable[[str | int], str]) -> _Special:
 
 def _token(secret: bytes, value: str | int) -> str:
     return blake2b(str(value).encode(), key=secret, digest_size=_TOKEN_BYTES).hexdigest()
+
+
+def _reduce(texts: FreeTextRedactor | None, value: str) -> str | None:
+    """A reduced exception. A text that only looks like the name of a type may be a name of this machine."""
+    reduced = error.reduce(value)
+    if reduced is None or (texts is not None and texts.names_own(reduced.partition("@")[0])):
+        return None
+    return reduced
 
 
 def _bucket(bounds: tuple[float, ...], value: float) -> float:

@@ -1,0 +1,91 @@
+"""All that free text goes through: the rules, and this machine's own names. The very same wherever text is redacted."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from telemetry.redact.names.redactor import NameRedactor, rewrite, secrets
+from telemetry.redact.scanner import ScannerUnavailableError
+from telemetry.redact.text import Finding, TextRedactor
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from telemetry.redact.names.name import Name
+
+_REFUSED = "this machine's own names can't be looked for"
+
+
+class FreeTextRedactor:
+    """Rules and names, compiled. For one thread.
+
+    Args:
+        names: this machine's own; held in memory only.
+        cache: a directory that may hold the compiled rules, never the names; None to compile them.
+
+    Raises:
+        ScannerUnavailableError: there is no hyperscan here, or its self-test failed.
+    """
+
+    def __init__(self, names: Collection[Name] = (), cache: Path | None = None) -> None:
+        self._rules = TextRedactor(cache)
+        self._names: NameRedactor | None = NameRedactor(names)
+
+    def know(self, names: Collection[Name]) -> None:
+        """Take out these names from now on; when they are refused, every text is dropped."""
+        self._names = None
+        with suppress(ScannerUnavailableError):
+            self._names = NameRedactor(names)
+
+    def names_own(self, word: str) -> bool:
+        """Whether one of this machine's own names stands in a word; raises ScannerUnavailableError if it can't say."""
+        if self._names is None:
+            raise ScannerUnavailableError(_REFUSED)
+        suspects = self._names.suspects([word])
+        return bool(suspects) and rewrite(word, suspects[0]) is not None
+
+    def redact(self, texts: Sequence[str]) -> dict[int, Finding]:
+        """Redact many texts at once. Never raises: when anything fails, all the texts of the call are dropped.
+
+        Args:
+            texts: free texts, unredacted and not yet shortened.
+
+        Returns:
+            A finding by index for each text that is not clean; a clean text has none.
+        """
+        try:
+            return _redact(texts, self._rules, self._names)
+        except Exception:  # noqa: BLE001 - whatever it was, also no names; an unredacted text must not go on
+            return {index: Finding(None, ("scanner_failed",)) for index in range(len(texts))}
+
+
+def _redact(texts: Sequence[str], rules: TextRedactor, names: NameRedactor | None) -> dict[int, Finding]:
+    if names is None:
+        raise ScannerUnavailableError(_REFUSED)
+    suspects = names.suspects(texts)
+    findings: dict[int, Finding] = {}
+    given = list(texts)
+    for index, suspect in suspects.items():
+        if (found := rewrite(texts[index], secrets(suspect))) is not None:
+            findings[index] = found
+            given[index] = found.text or ""
+    for index, found in rules.redact(given).items():
+        findings[index] = _then(findings.get(index), found)
+    # What has changed may show a name that was hidden before.
+    changed = {index: found.text for index, found in findings.items() if found.text is not None}
+    again = names.suspects(list(changed.values()))
+    left = [(index, texts[index], suspect) for index, suspect in suspects.items() if index not in findings]
+    left += [(index, changed[index], again[n]) for n, index in enumerate(changed) if n in again]
+    for index, text, suspect in left:
+        if (found := rewrite(text, suspect)) is not None:
+            findings[index] = _then(findings.get(index), found)
+    return findings
+
+
+def _then(first: Finding | None, second: Finding) -> Finding:
+    """What two stages, one after the other, came to."""
+    if first is None:
+        return second
+    return Finding(second.text, tuple(dict.fromkeys((*first.rules, *second.rules))))

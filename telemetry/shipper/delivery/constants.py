@@ -1,0 +1,46 @@
+"""Which values of an event say nothing of anybody, whatever machine it comes from: the tripwire must not stop them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from telemetry.catalog.model import OTHER
+from telemetry.redact.path import COMMON
+
+if TYPE_CHECKING:
+    from telemetry.catalog.model import Catalog, Field
+
+_PROTOCOL = frozenset(["event", "time", "session"])
+# The forms in which typed fields leave. Frames of an `error` are names in the program's source: the same everywhere.
+_FORMS = {
+    "identifier": re.compile(r"[0-9a-f]{16}"),
+    "version": re.compile(r"[0-9][0-9a-z._-]{0,31}"),
+    "sql": re.compile(r"[a-z]+(?: [a-z]+=\d{1,2})*"),
+    "path": re.compile("|".join([*COMMON, "other", "none"])),
+    "error": re.compile(r"[A-Za-z_][\w.]*(?:@[\w.:;]+)?", re.ASCII),
+}
+_WORD = re.compile(r"[\w.-]{1,64}", re.ASCII)
+
+
+class Constants:
+    """What a catalog's events may hold beside free text."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._fields = {event.name: event.fields for event in catalog.events.values()}
+
+    def holds(self, event: object, name: str, value: str) -> bool:
+        """Whether a value of a field is a constant of catalog or protocol, or of the form in which its type leaves."""
+        if name in _PROTOCOL:
+            return True
+        field = self._fields.get(event, {}).get(name) if isinstance(event, str) else None
+        if field is None:  # of another version of the catalog: a word is more likely a constant of that than a name
+            return _WORD.fullmatch(value) is not None
+        return _is_constant(field, value)
+
+
+def _is_constant(field: Field, value: str) -> bool:
+    if field.type == "enum":
+        return value == OTHER or value in field.values
+    form = _FORMS.get(field.type)
+    return form is not None and form.fullmatch(value) is not None

@@ -1,0 +1,78 @@
+"""The names that this shipper takes out of texts: its machine's, and those that its producers hand over.
+
+In memory only. A producer's are known before the first text of its is read, also by a shipper that was just respawned:
+they are in every frame.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from telemetry.redact.names.name import Name, know, words_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from telemetry.catalog.model import Catalog
+    from telemetry.names import Names
+    from telemetry.shipper.intake.receiver import Frame
+
+MAX_ENVIRONMENTS = 64
+"""Producers' sets of names that are known at a time; one that was forgotten is known again by its next frame."""
+MAX_PRODUCERS = 10_000
+
+_PROTOCOL_WORDS = ("event", "time", "session", "weight", "count", "other")
+
+
+class OwnNames:
+    """What is known, and from whom.
+
+    Attributes:
+        known: every name that is looked for.
+    """
+
+    def __init__(self, catalog: Catalog, machine: Callable[[], Names]) -> None:
+        """Know what `machine` tells, now and at each `look`."""
+        self._words = constants_of(catalog)
+        self._machine = machine
+        self._of_machine: frozenset[Name] = frozenset()
+        self._environments: dict[frozenset[Name], None] = {}
+        self._producers: dict[bytes, frozenset[Name]] = {}
+        self.known: frozenset[Name] = frozenset()
+        self.look()
+
+    def look(self) -> bool:
+        """Look at the machine again, whose addresses may change; whether there is anything new."""
+        self._of_machine |= know(self._machine(), self._words)
+        return self._gather()
+
+    def hear(self, frames: Iterable[Frame]) -> bool:
+        """Take note of what producers hand over; whether there is anything new."""
+        strangers = {frame.producer: frame.context.names for frame in frames if frame.producer not in self._producers}
+        if not strangers:
+            return False
+        if len(self._producers) > MAX_PRODUCERS:
+            self._producers.clear()
+        for producer, names in strangers.items():
+            environment = know(names, self._words)
+            self._producers[producer] = environment
+            self._environments[environment] = None
+        while len(self._environments) > MAX_ENVIRONMENTS:
+            self._forget(next(iter(self._environments)))
+        return self._gather()
+
+    def _forget(self, environment: frozenset[Name]) -> None:
+        del self._environments[environment]
+        self._producers = {producer: known for producer, known in self._producers.items() if known != environment}
+
+    def _gather(self) -> bool:
+        before, self.known = self.known, self._of_machine.union(*self._environments)
+        return self.known != before
+
+
+def constants_of(catalog: Catalog) -> frozenset[str]:
+    """The words that every user of a catalog sends: they name nobody."""
+    events = catalog.events.values()
+    fields = [field for event in events for field in event.fields.values()]
+    values = (value for field in fields for value in field.values)
+    return words_of([*_PROTOCOL_WORDS, catalog.product, *catalog.events, *(field.name for field in fields), *values])
