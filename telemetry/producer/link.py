@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 CONFIRM_POLL_SECONDS = 0.005
 """How often the shipper is asked whether it has everything; one of its drains takes about as long."""
 
+ANSWER_SECONDS = 0.5
+"""How long an answer may take before the shipper is looked after and asked anew; doubled each time. Over `close`'s
+0.3 s: it asks once."""
+
 ZMQ_DESCRIPTORS = 8
 """More than a ZeroMQ context and its first socket take: when it gets none for its poller, it aborts the process."""
 
@@ -231,17 +235,29 @@ class Link:
         settled = self._outbox.settle(_remaining(deadline))
         if settled is None or self._outbox.off:
             return settled
+        patience_seconds = ANSWER_SECONDS
         try:
-            with Control(self._context(), self._private_directory()) as control:
-                self._asking.append(control)
-                try:
-                    while not self._confirmed(control, settled, deadline):
-                        sleep(CONFIRM_POLL_SECONDS)
-                finally:
-                    self._asking.remove(control)
-        except (ShipperUnreachableError, zmq.ZMQError, OSError):
+            while not self._settles(settled, min(deadline, monotonic() + patience_seconds)):
+                if not _remaining(deadline):
+                    return None
+                self._flusher.watch()  # a shipper that left or died meanwhile is replaced, and the next one asked
+                patience_seconds *= 2
+        except (zmq.ZMQError, OSError):
             return None
         return settled
+
+    def _settles(self, settled: Settled, deadline: float) -> bool:
+        """Whether a shipper confirms in time; it is asked again and again. Raises ZMQError, OSError."""
+        with Control(self._context(), self._private_directory()) as control:
+            self._asking.append(control)
+            try:
+                while not self._confirmed(control, settled, deadline):
+                    sleep(CONFIRM_POLL_SECONDS)
+            except ShipperUnreachableError:
+                return False
+            finally:
+                self._asking.remove(control)
+        return True
 
     def _confirmed(self, control: Control, settled: Settled, deadline: float) -> bool:
         self._outbox.drain()
