@@ -28,6 +28,8 @@ _CARD_DIGITS = range(12, 20)
 
 def _iban(match: re.Match[str]) -> str | None:
     length = iban_length(match["head"][:2].upper())
+    if length is None:
+        return None
     compact = ""
     for position, character in enumerate(match[0]):
         compact += character.upper() if character.isalnum() else ""
@@ -57,6 +59,8 @@ def _cards(match: re.Match[str]) -> str | None:
 def _card_end(run: str, groups: list[tuple[int, int]], first: int) -> int | None:
     """The last group of the longest card number that begins with a group."""
     digits, found = "", None
+    if run[groups[first][0]] not in "234568":  # no card begins otherwise
+        return None
     for last in range(first, len(groups)):
         start, end = groups[last]
         digits += run[start:end]
@@ -69,7 +73,7 @@ def _card_end(run: str, groups: list[tuple[int, int]], first: int) -> int | None
 
 _SSN = re.compile(r"(?<![\d-])(?P<area>\d{3})(?P<sep>[- ])\d{2}(?P=sep)\d{4}(?![\d]|-\d)", re.ASCII)
 _ID_FORMS = re.compile(
-    r"(?<![\w])(?:(?P<cpf>\d{3}\.\d{3}\.\d{3}-\d{2})|(?P<dni>[XYZ]?\d{7,8}-?[A-HJ-NP-TV-Z])"
+    r"(?<!\w)(?=\w)(?:(?P<cpf>\d{3}\.\d{3}\.\d{3}-\d{2})|(?P<dni>[XYZ]?\d{7,8}-?[A-HJ-NP-TV-Z])"
     r"|(?P<nino>[A-CEGHJ-PR-TW-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D])"
     r"|(?P<fiscal>[A-Z]{6}\d{2}[A-EHLMPR-T]\d{2}[A-Z]\d{3}[A-Z])|(?P<nir>[12] ?\d{2} ?(?:0[1-9]|1[0-2]) ?\d{2} "
     r"?\d{3} ?\d{3} ?\d{2}))(?!\w)",
@@ -83,7 +87,7 @@ _ID_KEY = (
 )
 _ID_BEHIND_KEY = re.compile(
     rf"(?P<key>(?<![A-Za-z])(?:{_ID_KEY})(?:[ _]?(?:number|num|no|nr|id|#)\.?)?\W{{1,4}}(?:is )?)(?P<value>(?=[\w "
-    rf".-]*\d)[A-Z]{{0,4}}\d?[\dA-Z](?:[ ./-]?[A-Z]{{0,2}}\d){{3,20}}[A-Z]{{0,2}}(?!\w))",
+    rf".-]{{0,20}}\d)[A-Z]{{0,4}}\d?[\dA-Z](?:[ ./-]?[A-Z]{{0,2}}\d){{3,20}}[A-Z]{{0,2}}(?!\w))",
     re.IGNORECASE | re.ASCII,
 )
 
