@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 
-from telemetry.redact.checksum import iban_length, is_card, is_cpf, is_dni, is_iban, is_nir, is_ssn
+from telemetry.redact.checksum import iban_length, is_card, is_cpf, is_dni, is_iban, is_nir, is_ssn, luhn_sums
 from telemetry.redact.rules.placeholder import mark
 from telemetry.redact.rules.rule import Rule
 
@@ -43,11 +44,14 @@ def _iban(match: re.Match[str]) -> str | None:
 
 def _cards(match: re.Match[str]) -> str | None:
     run = match[0]
-    groups = [(found.start(), found.end()) for found in _GROUP.finditer(run)]
+    groups = [found.span() for found in _GROUP.finditer(run)]
+    digits = "".join(run[start:end] for start, end in groups)
+    offsets = list(accumulate((end - start for start, end in groups), initial=0))
+    sums = luhn_sums(digits)
     spans: list[tuple[int, int]] = []
     first = 0
     while first < len(groups):
-        last = _card_end(run, groups, first)
+        last = _card_end(digits, offsets, sums, first)
         if last is not None:
             spans.append((groups[first][0], groups[last][1]))
         first = first + 1 if last is None else last + 1
@@ -56,18 +60,19 @@ def _cards(match: re.Match[str]) -> str | None:
     return run
 
 
-def _card_end(run: str, groups: list[tuple[int, int]], first: int) -> int | None:
+def _card_end(digits: str, offsets: list[int], sums: tuple[list[int], list[int]], first: int) -> int | None:
     """The last group of the longest card number that begins with a group."""
-    digits, found = "", None
-    if run[groups[first][0]] not in "234568":  # no card begins otherwise
+    start, found = offsets[first], None
+    if digits[start] not in "234568":  # no card begins otherwise
         return None
-    for last in range(first, len(groups)):
-        start, end = groups[last]
-        digits += run[start:end]
-        if len(digits) >= _CARD_DIGITS.stop:
+    for last in range(first + 1, len(offsets)):
+        end = offsets[last]
+        if end - start >= _CARD_DIGITS.stop:
             break
-        if len(digits) in _CARD_DIGITS and is_card(digits):
-            found = last
+        if end - start < _CARD_DIGITS.start or (sums[end % 2][end] - sums[end % 2][start]) % 10:
+            continue
+        if is_card(digits[start:end]):
+            found = last - 1
     return found
 
 
