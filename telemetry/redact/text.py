@@ -32,6 +32,7 @@ _RUNS = 64  # of base64 or hexadecimal digits in one text
 _ESCAPED = len(RULES)  # the scanner's number for "read it decoded too"
 _ENCODED = _ESCAPED + 1  # and for "text may hide in a run of it"
 _PATHS = RULES.index(PATHS[0])
+_SPELLING_PASSES = 4  # to spell a text anew and to scan it takes as long as so many rules
 _EDITS = 32  # of one text are kept in mind
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARK = re.compile("[\ue000-\uf8ff]")
@@ -161,14 +162,13 @@ class TextRedactor:
         """Read a spelling that the scanner has not seen yet."""
         if len(text) > MAX_TEXT_BYTES:
             raise UnreadableError("oversize")
-        allowance.spend(len(text))
+        allowance.spend(_SPELLING_PASSES * len(text))
         return self._read(text, self._fired(text), allowance, layers)
 
     def _fired(self, text: str) -> Mapping[int, Span]:
         if text.isascii():
-            return self._scanner.scan([text.encode()]).get(0, {})
-        both = self._scanner.scan(shadows(text))
-        letters, signs = both.get(0, {}), both.get(1, {})
+            return self._scanner.scan_one(text.encode())
+        letters, signs = map(self._scanner.scan_one, shadows(text))
         return {n: _union(letters.get(n), signs.get(n)) for n in letters.keys() | signs.keys()} | _FOREIGN
 
     def _read(self, text: str, fired: Mapping[int, Span], allowance: Allowance, layers: int) -> tuple[str, list[str]]:
