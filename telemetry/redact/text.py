@@ -126,7 +126,7 @@ class TextRedactor:
     def _judge(self, text: str, fired: Mapping[int, Span], allowance: Allowance, layers: int) -> Finding | None:
         """Read one text in all its spellings; one that fails is dropped, and no other one with it."""
         try:
-            if len(text) > MAX_TEXT_BYTES or len(_bytes(text)) > MAX_TEXT_BYTES:
+            if len(text) * (1 if text.isascii() else 4) > MAX_TEXT_BYTES and _is_oversize(text):
                 return Finding(None, ("oversize",))
             if text.isascii() and _ESCAPED not in fired:
                 text, names = self._read(text, fired, allowance, layers)
@@ -240,12 +240,14 @@ class Reading:
 
     def apply(self, start: int, stop: int) -> None:
         """Run the rules with these numbers; raises UnreadableError when the allowance is used up."""
+        last = self._fired[-1][0] if self._fired else 0
         for number, span in self._fired:
             if start <= number < stop and (now := self._find(span)):
                 self.text, edits = RULES[number].apply(self.text, now, self.allowance)
                 if edits:
                     self.names += [RULES[number].name] * len(edits)
-                    self._note(edits)
+                    if number < last:
+                        self._note(edits)
 
     def replace(self, text: str) -> None:
         """Go on with a text that was changed in another way."""
@@ -301,6 +303,10 @@ def _original(edits: list[Edit], position: int) -> int:
 def _bytes(text: str) -> bytes:
     """What is scanned of a text; of one that is too long, nothing."""
     return text.encode("utf-8", "surrogatepass") if len(text) <= MAX_TEXT_BYTES else b""
+
+
+def _is_oversize(text: str) -> bool:
+    return len(text) > MAX_TEXT_BYTES or len(_bytes(text)) > MAX_TEXT_BYTES
 
 
 def _union(one: Span | None, other: Span | None) -> Span:
