@@ -1,4 +1,4 @@
-"""Rules for statements, and for what a database's error texts quote of them."""
+"""Rules for what a database's error texts quote of statements and of data."""
 
 from __future__ import annotations
 
@@ -10,36 +10,6 @@ from telemetry.redact.rules.rule import Rule
 SQL = mark("sql")
 TABLE = mark("table")
 ID = mark("id")
-
-_NAME = r"[\w.\"`\[\]$#]+"
-# In capitals a statement's first words are enough.
-_CAPITALS = (
-    r"SELECT\s|INSERT\s+(?:OR\s+\w+\s+|IGNORE\s+)?INTO\s|UPDATE\s+\S+\s+(?:\w+\s+)?SET\s|DELETE\s+FROM\s|MERGE\s+INTO\s|UPSERT\s+INTO\s"
-    r"|REPLACE\s+INTO\s|(?:CREATE|ALTER|DROP)\s+(?:OR\s+REPLACE\s+)?(?:\w+\s+)?(?:TABLE|VIEW|INDEX|SCHEMA|DATABASE|USER|ROLE|FUNCTION|"
-    r"PROCEDURE|SEQUENCE|TRIGGER|TYPE|SOURCE|SINK|CONNECTION|SECRET|EXTENSION|DOMAIN|LOGIN)\s|TRUNCATE\s+(?:TABLE\s)?|COPY\s+\S+\s+(?:FROM|TO|\()"
-    r"|COPY\s+\(|GRANT\s+\w[\s\S]{0,200}?\s(?:ON|TO)\s|REVOKE\s+\w[\s\S]{0,200}?\s(?:ON|FROM)\s|CALL\s+[\w.]+\s*\(|EXEC(?:UTE)?\s+\w"
-    r"|WITH\s+(?:RECURSIVE\s+)?\w+\s*(?:\([^)]{0,200}\)\s*)?AS\s+(?:MATERIALIZED\s*|NOT\s+MATERIALIZED\s*)?\(|VALUES\s*\("
-    r"|SET\s+PASSWORD|IDENTIFIED\s+BY|EXPLAIN\s+(?:ANALYZE\s)?\s*(?:SELECT|INSERT|UPDATE|DELETE)"
-    r"|(?:WHERE|HAVING)\s+[^\n=<>]{1,80}(?:=|<|>|\s(?:LIKE|IN|BETWEEN|IS)\s)"
-)
-# Up to a `from`, but not over another `select`, which is read on its own: so no text is read twice.
-_UP_TO_FROM = r"(?:[^fs]++|(?<=\w)[fs]|f(?!rom\s)|s(?!elect\s))++from\s+"
-# In small letters they are English too: more of the statement must be there.
-_CLAUSE = r"(?:where|join|inner|left|right|full|cross|natural|group|order|limit|having|union|offset|for\s+update)\b"
-_ANY_CASE = (
-    rf"select\s+(?:\*|distinct\s|count\s*\(|top\s+\d|[\w.\"`\[\]]+\s*,(?={_UP_TO_FROM})|[\w.\"`\[\]]+\s*\(|\d+\b|'[^']*'|[\w.]+\s+as\s)"
-    rf"|select\s(?:{_UP_TO_FROM}){{1,3}}?{_NAME}\s*(?:\w+\s+)?(?:{_CLAUSE}|;|,)"
-    rf"|\A\W*select\s[^\n]{{1,400}}?\sfrom\s+{_NAME}\W*\Z"
-    rf"|insert\s+(?:or\s+\w+\s+|ignore\s+)?into\s+{_NAME}\s*(?:\(|values|select|default|set|\Z)"
-    rf"|update\s+{_NAME}\s+(?:as\s+)?(?:\w+\s+)?set\s+{_NAME}\s*=|delete\s+from\s+{_NAME}\s*(?:where\b|using\b|returning\b|;)"
-    rf"|merge\s+into\s+{_NAME}\s+(?:as\s|using\s|\w+\s+using)"
-    r"|create\s+(?:or\s+replace\s+)?(?:temp(?:orary)?\s+|unique\s+|materialized\s+|external\s+)?(?:table|view|index|source|sink|function)\s+"
-    r"(?:if\s+not\s+exists\s+)?[\w.\"`]+\s*(?:\(|as\b|on\b|with\b|from\b)"
-    r"|(?:alter|drop|truncate)\s+(?:table|view|user|role|schema|database)\s+(?:if\s+exists\s+)?[\w.\"`]+\s*(?:add|drop|alter|rename|set|owner|cascade|with|identified|;|\Z)"
-    r"|with\s+(?:recursive\s+)?\w+\s+as\s*\(\s*select\b|values\s*\(\s*(?:'|\d)|identified\s+by\s|copy\s+\S+\s+from\s+(?:stdin|')"
-)
-# From its first word to the end of the text: where a statement ends inside a sentence nobody can tell.
-_STATEMENT = re.compile(rf"(?<![\w-])(?:{_CAPITALS}|(?i:{_ANY_CASE}))[\s\S]*")
 
 _OBJECT = (
     "relation|table|column|schema|database|role|index|constraint|view|sequence|type|function|operator|key"
@@ -70,28 +40,57 @@ _NEAR = re.compile(
 )
 
 
+# What these introduce is the name of an object, quoted or bare.
+_BARE = r"[\w$][\w.$:\-]*(?<![.:])"
+_QUOTED = rf"{_QUOTED_NAME}(?:\.{_QUOTED_NAME})*"
+_INTRODUCED = re.compile(
+    rf"(?P<kind>(?<![\w-])(?:(?:permission denied (?:for|on)|must be owner of|cannot drop|depends on) (?:{_OBJECT}) "
+    r"|no such (?:table|column|function|index|view|trigger|module|savepoint): |constraint failed: "
+    r"|ambiguous column name: |has no column named |invalid (?:column|table|object)(?: name)?: |input value for enum "
+    rf"|(?:{_OBJECT}|secret|connection|user)(?: or \w+)? not found: |unrecognized name: |ns not found "
+    r"|operator does not exist: |error collection: |(?<= )index: (?=\w+ dup key)))"
+    rf"(?P<value>{_QUOTED}|{_BARE})",
+    re.IGNORECASE,
+)
+_MISSING = re.compile(
+    rf"(?P<kind>(?<![\w-])(?:{_OBJECT}|with name|DB::Exception:)\s)(?P<value>{_BARE}(?:\([^)\n]{{0,100}}\))?)"
+    r"(?=\s(?:does not exist|doesn't exist|already exists|was not found|cannot be (?:found|resolved)|has no column"
+    r"|depends on|because other objects)|: authentication failed)",
+    re.IGNORECASE,
+)
+_QUOTED_IDENTIFIER = re.compile(
+    r"(?P<kind>(?<![\w-])(?:column reference|identifier|object|(?:table|column|index|function) named|with name"
+    r"|(?:table|column|object) name"
+    rf"|missing columns:|did you mean|candidate bindings:)\s)(?P<value>{_QUOTED}(?:, {_QUOTED})*)"
+    rf"|(?P<before>)(?P<quoted>\"[^\"\n]+\")(?=: invalid identifier)",
+    re.IGNORECASE,
+)
+_IN_BRACKETS = re.compile(
+    r"(?P<kind>(?:(?:unique|integrity|check|foreign key) constraint(?: fails)?|cannot insert NULL into"
+    r"|one of the following\?) )(?P<value>[(\[][^\n]*)",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(
+    r"(?P<kind>(?:value|string|before|truncated value|out of range|enum \S{1,80}?):? |duplicate key )"
+    r"(?P<value>\"[^\"\n]*\"?|'[^'\n]*'?)|(?P<before>key value is |dup key: )[({][^\n]*",
+    re.IGNORECASE,
+)
+_PARSER = re.compile(
+    r"(?P<kind>sql parser error: |failed to bind expression: |failed at position \d{1,9} )(?P<value>[^\n]+?)"
+    r"(?= caused by|\n|\Z)",
+    re.IGNORECASE,
+)
+
+
 def _keep_kind(match: re.Match[str]) -> str:
     return match["kind"] + TABLE
 
 
-STATEMENTS = (
-    Rule(
-        "sql",
-        (
-            r"[^a-z0-9_](?:select|update|values|truncate|copy|grant|revoke|call|execute|exec|explain|where|having)[\s(]",
-            r"(?:insert|merge|upsert|replace)\s+(?:or\s+[a-z0-9_]+\s+|ignore\s+)?into\s",
-            r"delete\s+from\s",
-            r"(?:create|alter|drop)\s+[a-z0-9_]",
-            r"with\s+[a-z0-9_]+\s",
-            r"with\s+[a-z0-9_]+\(",
-            r"set\s+password",
-            r"identified\s+by",
-        ),
-        _STATEMENT,
-        lambda _match: SQL,
-        "failed: SELECT name FROM users WHERE id = 17",
-        "failed: [sql]",
-    ),
+def _identifier(match: re.Match[str]) -> str:
+    return (match["kind"] or "") + TABLE
+
+
+ERROR_TEXTS = (
     Rule(
         "sql",
         (r"near\s[\"']", r"input syntax for [a-z0-9_ ]{1,40}:\s[\"']"),
@@ -100,8 +99,6 @@ STATEMENTS = (
         "syntax error at or near 'smith' now",
         "syntax error at or near [sql] now",
     ),
-)
-ERROR_TEXTS = (
     Rule(
         "id",
         (r"\)=\(", r"row contains \("),
@@ -133,5 +130,78 @@ ERROR_TEXTS = (
         _keep_kind,
         'relation "payroll" does not exist',
         "relation [table] does not exist",
+    ),
+    Rule(
+        "table",
+        (
+            rf"(?:denied (?:for|on)|owner of|cannot drop|depends on) (?:{_OBJECT})\s",
+            r"no such [a-z]{1,20}: ",
+            r"constraint failed: ",
+            r"column name: ",
+            r"has no column named",
+            r"invalid (?:column|table|object)",
+            r"for enum",
+            r"not found[: ]",
+            r"unrecognized name:",
+            r"operator does not exist:",
+            r"collection: ",
+            r"index: ",
+        ),
+        _INTRODUCED,
+        _keep_kind,
+        "no such table: payroll",
+        "no such table: [table]",
+    ),
+    Rule(
+        "table",
+        (
+            r"(?:does not|doesn't) exist",
+            r"already exists",
+            r"not found",
+            r"cannot be",
+            r"has no column",
+            r"depends on",
+            r"because other",
+            r": authentication failed",
+        ),
+        _MISSING,
+        _keep_kind,
+        "relation payroll does not exist",
+        "relation [table] does not exist",
+    ),
+    Rule(
+        "table",
+        (
+            r"(?:reference|identifier|object|named|name|columns:|did you mean|bindings:)\s[\"'`]",
+            r"\": invalid identifier",
+        ),
+        _QUOTED_IDENTIFIER,
+        _identifier,
+        "invalid identifier 'PAYROLL'",
+        "invalid identifier [table]",
+    ),
+    Rule(
+        "table",
+        (r"constraint(?: fails)? [(\[]", r"null into [(\[]", r"following\? [(\[]"),
+        _IN_BRACKETS,
+        lambda match: match["kind"] + f"({TABLE})",
+        "unique constraint (HR.PAYROLL_PK) violated",
+        "unique constraint ([table])",
+    ),
+    Rule(
+        "id",
+        (r"(?:value|string|before|range|key is|value is|key|enum [^\s]{1,80}):? [\"'({]",),
+        _VALUE,
+        lambda match: (match["kind"] or match["before"]) + ID,
+        "could not convert string 'amy' to INT32",
+        "could not convert string [id] to INT32",
+    ),
+    Rule(
+        "sql",
+        (r"sql parser error: ", r"failed to bind expression: ", r"failed at position [0-9]"),
+        _PARSER,
+        lambda match: match["kind"] + SQL,
+        "Failed to bind expression: pay + 1",
+        "Failed to bind expression: [sql]",
     ),
 )
