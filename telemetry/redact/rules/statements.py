@@ -119,7 +119,7 @@ _PREFILTERS = (
     r"(?:select|update|values|truncate|copy|grant|revoke|call|execute|exec|explain|where|having)[\s(*\"'`\\@\[/-]",
     r"(?:show|refresh|analyze|vacuum|optimize|summarize|desc|describe|pragma|declare|pivot|unpivot)[\s\\(\"]",
     r"(?:insert|delete|merge|upsert|replace|create|alter|drop|undrop|attach|detach|prepare)[\s\\]",
-    r"(?:(?:un)?cache|(?:un)?lock|install|load|export|comment|msck|identified|join)[\s\\]",
+    r"(?:(?:un)?cache|(?:un)?lock|install|load|export|comment|msck|identified|(?-i:JOIN))[\s\\]",
     r"(?:put|get|list|remove)[\sa-z\\]{1,40}'?(?:@|file:)",
     r"as(?:[\s\\(]|not|materialized|[nrt])*\(",
     r"set[\s\\]~[^\s]{1,80}~(?:=|:=|to[\s\\])",
