@@ -237,6 +237,8 @@ class Reading:
         self._fired = sorted(fired.items())
         # Where in the original something was replaced, and how long that is now; None when nobody knows.
         self._edits: list[Edit] | None = [] if len(self.text) == len(text) else None
+        # Marks are shorter than placeholders: until something is replaced, a hit lies at most so much further left.
+        self._shorter: int | None = len(text) - len(self.text)
 
     def apply(self, start: int, stop: int) -> None:
         """Run the rules with these numbers; raises UnreadableError when the allowance is used up."""
@@ -246,12 +248,13 @@ class Reading:
                 self.text, edits = RULES[number].apply(self.text, now, self.allowance)
                 if edits:
                     self.names += [RULES[number].name] * len(edits)
+                    self._shorter = None
                     if number < last:
                         self._note(edits)
 
     def replace(self, text: str) -> None:
         """Go on with a text that was changed in another way."""
-        self.text, self._edits = text, None
+        self.text, self._edits, self._shorter = text, None, None
 
     def result(self) -> tuple[str, list[str]]:
         """The text rewritten, and the names."""
@@ -259,9 +262,11 @@ class Reading:
 
     def _find(self, span: Span) -> Span | None:
         """Where it is now; None when all that the scanner saw there was replaced: the next round reads what came."""
-        if not self._edits:
-            return span if self._edits is not None else EVERYWHERE
         first, last = span
+        if self._shorter is not None:
+            return first - self._shorter, last
+        if self._edits is None:
+            return EVERYWHERE
         grown = shrunk = 0
         for start, end, length in self._edits:
             if start < first and last <= end + 1:
