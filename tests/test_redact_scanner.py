@@ -154,3 +154,13 @@ def test_a_cache_that_can_not_be_written_costs_time_only(tmp_path: Path) -> None
     (tmp_path / "file").touch()
 
     assert TextRedactor(tmp_path / "file" / "cache").redact(["at 10.1.17.3"])[0].text == "at [ip]"
+
+
+def test_a_rule_that_fails_drops_its_text_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_match: object) -> str:
+        raise RuntimeError
+
+    broken = tuple(rule._replace(confirm=fail) if rule.name == "mac" else rule for rule in RULES)
+    monkeypatch.setattr(text_module, "RULES", broken)
+    found = REDACTOR.redact(["at 10.1.2.3", "link 3c:22:fb:1e:0a:9d up", CLEAN])
+    assert found == {0: Finding("at [ip]", ("ip",)), 1: Finding(None, ("failed",))}
