@@ -24,7 +24,12 @@ CLEAN = "compaction took 17 ms"
 
 def test_a_pattern_is_reported_for_each_text_it_matches_in() -> None:
     scanner = Scanner([Pattern(4, "ab"), Pattern(7, "c[^a-z]")])
-    assert scanner.scan([b"ab ab", b"", b"x", b"xc", b"AB c", b"ab"]) == {0: {4}, 3: {7}, 4: {4, 7}, 5: {4}}
+    assert scanner.scan([b"ab ab", b"", b"x", b"xc", b"AB c", b"ab"]) == {
+        0: {4: (2, 5)},
+        3: {7: (3, 3)},
+        4: {4: (2, 2), 7: (5, 5)},
+        5: {4: (2, 2)},
+    }
 
 
 def test_a_match_never_spans_two_texts() -> None:
@@ -33,7 +38,7 @@ def test_a_match_never_spans_two_texts() -> None:
 
 def test_an_edge_is_matched_at_both_ends_of_every_text() -> None:
     scanner = Scanner([Pattern(1, "[^a-z]ab[^a-z]")])
-    assert scanner.scan([b"ab", b"ab", b"xab", b"ab"]) == {0: {1}, 1: {1}, 3: {1}}
+    assert scanner.scan([b"ab", b"ab", b"xab", b"ab"]) == {index: {1: (3, 3)} for index in (0, 1, 3)}
 
 
 @settings(max_examples=200)
@@ -41,6 +46,13 @@ def test_an_edge_is_matched_at_both_ends_of_every_text() -> None:
 def test_hits_are_mapped_by_bytes_not_characters(texts: list[str]) -> None:
     hits = Scanner([Pattern(1, "b")]).scan([text.encode() for text in texts])
     assert set(hits) == {index for index, text in enumerate(texts) if "b" in text}
+
+
+@given(st.lists(st.text("abc ", max_size=9).map(str.encode), max_size=6))
+def test_one_text_is_scanned_as_it_is_among_others(texts: list[bytes]) -> None:
+    scanner = Scanner([Pattern(1, "ab"), Pattern(2, "[^a-z]b"), Pattern(3, "c[^a-z]")])
+    alone = {index: found for index, text in enumerate(texts) if (found := scanner.scan_one(text))}
+    assert scanner.scan(texts) == alone
 
 
 def test_a_pattern_that_hyperscan_refuses_makes_the_scanner_unavailable() -> None:
@@ -142,3 +154,13 @@ def test_a_cache_that_can_not_be_written_costs_time_only(tmp_path: Path) -> None
     (tmp_path / "file").touch()
 
     assert TextRedactor(tmp_path / "file" / "cache").redact(["at 10.1.17.3"])[0].text == "at [ip]"
+
+
+def test_a_rule_that_fails_drops_its_text_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_match: object) -> str:
+        raise RuntimeError
+
+    broken = tuple(rule._replace(confirm=fail) if rule.name == "mac" else rule for rule in RULES)
+    monkeypatch.setattr(text_module, "RULES", broken)
+    found = REDACTOR.redact(["at 10.1.2.3", "link 3c:22:fb:1e:0a:9d up", CLEAN])
+    assert found == {0: Finding("at [ip]", ("ip",)), 1: Finding(None, ("failed",))}

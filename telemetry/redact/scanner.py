@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from telemetry.redact.rules.rule import Span
+
 SEPARATOR = b"\xff"
 """Never occurs in UTF-8, so no text can forge it. It stands around every text, so a pattern can ask for an edge."""
 
@@ -27,7 +29,7 @@ class ScannerUnavailableError(TelemetryError):
 
 
 class Pattern(NamedTuple):
-    """A hyperscan expression, case-insensitive, and the number that is reported when it matches."""
+    """A hyperscan expression, case-insensitive unless it says otherwise, and the number that a match reports."""
 
     number: int
     expression: str
@@ -56,14 +58,15 @@ class Scanner:
         except hyperscan.error as error:
             raise ScannerUnavailableError(f"hyperscan refuses a pattern: {error}") from None
 
-    def scan(self, texts: Sequence[bytes]) -> dict[int, set[int]]:
+    def scan(self, texts: Sequence[bytes]) -> dict[int, dict[int, Span]]:
         """Scan all texts at once.
 
         Args:
-            texts: UTF-8.
+            texts: without the separator's byte.
 
         Returns:
-            For each text with a hit, by its index: the numbers of the patterns that matched in it.
+            For each text with a hit, by its index: the patterns that matched in it, by their numbers, and where the
+            first and the last match end, in bytes.
         """
         hits: list[tuple[int, int]] = []
 
@@ -73,11 +76,31 @@ class Scanner:
         self._database.scan(SEPARATOR.join([b"", *texts, b""]), match_event_handler=on_hit)
         return _by_text(texts, hits) if hits else {}
 
+    def scan_one(self, text: bytes) -> dict[int, Span]:
+        """Scan one text: what `scan` says of it, faster where patterns match at each character."""
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
 
-def _by_text(texts: Sequence[bytes], hits: list[tuple[int, int]]) -> dict[int, set[int]]:
+        def on_hit(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            last[number] = end
+            if number not in first:
+                first[number] = end
+
+        self._database.scan(SEPARATOR + text + SEPARATOR, match_event_handler=on_hit)
+        return {number: (end - 1, last[number] - 1) for number, end in first.items()}
+
+
+def _by_text(texts: Sequence[bytes], hits: list[tuple[int, int]]) -> dict[int, dict[int, Span]]:
     # The separator belongs to the text before it; a match is never empty, so an end offset names one text.
-    ends = list(accumulate((len(text) + 1 for text in texts), initial=1))[1:]
-    fired: dict[int, set[int]] = {}
-    for end, number in hits:
-        fired.setdefault(bisect_left(ends, end), set()).add(number)
+    starts = list(accumulate((len(text) + 1 for text in texts), initial=1))
+    fired: dict[int, dict[int, Span]] = {}
+    start = next_start = 0
+    spans: dict[int, Span] = {}
+    for end, number in hits:  # in the order of their ends
+        if end > next_start:
+            index = bisect_left(starts, end) - 1
+            start, next_start = starts[index], starts[index + 1]
+            spans = fired[index] = {}
+        at = end - start
+        spans[number] = (spans[number][0], at) if number in spans else (at, at)
     return fired

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from itertools import accumulate
 
-from telemetry.redact.checksum import iban_length, is_card, is_cpf, is_dni, is_iban, is_nir, is_ssn
+from telemetry.redact.checksum import iban_length, is_card, is_cpf, is_dni, is_iban, is_nir, is_ssn, luhn_sums
 from telemetry.redact.rules.placeholder import mark
 from telemetry.redact.rules.rule import Rule
 
@@ -28,6 +30,8 @@ _CARD_DIGITS = range(12, 20)
 
 def _iban(match: re.Match[str]) -> str | None:
     length = iban_length(match["head"][:2].upper())
+    if length is None:
+        return None
     compact = ""
     for position, character in enumerate(match[0]):
         compact += character.upper() if character.isalnum() else ""
@@ -41,11 +45,14 @@ def _iban(match: re.Match[str]) -> str | None:
 
 def _cards(match: re.Match[str]) -> str | None:
     run = match[0]
-    groups = [(found.start(), found.end()) for found in _GROUP.finditer(run)]
+    groups = [found.span() for found in _GROUP.finditer(run)]
+    digits = "".join(run[start:end] for start, end in groups)
+    offsets = list(accumulate((end - start for start, end in groups), initial=0))
+    sums = luhn_sums(digits)
     spans: list[tuple[int, int]] = []
     first = 0
     while first < len(groups):
-        last = _card_end(run, groups, first)
+        last = _card_end(digits, offsets, sums, first)
         if last is not None:
             spans.append((groups[first][0], groups[last][1]))
         first = first + 1 if last is None else last + 1
@@ -54,22 +61,25 @@ def _cards(match: re.Match[str]) -> str | None:
     return run
 
 
-def _card_end(run: str, groups: list[tuple[int, int]], first: int) -> int | None:
+def _card_end(digits: str, offsets: list[int], sums: tuple[list[int], list[int]], first: int) -> int | None:
     """The last group of the longest card number that begins with a group."""
-    digits, found = "", None
-    for last in range(first, len(groups)):
-        start, end = groups[last]
-        digits += run[start:end]
-        if len(digits) >= _CARD_DIGITS.stop:
+    start, found = offsets[first], None
+    if digits[start] not in "234568":  # no card begins otherwise
+        return None
+    for last in range(bisect_left(offsets, start + _CARD_DIGITS.start), len(offsets)):
+        end = offsets[last]
+        if end - start >= _CARD_DIGITS.stop:
             break
-        if len(digits) in _CARD_DIGITS and is_card(digits):
-            found = last
+        if (sums[end % 2][end] - sums[end % 2][start]) % 10:
+            continue
+        if is_card(digits[start:end]):
+            found = last - 1
     return found
 
 
 _SSN = re.compile(r"(?<![\d-])(?P<area>\d{3})(?P<sep>[- ])\d{2}(?P=sep)\d{4}(?![\d]|-\d)", re.ASCII)
 _ID_FORMS = re.compile(
-    r"(?<![\w])(?:(?P<cpf>\d{3}\.\d{3}\.\d{3}-\d{2})|(?P<dni>[XYZ]?\d{7,8}-?[A-HJ-NP-TV-Z])"
+    r"(?<!\w)(?=\w)(?:(?P<cpf>\d{3}\.\d{3}\.\d{3}-\d{2})|(?P<dni>[XYZ]?\d{7,8}-?[A-HJ-NP-TV-Z])"
     r"|(?P<nino>[A-CEGHJ-PR-TW-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D])"
     r"|(?P<fiscal>[A-Z]{6}\d{2}[A-EHLMPR-T]\d{2}[A-Z]\d{3}[A-Z])|(?P<nir>[12] ?\d{2} ?(?:0[1-9]|1[0-2]) ?\d{2} "
     r"?\d{3} ?\d{3} ?\d{2}))(?!\w)",
@@ -83,7 +93,7 @@ _ID_KEY = (
 )
 _ID_BEHIND_KEY = re.compile(
     rf"(?P<key>(?<![A-Za-z])(?:{_ID_KEY})(?:[ _]?(?:number|num|no|nr|id|#)\.?)?\W{{1,4}}(?:is )?)(?P<value>(?=[\w "
-    rf".-]*\d)[A-Z]{{0,4}}\d?[\dA-Z](?:[ ./-]?[A-Z]{{0,2}}\d){{3,20}}[A-Z]{{0,2}}(?!\w))",
+    rf".-]{{0,20}}\d)[A-Z]{{0,4}}\d?[\dA-Z](?:[ ./-]?[A-Z]{{0,2}}\d){{3,20}}[A-Z]{{0,2}}(?!\w))",
     re.IGNORECASE | re.ASCII,
 )
 

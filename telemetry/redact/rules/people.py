@@ -28,8 +28,8 @@ _NO_MAIL = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _SPACED_AT = re.compile(
-    r"[\w.+-]{1,64}\s?[\[({]\s?at\s?[\])}]\s?[\w-]{1,63}(?:\s?(?:\.|[\[({]\s?(?:dot|\.)\s?[\])}])\s?[\w-]{1,63})*"
-    r"|[\w.+-]{1,64}(?:\s?[\[({]\s?@\s?[\])}]\s?|\s?@\s)[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}",
+    r"(?<![\w.+-])[\w.+-]++(?:\s?[\[({]\s?at\s?[\])}]\s?[\w-]{1,63}(?:\s?(?:\.|[\[({]\s?(?:dot|\.)\s?[\])}])\s?[\w-]{1,63})*"
+    r"|(?:\s?[\[({]\s?@\s?[\])}]\s?|\s?@\s)[\w-]{1,63}(?:\.[\w-]{1,63}){1,5})",
     re.IGNORECASE,
 )
 
@@ -75,7 +75,7 @@ _PERSON = (
     r"member(?:_?id)?|contact|dob|birth_?(?:day|date)|date_of_birth"
 )
 _PERSON_KEY = re.compile(
-    rf"(?P<key>(?<![A-Za-z])(?:{_PERSON})\\*[\"']?\]?\s{{0,2}}[=:]\s{{0,2}})(?P<value>{QUOTED}|[^\s,;&)\]}}]+)",
+    rf"(?P<key>(?<![A-Za-z])(?=[a-z])(?:{_PERSON})\\*[\"']?\]?\s{{0,2}}[=:]\s{{0,2}})(?P<value>{QUOTED}|[^\s,;&)\]}}]+)",
     re.IGNORECASE,
 )
 _PERSON_QUOTED = re.compile(

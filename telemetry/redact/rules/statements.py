@@ -118,10 +118,11 @@ _LABELLED = re.compile(
 _PREFILTERS = (
     r"(?:select|update|values|truncate|copy|grant|revoke|call|execute|exec|explain|where|having)[\s(*\"'`\\@\[/-]",
     r"(?:show|refresh|analyze|vacuum|optimize|summarize|desc|describe|pragma|declare|pivot|unpivot)[\s\\(\"]",
-    r"(?:insert|delete|merge|upsert|replace|create|alter|drop|undrop|attach|detach|prepare)[\s\\]",
-    r"(?:(?:un)?cache|(?:un)?lock|install|load|export|comment|msck|identified|join)[\s\\]",
+    r"(?:insert|delete|(?-i:MERGE)|upsert|replace|create|alter|drop|undrop|attach|detach|prepare)[\s\\]",
+    r"(?:(?:un)?cache|(?:un)?lock|install|load|export|comment|msck|identified|(?-i:JOIN))[\s\\]",
     r"(?:put|get|list|remove)[\sa-z\\]{1,40}'?(?:@|file:)",
     r"as(?:[\s\\(]|not|materialized|[nrt])*\(",
+    r"merge[\s\\]~into",
     r"set[\s\\]~[^\s]{1,80}~(?:=|:=|to[\s\\])",
     r"set[\s\\]~(?:global|session|local|persist|names|variable|transaction|character|role|password|schema|time|option|@)",
     r"set[\s\\]~(?:[a-z0-9_]+\.|[a-z0-9_]{1,80}~(?:on|off))",
