@@ -11,7 +11,7 @@ import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from bench.corpus.canary import Canary
-from bench.corpus.words import FIRMS, FIRST, FOREIGN, LAST, characters, company_host, lower, name, upper
+from bench.corpus.words import FIRMS, FIRST, FOREIGN, LAST, characters, company_host, name, upper
 
 if TYPE_CHECKING:
     from random import Random
@@ -146,5 +146,4 @@ def opaque(dice: Random) -> Canary:
             characters(dice, "abcdefghijklmnopqrstuvwxyz234567", dice.randrange(26, 52)),
         )
     )
-    text = lower(dice, 1) + text[1:]
     return Canary(dice.choice(("{}", "id {}", "'{}'", "etag={}", "{},")).format(text), (text,))

@@ -30,7 +30,10 @@ _SENTENCE_END = re.compile(r"(?<=[.!?:])\s+(?=[A-Z])")
 _WORDS = range(4, 41)
 _FROM_ONE_FILE = 20
 _TEMPLATE = re.compile(r"%[-#0+ ]*\d*[a-zA-Z]|%\(|\{|\}|<[a-z]")
-_STATEMENT = re.compile(r"\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|GRANT|COPY)\b")
+_STATEMENT = re.compile(
+    r"\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|GRANT|COPY)\b|\.execute\(|(?i:\bselect \*|\binsert into\b|\bcreate table\b)"
+)
+_NUMBERED = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}|\b\d{3}-\d{2}-\d{4}\b|(?i:\bpassword[:=] ?\w)")
 _MARKUP = re.compile(r"^\s*(?::\w+|>>>|\.\.|[-=~*^]{3,}|@)|::$|``|:\w+:`", re.MULTILINE)
 _QUOTES = "\"'`()[]{}<>,;:.!?"
 
@@ -52,7 +55,7 @@ def sentences(number: int, seed: int = 1) -> list[str]:
 def is_clean(sentence: str) -> bool:
     """Whether a sentence has four to forty words and shows nothing private, nor a field that is to be filled in."""
     words = sentence.split()
-    if len(words) not in _WORDS or _TEMPLATE.search(sentence) or _STATEMENT.search(sentence):
+    if len(words) not in _WORDS or _TEMPLATE.search(sentence) or _STATEMENT.search(sentence) or _NUMBERED.search(sentence):
         return False
     return not any(map(_is_private, words))
 
@@ -84,7 +87,7 @@ def _is_address(word: str) -> bool:
 
 def _is_site(word: str) -> bool:
     """A site that people would type; a module's path may end in `.info` or `.run` and is none."""
-    return re.search(r"(?:^www\.|\w\.(?:com|org|net|edu|gov)(?:[:/]|$))", word, re.IGNORECASE) is not None
+    return re.search(r"(?:^www\.|\w\.(?:com|org|net|edu|gov)(?:\.[a-z]{2})?(?:[:/]|$))", word, re.IGNORECASE) is not None
 
 
 def _sources() -> Iterator[Path]:

@@ -59,6 +59,8 @@ def is_hostname(name: str, before: str, after: str) -> bool:
         return labels[0] not in _REVERSED or ending in {"com", "org", "net"} or len(labels[-1]) == 2  # noqa: PLR2004 - a country
     if ending not in TOP_LEVEL_DOMAINS or after.startswith("("):
         return False
+    if name[0].islower() and name.rpartition(".")[2][0].isupper():  # `dns.name.Name`
+        return False
     return _has_sign(labels, before, after)
 
 

@@ -90,6 +90,8 @@ def _host_key(match: re.Match[str]) -> str | None:
     value = match["value"]
     bare = value.rstrip(".-")
     key = match["key"].lower()
+    if match.string.startswith("(", match.end()):  # `server = Server(…)`
+        return None
     if bare.replace(".", "").replace(":", "").isdigit() and bare.count(".") != 3:  # noqa: PLR2004 - an address has three dots
         return None
     if (
@@ -101,7 +103,10 @@ def _host_key(match: re.Match[str]) -> str | None:
     return match["key"] + HOST + value[len(bare) :]
 
 
-_NO_HOST = frozenset("true false null none localhost unknown default auto any all up down ready not is".split())
+_NO_HOST = frozenset(
+    "true false null none localhost unknown default auto any all up down ready not is header headers field str string name "
+    "port".split()
+)
 
 HOSTS = (
     Rule(
@@ -201,9 +206,10 @@ def _v4(match: re.Match[str]) -> str | None:
 
 
 def _is_octet(part: str) -> bool:
-    if part.startswith("0"):
-        return part.strip("01234567") == "" and int(part, 8) < 256  # noqa: PLR2004 - a byte
-    return int(part) < 256  # noqa: PLR2004 - a byte
+    """A byte, decimal or octal, with zeros in front or not."""
+    if int(part) < 256:  # noqa: PLR2004 - a byte
+        return True
+    return part.startswith("0") and part.strip("01234567") == "" and int(part, 8) < 256  # noqa: PLR2004 - a byte
 
 
 IPS = (
