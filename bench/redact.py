@@ -83,7 +83,7 @@ def changed(texts: TextRedactor, clean: list[str]) -> Iterator[tuple[str, str | 
 
 
 def measure(runs: int, number: int, *, detailed: bool) -> list[Result]:
-    """Measure recall with `number` canaries of each kind, precision, and the cost of a text; each run with a seed of its own."""
+    """Measure recall with `number` canaries of each kind, precision, and cost; each run draws others."""
     from telemetry.redact.text import TextRedactor  # noqa: PLC0415 - compiles for half a second
 
     texts = TextRedactor()
@@ -101,9 +101,7 @@ def measure(runs: int, number: int, *, detailed: bool) -> list[Result]:
     return [*found, *_speed(texts, runs)]
 
 
-def _recall(
-    texts: TextRedactor, kind: str, number: int, seed: int, *, detailed: bool
-) -> Iterator[tuple[str, float]]:
+def _recall(texts: TextRedactor, kind: str, number: int, seed: int, *, detailed: bool) -> Iterator[tuple[str, float]]:
     planted = list(plant(kind, number, seed))
     leaked = [leak.planted for leak in leaks(texts, planted)]
     yield kind, _share(len(leaked), len(planted))

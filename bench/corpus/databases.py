@@ -1,11 +1,12 @@
 """Planted statements, names out of drivers' errors, and exceptions that carry what people own."""
 
+# ruff: noqa: S608 - SQL is what is planted
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from bench.corpus.canary import Canary
-from bench.corpus.words import ENDINGS, FIRMS, FIRST, FOLDERS, LAST, characters, company_host, lower, name
+from bench.corpus.words import ENDINGS, FIRST, FOLDERS, LAST, characters, company_host, lower, name
 
 if TYPE_CHECKING:
     from random import Random
@@ -94,7 +95,7 @@ def exception(dice: Random) -> Canary:
             (f"Access denied for user '{who}'@'{where}' (using password: YES)", who),
             (f'connection to server at "{where}" ({number}), port 5432 failed', where),
             (f"404 Client Error: Not Found for url: https://{where}/{who}", f"{where}/{who}"),
-            (f"yaml.scanner.ScannerError: while scanning a token\n  in \"{path}\", line 3, column 1", path),
+            (f'yaml.scanner.ScannerError: while scanning a token\n  in "{path}", line 3, column 1', path),
             (f"git clone git@{where}:{who}/{characters(dice, 'abcdef', 6)}.git failed", f"{where}:{who}"),
         )
     )

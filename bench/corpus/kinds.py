@@ -55,5 +55,5 @@ KINDS = {
 
 def canaries(kind: str, number: int, seed: int = 1) -> Iterator[Canary]:
     """Draw canaries of a kind; the same ones for the same seed."""
-    dice = Random(f"{kind} {seed}")  # noqa: S311 - not cryptography
+    dice = Random(f"{kind} {seed}")
     return (KINDS[kind].make(dice) for _ in range(number))

@@ -42,7 +42,9 @@ def _whole(text: str) -> Canary:
 
 def ipv4(dice: Random) -> Canary:
     """Every spelling of an IPv4 address."""
-    address = IPv4Address(dice.choice((0x0A000000, 0xC0A80000, 0xAC100000, dice.getrandbits(32))) | dice.getrandbits(16))
+    address = IPv4Address(
+        dice.choice((0x0A000000, 0xC0A80000, 0xAC100000, dice.getrandbits(32))) | dice.getrandbits(16)
+    )
     if int(address) < 1 << 24:
         return ipv4(dice)
     dotted, parts = str(address), str(address).split(".")
@@ -54,7 +56,9 @@ def ipv4(dice: Random) -> Canary:
         "padded": ".".join(part.zfill(3) for part in parts),
         "reverse": ".".join(reversed(parts)) + ".in-addr.arpa",
     }
-    around = dice.choice(("{}", "{}:5432", "{}/24", "[{}]", "{}.", "{},", "({})", "ip={}", "{}:80:", "tcp/{}", "Chrome/{}"))
+    around = dice.choice(
+        ("{}", "{}:5432", "{}/24", "[{}]", "{}.", "{},", "({})", "ip={}", "{}:80:", "tcp/{}", "Chrome/{}")
+    )
     if dice.random() < 0.6:
         return Canary(around.format(dotted), (dotted,))
     if dice.random() < 0.15:
@@ -108,7 +112,7 @@ def host(dice: Random) -> Canary:
         (
             f"{machine(dice)}.{firm}.{suffix}",
             f"{dice.choice(MACHINES)}-{dice.choice(FIRST)}.{firm}.{suffix}",
-            f"{dice.choice(FIRST)}s-{dice.choice(('desk', 'nas', 'printer'))}.{dice.choice(('local', 'lan', 'home.arpa'))}",
+            f"{dice.choice(FIRST)}s-desk.{dice.choice(('local', 'lan', 'home.arpa'))}",
             f"{dice.choice(MACHINES)}.{firm}.{dice.choice(('internal', 'corp', 'intranet', 'lan'))}",
             f"{machine(dice)}.{firm}.svc.cluster.local",
             f"ec2-3-{number}-12-7.eu-west-1.compute.amazonaws.com",
@@ -121,17 +125,23 @@ def host(dice: Random) -> Canary:
     )
     keyed = dice.choice((machine(dice), f"{firm}-{dice.choice(MACHINES)}", f"{dice.choice(FIRST)}.{firm}.{suffix}"))
     if dice.random() < 0.25:
-        return Canary(dice.choice(("host={}", "hostname: {}", "server={}", "connect to host={}")).format(keyed), (keyed,))
+        return Canary(
+            dice.choice(("host={}", "hostname: {}", "server={}", "connect to host={}")).format(keyed), (keyed,)
+        )
     if dice.random() < 0.25:
         named = f"{dice.choice(FIRST)}.{firm}.{suffix}"
-        return Canary(dice.choice(("connect to {}", "cannot resolve {}", "connection to {}:5432")).format(named), (named,))
+        return Canary(
+            dice.choice(("connect to {}", "cannot resolve {}", "connection to {}:5432")).format(named), (named,)
+        )
     around = dice.choice(("{}", "{}:5432", "({})", "{}.", "'{}'", "{},"))
     return Canary(around.format(bare), (bare,))
 
 
 def url(dice: Random) -> Canary:
     """URLs: with and without credentials, presigned, of hosts by name and by number."""
-    where = dice.choice((company_host(dice), f"{dice.choice(FIRMS)}.com", f"10.{dice.randrange(1, 250)}.2.3:8443", "bücher.example"))
+    where = dice.choice(
+        (company_host(dice), f"{dice.choice(FIRMS)}.com", f"10.{dice.randrange(1, 250)}.2.3:8443", "bücher.example")
+    )
     path = f"/{dice.choice(FOLDERS)}/{dice.choice(LAST)}/{dice.randrange(10**6)}"
     query = dice.choice(
         (

@@ -17,10 +17,31 @@ if TYPE_CHECKING:
 
 # Issuers' prefixes and lengths, from the networks' public lists.
 _ISSUERS = (
-    ("4", 16), ("4", 13), ("4", 19), ("51", 16), ("55", 16), ("2221", 16), ("2720", 16), ("34", 15), ("37", 15), ("6011", 16),
-    ("65", 16), ("644", 16), ("62", 16), ("62", 19), ("36", 14), ("305", 14), ("3528", 16), ("3589", 16), ("5018", 16), ("6304", 12),
-    ("6759", 19), ("2200", 16), ("81", 16), ("60", 16),
-)  # fmt: skip
+    ("4", 16),
+    ("4", 13),
+    ("4", 19),
+    ("51", 16),
+    ("55", 16),
+    ("2221", 16),
+    ("2720", 16),
+    ("34", 15),
+    ("37", 15),
+    ("6011", 16),
+    ("65", 16),
+    ("644", 16),
+    ("62", 16),
+    ("62", 19),
+    ("36", 14),
+    ("305", 14),
+    ("3528", 16),
+    ("3589", 16),
+    ("5018", 16),
+    ("6304", 12),
+    ("6759", 19),
+    ("2200", 16),
+    ("81", 16),
+    ("60", 16),
+)
 
 
 def card(dice: Random) -> Canary:
@@ -30,7 +51,9 @@ def card(dice: Random) -> Canary:
     digits = body + luhn.calc_check_digit(body)
     groups = [digits[at : at + 4] for at in range(0, length, 4)]
     amex = [digits[:4], digits[4:10], digits[10:]] if length == 15 else groups
-    text = dice.choice((digits, digits, " ".join(groups), "-".join(groups), ".".join(groups), "\u00a0".join(groups), " ".join(amex)))
+    text = dice.choice(
+        (digits, digits, " ".join(groups), "-".join(groups), ".".join(groups), "\u00a0".join(groups), " ".join(amex))
+    )
     around = dice.choice(("{}", "({})", "{},", "card={}", "[{},0]", "PAN {}.", "2024-01-31 {}"))
     return Canary(around.format(text), (text,))
 
@@ -60,11 +83,9 @@ def identifier(dice: Random) -> Canary:
         (
             uuid.UUID(int=dice.getrandbits(128), version=4),
             uuid.UUID(int=dice.getrandbits(128), version=1),
-            uuid.UUID(f"018f{characters(dice, '0123456789abcdef', 8)}7{characters(dice, '0123456789abcdef', 3)}8{characters(dice, '0123456789abcdef', 15)}"),
+            uuid.UUID(int=(0x018F << 112 | dice.getrandbits(112)) & ~(0xF << 76) | 7 << 76),
         )
     )
     text = str(made).upper() if dice.random() < 0.2 else str(made)
     around = dice.choice(("{}", "{{{}}}", "urn:uuid:{}", "id={}", "job-{}", "{}.", "/{}"))
     return Canary(around.format(text), (text,))
-
-

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def email(dice: Random) -> Canary:
     """Addresses of mail in every spelling."""
     local, firm = name(dice), dice.choice(FIRMS)
-    domain = dice.choice((f"{firm}.com", company_host(dice), f"{firm}.museum", f"mail.{firm}.co.uk", "xn--bcher-kva.example"))
+    domain = dice.choice(
+        (f"{firm}.com", company_host(dice), f"{firm}.museum", f"mail.{firm}.co.uk", "xn--bcher-kva.example")
+    )
     text = dice.choice(
         (
             f"{local}@{domain}",
@@ -42,10 +44,24 @@ def email(dice: Random) -> Canary:
 
 def user(dice: Random) -> Canary:
     """Names of people behind a key that says so."""
-    who = dice.choice((name(dice), dice.choice(FIRST) + dice.choice(LAST), f"{dice.choice(FOREIGN)}{dice.choice(LAST)}"))
+    who = dice.choice(
+        (name(dice), dice.choice(FIRST) + dice.choice(LAST), f"{dice.choice(FOREIGN)}{dice.choice(LAST)}")
+    )
     form = dice.choice(
-        ("user={}", "username: {}", "login={}", 'user="{}"', "owner={}", "for user '{}'", "customer_id={}", '"author": "{}"',
-         "user '{}'@'localhost'", "account={}", "lastName={}", "User: {}")  # fmt: skip
+        (
+            "user={}",
+            "username: {}",
+            "login={}",
+            'user="{}"',
+            "owner={}",
+            "for user '{}'",
+            "customer_id={}",
+            '"author": "{}"',
+            "user '{}'@'localhost'",
+            "account={}",
+            "lastName={}",
+            "User: {}",
+        )
     )
     return Canary(form.format(who), (who,))
 
@@ -83,25 +99,66 @@ def phone(dice: Random) -> Canary:
     if form == PhoneNumberFormat.NATIONAL and len(re.findall(r"\d+", text)) < 3:
         key = dice.choice(("phone={}", "tel: {}", "mobile {}", "call me at {}", '"phone": "{}"', "fax no. {}"))
         return Canary(key.format(text), (text,))
-    return Canary(dice.choice(("{}", "({})", "{},", "called {} twice", "phone={}")).format(text), (text.removeprefix("tel:"),))
+    return Canary(
+        dice.choice(("{}", "({})", "{},", "called {} twice", "phone={}")).format(text), (text.removeprefix("tel:"),)
+    )
 
 
 # Where there is a choice the candidates are drawn to this form, and stdnum says which of them are valid.
 _FORMS = {
-    "us.ssn": "###-##-####", "us.itin": "9##-7#-####", "br.cpf": "###.###.###-##", "es.dni": "########@",
-    "es.nie": "X#######@", "fr.nir": "1##0###########", "it.codicefiscale": "@@@@@@##A##@###@", "gb.nhs": "### ### ####",
-    "de.idnr": "###########", "nl.bsn": "#########", "pl.pesel": "8#0#1######", "se.personnummer": "8#0#1#-####",
-    "fi.hetu": "1#0#8#-###@", "dk.cpr": "1#0#8#-####", "no.fodselsnummer": "1#0#8######", "be.nn": "8#.0#.1#-###.##",
-    "bg.egn": "8#0#1#####", "ro.cnp": "18#0#1#######", "cz.rc": "8#0#1#/####", "ee.ik": "38#0#1#####",
-    "lt.asmens": "38#0#1#####", "hr.oib": "###########", "tr.tckimlik": "1##########", "in_.aadhaar": "2### #### ####",
-    "in_.pan": "@@@P@####@", "cn.ric": "11010119#0010####", "za.idnr": "8#0#1#50#80##", "mx.curp": "@@@@8#0#1#HDF@@@0#",
-    "cl.rut": "1#.###.###-#", "ca.sin": "1##-###-###", "au.tfn": "### ### ###", "ie.pps": "#######@", "il.idnr": "#########",
-    "gr.amka": "1#0#8######", "pt.nif": "2########", "si.emso": "1#0#98#50####", "ch.ssn": "756.####.####.##",
-    "at.vnr": "####1#0#8#", "kr.rrn": "8#0#1#-1######", "th.pin": "1-####-#####-##-#", "my.nric": "8#0#1#-01-####",
-    "ar.cuit": "20-########-#", "co.nit": "###.###.###-#", "ua.rntrc": "##########", "is_.kennitala": "1#0#8#-##9#",
-    "sk.rc": "8#0#1#/####", "ec.ci": "17########", "id.nik": "3171###08#00##", "lv.pvn": "1#0#8#-1####",
-    "jp.in_": "############", "pk.cnic": "3####-#######-1", "do.cedula": "###-#######-#",
-}  # fmt: skip
+    "us.ssn": "###-##-####",
+    "us.itin": "9##-7#-####",
+    "br.cpf": "###.###.###-##",
+    "es.dni": "########@",
+    "es.nie": "X#######@",
+    "fr.nir": "1##0###########",
+    "it.codicefiscale": "@@@@@@##A##@###@",
+    "gb.nhs": "### ### ####",
+    "de.idnr": "###########",
+    "nl.bsn": "#########",
+    "pl.pesel": "8#0#1######",
+    "se.personnummer": "8#0#1#-####",
+    "fi.hetu": "1#0#8#-###@",
+    "dk.cpr": "1#0#8#-####",
+    "no.fodselsnummer": "1#0#8######",
+    "be.nn": "8#.0#.1#-###.##",
+    "bg.egn": "8#0#1#####",
+    "ro.cnp": "18#0#1#######",
+    "cz.rc": "8#0#1#/####",
+    "ee.ik": "38#0#1#####",
+    "lt.asmens": "38#0#1#####",
+    "hr.oib": "###########",
+    "tr.tckimlik": "1##########",
+    "in_.aadhaar": "2### #### ####",
+    "in_.pan": "@@@P@####@",
+    "cn.ric": "11010119#0010####",
+    "za.idnr": "8#0#1#50#80##",
+    "mx.curp": "@@@@8#0#1#HDF@@@0#",
+    "cl.rut": "1#.###.###-#",
+    "ca.sin": "1##-###-###",
+    "au.tfn": "### ### ###",
+    "ie.pps": "#######@",
+    "il.idnr": "#########",
+    "gr.amka": "1#0#8######",
+    "pt.nif": "2########",
+    "si.emso": "1#0#98#50####",
+    "ch.ssn": "756.####.####.##",
+    "at.vnr": "####1#0#8#",
+    "kr.rrn": "8#0#1#-1######",
+    "th.pin": "1-####-#####-##-#",
+    "my.nric": "8#0#1#-01-####",
+    "ar.cuit": "20-########-#",
+    "co.nit": "###.###.###-#",
+    "ua.rntrc": "##########",
+    "is_.kennitala": "1#0#8#-##9#",
+    "sk.rc": "8#0#1#/####",
+    "ec.ci": "17########",
+    "id.nik": "3171###08#00##",
+    "lv.pvn": "1#0#8#-1####",
+    "jp.in_": "############",
+    "pk.cnic": "3####-#######-1",
+    "do.cedula": "###-#######-#",
+}
 _BARE = {"us.ssn", "us.itin", "br.cpf", "es.dni", "es.nie", "it.codicefiscale", "fr.nir", "ch.ssn", "mx.curp", "cn.ric"}
 """Identity numbers that are told by their form alone; the others stand behind a key."""
 

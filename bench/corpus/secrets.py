@@ -127,7 +127,10 @@ def jwt(dice: Random) -> Canary:
     header = {"alg": dice.choice(("HS256", "RS256", "ES256")), "typ": "JWT", "kid": characters(dice, HEX, 8)}
     claims = {"sub": name(dice), "iss": company_host(dice), "iat": dice.randrange(10**9, 2 * 10**9)}
     signed = [_part(json.dumps(header)), _part(json.dumps(claims)), characters(dice, _URL_SAFE, 43)]
-    encrypted = [_part('{"alg":"RSA-OAEP","enc":"A256GCM"}'), *(characters(dice, _URL_SAFE, n) for n in (86, 16, 60, 22))]
+    encrypted = [
+        _part('{"alg":"RSA-OAEP","enc":"A256GCM"}'),
+        *(characters(dice, _URL_SAFE, n) for n in (86, 16, 60, 22)),
+    ]
     text = ".".join(dice.choice((signed, signed, encrypted, [*signed[:2], ""])))
     around = dice.choice(("{}", "Bearer {}", "Authorization: Bearer {}", "'{}'", "jwt={}", "?access_token={}", "({})"))
     return Canary(around.format(text), (text.rstrip("."),))
@@ -141,7 +144,9 @@ def key(dice: Random) -> Canary:
     """Key files: whole, cut, on one line, without their header; public keys with their owner; PGP, PuTTY."""
     body = "MII" + characters(dice, _BASE64, 400)
     lines = "\n".join(body[at : at + 64] for at in range(0, len(body), 64))
-    kind = dice.choice(("RSA PRIVATE KEY", "PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY", "ENCRYPTED PRIVATE KEY"))
+    kind = dice.choice(
+        ("RSA PRIVATE KEY", "PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY", "ENCRYPTED PRIVATE KEY")
+    )
     pem = f"-----BEGIN {kind}-----\n{lines}\n-----END {kind}-----"
     pgp = f"-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: 1\n\n{lines}\n=abcd\n-----END PGP PRIVATE KEY BLOCK-----"
     text = dice.choice(
@@ -168,12 +173,37 @@ def dsn(dice: Random) -> Canary:
     braced = "{" + secret + ";}}" + "}"
     key64 = characters(dice, _BASE64, 86) + "=="
     scheme = dice.choice(
-        ("postgres", "postgresql", "mysql", "mariadb", "mongodb", "mongodb+srv", "redis", "rediss", "amqp", "amqps", "mssql+pyodbc",
-         "postgresql+asyncpg", "clickhouse", "cockroachdb", "oracle", "sqlserver", "snowflake", "nats", "mqtt", "ldap", "kafka")  # fmt: skip
+        (
+            "postgres",
+            "postgresql",
+            "mysql",
+            "mariadb",
+            "mongodb",
+            "mongodb+srv",
+            "redis",
+            "rediss",
+            "amqp",
+            "amqps",
+            "mssql+pyodbc",
+            "postgresql+asyncpg",
+            "clickhouse",
+            "cockroachdb",
+            "oracle",
+            "sqlserver",
+            "snowflake",
+            "nats",
+            "mqtt",
+            "ldap",
+            "kafka",
+        )
     )
     url = dice.choice(
-        (f"{who}:{secret}@{where}/{base}", f"{who}:{secret}@{where}:5432,{machine(dice)}:5432/{base}?sslmode=require",
-         f":{secret}@{where}/0", f"{who}@{where}/{base}")  # fmt: skip
+        (
+            f"{who}:{secret}@{where}/{base}",
+            f"{who}:{secret}@{where}:5432,{machine(dice)}:5432/{base}?sslmode=require",
+            f":{secret}@{where}/0",
+            f"{who}@{where}/{base}",
+        )
     )
     others = (
         f"host={where} port=5432 dbname={base} user={who} password='{quoted}'",
@@ -183,7 +213,7 @@ def dsn(dice: Random) -> Canary:
         f"jdbc:postgresql://{where}/{base}?user={who}&password={secret}",
         f"Driver={{ODBC Driver 18}};Server={where};Database={base};UID={who};PWD={braced};",
         f"Data Source={where};Initial Catalog={base};User ID={who};Password={secret.replace(';', 'x')};Encrypt=True",
-        f"DefaultEndpointsProtocol=https;AccountName={base.replace('_', '')};AccountKey={key64};EndpointSuffix=core.windows.net",
+        f"DefaultEndpointsProtocol=https;AccountName={base[:9]};AccountKey={key64};EndpointSuffix=core.windows.net",
         f"Endpoint=sb://{where}/;SharedAccessKeyName={base};SharedAccessKey={key64[:43]}=",
         f'org.apache.kafka.common.security.plain.PlainLoginModule required username="{who}" password="{quoted}";',
         f"{who}/{secret.replace('@', 'x').replace('/', 'y')}@//{where}:1521/{base}",

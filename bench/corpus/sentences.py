@@ -5,6 +5,7 @@ nobody picked them. A sentence is taken unless it shows something that is an add
 template by the rules of this module, which know nothing of the rules that are measured.
 """
 
+# ruff: noqa: SIM905 - a list of words reads better as words
 from __future__ import annotations
 
 import ast
@@ -23,15 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGES = (
-    "requests urllib3 psutil hypothesis duckdb click rich zmq msgspec starlette uvicorn anyio packaging pluggy pygments "
-    "mypy setuptools google.protobuf dns email_validator schwifty phonenumbers stdnum charset_normalizer h11 idna"
-).split()  # noqa: SIM905 - a list of words reads better as words
+    "requests urllib3 psutil hypothesis duckdb click rich zmq msgspec starlette uvicorn anyio packaging "
+    "pluggy pygments mypy setuptools google.protobuf dns email_validator schwifty phonenumbers stdnum h11 "
+    "charset_normalizer idna"
+).split()
 _SENTENCE_END = re.compile(r"(?<=[.!?:])\s+(?=[A-Z])")
 _WORDS = range(4, 41)
 _FROM_ONE_FILE = 20
 _TEMPLATE = re.compile(r"%[-#0+ ]*\d*[a-zA-Z]|%\(|\{|\}|<[a-z]")
 _STATEMENT = re.compile(
-    r"\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|GRANT|COPY)\b|\.execute\(|(?i:\bselect \*|\binsert into\b|\bcreate table\b)"
+    r"\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|GRANT|COPY)\b|\.execute\("
+    r"|(?i:\bselect \*|\binsert into\b|\bcreate table\b)"
 )
 _NUMBERED = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}|\b\d{3}-\d{2}-\d{4}\b|(?i:\bpassword[:=] ?\w)")
 _MARKUP = re.compile(r"^\s*(?::\w+|>>>|\.\.|[-=~*^]{3,}|@)|::$|``|:\w+:`", re.MULTILINE)
@@ -40,7 +43,7 @@ _QUOTES = "\"'`()[]{}<>,;:.!?"
 
 def sentences(number: int, seed: int = 1) -> list[str]:
     """Draw clean sentences; the same ones for the same seed and the same installed packages."""
-    dice = Random(seed)  # noqa: S311 - not cryptography
+    dice = Random(seed)
     files = list(_sources())
     dice.shuffle(files)
     found: dict[str, None] = {}
@@ -55,7 +58,12 @@ def sentences(number: int, seed: int = 1) -> list[str]:
 def is_clean(sentence: str) -> bool:
     """Whether a sentence has four to forty words and shows nothing private, nor a field that is to be filled in."""
     words = sentence.split()
-    if len(words) not in _WORDS or _TEMPLATE.search(sentence) or _STATEMENT.search(sentence) or _NUMBERED.search(sentence):
+    if (
+        len(words) not in _WORDS
+        or _TEMPLATE.search(sentence)
+        or _STATEMENT.search(sentence)
+        or _NUMBERED.search(sentence)
+    ):
         return False
     return not any(map(_is_private, words))
 
@@ -69,7 +77,7 @@ def _is_path(word: str) -> bool:
     if word.startswith(("~/", "./", "../")):
         return True
     # `/etc` and `etc/passwd.txt` are paths; `and/or`, `read/write` are not.
-    return word.startswith("/") and len(word) > 2 or ("/" in word and "." in word.rpartition("/")[2])
+    return (word.startswith("/") and len(word) > 2) or ("/" in word and "." in word.rpartition("/")[2])
 
 
 def _is_address(word: str) -> bool:
@@ -87,7 +95,9 @@ def _is_address(word: str) -> bool:
 
 def _is_site(word: str) -> bool:
     """A site that people would type; a module's path may end in `.info` or `.run` and is none."""
-    return re.search(r"(?:^www\.|\w\.(?:com|org|net|edu|gov)(?:\.[a-z]{2})?(?:[:/]|$))", word, re.IGNORECASE) is not None
+    return (
+        re.search(r"(?:^www\.|\w\.(?:com|org|net|edu|gov)(?:\.[a-z]{2})?(?:[:/]|$))", word, re.IGNORECASE) is not None
+    )
 
 
 def _sources() -> Iterator[Path]:

@@ -66,7 +66,9 @@ def company_host(dice: Random) -> str:
 
 def machine(dice: Random) -> str:
     """A machine's name."""
-    return f"{dice.choice(MACHINES)}{dice.choice(('-', ''))}{dice.choice(('prod', 'eu', '', 'x'))}{dice.randrange(1, 99)}"
+    return (
+        f"{dice.choice(MACHINES)}{dice.choice(('-', ''))}{dice.choice(('prod', 'eu', '', 'x'))}{dice.randrange(1, 99)}"
+    )
 
 
 def upper(dice: Random, length: int) -> str:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+from itertools import accumulate
+from typing import NamedTuple
 
 # Lengths by country, from the IBAN registry of SWIFT.
 _IBAN_LENGTHS = dict(
@@ -38,6 +40,32 @@ def is_luhn(digits: str) -> bool:
     """The check digit of ISO/IEC 7812."""
     doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
     return (sum(map(int, digits[-1::-2])) + sum(doubled)) % 10 == 0
+
+
+class LuhnSums(NamedTuple):
+    """Running Luhn sums of a run of digits, so that each window of it is checked at once.
+
+    Attributes:
+        even: sums up to each place, with the digits at even places doubled.
+        odd: the same with those at odd places.
+    """
+
+    even: list[int]
+    odd: list[int]
+
+    def is_valid(self, start: int, end: int) -> bool:
+        """Whether the check digit is right of the digits from `start` up to `end`."""
+        sums = self.even if end % 2 == 0 else self.odd
+        return (sums[end] - sums[start]) % 10 == 0
+
+
+def luhn_sums(digits: str) -> LuhnSums:
+    """Sum up a run of digits."""
+    values = [int(digit) for digit in digits]
+    doubled = [sum(divmod(2 * value, 10)) for value in values]
+    even = [0, *accumulate(doubled[n] if n % 2 == 0 else value for n, value in enumerate(values))]
+    odd = [0, *accumulate(doubled[n] if n % 2 else value for n, value in enumerate(values))]
+    return LuhnSums(even, odd)
 
 
 def is_card(digits: str) -> bool:

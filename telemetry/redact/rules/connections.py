@@ -42,12 +42,12 @@ def _dsn_url(match: re.Match[str]) -> str:
     return mark(f"dsn:{_DRIVER_OF.get(scheme.lower(), 'other')}") + split_closing(match[0])[1]
 
 
-_PAIR_VALUE = r"(?:'(?:[^'\\]|\\.)*+'?|[^\s'\"]+)"
+_PAIR_VALUE = r"(?:'(?:[^'\\]|\\.)*+'?|[^\s'\"]{1,256}+)"  # bounded, for each key may begin one
 _LIBPQ_KEY = (
     "host|hostaddr|port|dbname|user|password|passfile|sslmode|sslcert|sslkey|sslrootcert|options|application_name|"
     "connect_timeout|client_encoding|target_session_attrs|service"
 )
-_LIBPQ = re.compile(rf"(?<![\w.-])(?:(?:{_LIBPQ_KEY})\s?=\s?{_PAIR_VALUE}(?:\s+(?=\w+\s?=)|)){{2,}}", re.IGNORECASE)
+_LIBPQ = re.compile(rf"(?<![\w.-])(?:(?:{_LIBPQ_KEY})\s?=\s?{_PAIR_VALUE}(?:\s+(?=\w+\s?=))?+){{2,}}+", re.IGNORECASE)
 _LIBPQ_SURE = re.compile(
     r"dbname\s?=|host\w*\s?=[\s\S]*(?:user|password)\s?=|user\s?=[\s\S]*host\w*\s?=", re.IGNORECASE
 )
@@ -65,7 +65,7 @@ _ODBC_KEY = (
     "default ?endpoints ?protocol|endpoint ?suffix|integrated security|trusted_connection|encrypt|port|hostname|"
     "blobendpoint|provider|instrumentation ?key|ingestionendpoint"
 )
-_ODBC_VALUE = r"(?:\{(?:[^}]|\}\})*+\}?|\"[^\"]*+\"?|'[^']*+'?|[^;\s]*(?:\ [^;=\n]{1,60}(?=;))?)"
+_ODBC_VALUE = r"(?:\{(?:[^}]|\}\})*+\}?|\"[^\"]*+\"?|'[^']*+'?|[^;\s]{0,512}+(?:\ [^;=\n]{1,60}(?=;))?+)"
 _ODBC = re.compile(
     rf"(?<![\w-])(?:{_ODBC_KEY})\s?=\s?{_ODBC_VALUE};\s?(?:[a-z][\w .]{{0,40}}=\s?{_ODBC_VALUE}(?:;\s?|$"
     rf"|(?=[\s)\]])))+",

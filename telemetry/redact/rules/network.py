@@ -104,8 +104,8 @@ def _host_key(match: re.Match[str]) -> str | None:
 
 
 _NO_HOST = frozenset(
-    "true false null none localhost unknown default auto any all up down ready not is header headers field str string name "
-    "port".split()
+    "true false null none localhost unknown default auto any all up down ready not is header headers field "
+    "str string name port".split()
 )
 
 HOSTS = (
@@ -158,6 +158,7 @@ HOSTS = (
     ),
 )
 
+_MOST_COLONS = 8
 _V6 = re.compile(
     r"(?:(?<![\w:])|(?<=\w:)(?<!::))(?=[0-9a-f:]*:[0-9a-f]*:)[0-9a-f:]{2,45}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?:(?<=\d)\.\d{1,3}(?:\.\d{1,3}){2})?"
     r"(?![\w])(?P<zone>%[\w.-]{1,30})?",
@@ -183,6 +184,8 @@ def _v6(match: re.Match[str]) -> str | None:
     lead = ":" if address.startswith(":") and not address.startswith("::") else ""
     tail = ":" if address.endswith(":") and not address.endswith("::") else ""
     address = address[len(lead) : len(address) - len(tail)]
+    if address.count(":") > _MOST_COLONS:
+        return None
     try:
         parsed = IPv6Address(address)
     except AddressValueError:

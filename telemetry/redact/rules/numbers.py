@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 
-from telemetry.redact.checksum import iban_length, is_card, is_cpf, is_dni, is_iban, is_nir, is_ric, is_ssn
+from telemetry.redact.checksum import (
+    LuhnSums,
+    iban_length,
+    is_card,
+    is_cpf,
+    is_dni,
+    is_iban,
+    is_nir,
+    is_ric,
+    is_ssn,
+    luhn_sums,
+)
 from telemetry.redact.rules.placeholder import mark
 from telemetry.redact.rules.rule import Rule
 
@@ -24,28 +36,31 @@ _IBAN = re.compile(
 )
 _CARD_RUN = re.compile(r"(?<!\d)\d(?:[ .\-_/]{0,2}\d){11,200}(?!\d)", re.ASCII)
 _CARD_DIGITS = range(12, 20)
+_CARD_FIRST = frozenset("2345689")
 
 
 def _iban(match: re.Match[str]) -> str | None:
     length = iban_length(match["head"][:2].upper())
-    compact = ""
-    for position, character in enumerate(match[0]):
-        compact += character.upper() if character.isalnum() else ""
-        if len(compact) == length:
-            rest = match.string[match.start() + position + 1 :]
-            if is_iban(compact) and not re.match(r"[^\W_]", rest):
-                return IBAN + match[0][position + 1 :]
-            return None
-    return None
+    places = [place for place, character in enumerate(match[0]) if character.isalnum()]
+    if length is None or len(places) < length:
+        return None
+    end = places[length - 1] + 1
+    if not is_iban("".join(filter(str.isalnum, match[0][:end])).upper()):
+        return None
+    following = match.string[match.start() + end : match.start() + end + 1]
+    return None if following.isalnum() else IBAN + match[0][end:]
 
 
 def _cards(match: re.Match[str]) -> str | None:
     run = match[0]
     groups = [(found.start(), found.end()) for found in _GROUP.finditer(run)]
+    digits = "".join(run[start:end] for start, end in groups)
+    edges = [0, *accumulate(end - start for start, end in groups)]
+    sums = luhn_sums(digits)
     spans: list[tuple[int, int]] = []
     first = 0
     while first < len(groups):
-        last = _card_end(run, groups, first)
+        last = _card_end(digits, edges, first, sums)
         if last is not None:
             spans.append((groups[first][0], groups[last][1]))
         first = first + 1 if last is None else last + 1
@@ -54,15 +69,16 @@ def _cards(match: re.Match[str]) -> str | None:
     return run
 
 
-def _card_end(run: str, groups: list[tuple[int, int]], first: int) -> int | None:
-    """The last group of the longest card number that begins with a group."""
-    digits, found = "", None
-    for last in range(first, len(groups)):
-        start, end = groups[last]
-        digits += run[start:end]
-        if len(digits) >= _CARD_DIGITS.stop:
+def _card_end(digits: str, edges: list[int], first: int, sums: LuhnSums) -> int | None:
+    """The last group of the longest card number that begins with a group; `edges` say where each begins in `digits`."""
+    found, start = None, edges[first]
+    if digits[start] not in _CARD_FIRST:
+        return None
+    for last in range(first, len(edges) - 1):
+        end = edges[last + 1]
+        if end - start >= _CARD_DIGITS.stop:
             break
-        if len(digits) in _CARD_DIGITS and is_card(digits):
+        if end - start in _CARD_DIGITS and sums.is_valid(start, end) and is_card(digits[start:end]):
             found = last
     return found
 
@@ -72,21 +88,27 @@ _ID_FORMS = re.compile(
     r"(?<![\w])(?:(?P<cpf>\d{3}\.\d{3}\.\d{3}-\d{2})|(?P<dni>[XYZ]?\d{7,8}-?[A-HJ-NP-TV-Z])"
     r"|(?P<nino>[A-CEGHJ-PR-TW-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D])"
     r"|(?P<fiscal>[A-Z]{6}\d{2}[A-EHLMPR-T]\d{2}[A-Z]\d{3}[A-Z])|(?P<nir>[12] ?\d{2} ?(?:0[1-9]|1[0-2]) ?\d{2} "
-    r"?\d{3} ?\d{3} ?\d{2})|(?P<ahv>756\.\d{4}\.\d{4}\.\d{2})|(?-i:[A-Z]{3}[ABCFGHJLPT][A-Z]\d{4}[A-Z])|(?P<curp>[A-Z]{4}\d{6}[HMX][A-Z]{5}[A-Z0-9]\d)"
+    r"?\d{3} ?\d{3} ?\d{2})|(?P<ahv>756\.\d{4}\.\d{4}\.\d{2})"
+    r"|(?-i:[A-Z]{3}[ABCFGHJLPT][A-Z]\d{4}[A-Z])|(?P<curp>[A-Z]{4}\d{6}[HMX][A-Z]{5}[A-Z0-9]\d)"
     r"|(?P<ric>[1-9]\d{5}(?:19|20)\d{2}[01]\d[0-3]\d{4}[\dX]))(?!\w)",
     re.IGNORECASE | re.ASCII,
 )
 _ID_KEY = (
-    r"ssn|itin|social security|social insurance|passport|nino|national insurance|tax ?(?:id|payer|file)|tin|nif|nie|nir|insee|cpf|"
-    r"cnpj|aadhaar|uidai|bsn|pesel|personnummer|f.dselsnummer|kennitala|steuer\w{0,12}|idnr|driver'?s? ?licen[sc]e|"
-    r"(?:national|personal|identity|citizen|id)[ _]?(?:card|id|insurance|number|code)|id card|dni|curp|nhs|medicare|"
-    r"codice ?fiscale|sozialversicherung\w{0,10}|s?vnr|ahv|vat|hetu|cpr|egn|cnp|asmens|isikukood|oib|emso|amka|tc ?kimlik|tckn|"
+    r"ssn|itin|social security|social insurance|passport|nino|national insurance|tax ?(?:id|payer|file)|tin|nif|nie|"
+    r"nir|insee|cpf|cnpj|aadhaar|uidai|bsn|pesel|personnummer|f.dselsnummer|kennitala|steuer\w{0,12}|idnr|"
+    r"driver'?s? ?licen[sc]e|"
+    r"(?:national|personal|identity|citizen|id)[ _]?(?:card|id|insurance|number|code)|id card|dni|curp|"
+    r"nhs|medicare|"
+    r"codice ?fiscale|sozialversicherung\w{0,10}|s?vnr|ahv|vat|hetu|cpr|egn|cnp|asmens|isikukood|oib|emso|amka|"
+    r"tc ?kimlik|tckn|"
     r"tckimlik|rut|sin|tfn|ppsn?|rrn|nric|mykad|cuit|cuil|rntrc|ipn|cnic|cedula|nik|citizen ?id|my ?number"
 )
 _ID_WEAK_KEY = r"pan|pin|ric|ci|cc|nit|rc|nn|ik|in|pvn|id|nr|personal"
 _ID_NUMBER = r"(?:[ _]?(?:number|num|no|nr|id|code|#)\.?)?"
 # Each group has a digit, so that no word behind the number is taken for a part of it.
-_ID_VALUE = r"(?=[A-Z]{0,8}[ ./-]?\d)[A-Z0-9]{1,22}(?:[ ./-](?=[A-Z]{0,6}\d)[A-Z0-9]{1,14}){0,6}(?:-[A-Z0-9]{1,2})?(?!\w)"
+_ID_VALUE = (
+    r"(?=[A-Z]{0,8}[ ./-]?\d)[A-Z0-9]{1,22}(?:[ ./-](?=[A-Z]{0,6}\d)[A-Z0-9]{1,14}){0,6}(?:-[A-Z0-9]{1,2})?(?!\w)"
+)
 _ID_BEHIND_KEY = re.compile(
     rf"(?P<key>(?<![A-Za-z])(?:(?P<sure>{_ID_KEY})|{_ID_WEAK_KEY}){_ID_NUMBER}\W{{1,6}}(?:is )?)(?P<value>{_ID_VALUE})",
     re.IGNORECASE | re.ASCII,
@@ -213,7 +235,7 @@ NUMBERS = (
     Rule(
         "id",
         (
-            rf"(?:{_ID_KEY.replace('s?vnr', 'vnr').replace('ppsn?', 'pps')}){_ID_NUMBER}[^a-z0-9_]{{1,6}}(?:is )?[a-z]{{0,8}}[ ./\-]?[0-9]",
+            rf"(?:{_ID_KEY}){_ID_NUMBER}[^a-z0-9_]{{1,6}}(?:is )?[a-z]{{0,8}}[ ./\-]?[0-9]",
             rf"(?:{_ID_WEAK_KEY}){_ID_NUMBER}[^a-z0-9_]{{1,6}}(?:is )?[a-z]{{0,8}}[ ./\-]?[0-9][a-z0-9 ./\-]{{8}}",
         ),
         _ID_BEHIND_KEY,

@@ -25,11 +25,11 @@ _SWITCH = re.compile(r"(?<=[0-9])[A-Za-z]|(?<=[A-Za-z])[0-9]")
 _PAIR = re.compile(r"(?=([a-z]{2}))")
 # Pairs of letters that make up 84 % of all pairs in English words and identifiers, and 25 % in random letters.
 _USUAL_PAIRS = frozenset(
-    "ab ac ad ag ai al am an ap ar as at ba be bi bl ca ce ch ci ck cl co cr ct cu da de di do ds ea ec ed ee ef eg el em "
-    "en ep er es et ev ex fa fe ff fi fo ge gr ha he hi ho ia ib ic id ie if ig il im in io ip ir is it iv iz ke la le li "
-    "ll lo ls lt lu ly ma me mi mo mp na nc nd ne nf ng ni no ns nt oc od ol om on oo op or os ot ou ow pa pe pi pl po pp "
-    "pr pt qu ra rc rd re rg ri rm ro rr rs rt ru ry sa sc se sh si so sp ss st su ta tc te th ti to tr ts tt tu ty ua ub "
-    "ue ul um un up ur us ut va ve vi wa yp ze".split()
+    "ab ac ad ag ai al am an ap ar as at ba be bi bl ca ce ch ci ck cl co cr ct cu da de di do ds ea ec ed ee "
+    "ef eg el em en ep er es et ev ex fa fe ff fi fo ge gr ha he hi ho ia ib ic id ie if ig il im in io ip ir "
+    "is it iv iz ke la le li ll lo ls lt lu ly ma me mi mo mp na nc nd ne nf ng ni no ns nt oc od ol om on oo "
+    "op or os ot ou ow pa pe pi pl po pp pr pt qu ra rc rd re rg ri rm ro rr rs rt ru ry sa sc se sh si so sp "
+    "ss st su ta tc te th ti to tr ts tt tu ty ua ub ue ul um un up ur us ut va ve vi wa yp ze".split()
 )
 # Of names in source, 2 % are below the first share; of random strings of 24 characters, 0.5 % are above it.
 _USUAL_SHARE = 0.6

@@ -101,7 +101,7 @@ _KEY_ONLY = re.compile(r"[\w.-]+", re.IGNORECASE)
 
 
 def _key_value(match: re.Match[str]) -> str | None:
-    left = _KEY_LEFT.search(match.string[: match.start()])
+    left = _KEY_LEFT.search(match.string[max(0, match.start() - 60) : match.start()])
     head = _KEY_ONLY.match(match[0])
     kind = secret_kind((left[0] if left else "") + (head[0].rstrip(".-") if head else ""))
     value = match["value"]

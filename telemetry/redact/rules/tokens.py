@@ -69,9 +69,9 @@ _VENDORS = (
     _Vendor("gitlab", r"GR1348941[A-Za-z0-9_\-]{16}", "GR13489410123456789abcdefABCD"),
     _Vendor("google", r"1//0[A-Za-z0-9_\-]{24}", "1//0abcdefABCDEF0123456789abcdefAB"),
     _Vendor("vault", r"s\.[A-Za-z0-9]{24}", "s.0123456789abcdefABCDEF01"),
-    # <name>_ or <name>- and letters and digits: Linear, PlanetScale, Supabase, Notion, Postman, RubyGems, Figma, Square,
-    # Doppler, Pulumi, Prefect, ReadMe, Typeform, Adobe, Sourcegraph, Groq, Perplexity, Brevo, Vercel, Frame.io, Fly.io,
-    # Clojars, 1Password, Dynatrace, Harness, Duffel, Shippo, Contentful, Nuget, Heroku, Flutterwave.
+    # <name>_ or <name>- and letters and digits: Linear, PlanetScale, Supabase, Notion, Postman, RubyGems, Figma,
+    # Square, Doppler, Pulumi, Prefect, ReadMe, Typeform, Adobe, Sourcegraph, Groq, Perplexity, Brevo, Vercel, Frame.io,
+    # Fly.io, Clojars, 1Password, Dynatrace, Harness, Duffel, Shippo, Contentful, Nuget, Heroku, Flutterwave.
     _Vendor(
         "other",
         r"(?:lin_api|pscale_tkn|pscale_pw|pscale_oauth|sbp|ntn|secret|PMAK|rubygems|figd|dp\.[cps]t|dp\.scim|EAAA|sq0[a-z]{3}|pul|pnu|"
@@ -82,7 +82,9 @@ _VENDORS = (
     # <name> and letters and digits at once: Alibaba, Artifactory, EasyPost, Facebook, NuGet, Okta.
     _Vendor("other", r"(?:LTAI|AKCp[0-9]?|EZ[AT]K|EAA[A-Z]|oy2)[A-Za-z0-9]{20}", "LTAI0123456789abcdefABCD"),
     _Vendor("other", r"A3-[A-Z0-9]{6}-[A-Z0-9]{6}", "A3-ABC123-ABCDEF12345-ABCDE-12345-ABC12"),
-    _Vendor("other", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_\-]{20}", "abcdefABCDEF01.atlasv1.0123456789abcdefABCDEF01"),
+    _Vendor(
+        "other", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_\-]{20}", "abcdefABCDEF01.atlasv1.0123456789abcdefABCDEF01"
+    ),
     _Vendor("other", r"[0-9a-f]{32}-us[0-9]{1,2}", "0123456789abcdef0123456789abcdef-us12"),
     _Vendor("other", r"v1\.0-[0-9a-f]{24}-[0-9a-f]{24}", "v1.0-0123456789abcdef01234567-0123456789abcdef01234567"),
 )
