@@ -29,7 +29,7 @@ _ANY_SCHEME = "|".join(_DRIVER_OF)
 # A quote before it says where it ends; without one, a password may hold any character but a blank.
 _TO_END = r"(?:(?<=\")[^\s\"]+|(?<=')[^\s']+|(?<=`)[^\s`]+|(?<![\"'`])\S+)"
 _DSN_URL = re.compile(
-    rf"(?=(?:jdbc:)?(?:(?P<scheme>{_ANY_SCHEME})(?:\+[\w+-]{{1,30}})?:(?://|thin:|oci:)|jdbc:\w))"
+    rf"(?=[a-z]{{2,13}}+(?:\+[\w+-]{{1,30}}+)?:)(?=(?:jdbc:)?(?:(?P<scheme>{_ANY_SCHEME})(?:\+[\w+-]{{1,30}})?:(?://|thin:|oci:)|jdbc:\w))"
     rf"{_TO_END}",
     re.IGNORECASE | re.ASCII,
 )
@@ -48,13 +48,12 @@ _LIBPQ_KEY = (
     "connect_timeout|client_encoding|target_session_attrs|service"
 )
 _LIBPQ = re.compile(rf"(?<![\w.-])(?:(?:{_LIBPQ_KEY})\s?=\s?{_PAIR_VALUE}(?:\s+(?=\w+\s?=))?+){{2,}}+", re.IGNORECASE)
-_LIBPQ_SURE = re.compile(
-    r"dbname\s?=|host\w*\s?=[\s\S]*(?:user|password)\s?=|user\s?=[\s\S]*host\w*\s?=", re.IGNORECASE
-)
+_LIBPQ_KEYS = re.compile(r"(dbname|host|user|password)\w*\s?=", re.IGNORECASE)
 
 
 def _libpq(match: re.Match[str]) -> str | None:
-    if not _LIBPQ_SURE.search(match[0]):
+    keys = set(map(str.lower, _LIBPQ_KEYS.findall(match[0])))
+    if "dbname" not in keys and ("host" not in keys or keys == {"host"}):
         return None
     return mark("dsn:postgres") + ("" if match[0].endswith("'") else split_closing(match[0])[1])
 
@@ -65,15 +64,21 @@ _ODBC_KEY = (
     "default ?endpoints ?protocol|endpoint ?suffix|integrated security|trusted_connection|encrypt|port|hostname|"
     "blobendpoint|provider|instrumentation ?key|ingestionendpoint"
 )
-_ODBC_VALUE = r"(?:\{(?:[^}]|\}\})*+\}?|\"[^\"]*+\"?|'[^']*+'?|[^;\s]{0,512}+(?:\ [^;=\n]{1,60}(?=;))?+)"
+_ODBC_VALUE = (
+    r"(?:\{[^}]{0,200}+(?:\}\}[^}]{0,200}+){0,9}+\}?"
+    r"|\"[^\"]{0,400}+\"?|'[^']{0,400}+'?|[^;\s]*(?:\ [^;=\n]{1,60}(?=;))?)"
+)
 _ODBC = re.compile(
-    rf"(?<![\w-])(?:{_ODBC_KEY})\s?=\s?{_ODBC_VALUE};\s?(?:[a-z][\w .]{{0,40}}=\s?{_ODBC_VALUE}(?:;\s?|$"
-    rf"|(?=[\s)\]])))+",
+    rf"(?<![\w-])(?=[a-z])(?:{_ODBC_KEY})\s?=\s?{_ODBC_VALUE};\s?(?:[a-z][\w .]{{0,40}}=\s?{_ODBC_VALUE}(?:;\s?|$"
+    rf"|(?=[\s)\]])))+"
+    rf"|(?<![\w-])(?P<alone>(?:{_ODBC_KEY})\s?=\s?[^;\s]++(?!;))",  # read once, not again from each key within
     re.IGNORECASE,
 )
 
 
-def _odbc(match: re.Match[str]) -> str:
+def _odbc(match: re.Match[str]) -> str | None:
+    if match["alone"]:
+        return None
     kind = "azure" if re.search(r"account ?key|shared ?access|core\.windows", match[0], re.IGNORECASE) else "odbc"
     return mark(f"dsn:{kind}") + (" " if match[0].endswith(" ") else "")
 

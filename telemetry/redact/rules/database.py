@@ -22,11 +22,13 @@ _CAPITALS = (
     r"|SET\s+PASSWORD|IDENTIFIED\s+BY|EXPLAIN\s+(?:ANALYZE\s)?\s*(?:SELECT|INSERT|UPDATE|DELETE)"
     r"|(?:WHERE|HAVING)\s+[^\n=<>]{1,80}(?:=|<|>|\s(?:LIKE|IN|BETWEEN|IS)\s)"
 )
+# Up to a `from`, but not over another `select`, which is read on its own: so no text is read twice.
+_UP_TO_FROM = r"(?:[^fs]++|(?<=\w)[fs]|f(?!rom\s)|s(?!elect\s))++from\s+"
 # In small letters they are English too: more of the statement must be there.
 _CLAUSE = r"(?:where|join|inner|left|right|full|cross|natural|group|order|limit|having|union|offset|for\s+update)\b"
 _ANY_CASE = (
-    r"select\s+(?:\*|distinct\s|count\s*\(|top\s+\d|[\w.\"`\[\]]+\s*,(?=[\s\S]{1,400}?\sfrom\s)|[\w.\"`\[\]]+\s*\(|\d+\b|'[^']*'|[\w.]+\s+as\s)"
-    rf"|select\s[\s\S]{{1,400}}?\sfrom\s+{_NAME}\s*(?:\w+\s+)?(?:{_CLAUSE}|;|,)"
+    rf"select\s+(?:\*|distinct\s|count\s*\(|top\s+\d|[\w.\"`\[\]]+\s*,(?={_UP_TO_FROM})|[\w.\"`\[\]]+\s*\(|\d+\b|'[^']*'|[\w.]+\s+as\s)"
+    rf"|select\s(?:{_UP_TO_FROM}){{1,3}}?{_NAME}\s*(?:\w+\s+)?(?:{_CLAUSE}|;|,)"
     rf"|\A\W*select\s[^\n]{{1,400}}?\sfrom\s+{_NAME}\W*\Z"
     rf"|insert\s+(?:or\s+\w+\s+|ignore\s+)?into\s+{_NAME}\s*(?:\(|values|select|default|set|\Z)"
     rf"|update\s+{_NAME}\s+(?:as\s+)?(?:\w+\s+)?set\s+{_NAME}\s*=|delete\s+from\s+{_NAME}\s*(?:where\b|using\b|returning\b|;)"
@@ -45,18 +47,21 @@ _OBJECT = (
 )
 _QUOTED_NAME = r"(?:\"[^\"\n]+\"|'[^'\n]+'|`[^`\n]+`)"
 _NAMED = re.compile(
-    rf"(?P<kind>(?<![\w-])(?:{_OBJECT})\s)(?P<value>{_QUOTED_NAME}(?:\.{_QUOTED_NAME}|@{_QUOTED_NAME})*)", re.IGNORECASE
+    rf"(?P<kind>(?<![\w-])(?=[a-z])(?:{_OBJECT})\s)(?P<value>{_QUOTED_NAME}(?:\.{_QUOTED_NAME}|@{_QUOTED_NAME})*)",
+    re.IGNORECASE,
 )
 _OF = re.compile(
     r"(?P<kind>(?<![\w-])column\s)(?P<name>[\w.]+)(?P<of>\s+of\s+(?:relation|table)\s+)[\w.]*", re.IGNORECASE
 )
 _KEY_DETAIL = re.compile(
-    r"(?:(?<=Key )|(?<=Schlüssel ))\([^\n]{0,300}?\)=\((?:[^\n]{0,2000}?\)(?=\s(?:already|is|conflicts|existiert))"
+    r"(?:(?<=Key )|(?<=Schlüssel ))\([^\n)]{0,300}+(?:\)(?!=\()[^\n)]{0,60}+){0,3}+\)=\("
+    r"(?:[^\n]{0,2000}?\)(?=\s(?:already|is|conflicts|existiert))"
     r"|[^\n]*)"
     r"|(?<=Failing row contains )\([^\n]*"
 )
 _DUPLICATE = re.compile(
-    r"(?P<kind>Duplicate entry )(?P<value>'[^\n]*?'|'[^\n]*)(?=\sfor key|\Z)(?:(?P<for>\sfor key\s)\S+)?", re.IGNORECASE
+    r"(?P<kind>Duplicate entry )(?P<value>'[^\n']*+(?:'(?!\sfor key|\Z)[^\n']*+)*+'?)(?:(?P<for>\sfor key\s)\S+)?",
+    re.IGNORECASE,
 )
 _NEAR = re.compile(
     r"(?P<kind>(?:at or near|syntax to use near|near|input syntax for [\w "

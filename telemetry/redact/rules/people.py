@@ -78,7 +78,7 @@ _PERSON = (
     r"member(?:_?id)?|contact|dob|birth_?(?:day|date)|date_of_birth"
 )
 _PERSON_KEY = re.compile(
-    rf"(?P<key>(?<![A-Za-z])(?:{_PERSON})\\*[\"']?\]?\s{{0,2}}[=:]\s{{0,2}})(?P<value>{QUOTED}|[^\s,;&)\]}}]+)",
+    rf"(?P<key>(?<![A-Za-z])(?=[a-z])(?:{_PERSON})\\*[\"']?\]?\s{{0,2}}[=:]\s{{0,2}})(?P<value>{QUOTED}|[^\s,;&)\]}}]+)",
     re.IGNORECASE,
 )
 _PERSON_QUOTED = re.compile(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from functools import lru_cache
 
 from telemetry.redact.rules.placeholder import mark
 from telemetry.redact.rules.rule import QUOTED, Rule, only_marks, split_closing
@@ -42,7 +43,7 @@ _NEUTRAL = frozenset(
     "encrypted base64 b64 again repeat default prod dev test staging 1 2 3 1st 2nd".split()
 )
 _WORD = re.compile(r"[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+|\d+")
-_KEY_LEFT = re.compile(r"[\w.-]{0,60}\Z")
+_KEY_CHARACTERS = 80  # of a key, the end says what it is
 _WEAK = frozenset(
     {
         "auth",
@@ -74,6 +75,7 @@ _WORD_CHARACTERS = 14  # `invalid token: expected …`
 _NO_SECRET = frozenset("true false null none nil undefined yes no on off nan bool str string bytes optional".split())
 
 
+@lru_cache(1024)
 def secret_kind(key: str) -> str | None:
     """The word that makes a key's name the name of a secret; None for `monkey`, `token_count`, `auth_method`."""
     words = [word.lower() for word in _WORD.findall(key)]
@@ -93,17 +95,21 @@ def secret_kind(key: str) -> str | None:
 _SEPARATOR = r"\\*[\"']?\]?\s{0,3}(?:=>|:=|={1,3}|:|(?<=[\"']),)\s{0,3}"
 # A value without quotes runs to the next blank: a password may hold any other character.
 _PLAIN = r"\S+"
-_ESCAPED_QUOTED = r"\\+\"(?:(?!\\+\")[\s\S])*(?:\\+\")?"
-_KEY_VALUE = re.compile(
-    rf"(?:{_SMELL}|{_FOREIGN})[\w.-]{{0,40}}{_SEPARATOR}(?P<value>{_ESCAPED_QUOTED}|{QUOTED}|{_PLAIN})", re.IGNORECASE
+_ESCAPED_QUOTED = r"\\+\"(?:[^\\]++|\\++(?!\"))*+(?:\\+\")?"
+_BEGINNINGS = sorted({word[:3] for word in (*_STEMS, *_WHOLE)})
+_HINT = "|".join(
+    f"{a}(?:{'|'.join(b[1:] for b in _BEGINNINGS if b[0] == a)})" for a in sorted({b[0] for b in _BEGINNINGS})
 )
-_KEY_ONLY = re.compile(r"[\w.-]+", re.IGNORECASE)
+# A key and its separator first, then a hint: a hundred words that are tried at each character would be slow.
+_KEY_VALUE = re.compile(
+    rf"(?<![\w.-])(?=[\w.-]++{_SEPARATOR})(?=[\w.-]*?(?:{_HINT}|{_FOREIGN}))"
+    rf"(?P<key>[\w.-]++){_SEPARATOR}(?P<value>{_ESCAPED_QUOTED}|{QUOTED}|{_PLAIN})",
+    re.IGNORECASE,
+)
 
 
 def _key_value(match: re.Match[str]) -> str | None:
-    left = _KEY_LEFT.search(match.string[max(0, match.start() - 60) : match.start()])
-    head = _KEY_ONLY.match(match[0])
-    kind = secret_kind((left[0] if left else "") + (head[0].rstrip(".-") if head else ""))
+    kind = secret_kind(match["key"].rstrip(".-")[-_KEY_CHARACTERS:])
     value = match["value"]
     if kind is None or not _may_be_secret(kind, value, match[0][: match.start("value") - match.start()]):
         return None

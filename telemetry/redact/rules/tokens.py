@@ -90,7 +90,7 @@ _VENDORS = (
 )
 _LEFT = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"
 _AWS_ID = re.compile(r"(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{12}")
-_AWS_PAIRED = re.compile(r"(?<![\w/+=])(?=\D{0,39}\d)[A-Za-z0-9/+]{40}(?![\w/+=])", re.ASCII)
+_AWS_PAIRED = re.compile(r"(?<![\w/+=])(?=[A-Za-z/+]{0,39}\d)[A-Za-z0-9/+]{40}(?![\w/+=])", re.ASCII)
 
 
 def _aws_paired(match: re.Match[str]) -> str | None:
