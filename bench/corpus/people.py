@@ -80,8 +80,8 @@ def _examples() -> list[phonenumbers.PhoneNumber]:
 def phone(dice: Random) -> Canary:
     """Numbers of every region and kind, their last digits drawn anew as long as libphonenumber calls them valid.
 
-    In their international forms alone; in the national form where its digits stand in three groups or more, or else
-    behind a word that says so: `12345678` alone may be anything.
+    In their international forms alone; in the national form where seven digits or more stand in three groups or more,
+    or else behind a word that says so: `12345678` alone may be anything.
     """
     number = dice.choice(_examples())
     for _ in range(20):
@@ -96,7 +96,7 @@ def phone(dice: Random) -> Canary:
         (PhoneNumberFormat.E164, PhoneNumberFormat.INTERNATIONAL, PhoneNumberFormat.NATIONAL, PhoneNumberFormat.RFC3966)
     )
     text = phonenumbers.format_number(number, form)
-    if form == PhoneNumberFormat.NATIONAL and len(re.findall(r"\d+", text)) < 3:
+    if form == PhoneNumberFormat.NATIONAL and (len(re.findall(r"\d+", text)) < 3 or len(re.findall(r"\d", text)) < 7):
         key = dice.choice(("phone={}", "tel: {}", "mobile {}", "call me at {}", '"phone": "{}"', "fax no. {}"))
         return Canary(key.format(text), (text,))
     return Canary(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from telemetry.redact.rules.placeholder import mark
-from telemetry.redact.rules.rule import Rule, split_closing
+from telemetry.redact.rules.rule import Rule, always, split_closing
 
 _SCHEMES = {
     "postgres": "postgres postgresql cockroachdb redshift risingwave",
@@ -83,6 +83,9 @@ def _odbc(match: re.Match[str]) -> str | None:
     return mark(f"dsn:{kind}") + (" " if match[0].endswith(" ") else "")
 
 
+# Oracle's easy connect: a user and a password before the address.
+_EASY = re.compile(r"(?<![^\s\"'=(,])[^\s/\"'=(,]{1,64}+/[^\s\"']{1,128}?@(?://)?[\w.-]{1,253}:\d{2,5}/[\w.$-]+")
+
 CONNECTION_STRINGS = (
     Rule(
         "dsn",
@@ -91,6 +94,14 @@ CONNECTION_STRINGS = (
         _dsn_url,
         "dial postgresql://amy:p@ss:w/rd!@db1,db2/sales?sslmode=off: refused",
         "dial [dsn:postgres]: refused",
+    ),
+    Rule(
+        "dsn",
+        (r"@(?://)?[a-z0-9_.\-]+:[0-9]{2,5}/[a-z0-9_.$\-]",),
+        _EASY,
+        always(mark("dsn:oracle")),
+        "open amy/p;w@//db1:1521/sales",
+        "open [dsn:oracle]",
     ),
     Rule(
         "dsn",

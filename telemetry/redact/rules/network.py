@@ -125,6 +125,8 @@ HOSTS = (
             r"-[a-z0-9_]+\.[a-z]{2}",
             r"[a-z0-9_]\.[a-z]{2,24}:[0-9]{2}",
             r"\.xn--[a-z0-9]",
+            r"[a-z][0-9]{1,3}\.[a-z0-9_\-]+\.[a-z0-9]",
+            r"\.(?:com|org|net|gov|edu|co|ac)\.[a-z]{2}",
             (
                 r"(?:host|server|connect|resolv|lookup|ping|dial|domain|dns|upstream|peer|remote|broker|endpoint|visit|site|reach|proxy|certificate"
                 r"|gateway|dig|ssh)[a-z]*[^a-z]{0,3}(?:(?:to|from|at|for|by|via|of|on|with|name)[^a-z0-9]{1,2})?[\"'`]?[a-z0-9_\-]+\.[a-z0-9]"

@@ -136,17 +136,17 @@ def _id_behind_key(match: re.Match[str]) -> str | None:
 _PHONE_PLUS = re.compile(r"(?<![\w+])\+\s?\(?\d(?:[ .\-/()\u2011]{0,2}\d){6,14}(?!\d)", re.ASCII)
 # National forms: three groups or more, or a code in brackets or with its leading zero and one group.
 _PHONE_FORMS = re.compile(
-    r"(?<![\w.+/-])(?:(?:\d{1,3}[ \-])?\(\d{1,5}\)[ \-]?\d{2,5}(?:[ .\-]?\d{2,5}){1,4}"
+    r"(?<![\w.+/-])(?:(?:\d{1,3}[ \-])?\(\d[\d \-]{0,5}\)[ \-]?\d{1,5}(?:[ .\-]?\d{2,5}){1,4}"
+    r"|\d{1,5}(?:[ \-]\d{1,6}){2,5}(?![\w-]|[./]\d)"
     r"|(?:1[ .\-])?[2-9]\d{2}(?P<nanp>[ .\-])\d{3}(?P=nanp)\d{4}"
     r"|0\d{1,4}(?P<sep>[ /\-])\d{2,8}(?:[ /\-]?\d{2,5}){0,4}|0\d(?P<dot>\.)\d{2}(?:\.\d{2}){3}"
-    r"|00[1-9]\d{0,2}[ .\-/]?\d{1,4}(?:[ .\-/]?\d{2,5}){2,5}"
-    r"|\d{1,5}(?:[ \-]\d{1,6}){2,5})(?![\w-]|[./]\d)",
+    r"|00[1-9]\d{0,2}[ .\-/]?\d{1,4}(?:[ .\-/]?\d{2,5}){2,5})(?![\w-]|[./]\d)",
     re.ASCII,
 )
 _PHONE_BEHIND_KEY = re.compile(
     r"(?P<key>(?<![A-Za-z])(?:tel(?:efon\w?|ephone)?|phone|mobile|cell|fax|call(?:ed|er|ing)?|whatsapp|sms|msisdn"
     r"|handy|text(?:ed)?)(?:[ _]?(?:number|num|no|nr))?"
-    r"\W{1,6}(?:(?:at|to|on|is|from|me|us) ){0,2})(?P<value>\(?\d(?:[ .\-/()]{0,2}\d){4,14})(?!\d)",
+    r"\W{1,6}(?:(?:at|to|on|is|from|me|us) ){0,2})(?P<value>\(?\d(?:[ .\-/()]{0,2}\d){3,14})(?!\d)",
     re.IGNORECASE | re.ASCII,
 )
 _DATE = re.compile(r"(?:(?:19|20)\d{2}[-/. ][01]?\d[-/. ][0-3]?\d|[0-3]?\d[-/. ][0-3]?\d[-/. ](?:19|20)\d{2})(?!\d)")
@@ -161,9 +161,10 @@ def _phone(match: re.Match[str]) -> str | None:
 
 
 def _phone_behind_key(match: re.Match[str]) -> str | None:
-    """Small countries have numbers of five digits; `call 20000` is none of them."""
+    """Small countries have numbers of four digits; `call 20000` is none of them, `call me at 20000` is."""
     digits = sum(character.isdigit() for character in match["value"])
-    weak = match["key"].lower().startswith(("call", "cell", "text", "handy"))
+    key = match["key"].lower()
+    weak = key.startswith(("call", "cell", "text", "handy")) and not re.search(r" (?:me|us) ", key)
     if (weak and digits not in _PHONE_DIGITS) or _DATE.match(match["value"]):
         return None
     return match["key"] + PHONE
@@ -249,7 +250,7 @@ NUMBERS = (
             (
                 r"(?:tel[a-z]{0,6}|phone|mobile|cell|fax|call[a-z]{0,3}|whatsapp|sms|msisdn|handy|text(?:ed)?)(?:[ "
                 r"_]?(?:number|num|no|nr))?"
-                r"[^a-z0-9_]{1,6}(?:(?:at|to|on|is|from|me|us) ){0,2}\(?[0-9](?:[ .\-/()]{0,2}[0-9]){4}"
+                r"[^a-z0-9_]{1,6}(?:(?:at|to|on|is|from|me|us) ){0,2}\(?[0-9](?:[ .\-/()]{0,2}[0-9]){3}"
             ),
         ),
         _PHONE_BEHIND_KEY,
@@ -260,13 +261,12 @@ NUMBERS = (
     Rule(
         "phone",
         (
-            r"\(0?[0-9]{2,5}\)[ \-]?[0-9]{2}",
             r"[2-9][0-9]{2}[ .\-][0-9]{3}[ .\-][0-9]{4}",
             r"0[0-9]{1,4}[ /\-][0-9]{2,8}",
             r"0[0-9]\.[0-9]{2}\.[0-9]{2}\.[0-9]{2}",
             r"00[1-9][0-9 .\-/]{8}",
             r"[0-9][ \-][0-9]{1,6}[ \-][0-9]",
-            r"\([0-9]{1,5}\)[ \-]?[0-9]{2}",
+            r"\([0-9][0-9 \-]{0,5}\)[ \-]?[0-9]",
         ),
         _PHONE_FORMS,
         _phone,
