@@ -64,7 +64,8 @@ def leaks(texts: TextRedactor, planted: list[Planted]) -> Iterator[Leak]:
         around = one.canary.text
         for part in one.canary.private:
             around = around.replace(part, "\0")
-        found = trace(one.canary.private, left, f"{CARRIERS[one.carrier]('')} {around} {_WRITTEN}")
+        carry = CARRIERS[one.carrier]
+        found = trace(one.canary.private, left, f"{carry(around)} {carry('[]')} {_WRITTEN}")
         if found is not None:
             yield Leak(one, left, found)
 

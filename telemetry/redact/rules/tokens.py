@@ -75,12 +75,13 @@ _VENDORS = (
     _Vendor(
         "other",
         r"(?:lin_api|pscale_tkn|pscale_pw|pscale_oauth|sbp|ntn|secret|PMAK|rubygems|figd|dp\.[cps]t|dp\.scim|EAAA|sq0[a-z]{3}|pul|pnu|"
-        r"rdme|tfp|p8e|sgp|gsk|pplx|xkeysib|xsmtpsib|vc[kpir]|fio-u|fo1|fm[12][ar]?|CLOJARS|ops|dt0c01|pat|duffel_(?:test|live)|"
+        r"rdme|tfp|p8e|sgp|gsk|pplx|xkeysib|xsmtpsib|vc[kpir]|fio-u|fo1|CLOJARS|ops|dt0c01|pat|duffel_(?:test|live)|"
         r"shippo_(?:test|live)|CFPAT|HRKU|FLWSECK(?:_TEST)?|r8)[_\-.][A-Za-z0-9_\-]{20}",
         "lin_api_0123456789abcdefABCDEF0123456789",
     ),
     # <name> and letters and digits at once: Alibaba, Artifactory, EasyPost, Facebook, NuGet, Okta.
     _Vendor("other", r"(?:LTAI|AKCp[0-9]?|EZ[AT]K|EAA[A-Z]|oy2)[A-Za-z0-9]{20}", "LTAI0123456789abcdefABCD"),
+    _Vendor("other", r"fm[12][ar]?_[A-Za-z0-9+/]{20}", "fm2_0123456789abcdefABCDEF01"),
     _Vendor("other", r"A3-[A-Z0-9]{6}-[A-Z0-9]{6}", "A3-ABC123-ABCDEF12345-ABCDE-12345-ABC12"),
     _Vendor(
         "other", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_\-]{20}", "abcdefABCDEF01.atlasv1.0123456789abcdefABCDEF01"
