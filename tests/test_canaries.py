@@ -178,7 +178,7 @@ def test_no_canary_is_on_disk_on_the_wire_in_a_log_or_in_an_answer(
     around = " ".join(_around(canary) for _, canary in planted)
     written = " ".join([f"[{kind}]" for kind in PLACEHOLDERS] + [carry("[]") for carry in carriers] + sorted(COMMON))
     allowed = f"{clean} {around} {written} {CATALOG}".casefold()
-    left = {}
+    left: dict[tuple[str, str], set[str]] = {}
     for size in (TRACE, HEX_TRACE):
         suspect = _grams(found, size) - _grams(allowed, size)
         left |= {(kind, canary.text): hits for kind, canary in planted if (hits := _traces(canary, size) & suspect)}

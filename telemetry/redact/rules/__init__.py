@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from telemetry.redact.rules.connections import CONNECTION_STRINGS
-from telemetry.redact.rules.database import ERROR_TEXTS, STATEMENTS
+from telemetry.redact.rules.database import ERROR_TEXTS
 from telemetry.redact.rules.keys import KEYS
 from telemetry.redact.rules.network import HOSTS, IPS, MACS
 from telemetry.redact.rules.numbers import IBANS, NUMBERS, UUIDS
@@ -11,6 +11,7 @@ from telemetry.redact.rules.opaque import BASE64, RUNS
 from telemetry.redact.rules.people import MAIL, PERSONS
 from telemetry.redact.rules.places import PATHS, URLS
 from telemetry.redact.rules.secrets import SECRETS
+from telemetry.redact.rules.statements import STATEMENTS
 from telemetry.redact.rules.tokens import TOKENS
 
 RULES = (

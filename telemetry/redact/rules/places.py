@@ -142,7 +142,7 @@ PATHS = (
     ),
     Rule(
         "path",
-        (rf"[a-z0-9_.@+~\-]/[a-z0-9_.@+~\-]{{0,120}}\.[a-z][a-z0-9]{{0,5}}{'[^a-z0-9_/-]'}",),
+        (r"[a-z0-9_.@+~\-]/[a-z0-9_.@+~\-]{0,120}\.[a-z]",),
         _RELATIVE,
         always(PATH),
         "wrote clients/acme/plan.docx",
