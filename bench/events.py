@@ -16,16 +16,39 @@ FIVE_FIELDS: dict[str, Any] = {
 }
 
 CLEAN_TEXTS = (
-    "the join spilled to disk after the memory budget was reached",
-    "checkpoint took longer than the barrier interval allows",
+    "the join spilled to disk after the memory budget of {n} MB was reached",
+    "checkpoint {n} took longer than the barrier interval allows",
     "no statistics for this relation, planner falls back to defaults",
-    "retrying after a transient failure in the object store",
+    "retrying after a transient failure in the object store, attempt {d}",
+    "compaction of level {d} took {n} ms, {n} keys in {d} files",
+    "worker {d} stopped: out of memory in storage.merge at step {n}",
 )
 DIRTY_TEXTS = (
-    "could not connect to 10.1.17.3:5432 as jane.doe@example.com",
-    "no such file: /home/jane/projects/acme/secrets.yaml",
-    "login failed, password=hunter2000 for postgres://app:s3cr3t@db.internal:5432/app",
+    "could not connect to 10.{d}.{d}.{d}:5432 as {user}@{host}",
+    "no such file: /home/{user}/projects/{word}/secrets.yaml",
+    "login failed, password={word}{n} for postgres://app:{word}{n}@{word}.internal:5432/app",
+    "GET https://{host}/orders/{n}?key={word} answered 503 after {n} ms",
+    "lookup {word}.{host} on 10.{d}.0.2:53: no such host",
+    'relation "{word}_{word}" does not exist',
+    "Key (email)=({user}@{host}) already exists",
+    "permission denied for user {user}: C:\\Users\\{user}\\AppData\\{word}.db",
+    "peer 2001:db8::{d}:{d} closed the connection after {n} bytes",
+    "retry {d} of upload to s3://{word}-backup/{user}/{n}.parquet failed",
+    "mail to {user}+{word}@{host} bounced: mailbox full",
+    "timeout in SELECT {word} FROM {word} WHERE id = {n}",
 )
+
+
+def fill(template: str, dice: random.Random) -> str:
+    """A text from its template: no two are alike, so that no cache of texts could flatter a figure."""
+    word = "".join(dice.choices("abcdefghijklmnoprstuvwz", k=7))
+    return template.format(
+        n=dice.randrange(1000, 100_000),
+        d=dice.randrange(2, 250),
+        word=word,
+        user=word[::-1],
+        host=f"{word[2:]}.example.com",
+    )
 
 
 def mix(number: int, dirty_share: float = 0.01, seed: int = 7) -> list[Emission]:
@@ -44,7 +67,7 @@ def mix(number: int, dirty_share: float = 0.01, seed: int = 7) -> list[Emission]
 def _one(dice: random.Random, draw: float, text_share: float, dirty_of_texts: float) -> Emission:
     if draw < text_share:
         texts = DIRTY_TEXTS if dice.random() < dirty_of_texts else CLEAN_TEXTS
-        return "failed", {"code": dice.randrange(100), "detail": dice.choice(texts)}
+        return "failed", {"code": dice.randrange(100), "detail": fill(dice.choice(texts), dice)}
     if draw < text_share + 0.10:
         return "started", {}
     if draw < text_share + 0.25:

@@ -24,7 +24,12 @@ CLEAN = "compaction took 17 ms"
 
 def test_a_pattern_is_reported_for_each_text_it_matches_in() -> None:
     scanner = Scanner([Pattern(4, "ab"), Pattern(7, "c[^a-z]")])
-    assert scanner.scan([b"ab ab", b"", b"x", b"xc", b"AB c", b"ab"]) == {0: {4}, 3: {7}, 4: {4, 7}, 5: {4}}
+    assert scanner.scan([b"ab ab", b"", b"x", b"xc", b"AB c", b"ab"]) == {
+        0: {4: (2, 5)},
+        3: {7: (3, 3)},
+        4: {4: (2, 2), 7: (5, 5)},
+        5: {4: (2, 2)},
+    }
 
 
 def test_a_match_never_spans_two_texts() -> None:
@@ -33,7 +38,7 @@ def test_a_match_never_spans_two_texts() -> None:
 
 def test_an_edge_is_matched_at_both_ends_of_every_text() -> None:
     scanner = Scanner([Pattern(1, "[^a-z]ab[^a-z]")])
-    assert scanner.scan([b"ab", b"ab", b"xab", b"ab"]) == {0: {1}, 1: {1}, 3: {1}}
+    assert scanner.scan([b"ab", b"ab", b"xab", b"ab"]) == {index: {1: (3, 3)} for index in (0, 1, 3)}
 
 
 @settings(max_examples=200)

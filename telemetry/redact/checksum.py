@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from itertools import accumulate
-from typing import NamedTuple
 
 # Lengths by country, from the IBAN registry of SWIFT.
 _IBAN_LENGTHS = dict(
@@ -46,30 +45,16 @@ def is_luhn(digits: str) -> bool:
     return (sum(plain[-1::-2]) + sum(even) - ord("0") * len(digits)) % 10 == 0
 
 
-class LuhnSums(NamedTuple):
-    """Running Luhn sums of a run of digits, so that each window of it is checked at once.
+def luhn_sums(digits: str) -> tuple[list[int], list[int]]:
+    """Running sums of the digits, each even or each odd one doubled: a slice's check is one subtraction.
 
-    Attributes:
-        even: sums up to each place, with the digits at even places doubled.
-        odd: the same with those at odd places.
+    `digits[start:end]` is valid where `sums[end % 2][end] - sums[end % 2][start]` is a multiple of ten.
     """
-
-    even: list[int]
-    odd: list[int]
-
-    def is_valid(self, start: int, end: int) -> bool:
-        """Whether the check digit is right of the digits from `start` up to `end`."""
-        sums = self.even if end % 2 == 0 else self.odd
-        return (sums[end] - sums[start]) % 10 == 0
-
-
-def luhn_sums(digits: str) -> LuhnSums:
-    """Sum up a run of digits."""
-    values = [int(digit) for digit in digits]
-    doubled = [sum(divmod(2 * value, 10)) for value in values]
-    even = [0, *accumulate(doubled[n] if n % 2 == 0 else value for n, value in enumerate(values))]
-    odd = [0, *accumulate(doubled[n] if n % 2 else value for n, value in enumerate(values))]
-    return LuhnSums(even, odd)
+    plain = [ord(digit) - ord("0") for digit in digits]
+    double = [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]
+    even = (double[digit] if position % 2 == 0 else digit for position, digit in enumerate(plain))
+    odd = (double[digit] if position % 2 else digit for position, digit in enumerate(plain))
+    return list(accumulate(even, initial=0)), list(accumulate(odd, initial=0))
 
 
 def is_card(digits: str) -> bool:

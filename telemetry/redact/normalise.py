@@ -1,4 +1,4 @@
-"""Other spellings of the same text: invisible characters, wide letters, foreign digits, one layer of escapes."""
+"""Other spellings of the same text: invisible characters, wide letters, look-alikes, foreign digits, escapes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,50 @@ from urllib.parse import unquote
 ESCAPED = (
     r"[\x00-\x08\x0e-\x1f\x7f]",
     r"%[0-9a-f]{2}",
-    r"\\u[0-9a-f]{4}",
-    r"\\x[0-9a-f]{2}",
-    r"&#x?[0-9a-f]{1,6};",
-    r"&(?:commat|period|colon|sol);",
+    r"(?:\\|%)u(?:\{[0-9a-f]|[0-9a-f]{4})",
+    r"\\(?:x[0-9a-f]{2}|[0-3][0-7]{2}|[nrtbf\"/\\])",
+    r"&(?:#x?[0-9a-f]{1,7}|[a-z][a-z0-9]{1,31};)",
 )
 """Prefilters: a text with one of these is read in other spellings too."""
 
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
+_ESCAPE = re.compile(
+    r"(?:\\[uU]|%u)(?:\{0{0,8}([0-9a-fA-F]{1,6})\}|([0-9a-fA-F]{8}|[0-9a-fA-F]{4}))"
+    r"|\\(?:x([0-9a-fA-F]{2})|([0-3][0-7]{2})|([nrtbf\"/\\]))"
+)
+_BLANKS = frozenset("nrtbf")
 # Control characters other than blanks, zero-width and directional marks, joiners, variation selectors, tags.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
+_FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
+# Putting marks in order takes a time that grows with the square of their number; no language stacks so many.
+_NO_WORD = re.compile(r"[^\w\s\x00-\x7f]{32,}")
+_STACKED_MARKS = 32
+# Letters of other scripts that look like Latin ones; folded only in words that mix scripts, which no language does.
+_LATIN = str.maketrans(
+    "аеорсухіјѕԁһԛԝАВЕКМНОРСТУХІЈЅԌαορνικτυχγΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
+    "aeopcyxijsdhqwABEKMHOPCTYXIJSGaopviktuxyABEZHIKMNOPTYX",
+)
+_MIXED = re.compile("[a-zA-Z][\u0370-\u052f]|[\u0370-\u052f][a-zA-Z]")
+_WORD = re.compile(r"[^\W_]+")
+_FOREIGN_LETTER = re.compile(r"[^\W\x00-\x7f]")
+_DOTLESS = str.maketrans("\u0130\u0131", "ii")  # both are an `i` to a pattern that ignores case
+_FOREIGN_BLANK = re.compile(r"[^\S\x00-\x7f]")
+_FOREIGN = re.compile(r"[^\x00-\x7f]")
+
+
+class UnreadableError(ValueError):
+    """A text can't be redacted with certainty: it must be dropped.
+
+    Attributes:
+        why: a word for it, which findings carry in place of a rule's name.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 def normalise(text: str, invisible: str = "") -> str:
@@ -32,9 +62,17 @@ def normalise(text: str, invisible: str = "") -> str:
     Args:
         text: any text.
         invisible: what stands for a character that no reader sees.
+
+    Raises:
+        UnreadableError: it is made of marks upon marks.
     """
+    if text.isascii():
+        return _INVISIBLE.sub(invisible, text)
+    if any(_is_stacked(run[0]) for run in _NO_WORD.finditer(text)):
+        raise UnreadableError("stacked")
     plain = unicodedata.normalize("NFKC", _INVISIBLE.sub(invisible, text))
-    return "".join(map(_ascii_digit, plain))
+    plain = _FOREIGN_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), plain)
+    return _WORD.sub(_fold, plain) if _MIXED.search(plain) else plain
 
 
 def has_invisible(text: str) -> bool:
@@ -44,11 +82,31 @@ def has_invisible(text: str) -> bool:
 
 def decode(text: str) -> str:
     """Undo one layer of percent, HTML and backslash escapes; control characters become blanks, so a line stays one."""
-    decoded = _ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), html.unescape(unquote(text)))
-    return _CONTROL.sub(" ", decoded) if decoded != text else text
+    decoded = _ESCAPE.sub(_unescape, html.unescape(unquote(text)))
+    return _CONTROL.sub(" ", decoded.replace("\0", "")) if decoded != text else text
 
 
-def _ascii_digit(character: str) -> str:
-    if character.isascii() or not character.isdecimal():
-        return character
-    return str(unicodedata.decimal(character))
+def shadows(text: str) -> tuple[bytes, bytes]:
+    """A text in ASCII, a byte for each character, for prefilters that know ASCII only.
+
+    A pattern takes a foreign letter for a letter, or, if it knows ASCII only itself, for a sign: so there are two.
+    """
+    spaced = _FOREIGN_BLANK.sub(" ", text.translate(_DOTLESS))
+    letters = _FOREIGN.sub("!", _FOREIGN_LETTER.sub("a", spaced))
+    return letters.encode(), _FOREIGN.sub("!", spaced).encode()
+
+
+def _is_stacked(run: str) -> bool:
+    return sum(unicodedata.combining(character) != 0 for character in run) >= _STACKED_MARKS
+
+
+def _fold(word: re.Match[str]) -> str:
+    return word[0].translate(_LATIN) if _MIXED.search(word[0]) else word[0]
+
+
+def _unescape(match: re.Match[str]) -> str:
+    braced, long, short, octal, sign = match.groups()
+    if sign:
+        return " " if sign in _BLANKS else sign
+    code = int(octal, 8) if octal else int(braced or long or short, 16)
+    return chr(code) if code <= 0x10FFFF else match[0]  # noqa: PLR2004 - the last there is

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from telemetry.redact.rules.rule import Span
+
 SEPARATOR = b"\xff"
 """Never occurs in UTF-8, so no text can forge it. It stands around every text, so a pattern can ask for an edge."""
 
@@ -27,7 +29,7 @@ class ScannerUnavailableError(TelemetryError):
 
 
 class Pattern(NamedTuple):
-    """A hyperscan expression, case-insensitive, and the number that is reported when it matches."""
+    """A hyperscan expression, case-insensitive unless it says otherwise, and the number that a match reports."""
 
     number: int
     expression: str
@@ -56,14 +58,15 @@ class Scanner:
         except hyperscan.error as error:
             raise ScannerUnavailableError(f"hyperscan refuses a pattern: {error}") from None
 
-    def scan(self, texts: Sequence[bytes]) -> dict[int, set[int]]:
+    def scan(self, texts: Sequence[bytes]) -> dict[int, dict[int, Span]]:
         """Scan all texts at once.
 
         Args:
-            texts: UTF-8.
+            texts: without the separator's byte.
 
         Returns:
-            For each text with a hit, by its index: the numbers of the patterns that matched in it.
+            For each text with a hit, by its index: the patterns that matched in it, by their numbers, and where the
+            first and the last match end, in bytes.
         """
         hits: list[tuple[int, int]] = []
 
@@ -74,10 +77,17 @@ class Scanner:
         return _by_text(texts, hits) if hits else {}
 
 
-def _by_text(texts: Sequence[bytes], hits: list[tuple[int, int]]) -> dict[int, set[int]]:
+def _by_text(texts: Sequence[bytes], hits: list[tuple[int, int]]) -> dict[int, dict[int, Span]]:
     # The separator belongs to the text before it; a match is never empty, so an end offset names one text.
-    ends = list(accumulate((len(text) + 1 for text in texts), initial=1))[1:]
-    fired: dict[int, set[int]] = {}
-    for end, number in hits:
-        fired.setdefault(bisect_left(ends, end), set()).add(number)
+    starts = list(accumulate((len(text) + 1 for text in texts), initial=1))
+    fired: dict[int, dict[int, Span]] = {}
+    start = next_start = 0
+    spans: dict[int, Span] = {}
+    for end, number in hits:  # in the order of their ends
+        if end > next_start:
+            index = bisect_left(starts, end) - 1
+            start, next_start = starts[index], starts[index + 1]
+            spans = fired[index] = {}
+        at = end - start
+        spans[number] = (spans[number][0], at) if number in spans else (at, at)
     return fired

@@ -9,23 +9,35 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from telemetry.redact.normalise import ESCAPED, decode, has_invisible, normalise
+from telemetry.redact.allowance import Allowance
+from telemetry.redact.encoded import ENCODED, find_runs, widen
+from telemetry.redact.normalise import ESCAPED, UnreadableError, decode, has_invisible, normalise, shadows
 from telemetry.redact.rules import RULES
-from telemetry.redact.rules.placeholder import protect, reveal
+from telemetry.redact.rules.placeholder import find_placeholders, protect, reveal
+from telemetry.redact.rules.places import PATHS
+from telemetry.redact.rules.rule import EVERYWHERE
 from telemetry.redact.scanner import Pattern, Scanner, ScannerUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from telemetry.redact.rules.rule import Edit, Span
 
 MAX_TEXT_BYTES = 8192
 """A longer text is dropped: the exact rules' time must have a bound."""
 _ROUNDS = 4  # a result is scanned again until nothing changes; two rounds is the rule
-_LAYERS = 3  # of escapes, one within the other
-_ALL = frozenset(range(len(RULES)))
+_LAYERS = 3  # of escapes, or of base64 and hexadecimal digits, one within the other
+_RUNS = 64  # of base64 or hexadecimal digits in one text
 _ESCAPED = len(RULES)  # the scanner's number for "read it decoded too"
+_ENCODED = _ESCAPED + 1  # and for "text may hide in a run of it"
+_PATHS = RULES.index(PATHS[0])
+_EDITS = 32  # of one text are kept in mind
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_MARK = re.compile("[\ue000-\uf8ff]")
 _CLEAN = "compaction of level 3 took 17 ms in storage.merge, 12:30:45"
+# The scanner knows ASCII only; a rule that asks for foreign letters is always run on texts that have some.
+_FOREIGN = {n: EVERYWHERE for n, rule in enumerate(RULES) if not _MARK.sub("", rule.pattern.pattern).isascii()}
 
 
 class Finding(NamedTuple):
@@ -52,7 +64,9 @@ class TextRedactor:
 
     def __init__(self, cache: Path | None = None) -> None:
         prefilters = [Pattern(n, expression) for n, rule in enumerate(RULES) for expression in rule.prefilters]
-        self._scanner = Scanner([*prefilters, *(Pattern(_ESCAPED, expression) for expression in ESCAPED)], cache)
+        prefilters += [Pattern(_ESCAPED, expression) for expression in ESCAPED]
+        prefilters += [Pattern(_ENCODED, expression) for expression in ENCODED]
+        self._scanner = Scanner(prefilters, cache)
         self._test_self()
 
     def redact(self, texts: Sequence[str]) -> dict[int, Finding]:
@@ -65,37 +79,129 @@ class TextRedactor:
             A finding by index for each text that is not clean; a clean text has none.
         """
         try:
-            return self._redact(texts)
+            return self._settle(texts, {}, _LAYERS)
         except Exception:  # noqa: BLE001 - whatever it was, an unredacted text must not go on
             return {index: Finding(None, ("scanner_failed",)) for index in range(len(texts))}
 
-    def _redact(self, texts: Sequence[str]) -> dict[int, Finding]:
-        findings = self._round(texts)
-        changed = list(findings)
+    def _settle(self, texts: Sequence[str], allowances: dict[int, Allowance], layers: int) -> dict[int, Finding]:
+        """Read texts, and what became of them, until nothing changes.
+
+        Args:
+            texts: as they came, or as they were decoded.
+            allowances: by index, of those texts that have one already.
+            layers: of encoded runs that may still be opened.
+        """
+        findings = changed = self._round(texts, range(len(texts)), allowances, layers)
         for _ in range(_ROUNDS):
-            again = [(index, text) for index in changed if (text := findings[index].text) is not None]
+            again = {index: found.text for index, found in changed.items() if found.text is not None}
             if not again:
                 return findings
-            found = self._round([text for _, text in again])
-            changed = [again[position][0] for position in found]
-            for index, later in zip(changed, found.values(), strict=True):
-                findings[index] = Finding(later.text, _once((*findings[index].rules, *later.rules)))
+            changed = self._round([*again.values()], [*again], allowances, layers)
+            for index, later in changed.items():
+                rules = later.rules if later.text is None else _once((*findings[index].rules, *later.rules))
+                findings[index] = Finding(later.text, rules)
         return findings | dict.fromkeys(changed, Finding(None, ("unstable",)))
 
-    def _round(self, texts: Sequence[str]) -> dict[int, Finding]:
-        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-        findings: dict[int, Finding] = {}
-        if max(map(len, encoded), default=0) > MAX_TEXT_BYTES:
-            findings = {i: Finding(None, ("oversize",)) for i, text in enumerate(encoded) if len(text) > MAX_TEXT_BYTES}
-            encoded = [b"" if index in findings else text for index, text in enumerate(encoded)]
-        fired = self._scanner.scan(encoded)
+    def _round(
+        self, texts: Sequence[str], indices: Sequence[int], allowances: dict[int, Allowance], layers: int
+    ) -> dict[int, Finding]:
+        fired = self._scanner.scan([_bytes(text) for text in texts])
         suspects = set(fired)
         if not "".join(texts).isascii():
-            suspects.update(index for index, text in enumerate(texts) if not text.isascii())
-        for index in sorted(suspects - findings.keys()):
-            if found := rewrite(texts[index], fired.get(index, ())):
+            suspects.update(position for position, text in enumerate(texts) if not text.isascii())
+        if max(map(len, texts), default=0) > MAX_TEXT_BYTES:
+            suspects.update(position for position, text in enumerate(texts) if len(text) > MAX_TEXT_BYTES)
+        findings: dict[int, Finding] = {}
+        for position in sorted(suspects):
+            text, index = texts[position], indices[position]
+            allowance = allowances.get(index)
+            if allowance is None:
+                allowance = allowances[index] = Allowance(len(text))
+            found = self._judge(text, fired.get(position, {}), allowance, layers)
+            if found:
                 findings[index] = found
         return findings
+
+    def _judge(self, text: str, fired: Mapping[int, Span], allowance: Allowance, layers: int) -> Finding | None:
+        """Read one text in all its spellings; one that fails is dropped, and no other one with it."""
+        try:
+            if len(text) > MAX_TEXT_BYTES or len(_bytes(text)) > MAX_TEXT_BYTES:
+                return Finding(None, ("oversize",))
+            if text.isascii() and _ESCAPED not in fired:
+                text, names = self._read(text, fired, allowance, layers)
+            else:
+                text, names = self._read_spellings(text, allowance, layers)
+        except UnreadableError as error:
+            return Finding(None, (error.why,))
+        except Exception:  # noqa: BLE001 - whatever it was, an unredacted text must not go on
+            return Finding(None, ("failed",))
+        return Finding(text, _once(names)) if names else None
+
+    def _read_spellings(self, text: str, allowance: Allowance, layers: int) -> tuple[str, list[str]]:
+        if _SURROGATE.search(text):
+            raise UnreadableError("undecodable")
+        plain, names = self._read_as(normalise(text), allowance, layers)
+        if has_invisible(text):
+            _, others = self._read_as(normalise(text, invisible=" "), allowance, layers)
+            if Counter(others) != Counter(names):
+                raise UnreadableError("ambiguous")  # what nobody sees decides what it says
+        deeper = plain
+        for _ in range(_LAYERS):
+            decoded = decode(deeper)
+            if decoded == deeper:
+                return plain, names
+            deeper, inner = self._read_as(normalise(decoded), allowance, layers)
+            if inner:
+                plain, names = deeper, names + inner
+        if decode(deeper) != deeper:
+            raise UnreadableError("nested")
+        return plain, names
+
+    def _read_as(self, text: str, allowance: Allowance, layers: int) -> tuple[str, list[str]]:
+        """Read a spelling that the scanner has not seen yet."""
+        if len(text) > MAX_TEXT_BYTES:
+            raise UnreadableError("oversize")
+        allowance.spend(len(text))
+        return self._read(text, self._fired(text), allowance, layers)
+
+    def _fired(self, text: str) -> Mapping[int, Span]:
+        if text.isascii():
+            return self._scanner.scan([text.encode()]).get(0, {})
+        both = self._scanner.scan(shadows(text))
+        letters, signs = both.get(0, {}), both.get(1, {})
+        return {n: _union(letters.get(n), signs.get(n)) for n in letters.keys() | signs.keys()} | _FOREIGN
+
+    def _read(self, text: str, fired: Mapping[int, Span], allowance: Allowance, layers: int) -> tuple[str, list[str]]:
+        """Read one spelling. Encoded runs are opened before a rule of paths or hosts may take a part of one."""
+        reading = Reading(text, fired, allowance)
+        reading.apply(0, _PATHS)
+        if _ENCODED in fired:
+            self._open(reading, layers)
+        reading.apply(_PATHS, len(RULES))
+        return reading.result()
+
+    def _open(self, reading: Reading, layers: int) -> None:
+        """Put placeholders for encoded runs that hold something private; others stay as they are."""
+        text, allowance = reading.text, reading.allowance
+        allowance.spend(len(text))
+        runs = find_runs(text)
+        if not runs:
+            return
+        if not layers:
+            raise UnreadableError("nested")
+        if len(runs) > _RUNS:
+            raise UnreadableError("costly")
+        findings = self._settle([run.text for run in runs], dict.fromkeys(range(len(runs)), allowance), layers - 1)
+        parts: list[str] = []
+        copied = 0
+        for number, found in sorted(findings.items()):
+            if found.text is None:
+                raise UnreadableError(*found.rules)
+            start, end = widen(text, runs[number])
+            parts += (text[copied : max(copied, start)], *map(protect, find_placeholders(found.text)))
+            copied = max(copied, end)
+            reading.names += found.rules
+        reading.replace("".join([*parts, text[copied:]]))
 
     def _test_self(self) -> None:
         found = self.redact([_CLEAN, *(rule.example for rule in RULES), _CLEAN])
@@ -107,47 +213,100 @@ class TextRedactor:
             )
 
 
-def rewrite(text: str, fired: Iterable[int]) -> Finding | None:
-    """Read a text by the exact rules, whatever its spelling; None when it is clean.
+class Reading:
+    """One spelling of a text while the exact rules go over it.
 
-    Args:
-        text: at most `MAX_TEXT_BYTES` long.
-        fired: the numbers of the rules whose prefilters matched; counts for plain ASCII texts only.
+    Attributes:
+        text: as it is now, with marks.
+        names: of a rule for each candidate that was replaced.
+        allowance: what the reading is taken from.
     """
-    fired = set(fired)
-    if text.isascii() and _ESCAPED not in fired:
-        return _finding(*_apply(text, fired))
-    if _SURROGATE.search(text):
-        return Finding(None, ("undecodable",))
-    plain, count = _apply(normalise(text), _ALL)
-    if has_invisible(text) and _apply(normalise(text, invisible=" "), _ALL)[1] != count:
-        return Finding(None, ("ambiguous",))  # what nobody sees decides what it says
-    deeper = plain
-    for _ in range(_LAYERS):
-        decoded = decode(deeper)
-        if decoded == deeper:
+
+    def __init__(self, text: str, fired: Mapping[int, Span], allowance: Allowance) -> None:
+        """Begin to read.
+
+        Args:
+            text: at most `MAX_TEXT_BYTES` long.
+            fired: the rules to run, by their numbers, and where their prefilters matched.
+            allowance: what the reading is taken from.
+        """
+        self.text = protect(text)
+        self.names: list[str] = []
+        self.allowance = allowance
+        self._original = text
+        self._fired = sorted(fired.items())
+        # Where in the original something was replaced, and how long that is now; None when nobody knows.
+        self._edits: list[Edit] | None = [] if len(self.text) == len(text) else None
+
+    def apply(self, start: int, stop: int) -> None:
+        """Run the rules with these numbers; raises UnreadableError when the allowance is used up."""
+        for number, span in self._fired:
+            if start <= number < stop and (now := self._find(span)):
+                self.text, edits = RULES[number].apply(self.text, now, self.allowance)
+                if edits:
+                    self.names += [RULES[number].name] * len(edits)
+                    self._note(edits)
+
+    def replace(self, text: str) -> None:
+        """Go on with a text that was changed in another way."""
+        self.text, self._edits = text, None
+
+    def result(self) -> tuple[str, list[str]]:
+        """The text rewritten, and the names."""
+        return (reveal(self.text), self.names) if self.names else (self._original, [])
+
+    def _find(self, span: Span) -> Span | None:
+        """Where it is now; None when all that the scanner saw there was replaced: the next round reads what came."""
+        if not self._edits:
+            return span if self._edits is not None else EVERYWHERE
+        first, last = span
+        grown = shrunk = 0
+        for start, end, length in self._edits:
+            if start < first and last <= end + 1:
+                return None
+            if start < last:
+                grown += max(0, start + length - end)
+                shrunk += max(0, end - start - length)
+        return first - shrunk, last + grown
+
+    def _note(self, edits: list[Edit]) -> None:
+        if self._edits == []:
+            self._edits = edits
+        elif self._edits is not None:
+            self._edits = _merge(self._edits, edits)
+
+
+def _merge(known: list[Edit], edits: list[Edit]) -> list[Edit] | None:
+    """Add edits of the rewritten text to those of the original; None when one touches what was written before."""
+    if len(known) + len(edits) > _EDITS:
+        return None
+    moved = [(_original(known, start), _original(known, end), length) for start, end, length in edits]
+    for start, end, _ in moved:
+        if start < 0 or end < 0 or any(start < other[1] and other[0] < end for other in known):
+            return None
+    return sorted([*known, *moved])
+
+
+def _original(edits: list[Edit], position: int) -> int:
+    """Where a position of the rewritten text was in the original; negative within what was written anew."""
+    for start, end, length in edits:
+        if position <= start:
             break
-        deeper, inner_count = _apply(normalise(decoded), _ALL)
-        if inner_count:
-            plain, count = deeper, count + inner_count
-    else:
-        if decode(deeper) != deeper:
-            return Finding(None, ("nested",))
-    return _finding(plain, count)
+        if position < start + length:
+            return -1
+        position += end - start - length
+    return position
 
 
-def _apply(text: str, numbers: Iterable[int]) -> tuple[str, Counter[str]]:
-    count: Counter[str] = Counter()
-    text = protect(text)
-    for number in sorted(numbers):
-        text, replaced = RULES[number].apply(text)
-        if replaced:
-            count[RULES[number].name] += replaced
-    return reveal(text), count
+def _bytes(text: str) -> bytes:
+    """What is scanned of a text; of one that is too long, nothing."""
+    return text.encode("utf-8", "surrogatepass") if len(text) <= MAX_TEXT_BYTES else b""
 
 
-def _finding(text: str, count: Counter[str]) -> Finding | None:
-    return Finding(text, tuple(count)) if count else None
+def _union(one: Span | None, other: Span | None) -> Span:
+    if one is None or other is None:
+        return one or other or EVERYWHERE
+    return min(one[0], other[0]), max(one[1], other[1])
 
 
 def _once(names: Iterable[str]) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import re
 from itertools import accumulate
 
 from telemetry.redact.checksum import (
-    LuhnSums,
     iban_length,
     is_card,
     is_cpf,
@@ -36,7 +35,6 @@ _IBAN = re.compile(
 )
 _CARD_RUN = re.compile(r"(?<!\d)\d(?:[ .\-_/]{0,2}\d){11,200}(?!\d)", re.ASCII)
 _CARD_DIGITS = range(12, 20)
-_CARD_FIRST = frozenset("2345689")
 
 
 def _iban(match: re.Match[str]) -> str | None:
@@ -53,14 +51,14 @@ def _iban(match: re.Match[str]) -> str | None:
 
 def _cards(match: re.Match[str]) -> str | None:
     run = match[0]
-    groups = [(found.start(), found.end()) for found in _GROUP.finditer(run)]
+    groups = [found.span() for found in _GROUP.finditer(run)]
     digits = "".join(run[start:end] for start, end in groups)
-    edges = [0, *accumulate(end - start for start, end in groups)]
+    offsets = list(accumulate((end - start for start, end in groups), initial=0))
     sums = luhn_sums(digits)
     spans: list[tuple[int, int]] = []
     first = 0
     while first < len(groups):
-        last = _card_end(digits, edges, first, sums)
+        last = _card_end(digits, offsets, sums, first)
         if last is not None:
             spans.append((groups[first][0], groups[last][1]))
         first = first + 1 if last is None else last + 1
@@ -69,17 +67,19 @@ def _cards(match: re.Match[str]) -> str | None:
     return run
 
 
-def _card_end(digits: str, edges: list[int], first: int, sums: LuhnSums) -> int | None:
-    """The last group of the longest card number that begins with a group; `edges` say where each begins in `digits`."""
-    found, start = None, edges[first]
-    if digits[start] not in _CARD_FIRST:
+def _card_end(digits: str, offsets: list[int], sums: tuple[list[int], list[int]], first: int) -> int | None:
+    """The last group of the longest card number that begins with a group."""
+    start, found = offsets[first], None
+    if digits[start] not in "234568":  # no card begins otherwise
         return None
-    for last in range(first, len(edges) - 1):
-        end = edges[last + 1]
+    for last in range(first + 1, len(offsets)):
+        end = offsets[last]
         if end - start >= _CARD_DIGITS.stop:
             break
-        if end - start in _CARD_DIGITS and sums.is_valid(start, end) and is_card(digits[start:end]):
-            found = last
+        if end - start < _CARD_DIGITS.start or (sums[end % 2][end] - sums[end % 2][start]) % 10:
+            continue
+        if is_card(digits[start:end]):
+            found = last - 1
     return found
 
 

@@ -42,6 +42,11 @@ def protect(text: str) -> str:
     return _PLACEHOLDER.sub(lambda match: _MARK_OF[match[1]], foreign) if "[" in foreign else foreign
 
 
+def find_placeholders(text: str) -> list[str]:
+    """The placeholders of a redacted text, each once."""
+    return list(dict.fromkeys(match[0] for match in _PLACEHOLDER.finditer(text)))
+
+
 def reveal(text: str) -> str:
     """Put back the placeholders."""
     return _MARK.sub(lambda match: f"[{_KIND_OF[match[0]]}]", text)

@@ -10,10 +10,25 @@ from telemetry.redact.rules.placeholder import MARKS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from telemetry.redact.allowance import Allowance
+
 END = r"[^a-z0-9_\-]"
 """For prefilters: after a word. It matches the scanner's separator, so it holds at the end of a text too."""
 QUOTED = r"(?:\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?|`[^`]*+`?)"  # an unfinished one runs to the end of the text
+_WRITTEN = re.compile(f"[{MARKS}](?:.*[{MARKS}])?", re.DOTALL)
 _CLOSING = ".,;:!?)]}>'\"`"
+_CANDIDATE_CHARACTERS = 24  # to confirm one takes about as long as to search so many characters
+_LEAD = 512  # a candidate begins at most so far before the end of a hit, or at the blank before that
+
+
+Span = tuple[int, int]
+"""Where a prefilter matched in a text: the end of its first and of its last match, in characters."""
+
+EVERYWHERE: Span = (0, 1 << 62)
+"""The span of a rule whose prefilters were not asked."""
+
+Edit = tuple[int, int, int]
+"""Start and end of what was replaced in a text, and the length of what stands there now."""
 
 
 class Rule(NamedTuple):
@@ -21,8 +36,8 @@ class Rule(NamedTuple):
 
     Attributes:
         name: how findings and counters call it.
-        prefilters: hyperscan expressions, case-insensitive. On ASCII texts one of them matches wherever `pattern`
-            does; on other texts all rules are run.
+        prefilters: hyperscan expressions, case-insensitive. One of them matches wherever `pattern` does, and ends
+            inside the candidate or right behind it.
         pattern: a candidate. Its time is linear, or bounded by a small constant times the length. A group `value`
             says where to look on when a candidate is not confirmed; without one, behind the candidate.
         confirm: what to write instead (marks for placeholders), or None: not private after all.
@@ -37,19 +52,36 @@ class Rule(NamedTuple):
     example: str
     becomes: str
 
-    def apply(self, text: str) -> tuple[str, int]:
-        """Rewrite a text with marks; also returns how many candidates were replaced."""
+    def apply(self, text: str, span: Span, allowance: Allowance) -> tuple[str, list[Edit]]:
+        """Rewrite a text with marks; also returns what was replaced, from left to right.
+
+        Args:
+            text: what to rewrite.
+            span: where the prefilters matched in it; only candidates there are looked for.
+            allowance: what the reading is taken from.
+
+        Raises:
+            UnreadableError: the allowance is used up.
+        """
+        first, last = span
+        at = _first_blank_before(text, first - _LEAD) if first > _LEAD else 0
+        allowance.spend(min(len(text), last) - at)
+        search = self.pattern.search
         parts: list[str] = []
-        copied = at = count = 0
-        while match := self.pattern.search(text, at):
+        edits: list[Edit] = []
+        copied = 0
+        # Of a candidate that begins at the last match's end, or one character before it, the prefilter saw nothing.
+        while at + 1 < last and (match := search(text, at)):
+            start, end = match.span()
+            allowance.spend(_CANDIDATE_CHARACTERS + (end - start >> 3))
             new = self.confirm(match)
             if new is None or new == match[0]:
                 at = _resume(match)
                 continue
-            parts += (text[copied : match.start()], new)
-            copied = at = match.end()
-            count += 1
-        return "".join([*parts, text[copied:]]), count
+            parts += (text[copied:start], new)
+            edits.append(_edit(start, end, new))
+            copied = at = end
+        return ("".join([*parts, text[copied:]]), edits) if edits else (text, edits)
 
 
 def always(placeholder: str) -> Callable[[re.Match[str]], str | None]:
@@ -69,6 +101,19 @@ def only_marks(value: str) -> bool:
 
 
 _ONLY_MARKS = re.compile(rf"[\W_]*[{MARKS}][\W_{MARKS}]*", re.ASCII)
+
+
+def _first_blank_before(text: str, position: int) -> int:
+    return max(text.rfind(" ", 0, position), text.rfind("\n", 0, position)) + 1
+
+
+def _edit(start: int, end: int, new: str) -> Edit:
+    """What was really replaced: before the first mark and behind the last one, `new` is as it was."""
+    written = _WRITTEN.search(new)
+    if written is None:
+        return start, end, len(new)
+    head, tail = written.start(), len(new) - written.end()
+    return start + head, max(start + head, end - tail), len(new) - head - tail
 
 
 def _resume(match: re.Match[str]) -> int:
