@@ -38,7 +38,6 @@ _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]+")
 _DOTTED_LEFT = re.compile(r"(?:[\w+/\-]{1,400}+\.){1,8}\Z", re.ASCII)
 _DOTTED_RIGHT = re.compile(r"[\w+/\-=]*+(?:\.[\w+/\-=]++)*+", re.ASCII)
 _LEFT_CHARACTERS = 400
-_NUMERIC = re.compile(r"[0-9 +().-]*")
 _SHORTEST_BYTES = 8
 _SURE_BYTES = 24  # so much text in a row is no chance, whatever stands around it
 
@@ -99,9 +98,7 @@ def _decode64(digits: str) -> bytes:
 def _read16(run: str) -> str:
     digits = _NO_DIGIT16.sub("", run)
     offsets = _offsets(_START16, digits, 2)
-    said = " ".join(filter(None, (_said(_decode16(digits[offset:])) for offset in sorted(offsets))))
-    # A number is a number, unless it spells one: long numbers often spell some letters and signs.
-    return "" if digits.isdecimal() and not _NUMERIC.fullmatch(said) else said
+    return " ".join(filter(None, (_said(_decode16(digits[offset:])) for offset in sorted(offsets))))
 
 
 def _decode16(digits: str) -> bytes:
