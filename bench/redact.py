@@ -92,8 +92,8 @@ def measure(runs: int, number: int, *, detailed: bool) -> list[Result]:
     for seed in range(1, runs + 1):
         for kind in KINDS:
             progress(f"redact: {kind}, run {seed}")
-            for name, share in _recall(texts, kind, number, seed, detailed=detailed):
-                shares.setdefault((name, "recall"), []).append(share)
+            for name, metric, share in _recall(texts, kind, number, seed, detailed=detailed):
+                shares.setdefault((name, metric), []).append(share)
         progress(f"redact: clean sentences, run {seed}")
         clean = sentences(10 * number, seed)
         kept = 100 * (1 - len(list(changed(texts, clean))) / len(clean))
@@ -102,14 +102,18 @@ def measure(runs: int, number: int, *, detailed: bool) -> list[Result]:
     return [*found, *_speed(texts, runs)]
 
 
-def _recall(texts: TextRedactor, kind: str, number: int, seed: int, *, detailed: bool) -> Iterator[tuple[str, float]]:
+def _recall(
+    texts: TextRedactor, kind: str, number: int, seed: int, *, detailed: bool
+) -> Iterator[tuple[str, str, float]]:
     planted = list(plant(kind, number, seed))
     leaked = [leak.planted for leak in leaks(texts, planted)]
-    yield kind, _share(len(leaked), len(planted))
+    yield kind, "recall", _share(len(leaked), len(planted))
+    dropped = sum(left is None for left in redacted(texts, [one.text for one in planted]))
+    yield kind, "texts dropped whole", 100 - _share(dropped, len(planted))
     if detailed:
         lost, all_ = _by_place(leaked), _by_place(planted)
         for (carrier, encoding), count in all_.items():
-            yield f"{kind}, {carrier}, {encoding}", _share(lost[carrier, encoding], count)
+            yield f"{kind}, {carrier}, {encoding}", "recall", _share(lost[carrier, encoding], count)
 
 
 def _by_place(planted: Iterable[Planted]) -> Counter[tuple[str, str]]:
