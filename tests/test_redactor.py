@@ -33,7 +33,7 @@ def compiled(*events: Event) -> Compiled:
     return compile_catalog(catalog, dt.date(2026, 1, 1))
 
 
-PLAIN = event("plain", field("rows", "int", max=10**9))
+PLAIN = event("plain", field("rows", "int"))
 FULL = event(
     "full",
     field("detail", "text", max_length=40),
@@ -63,49 +63,6 @@ def redact(
     events = Redactor(CATALOG, texts, secret).redact(decode(*[("full", each) for each in fields]), tally)
     left = [json.loads(msgspec.json.encode(one.fields)) for one in events]
     return [{name: value for name, value in one.items() if name != "event"} for one in left], tally
-
-
-NUMBERS = compiled(
-    event("numbers", field("n", "int"), field("x", "float"), field("small", "int", max=10**6), field("ms", "duration"))
-)
-
-
-def redact_numbers(*fields: dict[str, Any]) -> tuple[list[dict[str, Any]], Tally]:
-    tally = Tally()
-    packed = msgspec.msgpack.encode([["numbers", 1, each] for each in fields])
-    events = Redactor(NUMBERS, TEXTS, SECRET).redact(NUMBERS.decoder.decode(packed), tally)
-    left = [json.loads(msgspec.json.encode(one.fields)) for one in events]
-    return [{name: value for name, value in one.items() if name != "event"} for one in left], tally
-
-
-def test_a_number_that_is_a_card_is_removed_and_the_event_goes_on() -> None:
-    left, tally = redact_numbers(
-        {"n": 4111111111111111, "x": 2.5}, {"x": 5500005555555559.0, "n": 17}, {"n": 6304000000000000, "small": 3}
-    )
-    assert left == [{"x": 2.5}, {"n": 17}, {"small": 3}]
-    assert (tally.fields_dropped, tally.redacted) == ({"redaction_failed": 3}, {"card": 3})
-
-
-@pytest.mark.parametrize(
-    "number",
-    [1700000000000000000, 1700000000000, 4111111111111112, 99_999_999_999, 0, -4111111111111111, 2**63 - 1, 2**53],
-    ids=[
-        "nanoseconds",
-        "milliseconds",
-        "no check digit",
-        "eleven digits",
-        "nought",
-        "negative",
-        "largest",
-        "exact float",
-    ],
-)
-def test_other_large_numbers_are_as_they_were(number: int) -> None:
-    assert redact_numbers({"n": number, "x": float(number)}) == ([{"n": number, "x": float(number)}], Tally())
-
-
-def test_a_duration_is_no_card() -> None:
-    assert redact_numbers({"ms": 4111111111111111.0})[1] == Tally()
 
 
 def test_a_catalog_without_private_fields_hands_the_very_list_back() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from telemetry.catalog.compile import Compiled, compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field
+from telemetry.redact.checksum import is_card
 from telemetry.shipper.intake.validator import UnreadableEventsError, Validator
 from telemetry.spool.tally import Tally
 
@@ -260,3 +261,67 @@ def test_a_good_event_is_the_same_beside_a_bad_one(rows: list[int]) -> None:
     beside_bad, _ = validate(*good, ["nobody", 1, {}])
     alone, _ = validate(*good)
     assert beside_bad == alone
+
+
+NUMBERS = Validator(
+    compile_catalog(
+        Catalog(
+            product="acme",
+            version=1,
+            events={
+                "numbers": event(
+                    "numbers",
+                    Field(name="n", type="int", purpose="p"),
+                    Field(name="x", type="float", purpose="p"),
+                    Field(name="ms", type="duration", purpose="p"),
+                    Field(name="rough", type="int", purpose="p", buckets=(0, 100)),
+                ),
+                "used": event("used", kind="counter"),
+            },
+        ),
+        TODAY,
+    )
+)
+CARD = 4111111111111111
+
+
+def validate_numbers(*events: Any) -> tuple[list[dict[str, Any]], Tally]:
+    tally = Tally()
+    valid = NUMBERS.validate(msgspec.msgpack.encode(events), tally)
+    return [
+        {name: value for name, value in msgspec.to_builtins(one.fields).items() if name != "event"} for one in valid
+    ], tally
+
+
+def test_a_number_that_is_a_card_is_removed_and_the_event_goes_on() -> None:
+    left, tally = validate_numbers(
+        ["numbers", 5, {"n": CARD, "x": 2.5}],
+        ["numbers", 5, {"x": 5500005555555559.0, "n": 17}],
+        ["numbers", 5, {"n": 6304000000000000, "ms": 3.0}],
+    )
+    assert left == [{"x": 2.5}, {"n": 17}, {"ms": 3.0}]
+    assert (tally.fields_dropped, tally.redacted) == ({"redaction_failed": 3}, {"card": 3})
+
+
+@pytest.mark.parametrize(
+    "number",
+    [1700000000000000000, 1700000000000, CARD + 1, 99_999_999_999, 10**11, 0, -CARD, 2**63 - 1],
+    ids=["nanoseconds", "milliseconds", "no check digit", "eleven digits", "twelve", "nought", "negative", "largest"],
+)
+def test_other_large_numbers_are_as_they_were(number: int) -> None:
+    fields = {"n": number, "x": float(number)}
+    assert validate_numbers(["numbers", 5, fields]) == ([fields], Tally())
+
+
+def test_durations_counts_and_rough_numbers_are_no_cards() -> None:
+    left, tally = validate_numbers(["numbers", 5, {"ms": float(CARD), "rough": CARD}], ["used", 5, {"count": CARD}])
+    assert left == [{"ms": float(CARD), "rough": CARD}, {"count": CARD}]
+    assert tally == Tally()
+
+
+@given(st.integers(-(2**63) + 1, 2**63 - 1) | st.none())
+def test_every_number_that_may_be_one_is_looked_at(number: int | None) -> None:
+    left, tally = validate_numbers(["numbers", 5, {"n": number}])
+    card = number is not None and number > 0 and is_card(str(number))
+    assert left == [{} if card or number is None else {"n": number}]
+    assert tally.redacted == ({"card": 1} if card else {})

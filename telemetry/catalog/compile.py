@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import datetime as dt
 
 MAX_TIME_NS = 2**63 - 1  # in the year 2262; every later one breaks somebody's clock
+LEAST_CARD = 10**11
+"""No payment card has a lower number: the shortest ones have twelve digits."""
 _MAX_INT = 2**63 - 1  # what databases and JSON readers hold
 _MAX_FLOAT = sys.float_info.max  # NaN and the infinities lie outside: JSON has no word for them
 
@@ -108,7 +110,9 @@ def _fields_struct(event: Event) -> type[msgspec.Struct]:
     stamped = [("time", UnsetType, UNSET), ("session", UnsetType, UNSET)]
     if event.weighted:
         stamped.append(("weight", UnsetType, UNSET))
-    declared = [(name, value_type(field) | None, None) for name, field in declared_fields(event).items()]
+    declared = [(name, _fast_type(field) | None, None) for name, field in event.fields.items()]
+    if event.kind == "counter":
+        declared.insert(0, ("count", value_type(declared_fields(event)["count"]) | None, None))
     return msgspec.defstruct(
         event.name,
         [*stamped, *declared],
@@ -125,6 +129,16 @@ def declared_fields(event: Event) -> dict[str, Field]:
     if event.kind != "counter":
         return event.fields
     return {"count": Field(name="count", type="int", purpose=event.purpose, min=0), **event.fields}
+
+
+def may_be_card(field: Field) -> bool:
+    """Whether a number in this field could be that of a payment card: it is looked at before it leaves."""
+    return field.type in {"int", "float"} and not field.buckets and (field.max is None or field.max >= LEAST_CARD)
+
+
+def _fast_type(field: Field) -> Any:
+    # An event with a larger number is taken apart by the validator, which looks: nothing else has to be asked.
+    return value_type(msgspec.structs.replace(field, max=LEAST_CARD - 1) if may_be_card(field) else field)
 
 
 def value_type(field: Field) -> Any:

@@ -107,7 +107,7 @@ class TextRedactor:
     ) -> dict[int, Finding]:
         fired = self._scanner.scan([_bytes(text) for text in texts])
         suspects = set(fired)
-        if not "".join(texts).isascii():
+        if not all(map(str.isascii, texts)):
             suspects.update(position for position, text in enumerate(texts) if not text.isascii())
         if max(map(len, texts), default=0) > MAX_TEXT_BYTES:
             suspects.update(position for position, text in enumerate(texts) if len(text) > MAX_TEXT_BYTES)

@@ -12,19 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from telemetry.drops import DropReason
 from telemetry.redact import error, path, sql, version
-from telemetry.redact.checksum import is_card
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from telemetry.catalog.compile import Compiled, Envelope, Plan
-    from telemetry.catalog.model import Field
     from telemetry.redact.text import TextRedactor
     from telemetry.spool.tally import Tally
 
 _TOKEN_BYTES = 8  # it takes about 2**32 identifiers in one session before two are likely to share a token
-_CARD = 10**11
-"""No card has a lower number: the shortest ones have twelve digits."""
 _CACHED_TOKENS = 1 << 14  # 2 MB for usual names; 64 MB if all are as long as the catalog lets them be
 
 
@@ -45,7 +41,7 @@ class Redactor:
         self._texts = texts
         token = lru_cache(_CACHED_TOKENS)(partial(_token, secret))
         special = {fields: _special(plan, token) for fields, plan in compiled.plans.items()}
-        self._special = {fields: found for fields, found in special.items() if any(found)}
+        self._special = {fields: found for fields, found in special.items() if found.rewrites or found.texts}
 
     def redact(self, events: list[Envelope], tally: Tally) -> list[Envelope]:
         """Redact `events` in place and return them; what was done is counted in `tally`."""
@@ -64,8 +60,6 @@ class Redactor:
             special = self._special[kind]
             for rewrite in special.rewrites:
                 _rewrite_column(rewrite, alike, tally)
-            for name in special.numbers:
-                _drop_cards(name, alike, tally)
             for text in special.texts:
                 taken += _take_column(text, alike)
         if taken:
@@ -133,16 +127,6 @@ def _rewrite_column(column: _Rewrite, rows: list[Any], tally: Tally) -> None:
         tally.redact(rule, rewritten)
 
 
-def _drop_cards(name: str, rows: list[Any], tally: Tally) -> None:
-    """Remove the numbers of payment cards: a whole number may be one as well as a text."""
-    for fields in [fields for fields in rows if (getattr(fields, name) or 0) >= _CARD]:
-        value = getattr(fields, name)
-        if value == int(value) and is_card(str(int(value))):
-            setattr(fields, name, None)
-            tally.drop_field(DropReason.REDACTION_FAILED)
-            tally.redact("card")
-
-
 def _take_column(text: _Text, rows: list[Any]) -> list[_Taken]:
     taken: list[_Taken] = []
     for fields in rows:
@@ -157,7 +141,6 @@ class _Special(NamedTuple):
     """The fields of one event that need more than validation."""
 
     rewrites: tuple[_Rewrite, ...]
-    numbers: tuple[str, ...]
     texts: tuple[_Text, ...]
 
 
@@ -172,15 +155,8 @@ def _special(plan: Plan, token: Callable[[str | int], str]) -> _Special:
             *(_Rewrite(name, version.clean) for name in plan.version),
             *(_Rewrite(name, partial(_bucket, fields[name].buckets)) for name in plan.buckets),
         ),
-        numbers=tuple(name for name, field in fields.items() if _may_be_card(field)),
         texts=tuple(_Text(name, fields[name].max_length or 0) for name in plan.text),
     )
-
-
-def _may_be_card(field: Field) -> bool:
-    if field.type not in {"int", "float"} or field.buckets:
-        return False
-    return field.max is None or field.max >= _CARD
 
 
 def _token(secret: bytes, value: str | int) -> str:
