@@ -95,7 +95,7 @@ def _parse(statement: Statement) -> list[exp.Expr]:
     for dialect in dict.fromkeys((statement.dialect if statement.dialect in Dialect.classes else "", "")):
         try:
             return [tree for tree in sqlglot.parse(statement.text, read=dialect) if tree is not None]
-        except (sqlglot.errors.SqlglotError, RecursionError):
+        except (sqlglot.errors.SqlglotError, RecursionError, ValueError):
             continue
     return []
 

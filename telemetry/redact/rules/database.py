@@ -15,39 +15,66 @@ _OBJECT = (
     "relation|table|column|schema|database|role|index|constraint|view|sequence|type|function|operator|key"
     "|field|collection|keyspace|tablespace|source|sink|materialized view|procedure|trigger|catalog|topic"
 )
-_QUOTED_NAME = r"(?:\\*\"[^\"\n]+\"|'[^'\n]+'|`[^`\n]+`)"  # a JSON text has a backslash before the quote
+_QUOTED_NAME = r"(?:\"[^\"\n]+\"|'[^'\n]+'|`[^`\n]+`)"
 _NAMED = re.compile(
-    rf"(?P<kind>(?<![\w-])(?=[a-z])(?:{_OBJECT})\s)(?P<value>{_QUOTED_NAME}(?:\.{_QUOTED_NAME}|@{_QUOTED_NAME})*)",
-    re.IGNORECASE,
-)
-_BARE_NAME = r"[\w.\"$-]{1,200}"
-_WITHOUT_QUOTES = re.compile(
-    r"(?P<kind>(?<![\w-])(?:no such (?:table|column|view|index|collection|function|schema|database):"
-    r"|(?:unique|not null|check|primary key|foreign key) constraint failed:"
-    r"|permission denied (?:for|to) (?:table|relation|schema|database|sequence|view|function|column|materialized view)"
-    r"|(?:table|column|view|index|schema|function|type) with name|invalid (?:object|column) name"
-    r"|could not find (?:table|column))\s)"
-    rf"(?P<value>{_QUOTED_NAME}|{_BARE_NAME}(?:,\s?{_BARE_NAME}){{0,20}})"
-    r"|(?P<object>(?<![\w-])(?:table|relation|column|view|schema|database|role|index|sequence|collection)\s)"
-    rf"(?P<name>{_BARE_NAME})(?=\s(?:does not exist|doesn't exist|not found|already exists|is ambiguous))",
-    re.IGNORECASE,
+    rf"(?P<kind>(?<![\w-])(?:{_OBJECT})\s)(?P<value>{_QUOTED_NAME}(?:\.{_QUOTED_NAME}|@{_QUOTED_NAME})*)", re.IGNORECASE
 )
 _OF = re.compile(
     r"(?P<kind>(?<![\w-])column\s)(?P<name>[\w.]+)(?P<of>\s+of\s+(?:relation|table)\s+)[\w.]*", re.IGNORECASE
 )
 _KEY_DETAIL = re.compile(
-    r"(?:(?<=Key )|(?<=Schlüssel ))\([^\n)]{0,300}+(?:\)(?!=\()[^\n)]{0,60}+){0,3}+\)=\("
-    r"(?:[^\n]{0,2000}?\)(?=\s(?:already|is|conflicts|existiert))"
+    r"(?:(?<=Key )|(?<=Schlüssel ))\([^\n]{0,300}?\)=\((?:[^\n]{0,2000}?\)(?=\s(?:already|is|conflicts|existiert))"
     r"|[^\n]*)"
     r"|(?<=Failing row contains )\([^\n]*"
 )
 _DUPLICATE = re.compile(
-    r"(?P<kind>Duplicate entry )(?P<value>'[^\n']*+(?:'(?!\sfor key|\Z)[^\n']*+)*+'?)(?:(?P<for>\sfor key\s)\S+)?",
-    re.IGNORECASE,
+    r"(?P<kind>Duplicate entry )(?P<value>'[^\n]*?'|'[^\n]*)(?=\sfor key|\Z)(?:(?P<for>\sfor key\s)\S+)?", re.IGNORECASE
 )
 _NEAR = re.compile(
     r"(?P<kind>(?:at or near|syntax to use near|near|input syntax for [\w "
-    r"]{1,40}:)\s)(?P<value>\\*(?P<q>[\"'])(?:[^\n]{0,2000}?(?P=q)(?=[\s.,;:)]|\Z)|[^\n]*))",
+    r"]{1,40}:)\s)(?P<value>(?P<q>[\"'])(?:[^\n]{0,2000}?(?P=q)(?=[\s.,;:)]|\Z)|[^\n]*))",
+    re.IGNORECASE,
+)
+
+
+# What these introduce is the name of an object, quoted or bare.
+_BARE = r"[\w$][\w.$:\-]*(?<![.:])"
+_QUOTED = rf"{_QUOTED_NAME}(?:\.{_QUOTED_NAME})*"
+_INTRODUCED = re.compile(
+    rf"(?P<kind>(?<![\w-])(?:(?:permission denied (?:for|on)|must be owner of|cannot drop|depends on) (?:{_OBJECT}) "
+    r"|no such (?:table|column|function|index|view|trigger|module|savepoint): |constraint failed: "
+    r"|ambiguous column name: |has no column named |invalid (?:column|table|object)(?: name)?: |input value for enum "
+    rf"|(?:{_OBJECT}|secret|connection|user)(?: or \w+)? not found: |unrecognized name: |ns not found "
+    r"|operator does not exist: |error collection: |(?<= )index: (?=\w+ dup key)))"
+    rf"(?P<value>{_QUOTED}|{_BARE})",
+    re.IGNORECASE,
+)
+_MISSING = re.compile(
+    rf"(?P<kind>(?<![\w-])(?:{_OBJECT}|with name|DB::Exception:)\s)(?P<value>{_BARE}(?:\([^)\n]{{0,100}}\))?)"
+    r"(?=\s(?:does not exist|doesn't exist|already exists|was not found|cannot be (?:found|resolved)|has no column"
+    r"|depends on|because other objects)|: authentication failed)",
+    re.IGNORECASE,
+)
+_QUOTED_IDENTIFIER = re.compile(
+    r"(?P<kind>(?<![\w-])(?:column reference|identifier|object|(?:table|column|index|function) named|with name"
+    r"|(?:table|column|object) name"
+    rf"|missing columns:|did you mean|candidate bindings:)\s)(?P<value>{_QUOTED}(?:, {_QUOTED})*)"
+    rf"|(?P<before>)(?P<quoted>\"[^\"\n]+\")(?=: invalid identifier)",
+    re.IGNORECASE,
+)
+_IN_BRACKETS = re.compile(
+    r"(?P<kind>(?:(?:unique|integrity|check|foreign key) constraint(?: fails)?|cannot insert NULL into"
+    r"|one of the following\?) )(?P<value>[(\[][^\n]*)",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(
+    r"(?P<kind>(?:value|string|before|truncated value|out of range|enum \S{1,80}?):? |duplicate key )"
+    r"(?P<value>\"[^\"\n]*\"?|'[^'\n]*'?)|(?P<before>key value is |dup key: )[({][^\n]*",
+    re.IGNORECASE,
+)
+_PARSER = re.compile(
+    r"(?P<kind>sql parser error: |failed to bind expression: |failed at position \d{1,9} )(?P<value>[^\n]+?)"
+    r"(?= caused by|\n|\Z)",
     re.IGNORECASE,
 )
 
@@ -56,14 +83,14 @@ def _keep_kind(match: re.Match[str]) -> str:
     return match["kind"] + TABLE
 
 
-def _without_quotes(match: re.Match[str]) -> str:
-    return (match["kind"] or match["object"]) + TABLE
+def _identifier(match: re.Match[str]) -> str:
+    return (match["kind"] or "") + TABLE
 
 
 ERROR_TEXTS = (
     Rule(
         "sql",
-        (r"near\s\\*[\"']", r"input syntax for [a-z0-9_ ]{1,40}:\s\\*[\"']"),
+        (r"near\s[\"']", r"input syntax for [a-z0-9_ ]{1,40}:\s[\"']"),
         _NEAR,
         lambda match: match["kind"] + SQL,
         "syntax error at or near 'smith' now",
@@ -95,29 +122,83 @@ ERROR_TEXTS = (
     ),
     Rule(
         "table",
-        (
-            r"no such [a-z]{4,10}:\s",
-            r"constraint failed:\s",
-            r"permission denied (?:for|to) [a-z]",
-            r"[a-z] with name\s",
-            r"invalid (?:object|column) name\s",
-            r"could not find (?:table|column)\s",
-            (
-                r"(?:table|relation|column|view|schema|database|role|index|sequence|collection)\s[^\s]{1,200}\s"
-                r"(?:does not exist|doesn't exist|not found|already exists|is ambiguous)"
-            ),
-        ),
-        _WITHOUT_QUOTES,
-        _without_quotes,
-        "UNIQUE constraint failed: staff.name",
-        "UNIQUE constraint failed: [table]",
-    ),
-    Rule(
-        "table",
-        (rf"(?:{_OBJECT})\s\\*[\"'`]",),
+        (rf"(?:{_OBJECT})\s[\"'`]",),
         _NAMED,
         _keep_kind,
         'relation "payroll" does not exist',
         "relation [table] does not exist",
+    ),
+    Rule(
+        "table",
+        (
+            rf"(?:denied (?:for|on)|owner of|cannot drop|depends on) (?:{_OBJECT})\s",
+            r"no such [a-z]{1,20}: ",
+            r"constraint failed: ",
+            r"column name: ",
+            r"has no column named",
+            r"invalid (?:column|table|object)",
+            r"for enum",
+            r"not found[: ]",
+            r"unrecognized name:",
+            r"operator does not exist:",
+            r"collection: ",
+            r"index: ",
+        ),
+        _INTRODUCED,
+        _keep_kind,
+        "no such table: payroll",
+        "no such table: [table]",
+    ),
+    Rule(
+        "table",
+        (
+            r"(?:does not|doesn't) exist",
+            r"already exists",
+            r"not found",
+            r"cannot be",
+            r"has no column",
+            r"depends on",
+            r"because other",
+            r": authentication failed",
+        ),
+        _MISSING,
+        _keep_kind,
+        "relation payroll does not exist",
+        "relation [table] does not exist",
+    ),
+    Rule(
+        "table",
+        (
+            r"(?:reference|identifier|object|named|name|columns:|did you mean|bindings:)\s[\"'`]",
+            r"\": invalid identifier",
+        ),
+        _QUOTED_IDENTIFIER,
+        _identifier,
+        "invalid identifier 'PAYROLL'",
+        "invalid identifier [table]",
+    ),
+    Rule(
+        "table",
+        (r"constraint(?: fails)? [(\[]", r"null into [(\[]", r"following\? [(\[]"),
+        _IN_BRACKETS,
+        lambda match: match["kind"] + f"({TABLE})",
+        "unique constraint (HR.PAYROLL_PK) violated",
+        "unique constraint ([table])",
+    ),
+    Rule(
+        "id",
+        (r"(?:value|string|before|range|key is|value is|key|enum [^\s]{1,80}):? [\"'({]",),
+        _VALUE,
+        lambda match: (match["kind"] or match["before"]) + ID,
+        "could not convert string 'amy' to INT32",
+        "could not convert string [id] to INT32",
+    ),
+    Rule(
+        "sql",
+        (r"sql parser error: ", r"failed to bind expression: ", r"failed at position [0-9]"),
+        _PARSER,
+        lambda match: match["kind"] + SQL,
+        "Failed to bind expression: pay + 1",
+        "Failed to bind expression: [sql]",
     ),
 )

@@ -1,0 +1,224 @@
+"""Statements inside of free text go, whatever carries them; English that uses their words stays."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlglot
+from sql_corpus import Statement, statements
+from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.tokens import Tokenizer
+
+from telemetry.redact.allowance import Allowance
+from telemetry.redact.rules import RULES
+from telemetry.redact.rules.database import ERROR_TEXTS
+from telemetry.redact.rules.placeholder import protect
+from telemetry.redact.rules.rule import EVERYWHERE, Edit, Rule
+from telemetry.redact.rules.statements import STATEMENTS
+from telemetry.redact.text import MAX_TEXT_BYTES, TextRedactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REDACTOR = TextRedactor()
+
+
+def redact(text: str) -> str | None:
+    found = REDACTOR.redact([text])
+    return found[0].text if found else text
+
+
+# ---- The corpus, carried.
+
+TRACEBACK = "Traceback (most recent call last):\n  in run\nProgrammingError: refused\n[SQL: {}]\n(Background on this)"
+CARRIERS: dict[str, Callable[[str], str]] = {
+    "alone": lambda statement: statement,
+    "behind_a_colon": "failed: {}".format,
+    "json": lambda statement: json.dumps({"level": "error", "query": statement, "took": 3}),
+    "traceback": TRACEBACK.format,
+    "key_value": 'level=error query="{}" took=3'.format,
+    "server_log": "ERROR: canceling statement due to user request at character 15 STATEMENT: {}".format,
+}
+WORD = re.compile(r"[\w-]{4,}")
+KEYWORDS = {
+    word.lower()
+    for tokenizer in (Tokenizer, *(dialect.tokenizer_class for dialect in Dialect.classes.values()))
+    for keyword in tokenizer.KEYWORDS
+    for word in keyword.split()
+}
+
+
+@cache
+def private() -> list[tuple[str, set[str]]]:
+    """Every fifth statement that sqlglot can read, with the words of four letters or more in its names and literals."""
+    logging.disable(logging.WARNING)
+    found = [(one.text, words) for one in statements()[::5] if (words := _private_words(one))]
+    logging.disable(logging.NOTSET)
+    return found
+
+
+def _private_words(statement: Statement) -> set[str]:
+    try:
+        dialect = statement.dialect if statement.dialect in Dialect.classes else ""
+        trees = [tree for tree in sqlglot.parse(statement.text, read=dialect) if tree is not None]
+    except (sqlglot.errors.SqlglotError, RecursionError, ValueError):
+        return set()
+    if any(isinstance(tree, exp.Condition) or tree.find(exp.Command) for tree in trees):
+        return set()  # an expression, or what sqlglot can't read either
+    nodes = [node for tree in trees for node in tree.find_all(exp.Identifier, exp.Literal)]
+    return {word for node in nodes for word in WORD.findall(node.name) if word.lower() not in KEYWORDS}
+
+
+@pytest.mark.parametrize("carrier", CARRIERS.values(), ids=CARRIERS.keys())
+def test_of_995_in_1000_real_statements_no_name_and_no_literal_is_left(carrier: Callable[[str], str]) -> None:
+    cases = [
+        (text, words) for statement, words in private() if len((text := carrier(statement)).encode()) <= MAX_TEXT_BYTES
+    ]
+    found = REDACTOR.redact([text for text, _ in cases])
+    carried = set(WORD.findall(carrier("")))
+    leaks = []
+    for index, (text, words) in enumerate(cases):
+        left = (found[index].text or "") if index in found else text
+        if words & (set(WORD.findall(left)) - carried):
+            leaks.append(text)
+    assert len(cases) > 1000
+    assert len(leaks) <= 0.005 * len(cases), leaks
+
+
+# ---- By hand.
+
+REDACTED = {
+    "capitals": ("slow: SELECT * FROM staff", "slow: [sql]"),
+    "capitals_in_the_middle": ("while running SELECT\n  name\nFROM staff", "while running [sql]"),
+    "small": ("failed: select pay from staff", "failed: [sql]"),
+    "mixed": ("failed: Select pay From staff Where id = 7", "failed: [sql]"),
+    "cut": ("failed: SELECT pay FROM sta", "failed: [sql]"),
+    "json_lines": (r'{"q": "select\n  pay,\n  name\nfrom\n  staff"}', '{"q": "[sql]'),
+    "json_quotes": (r'{"q": "SELECT \"pay\" FROM \"staff\""}', '{"q": "[sql]'),
+    "cte": ('ran with "pay roll" as materialized (select 1)', None),
+    "hint_before": ("ran /* amy */ select a, b from staff where c = 1", "ran [sql]"),
+    "comments_before": ("-- amy's\n-- pay\nselect a, b from staff where c = 1", "[sql]"),
+    "sqlalchemy": ("[SQL: refresh pay]\n[parameters: ('amy',)]", "[SQL: [sql]"),
+    "postgres_log": ("STATEMENT:  vacuum staff", "STATEMENT:  [sql]"),
+    "postgres_line": ("LINE 1: staff.pay = 7\n        ^", "LINE 1: [sql]"),
+    "labelled": ("query = 'commit prepared amy'", "query = '[sql]"),
+    "secret": ("ran CREATE SECRET pay AS 'amy'", "ran [sql]"),
+    "user": ("ran alter user amy with password 'x'", "ran [sql]"),
+    "source": ("ran create source s (a int) with (connector = 'kafka')", "ran [sql]"),
+    "show": ("ran SHOW GRANTS FOR amy", "ran [sql]"),
+    "set": ("ran SET search_path TO pay", "ran [sql]"),
+    "set_variable": ("ran set @amy := 7", "ran [sql]"),
+    "grant": ("ran grant select on staff to amy", "ran [sql]"),
+    "copy": ("ran copy staff (pay) from stdin", "ran [sql]"),
+    "call": ("ran call raise_pay('amy')", "ran [sql]"),
+    "use": ("ran USE payroll;", "ran [sql]"),
+    "transaction": ("ran BEGIN TRANSACTION pay_amy", "ran [sql]"),
+    "front_is_cut": ("...FROM staff WHERE pay > 7", "...[sql]"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "wanted"), REDACTED.values(), ids=REDACTED.keys())
+def test_statements_are_found_in_text(text: str, wanted: str | None) -> None:
+    left = redact(text)
+    if wanted is not None:
+        assert left == wanted
+    assert left is not None
+    assert not {"amy", "pay", "staff"} & set(re.findall(r"\w+", left))
+
+
+ENGLISH = [
+    "select a file from the menu, then insert a disk into the drive",
+    "please select one of the items from the list below",
+    "hint: select a row from the table to continue",
+    "update the set where possible, delete from cache failed",
+    "the update set a new record",
+    "create a new table with a header, or drop the table",
+    "the index was created on start, with errors",
+    "set the level to 3 and show the tables again",
+    "values (in ms) are in the table; use the default",
+    "with the flag set, as (nearly) always, it works",
+    "grant access on request to new members",
+    "comment on the pull request is missing",
+    "query: completed in 5 ms, 12 rows",
+    "query=17 took 3 ms",
+    "the statement: too long to show",
+    "begin of the file reached, end of the merge",
+    "call the support, or execute the plan",
+    "explain why the merge of level 3 into level 4 took 17 ms",
+    "where there is a limit, it is shown here",
+    "refresh the page and describe the problem",
+    "lock table is full; truncate failed",
+    "join the channel on the left; copy it to the clipboard",
+    "use after free; load of 17 %; attach a debugger",
+    "the GET and SET commands, BEGIN and END markers",
+    "merged 3 sources into 1 sink from 4 tables",
+]
+
+
+@pytest.mark.parametrize("sentence", ENGLISH)
+def test_english_with_the_words_of_sql_survives(sentence: str) -> None:
+    assert redact(sentence) == sentence
+
+
+# ---- Time.
+
+PIECES = [
+    *("select ", "select a ", "select a, ", "select from ", "select a from ", "=select a ", "select `", "select a\n"),
+    *(
+        "update ",
+        "UPDATE ",
+        "update a set ",
+        "insert into a ",
+        "create table a ",
+        "with a ",
+        "WITH ",
+        "WITH a(",
+        "as (",
+    ),
+    *("GRANT a ", "grant a on b ", "copy a (", "FROM a ", "JOIN a ", "WHERE a ", "SET a ", "values (", "DELETE a "),
+    *("/*", "/**/", "--", "--\n", "a--", "query=", "[SQL: ", "LINE 1: ", "near '", "Key (", "column a of ", "table '"),
+    *("Duplicate entry '", "Failing row contains (", "(a)=(", "\\n", "\\", '"', "'", "`", " ", "("),
+]
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_time_is_linear_whatever_the_text(piece: str) -> None:
+    small, large = ((piece * MAX_TEXT_BYTES)[:size] for size in (MAX_TEXT_BYTES // 4, MAX_TEXT_BYTES))
+    for rule in (*STATEMENTS, *ERROR_TEXTS):
+        # Four times the text: four times the time, and 16 times if it were quadratic. The rest is room for noise.
+        assert _seconds(lambda: _apply(rule, large)) < 9 * _seconds(lambda: _apply(rule, small)) + 0.005  # noqa: B023
+
+
+def _apply(rule: Rule, text: str) -> list[Edit]:
+    return rule.apply(text, EVERYWHERE, Allowance(1 << 20))[1]
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    times = []
+    for _ in range(3):
+        started = time.process_time()
+        run()
+        times.append(time.process_time() - started)
+    return min(times)
+
+
+def test_the_prefilters_miss_no_real_statement() -> None:
+    texts = [
+        text for one in statements()[::11] if (text := f"ran {one.text}").isascii() and len(text) <= MAX_TEXT_BYTES
+    ]
+    fired = REDACTOR._scanner.scan([text.encode() for text in texts])
+    numbers = [number for number, rule in enumerate(RULES) if rule in {*STATEMENTS, *ERROR_TEXTS}]
+    missed = [
+        (RULES[number].name, text)
+        for index, text in enumerate(texts)
+        for number in numbers
+        if number not in fired.get(index, set()) and _apply(RULES[number], protect(text))
+    ]
+    assert missed == []
