@@ -103,7 +103,7 @@ _ID_KEY = (
     r"tc ?kimlik|tckn|"
     r"tckimlik|rut|sin|tfn|ppsn?|rrn|nric|mykad|cuit|cuil|rntrc|ipn|cnic|cedula|nik|citizen ?id|my ?number"
 )
-_ID_WEAK_KEY = r"pan|pin|ric|ci|cc|nit|rc|nn|ik|in|pvn|id|nr|personal"
+_ID_WEAK_KEY = r"pan|pin|ric|ci|cc|nit|rc|nn|ik|pvn|id|nr|personal"
 _ID_NUMBER = r"(?:[ _]?(?:number|num|no|nr|id|code|#)\.?)?"
 # Each group has a digit, so that no word behind the number is taken for a part of it.
 _ID_VALUE = (
