@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from telemetry.errors import CatalogError, ConfigError, TelemetryError, UndeclaredError
     from telemetry.producer.client import Client
+    from telemetry.producer.timing import Timer
     from telemetry.settings import ShipperSettings
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ConfigError",
     "ShipperSettings",
     "TelemetryError",
+    "Timer",
     "UndeclaredError",
     "close",
     "count",
@@ -34,6 +36,7 @@ _LAZY = {
     "ConfigError": "telemetry.errors",
     "ShipperSettings": "telemetry.settings",
     "TelemetryError": "telemetry.errors",
+    "Timer": "telemetry.producer.timing",
     "UndeclaredError": "telemetry.errors",
 }
 

@@ -11,6 +11,8 @@ LEDGER_HEADER = "Telemetry-Ledger"
 BATCH_HEADER = "Idempotency-Key"
 
 _NOTICE = re.compile("[0-9]{1,9}")
+_BASES = {"stored", "environment", "host", "cloud-default"}
+_DEPLOYMENTS = {"cloud", "self-hosted", "enterprise", "unknown"}
 
 
 class Receipt(NamedTuple):
@@ -36,7 +38,15 @@ def format_receipt(receipt: Receipt) -> str:
 
 def parse_receipt(header: str) -> Receipt | None:
     """Read a header's value; None when it is no receipt or does not say yes to an upload."""
-    pairs = dict(part.strip().split("=", 1) for part in header.split(";") if "=" in part)
-    if pairs.keys() != set(Receipt._fields) or not _NOTICE.fullmatch(pairs["notice"]) or pairs["level"] != "on":
+    parts = [part.strip().partition("=") for part in header.split(";")]
+    said = {name: value for name, _, value in parts}
+    if sorted(name for name, _, _ in parts) != sorted(Receipt._fields) or not _NOTICE.fullmatch(said["notice"]):
         return None
-    return Receipt(pairs["level"], pairs["basis"], int(pairs["notice"]), pairs["deployment"])
+    receipt = Receipt(said["level"], said["basis"], int(said["notice"]), said["deployment"])
+    return receipt if _says_yes(receipt) else None
+
+
+def _says_yes(receipt: Receipt) -> bool:
+    is_known = receipt.basis in _BASES and receipt.deployment in _DEPLOYMENTS
+    was_told = receipt.basis != "cloud-default" or (receipt.notice > 0 and receipt.deployment == "cloud")
+    return receipt.level == "on" and is_known and was_told

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
+
+DEBUG = "TELEMETRY_DEBUG"
+
+
+def is_debugging() -> bool:
+    """Whether the host prints what would be sent, and nothing is sent: `DEBUG` is set, to anything but nothing or 0."""
+    return os.environ.get(DEBUG, "") not in {"", "0"}
 
 
 class ShipperSettings(NamedTuple):
@@ -24,6 +32,9 @@ class ShipperSettings(NamedTuple):
     """... or at this age."""
     sent_bytes: int = 16 << 20
     """Copies of what was sent are kept in `sent/` up to this total, for the user to read; 0 keeps none."""
+    upload_jitter_seconds: float = 5.0
+    """A sealed segment waits for a random time up to this, so that uploads can't be joined by their rhythm; half of
+    `segment_seconds`. It does not wait when the shipper is about to leave."""
     connect_timeout_seconds: float = 5.0
     """How long a connection to the endpoint may take to stand."""
     read_timeout_seconds: float = 30.0

@@ -41,6 +41,9 @@ duration_ms = { type = "float", purpose = "find slow engines" }
 engine = { type = "enum", values = ["batch", "stream"], purpose = "compare engines" }
 """
 
+PROMPT = {"retry_max_seconds": 1.0, "upload_jitter_seconds": 0.0}
+"""What lets a test see an upload soon."""
+
 _HOST = """
 import json, sys, telemetry
 from telemetry.settings import ShipperSettings
@@ -135,7 +138,7 @@ class Host:
 
 
 class StartHost(Protocol):
-    """Starts a host; what is not named is as in `ShipperSettings`, but that segments are not sealed by age."""
+    """Starts a host; settings are the defaults, but that segments are not sealed by age, and uploads are prompt."""
 
     def __call__(self, endpoint: str, *, product: str = "acme-db", **settings: object) -> Host:
         """Return when its `init` is done."""
@@ -174,7 +177,7 @@ def start_host(home: Path, tmp_path: Path) -> Iterator[StartHost]:
     def start(endpoint: str, *, product: str = "acme-db", **settings: object) -> Host:
         catalog.write_text(CATALOG.replace("acme-db", product))
         init = {"product": product, "catalog": str(catalog), "endpoint": endpoint, "consent": "on"}
-        hosts.append(Host(init, {"segment_seconds": 3600.0, "retry_max_seconds": 1.0, **settings}))
+        hosts.append(Host(init, {**PROMPT, "segment_seconds": 3600.0, **settings}))
         return hosts[-1]
 
     assert home.exists()

@@ -128,6 +128,7 @@ class Request(NamedTuple):
     headers: list[tuple[str, str]]
     body: bytes
     peer: tuple[str, int]
+    is_resumed: bool = False  # whether its TLS session is that of an earlier connection
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
@@ -198,8 +199,9 @@ def _handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            is_resumed = bool(getattr(self.connection, "session_reused", False))
             answer = endpoint.answer(
-                Request(self.command, self.path, list(self.headers.items()), body, self.client_address)
+                Request(self.command, self.path, list(self.headers.items()), body, self.client_address, is_resumed)
             )
             if answer.status == 0:
                 linger = struct.pack("ii", 1, 0)  # a reset, not an orderly end

@@ -181,6 +181,17 @@ def test_an_event_is_collected_on_its_last_day_and_not_after() -> None:
     assert list(after.envelopes) == ["f"]
 
 
+def test_a_field_that_has_expired_takes_any_value_for_the_validator_to_empty() -> None:
+    found = event("e", field("old", "int", buckets=(0, 1), expires=TODAY), field("ok", "bool"))
+    assert [plan.expired for plan in compiled(found).plans.values()] == [frozenset()]
+    after = compiled(event("e", *found.fields.values(), expires=dt.date.max), today=TODAY + dt.timedelta(days=1))
+    (plan,) = after.plans.values()
+    assert (plan.expired, list(plan.event.fields), plan.buckets) == (frozenset({"old"}), ["ok"], ())
+    for value in (1, "text", [1], None):
+        (one,) = decode(after, ["e", 1, {"ok": True, "old": value}])
+        assert one.fields.old == value
+
+
 @pytest.mark.parametrize("events", [(), (event("e", expires=dt.date.min),)], ids=["empty", "all-expired"])
 def test_a_catalog_with_nothing_left_takes_no_event(events: tuple[Event, ...]) -> None:
     found = compiled(*events)

@@ -68,6 +68,16 @@ def test_a_good_catalog_is_read_with_all_that_it_says(tmp_path: Path) -> None:
     assert query.expires == catalog.events["queries"].expires == dt.date(2027, 6, 30)
 
 
+def test_a_field_may_end_before_its_event(tmp_path: Path) -> None:
+    path = tmp_path / "acme.toml"
+    path.write_text(
+        GOOD.replace('"sql", ', '"sql", expires = "2027-01-31", ').replace('"text", ', '"text", expires = 2027-02-01, ')
+    )
+    fields = load(path).events["query_finished"].fields
+    days = [fields[name].expires for name in ("statement", "detail", "table")]
+    assert days == [dt.date(2027, 1, 31), dt.date(2027, 2, 1), None]
+
+
 def test_an_event_past_its_date_is_no_fault(tmp_path: Path) -> None:
     assert read(tmp_path, GOOD.replace("2027-06-30", "2001-01-01")) == []
 
@@ -110,6 +120,9 @@ def test_an_event_past_its_date_is_no_fault(tmp_path: Path) -> None:
             id="sampled-counter",
         ),
         pytest.param("[events.queries]", "[events.q-ries]", "event q-ries: the name must be", id="event-name"),
+        pytest.param(
+            '"sql", ', '"sql", expires = "soon", ', "field statement: `expires` is 'soon'", id="field-expires"
+        ),
         pytest.param("table =", "Table =", "field Table: the name must be", id="field-name"),
         pytest.param("table =", "class =", "field class: the name is a keyword", id="keyword"),
         pytest.param("table =", "event =", "field event: the name is reserved", id="reserved-event"),

@@ -39,7 +39,7 @@ def test_it_declares_no_free_text(catalog: Catalog) -> None:
 
 
 def test_a_shared_field_has_the_same_values_wherever_it_stands(catalog: Catalog) -> None:
-    for name in ("event_stage", "object", "node", "format", "encode", "connection_type"):
+    for name in ("event_stage", "object", "format", "encode", "connection_type"):
         fields = [event.fields[name] for event in catalog.events.values() if name in event.fields]
         assert len({field.values for field in fields}) == 1, name
 
@@ -57,6 +57,17 @@ def test_the_creation_of_a_source_passes_and_the_connector_of_a_user_becomes_oth
     found = compile_catalog(catalog, dt.date(2026, 1, 1))
     (one,) = found.decoder.decode(msgspec.msgpack.encode([["source", 1, fields]]))
     assert msgspec.to_builtins(one.fields) == {"event": "source", **fields, "connector_name": "other"}
+
+
+def test_an_event_names_the_node_that_alone_reports_it(catalog: Catalog) -> None:
+    nodes = {name: event.fields["node"].values for name, event in catalog.events.items() if "node" in event.fields}
+    assert {nodes[name] for name in FEATURES.split()} == {("paywall",)}
+    assert (nodes["source"], nodes["connection_ref"]) == (("meta",), ("frontend",))
+
+
+def test_the_uptime_is_too_coarse_to_join_a_session_to_the_next(catalog: Catalog) -> None:
+    (hour, day) = catalog.events["system_report"].fields["up_time_seconds"].buckets[1:3]
+    assert (hour, day) == (3600, 86_400)
 
 
 def test_memory_leaves_in_powers_of_two_only(catalog: Catalog) -> None:

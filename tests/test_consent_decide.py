@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry.consent import NOTICE_VERSION, Decision, State, decide
+from telemetry.consent.decide import _CI_VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -322,6 +324,95 @@ def test_a_products_variable_has_an_underscore_for_every_sign_that_is_no_letter_
     situation = {"stored": None, "host": None, "deployment": None, "notice_shown": 0}
     environ = {"A_2_C_TELEMETRY": "on"}
     assert decide(product="a-2_c", environ=environ, **situation).state is ON  # type: ignore[arg-type]
+
+
+# Every combination, against rules written down a second time, from the design and not from the code.
+
+VALUES: dict[str, list[str | None]] = {
+    "DO_NOT_TRACK": [None, "", "0", "1", "true", "false", "no", " 0"],
+    "TELEMETRY_DISABLED": [None, "", "0", "1", "false"],
+    "stored": [None, "on", "local", "off", "", "yes"],
+    "variable": [None, "", "on", " On ", "1", "true", "YES", "local", "off", "0", "false", "maybe"],
+    "host": [None, "on", "local", "off", "", "true"],
+}
+SITUATIONS = [
+    (ci, deployment, notice)
+    for ci in (None, "", "0", "false", "true", "1", "anything")
+    for deployment in (None, "cloud", "self-hosted", "enterprise", "Cloud", "")
+    for notice in (-1, 0, NOTICE_VERSION, NOTICE_VERSION + 1)
+]
+
+
+def _expected(said: dict[str, str | None], ci: str | None, deployment: str | None, notice: int) -> tuple[State, str]:
+    """State and basis by the three classes of the design: hard no, then explicit yes, then default."""
+    sources = {
+        "DO_NOT_TRACK": "environment",
+        "TELEMETRY_DISABLED": "environment",
+        "stored": "stored",
+        "variable": "environment",
+        "host": "host",
+    }
+    meant: dict[str, str] = {}
+    for voice in ("DO_NOT_TRACK", "TELEMETRY_DISABLED"):
+        if said[voice] not in {None, "", "0"}:
+            meant[voice] = "off"
+    for voice in ("stored", "host"):
+        if (word := said[voice]) is not None:
+            meant[voice] = word if word in {"on", "local"} else "off"
+    if word := said["variable"]:
+        known = {"on": "on", "1": "on", "true": "on", "yes": "on", "local": "local"}
+        meant["variable"] = known.get(word.lower().strip(), "off")
+    for strict in ("off", "local", "on"):
+        for voice, basis in sources.items():
+            if meant.get(voice) == strict:
+                return State(strict), basis
+    if ci not in {None, "", "0", "false"} or deployment != "cloud":
+        return OFF, "none"
+    return (ON, "cloud-default") if notice >= NOTICE_VERSION else (LOCAL, "none")
+
+
+def _ask(said: dict[str, str | None], ci: str | None, deployment: str | None, notice: int) -> tuple[State, str]:
+    names = {
+        "DO_NOT_TRACK": "DO_NOT_TRACK",
+        "TELEMETRY_DISABLED": "TELEMETRY_DISABLED",
+        "variable": "ACME_DB_TELEMETRY",
+    }
+    environ = {names[voice]: word for voice, word in said.items() if voice in names and word is not None}
+    decision = decide(
+        product="acme-db",
+        environ=environ | ({} if ci is None else {"CI": ci}),
+        stored=said["stored"],
+        host=said["host"],
+        deployment=deployment,
+        notice_shown=notice,
+    )
+    return decision.state, decision.basis
+
+
+def test_every_combination_of_voices_and_values_is_decided_as_the_design_says() -> None:
+    combinations = 0
+    for words in product(*VALUES.values()):
+        said = dict(zip(VALUES, words, strict=True))
+        assert _ask(said, None, None, 0) == _expected(said, None, None, 0), said
+        combinations += 1
+    assert combinations == 8 * 5 * 6 * 12 * 6
+
+
+def test_every_voice_with_every_value_alone_is_decided_in_every_situation_as_the_design_says() -> None:
+    silent: dict[str, str | None] = dict.fromkeys(VALUES)
+    for voice, words in VALUES.items():
+        for word in words:
+            for situation in SITUATIONS:
+                said = silent | {voice: word}
+                assert _ask(said, *situation) == _expected(said, *situation), (said, situation)
+
+
+@pytest.mark.parametrize("variable", _CI_VARIABLES)
+def test_every_mark_of_a_ci_says_no_by_default_and_yields_to_a_yes(variable: str) -> None:
+    environ = {variable: "1"}
+    default = Row("", OFF, "CI", "none", environ, deployment="cloud", notice_shown=NOTICE_VERSION)
+    assert _decide(default)[:3] == (OFF, "CI", "none")
+    assert _decide(default._replace(host="on")).state is ON
 
 
 # Laws.

@@ -181,7 +181,7 @@ def test_a_round_that_fails_is_followed_by_another() -> None:
     flusher.stop()
 
 
-def test_the_shipper_is_looked_after_once_a_second_at_most() -> None:
+def test_the_shipper_is_looked_after_twice_a_second_at_most() -> None:
     rounds = Rounds()
     began = time.monotonic()
     flusher = Flusher(0.001, rounds.work, rounds.supervise)
@@ -189,7 +189,7 @@ def test_the_shipper_is_looked_after_once_a_second_at_most() -> None:
     flusher.wake()
     eventually(lambda: rounds.busy == 0)
     flusher.stop()
-    assert 1 <= rounds.supervised <= 1 + (time.monotonic() - began)
+    assert 1 <= rounds.supervised <= 1 + 2 * (time.monotonic() - began)
 
 
 def test_closing_a_client_ends_its_thread(catalog: Path) -> None:

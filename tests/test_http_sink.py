@@ -6,6 +6,8 @@ import os
 import socket
 import ssl
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -15,6 +17,7 @@ from telemetry.errors import ConfigError
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.http_sink import MAX_REPLY_BYTES, USER_AGENT, HttpSink, check_endpoint
 from telemetry.shipper.delivery.outcome import Outcome
+from telemetry.shipper.delivery.recorder import read_head
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -89,6 +92,35 @@ def test_a_body_that_is_not_compressed_is_not_announced_as_such(tmp_path: Path) 
         _deliver(endpoint.url, _batch(tmp_path, compressed=False))
 
     assert endpoint.requests[0].header("Content-Encoding") is None
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize("token", ["", "canary-token"])
+@pytest.mark.parametrize("user", ["", "canary:canary@"])
+@pytest.mark.parametrize("is_proxied", [False, True])
+def test_what_is_previewed_is_what_is_sent(
+    tmp_path: Path, *, compressed: bool, token: str, user: str, is_proxied: bool
+) -> None:
+    batch = _batch(tmp_path, compressed=compressed)
+    with Endpoint() as endpoint:
+        url = endpoint.url.replace("127.0.0.1", f"{user}127.0.0.1")
+        proxy = f"http://canary:canary@127.0.0.1:{endpoint.port}" if is_proxied else ""
+        sink = HttpSink(url, SETTINGS._replace(proxy=proxy), {"TELEMETRY_TOKEN": token})
+        previewed = sink.preview(batch.seal, batch.body)
+        assert endpoint.requests == []
+        assert sink.deliver(batch.seal, batch.body).outcome is Outcome.DELIVERED
+        sink.close()
+    (request,) = endpoint.requests
+    head = [f"POST {request.path} HTTP/1.1", *(f"{name}: {value}" for name, value in request.headers)]
+    assert previewed == read_head("\r\n".join(head).encode())
+    assert "canary" not in str(previewed)
+    assert ("Bearer" in str(previewed)) == bool(token and not user)
+
+
+def test_a_preview_over_tls_needs_no_server(batch: Batch) -> None:
+    sink = HttpSink("https://acme.example:8443/v1/batches", SETTINGS._replace(proxy="http://127.0.0.1:9"), {})
+    line, headers = sink.preview(batch.seal, batch.body)
+    assert (line, headers[0]) == ("POST /v1/batches HTTP/1.1", ("Host", "acme.example:8443"))
 
 
 def test_a_cookie_is_not_sent_back(batch: Batch) -> None:
@@ -168,6 +200,20 @@ def test_a_reply_that_falls_silent_after_its_status_counts_by_its_status(batch: 
     assert outcome is Outcome.DELIVERED
 
 
+def test_an_upload_is_not_begun_on_a_connection_that_was_cut_as_it_was_made(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Endpoint() as endpoint:
+        sink = HttpSink(endpoint.url, SETTINGS, {})
+        monkeypatch.setattr(sink._lines, "open", sink.abort)
+        assert sink.deliver(batch.seal, batch.body).outcome is Outcome.RETRY
+        monkeypatch.undo()
+        assert sink.deliver(batch.seal, batch.body).outcome is Outcome.DELIVERED
+        sink.close()
+
+    assert len(endpoint.requests) == 1
+
+
 @pytest.mark.parametrize(
     "reply",
     [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\0" * 100, b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500],
@@ -241,6 +287,29 @@ def _tls(certificates: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates / "server.crt", certificates / "server.key")
     return context
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_upload_can_be_cut_off_from_another_thread_and_the_next_one_goes(
+    batch: Batch, certificates: Path, scheme: str
+) -> None:
+    asked, go = Event(), Event()
+
+    def decide(_: object) -> int:
+        asked.set()
+        go.wait(30)
+        return 200
+
+    tls = _tls(certificates) if scheme == "https" else None
+    with Endpoint(decide=decide, tls=tls) as endpoint, ThreadPoolExecutor(1) as thread:
+        sink = HttpSink(endpoint.url, SETTINGS._replace(ca_file=str(certificates / "server.crt")), {})
+        reply = thread.submit(sink.deliver, batch.seal, batch.body)
+        assert asked.wait(30)
+        sink.abort()
+        assert reply.result(10).outcome is Outcome.RETRY
+        go.set()
+        assert sink.deliver(batch.seal, batch.body).outcome is Outcome.DELIVERED
+        sink.close()
 
 
 def test_nothing_is_sent_to_a_server_whose_certificate_is_not_trusted(batch: Batch, certificates: Path) -> None:
@@ -380,6 +449,13 @@ def test_plain_http_beyond_this_machine_is_refused_unless_allowed(endpoint: str)
 def test_what_is_no_endpoint_is_refused(endpoint: str) -> None:
     with pytest.raises(ConfigError, match="must be a URL such as"):
         check_endpoint(endpoint, allow_http=True)
+
+
+@pytest.mark.parametrize("endpoint", ["http://canary:canary@10.0.0.1/v1", "https://canary:c%2Fanary@h/v1?a=b"])
+def test_a_refusal_does_not_repeat_credentials(endpoint: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        check_endpoint(endpoint, allow_http=False)
+    assert "anary" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("where", ["variable", "file"])

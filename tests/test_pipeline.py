@@ -111,6 +111,27 @@ def test_events_keep_their_order_over_frames(pipeline: Pipeline) -> None:
     assert [line["duration_ms"] for line in _lines(_run(pipeline, *frames))] == list(map(float, range(12)))
 
 
+@given(offsets=st.lists(st.integers(-(10**10), 10**10), max_size=8))
+def test_events_older_than_the_consent_are_dropped_and_counted_and_no_others(
+    pipeline: Pipeline, offsets: list[int]
+) -> None:
+    in_order = sorted(offsets)  # as a producer sends them, but for what its threads do within a second
+    events = [["query_finished", NOW_NS + offset, {"duration_ms": float(offset)}] for offset in in_order]
+    drain = pipeline.run([_frame(0, events)], {}, "on", NOW_NS)
+
+    assert [line["duration_ms"] for line in _lines(drain)] == [offset for offset in in_order if offset >= 0]
+    assert drain.tally.dropped.get("consent", 0) == sum(offset < 0 for offset in in_order)
+    assert drain.tally.balance == 0
+    assert drain.positions == {PRODUCER: Position(7, len(events))}
+
+
+def test_an_older_event_among_younger_ones_is_found(pipeline: Pipeline) -> None:
+    events = [["query_finished", NOW_NS + offset, {}] for offset in (5, -5, 6)]
+    drain = pipeline.run([_frame(0, events)], {}, "on", NOW_NS)
+
+    assert (drain.tally.kept, drain.tally.dropped) == (2, {"consent": 1})
+
+
 @pytest.mark.parametrize(
     ("event", "reason"),
     [

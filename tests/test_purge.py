@@ -234,3 +234,20 @@ def test_a_yes_erases_nothing(command: click.Command, start_host: StartHost, hom
     host.kill_with_shippers(home)
     _run(command)
     assert _status()["ledger"]["on_disk"] == 5
+
+
+def test_off_says_so_when_the_disk_lets_nothing_be_erased(
+    start_host: StartHost, home: Path, refusing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = start_host(refusing)
+    host.emit(5)
+    host.kill_with_shippers(home)
+
+    def refuse(_: Spool) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Spool, "_erase", refuse)
+    result = _run(off)
+    assert result.exit_code == 1
+    assert "Read-only file system" in result.stderr
+    assert read_stored("acme-db").choice == "off"

@@ -267,12 +267,13 @@ def test_redacting_what_is_redacted_changes_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize("texts", [ASCII_TEXTS, TEXTS], ids=["ascii", "any"])
-def test_the_prefilters_miss_nothing_that_the_exact_rules_find(texts: st.SearchStrategy[str]) -> None:
+def test_in_what_is_left_no_exact_rule_finds_a_thing_whatever_the_prefilters_say(texts: st.SearchStrategy[str]) -> None:
     @settings(max_examples=600, deadline=None)
     @given(texts)
     def law(text: str) -> None:
-        plain = normalise(text)
-        assert _read(plain, REDACTOR._fired(plain)) == _read(plain, dict.fromkeys(range(len(RULES)), EVERYWHERE))
+        left = redact(text)
+        if left is not None:
+            assert _read(normalise(left), dict.fromkeys(range(len(RULES)), EVERYWHERE))[1] == [], left
 
     law()
 

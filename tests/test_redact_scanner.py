@@ -48,6 +48,13 @@ def test_hits_are_mapped_by_bytes_not_characters(texts: list[str]) -> None:
     assert set(hits) == {index for index, text in enumerate(texts) if "b" in text}
 
 
+@given(st.lists(st.text("abc ", max_size=9).map(str.encode), max_size=6))
+def test_one_text_is_scanned_as_it_is_among_others(texts: list[bytes]) -> None:
+    scanner = Scanner([Pattern(1, "ab"), Pattern(2, "[^a-z]b"), Pattern(3, "c[^a-z]")])
+    alone = {index: found for index, text in enumerate(texts) if (found := scanner.scan_one(text))}
+    assert scanner.scan(texts) == alone
+
+
 def test_a_pattern_that_hyperscan_refuses_makes_the_scanner_unavailable() -> None:
     with pytest.raises(ScannerUnavailableError, match="refuses a pattern"):
         Scanner([Pattern(1, "(?<=a)b")])

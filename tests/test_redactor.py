@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from telemetry.catalog.compile import Compiled, Envelope, compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field
+from telemetry.drops import DropReason
 from telemetry.redact.text import MAX_TEXT_BYTES, TextRedactor
 from telemetry.shipper.intake.redactor import Redactor
-from telemetry.spool.tally import Tally
+from telemetry.spool.tally import Tally, Touched
 
 SECRET = b"k" * 32
 TEXTS = TextRedactor()
@@ -196,6 +197,42 @@ def test_more_identifiers_than_the_cache_holds_have_their_tokens_all_the_same() 
     assert len({one.fields.table for one in events}) == 20_000
     (again,) = redactor.redact(decode(("full", {"table": 0})), Tally())
     assert again.fields.table == events[0].fields.table
+
+
+def test_what_each_rule_did_is_told_field_by_field() -> None:
+    _, tally = redact(
+        {"detail": "mail bob@acme.example from 10.1.17.3", "table": "users", "driver": "bob's own build"},
+        {"detail": "mail bob@acme.example now", "note": "x" * 41, "statement": "select 1", "file": "/a/b.csv"},
+    )
+    assert tally.touched == {
+        "full.detail": Touched(redacted={"email": 2, "ip": 1}),
+        "full.table": Touched(redacted={"identifier": 1}),
+        "full.driver": Touched(dropped={"invalid": 1}),
+        "full.note": Touched(dropped={"invalid": 1}),
+        "full.statement": Touched(redacted={"sql_field": 1}),
+        "full.file": Touched(redacted={"path_field": 1}),
+    }
+
+
+PRIVATE = st.sampled_from(["fine", "mail bob@acme.example", "from 10.1.17.3 by bob@acme.example", "x" * 41])
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries({}, optional=dict.fromkeys(["detail", "note", "table", "file", "driver"], PRIVATE)),
+        max_size=5,
+    ),
+    st.sampled_from([TEXTS, None]),
+)
+def test_field_by_field_adds_up_to_the_sums(fields: list[dict[str, str]], texts: TextRedactor | None) -> None:
+    _, tally = redact(*fields, texts=texts)
+    told: Tally = Tally()
+    for name, touched in tally.touched.items():
+        for rule, values in touched.redacted.items():
+            told.redact(name, rule, values)
+        for reason, values in touched.dropped.items():
+            told.drop_field(name, DropReason(reason), values)
+    assert told == tally
 
 
 MARKED = st.text(st.characters(exclude_categories=["Cs"]), max_size=10).map(lambda text: f"{text}zq9zq{text}")

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import time
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,12 +20,14 @@ from telemetry.redact.allowance import Allowance
 from telemetry.redact.rules import RULES
 from telemetry.redact.rules.database import ERROR_TEXTS
 from telemetry.redact.rules.placeholder import protect
-from telemetry.redact.rules.rule import EVERYWHERE, Edit, Rule
+from telemetry.redact.rules.rule import EVERYWHERE
 from telemetry.redact.rules.statements import STATEMENTS
 from telemetry.redact.text import MAX_TEXT_BYTES, TextRedactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from telemetry.redact.rules.rule import Rule
 
 REDACTOR = TextRedactor()
 
@@ -193,11 +195,11 @@ def test_time_is_linear_whatever_the_text(piece: str) -> None:
     small, large = ((piece * MAX_TEXT_BYTES)[:size] for size in (MAX_TEXT_BYTES // 4, MAX_TEXT_BYTES))
     for rule in (*STATEMENTS, *ERROR_TEXTS):
         # Four times the text: four times the time, and 16 times if it were quadratic. The rest is room for noise.
-        assert _seconds(lambda: _apply(rule, large)) < 9 * _seconds(lambda: _apply(rule, small)) + 0.005  # noqa: B023
+        assert _seconds(partial(_apply, rule, large)) < 9 * _seconds(partial(_apply, rule, small)) + 0.005
 
 
-def _apply(rule: Rule, text: str) -> list[Edit]:
-    return rule.apply(text, EVERYWHERE, Allowance(1 << 20))[1]
+def _apply(rule: Rule, text: str) -> bool:
+    return bool(rule.apply(text, EVERYWHERE, Allowance(1 << 30))[1])
 
 
 def _seconds(run: Callable[[], object]) -> float:

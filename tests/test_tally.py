@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import TYPE_CHECKING
+
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.drops import DropReason
-from telemetry.spool.tally import Tally
+from telemetry.spool.tally import UNDECLARED_FIELD, Tally, Touched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 COUNTS = st.dictionaries(st.sampled_from([reason.value for reason in DropReason]), st.integers(1, 1000), max_size=4)
-TALLIES = st.builds(Tally, st.integers(0, 1000), st.integers(0, 1000), COUNTS, COUNTS, COUNTS)
+FIELDS = st.sampled_from(["failed.detail", "failed.table", "done.detail", f"done.{UNDECLARED_FIELD}"])
+RULES = st.sampled_from(["ip", "email", "identifier"])
+WORK = st.tuples(FIELDS, st.sampled_from(DropReason) | RULES, st.integers(0, 1000))
+
+
+@st.composite
+def _tallies(draw: st.DrawFn) -> Tally:
+    """Tallies as the stages make them."""
+    tally = Tally(draw(st.integers(0, 1000)), draw(st.integers(0, 1000)), draw(COUNTS))
+    for field, what, values in draw(st.lists(WORK, max_size=8)):
+        if isinstance(what, DropReason):
+            tally.drop_field(field, what, values)
+        else:
+            tally.redact(field, what, values)
+    return tally
+
+
+TALLIES = _tallies()
+
+
+def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(total)
 
 
 @settings(deadline=None)
@@ -21,6 +51,16 @@ def test_a_sum_balances_as_its_parts_do(one: Tally, other: Tally) -> None:
 
     assert both.balance == one.balance + other.balance
     assert both.lost == one.lost + other.lost
+
+
+@settings(deadline=None)
+@given(TALLIES, TALLIES)
+def test_what_was_done_field_by_field_adds_up_to_the_sums(one: Tally, other: Tally) -> None:
+    for tally in (one, other, one.copy()):
+        tally.add(other)
+
+        assert _sum(field.redacted for field in tally.touched.values()) == tally.redacted
+        assert _sum(field.dropped for field in tally.touched.values()) == tally.fields_dropped
 
 
 @settings(deadline=None)
@@ -41,8 +81,8 @@ def test_a_tally_is_what_it_was_after_the_way_over_disk(tally: Tally) -> None:
 def test_two_tallies_made_from_nothing_share_nothing() -> None:
     one, other = Tally(), Tally()
     one.drop(DropReason.SAMPLED)
-    one.drop_field(DropReason.INVALID)
-    one.redact("email")
+    one.drop_field("failed.detail", DropReason.INVALID)
+    one.redact("failed.detail", "email")
 
     assert other == Tally()
 
@@ -52,9 +92,23 @@ def test_each_kind_of_loss_is_counted_by_its_name() -> None:
     tally.drop(DropReason.SAMPLED, 2)
     tally.drop(DropReason.EXPIRED)
     tally.drop(DropReason.INVALID, 0)
-    tally.drop_field(DropReason.UNDECLARED, 3)
-    tally.redact("email", 4)
+    tally.drop_field("failed.[field]", DropReason.UNDECLARED, 3)
+    tally.redact("failed.detail", "email", 4)
+    tally.redact("failed.table", "identifier", 0)
 
     assert tally.dropped == {"sampled": 2, "expired": 1}
     assert (tally.fields_dropped, tally.redacted) == ({"undeclared": 3}, {"email": 4})
+    assert tally.touched == {
+        "failed.[field]": Touched(dropped={"undeclared": 3}),
+        "failed.detail": Touched(redacted={"email": 4}),
+    }
     assert tally.balance == 0
+
+
+def test_a_tally_written_before_fields_were_told_apart_is_read_as_it_was() -> None:
+    before = b'{"emitted":5,"kept":5,"redacted":{"email":4}}'
+
+    tally = msgspec.json.decode(before, type=Tally)
+
+    assert (tally.redacted, tally.touched) == ({"email": 4}, {})
+    assert msgspec.json.encode(tally) == before, "or a Seal that holds it would not have its check any more"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import socket
 from email.utils import formatdate
 from threading import Thread
@@ -25,12 +26,14 @@ from spools import (
     scratch,
 )
 
+from telemetry.consent import State, Stored
 from telemetry.drops import DropReason
 from telemetry.receipt import BATCH_HEADER
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.uploader import IDLE_SECONDS, Uploader, halve
 from telemetry.shipper.encode.ndjson import NDJSON
+from telemetry.shipper.permission import permission_of
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -38,8 +41,10 @@ if TYPE_CHECKING:
 
     from telemetry.spool.spool import Spool
 
-AT_ONCE = ShipperSettings(retry_min_seconds=0.0, retry_max_seconds=0.0, pause_seconds=0.0)
-PATIENT = ShipperSettings(retry_min_seconds=0.0, retry_max_seconds=0.0, pause_seconds=120.0)
+STEADY = ShipperSettings(upload_jitter_seconds=0.0)
+AT_ONCE = STEADY._replace(retry_min_seconds=0.0, retry_max_seconds=0.0, pause_seconds=0.0)
+PATIENT = AT_ONCE._replace(pause_seconds=120.0)
+PERMITTED = permission_of(Stored())
 
 
 @pytest.fixture
@@ -51,7 +56,7 @@ def spool() -> Iterator[Spool]:
 
 
 def _uploader(spool: Spool, endpoint: Endpoint, settings: ShipperSettings = AT_ONCE) -> Uploader:
-    return Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings, lambda: True)
+    return Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings, lambda: PERMITTED)
 
 
 def _deliver_all(uploader: Uploader, spool: Spool) -> None:
@@ -107,7 +112,7 @@ def test_a_batch_is_the_same_after_a_restart(spool: Spool) -> None:
 def test_a_batch_that_waits_for_the_next_try_is_within_the_limits_again(spool: Spool) -> None:
     add_segment(spool)
     with Endpoint(503) as endpoint:
-        _uploader(spool, endpoint, ShipperSettings()).step()
+        _uploader(spool, endpoint, STEADY).step()
     spool.enforce(0, 0, 0.0)
 
     assert read_balanced(spool).tally.dropped == {"spool_full": 3}
@@ -305,7 +310,7 @@ def test_ten_thousand_failures_in_a_row_do_no_harm(spool: Spool) -> None:
     add_segment(spool)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    uploader = Uploader(spool, HttpSink(f"http://127.0.0.1:{port}", AT_ONCE, {}), NDJSON, AT_ONCE, lambda: True)
+    uploader = Uploader(spool, HttpSink(f"http://127.0.0.1:{port}", AT_ONCE, {}), NDJSON, AT_ONCE, lambda: PERMITTED)
     uploader._failures = 9_950  # real ones would take a while
     for _ in range(100):
         uploader.step()
@@ -329,7 +334,7 @@ def test_a_disk_that_refuses_the_ack_makes_the_batch_come_again(spool: Spool, mo
         thread = Thread(target=uploader.run)
         thread.start()
         wait_until(lambda: not spool.waiting)
-        uploader.finish(0)
+        uploader.stop()
         thread.join(30)
     first, *others = endpoint.requests
 
@@ -373,7 +378,9 @@ def test_the_loop_delivers_what_comes_and_ends_when_told(spool: Spool) -> None:
             uploader.nudge()
             wait_until(lambda number=number: len(endpoint.requests) > number)  # type: ignore[misc] # a default binds
         add_segment(spool)
-        uploader.finish(30)
+        uploader.nudge()
+        wait_until(lambda: not uploader.goes_well)
+        uploader.stop()
         thread.join(30)
 
     assert not thread.is_alive()
@@ -384,12 +391,110 @@ def test_the_loop_delivers_what_comes_and_ends_when_told(spool: Spool) -> None:
 def test_an_end_does_not_wait_for_an_endpoint_in_trouble(spool: Spool) -> None:
     add_segment(spool)
     with Endpoint(decide=lambda _: 503) as endpoint:
-        uploader = _uploader(spool, endpoint, ShipperSettings())
+        uploader = _uploader(spool, endpoint, STEADY)
         thread = Thread(target=uploader.run)
         thread.start()
         wait_until(lambda: uploader.cause)
-        uploader.finish(60)
+        assert not uploader.goes_well
+        uploader.stop()
         thread.join(30)
 
     assert not thread.is_alive()
     assert spool.waiting == 1
+
+
+# Jitter: the moment of an upload must not tell when its segment was sealed.
+
+
+JITTERED = AT_ONCE._replace(upload_jitter_seconds=1000.0)
+
+
+def test_a_first_upload_waits_for_a_random_time(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "random", iter([0.5, 0.0]).__next__)
+    add_segment(spool)
+    add_segment(spool)
+    with Endpoint() as endpoint:
+        uploader = _uploader(spool, endpoint, JITTERED)
+        assert 400 < uploader.step() <= 500
+        assert 400 < uploader.step() <= 500, "the same time however often it is looked at"
+        assert endpoint.requests == []
+        uploader.hurry()
+        assert (uploader.step(), uploader.step()) == (0.0, 0.0)
+
+    assert read_balanced(spool).delivered == 6
+
+
+def test_the_times_are_spread_over_the_whole_of_the_jitter(spool: Spool) -> None:
+    with Endpoint() as endpoint:
+        waits = []
+        for _ in range(60):
+            add_segment(spool)
+            uploader = _uploader(spool, endpoint, JITTERED)
+            waits.append(uploader.step())
+            uploader.hurry()
+            uploader.step()
+
+    assert min(waits) < 250
+    assert max(waits) > 750
+    assert all(0 < wait <= 1000 for wait in waits)
+
+
+def test_a_backlog_waits_once_and_not_segment_by_segment(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "random", lambda: 0.9)
+    for _ in range(20):
+        add_segment(spool)
+    with Endpoint() as endpoint:
+        uploader = _uploader(spool, endpoint, AT_ONCE._replace(upload_jitter_seconds=0.3))
+        began = monotonic()
+        _deliver_all(uploader, spool)
+
+    assert 0.2 < monotonic() - began < 20 * 0.27
+
+
+def test_what_is_sealed_after_a_hurry_waits_again(spool: Spool) -> None:
+    with Endpoint() as endpoint:
+        uploader = _uploader(spool, endpoint, JITTERED)
+        uploader.hurry()
+        add_segment(spool)
+        assert uploader.step() > 0
+    assert endpoint.requests == []
+
+
+def test_halves_and_retries_wait_no_second_time(spool: Spool) -> None:
+    add_segment(spool, events=4)
+    with Endpoint(503, 413, 503) as endpoint:
+        uploader = _uploader(spool, endpoint, JITTERED)
+        uploader.hurry()
+        _deliver_all(uploader, spool)
+
+    assert len(endpoint.requests) == 5
+
+
+# Consent.
+
+
+def test_nothing_is_taken_while_nothing_may_leave(spool: Spool) -> None:
+    add_segment(spool)
+    with Endpoint() as endpoint:
+        said = permission_of(Stored(State.LOCAL))
+        uploader = Uploader(spool, HttpSink(endpoint.url, AT_ONCE, {}), NDJSON, AT_ONCE, lambda: said)
+        assert uploader.step() == IDLE_SECONDS
+        said = PERMITTED
+        assert uploader.step() == 0.0
+
+    assert len(endpoint.requests) == 1
+
+
+def test_a_consent_withdrawn_between_the_halves_of_a_batch_stops_the_second(spool: Spool) -> None:
+    add_segment(spool, events=4)
+    with Endpoint(413) as endpoint:
+        uploader = Uploader(
+            spool,
+            HttpSink(endpoint.url, AT_ONCE, {}),
+            NDJSON,
+            AT_ONCE,
+            lambda: permission_of(Stored(State.OFF)) if len(endpoint.requests) == 2 else PERMITTED,
+        )
+        uploader.step()
+
+    assert len(endpoint.requests) == 2

@@ -13,7 +13,7 @@ from telemetry.catalog.compile import Compiled, compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field
 from telemetry.redact.checksum import is_card
 from telemetry.shipper.intake.validator import UnreadableEventsError, Validator
-from telemetry.spool.tally import Tally
+from telemetry.spool.tally import Tally, Touched
 
 TODAY = dt.date(2026, 1, 1)
 
@@ -32,6 +32,8 @@ def catalog() -> Compiled:
         Field(name="engine", type="enum", purpose="p", values=("batch", "stream")),
         Field(name="detail", type="text", purpose="p", max_length=20),
         Field(name="table", type="identifier", purpose="p"),
+        Field(name="old", type="int", purpose="p", expires=TODAY - dt.timedelta(days=1)),
+        Field(name="new", type="int", purpose="p", expires=TODAY),
     )
     counter = event("queries", kind="counter")
     sampled = event("sampled", sample=0.5)
@@ -102,6 +104,8 @@ def test_a_bad_event_is_dropped_alone_with_its_reason(bad: Any, reason: str) -> 
         pytest.param(None, 7, "undeclared", id="key-is-none"),
         pytest.param(b"rows", 7, "undeclared", id="key-of-bytes"),
         pytest.param(("rows",), 7, "undeclared", id="key-is-a-list"),
+        pytest.param("old", 1, "expired", id="expired"),
+        pytest.param("old", {"a": ["text"]}, "expired", id="expired-and-of-the-wrong-type"),
         pytest.param("ok", 1, "invalid", id="int-for-bool"),
         pytest.param("rows", 101, "invalid", id="over-max"),
         pytest.param("rows", "7", "invalid", id="text-for-int"),
@@ -137,9 +141,36 @@ def test_the_fields_of_a_counter_and_of_a_sampled_event_are_repaired_like_any_ot
     assert tally.fields_dropped == {"undeclared": 2}
 
 
+def test_an_expired_field_is_emptied_and_counted_beside_a_bad_one_too() -> None:
+    fields, tally = validate(["query", 5, {"old": 1, "rows": 3}], ["query", 5, {"old": b"\xff", "rows": "x"}], GOOD)
+    assert fields == [
+        {"event": "query", "rows": 3},
+        {"event": "query"},
+        {"event": "query", "rows": 3, "engine": "batch"},
+    ]
+    assert tally.fields_dropped == {"expired": 2, "invalid": 1}
+
+
+def test_an_expired_field_that_is_absent_is_not_counted() -> None:
+    assert validate(["query", 5, {"old": None, "rows": 3}]) == ([{"event": "query", "rows": 3}], Tally())
+
+
+def test_a_field_is_collected_on_its_last_day() -> None:
+    assert validate(["query", 5, {"new": 1}]) == ([{"event": "query", "new": 1}], Tally())
+
+
 def test_every_bad_field_of_an_event_is_counted() -> None:
     _, tally = validate(["query", 5, {"a": 1, "b": 2, "rows": -1}], ["query", 5, {"rows": "x"}])
     assert tally.fields_dropped == {"undeclared": 2, "invalid": 2}
+    assert tally.touched == {
+        "query.[field]": Touched(dropped={"undeclared": 2}),
+        "query.rows": Touched(dropped={"invalid": 2}),
+    }
+
+
+def test_the_name_of_an_undeclared_field_is_data_and_is_kept_nowhere() -> None:
+    _, tally = validate(["query", 5, {"canary-name": 1}], ["canary-event", 5, {"canary-name": 1}])
+    assert b"canary" not in msgspec.json.encode(tally)
 
 
 def test_of_a_field_that_is_there_twice_the_last_one_counts() -> None:
@@ -215,7 +246,7 @@ VALUES = st.recursive(
     max_leaves=5,
 )
 NAMES = st.sampled_from(["query", "queries", "sampled", "gone", "nobody"])
-FIELDS = ["ok", "rows", "seconds", "engine", "detail", "table", "count", "time", "session", "weight", "event"]
+FIELDS = ["old", "ok", "rows", "seconds", "engine", "detail", "table", "count", "time", "session", "weight", "event"]
 NEARLY = st.tuples(
     NAMES | VALUES,
     st.integers(0, 2**62) | VALUES,

@@ -84,6 +84,7 @@ _SENTENCE = Key('a text in quotes, such as "find slow engines"', _is_text, requi
 _WHOLE = Key("a whole number of at most 63 bits", _is_int)
 _NUMBER = Key("a number", is_number)
 _COUNT = Key("a whole number of at least 1", _is_count)
+_LAST_DAY = Key('its last day, such as "2027-06-30"', _is_date)
 
 DOCUMENT = {
     "catalog": Key("a table, [catalog]", is_table, required=True),
@@ -102,14 +103,14 @@ CATALOG = {
 EVENT = {
     "purpose": _SENTENCE,
     "owner": Key('who answers for it, such as "query team"', _is_text, required=True),
-    "expires": Key('its last day, such as "2027-06-30"', _is_date, required=True),
+    "expires": _LAST_DAY._replace(required=True),
     "sensitivity": _one_of(get_args(Sensitivity), required=True),
     "kind": _one_of(get_args(Kind)),
     "sample": Key("a number over 0 and up to 1", lambda value: is_number(value) and 0 < value <= 1),
     "max_per_second": _COUNT,
     "fields": Key("a table, [events.NAME.fields]", is_table),
 }
-FIELD = {"type": _one_of(get_args(FieldType), required=True), "purpose": _SENTENCE}
+FIELD = {"type": _one_of(get_args(FieldType), required=True), "purpose": _SENTENCE, "expires": _LAST_DAY}
 FIELD_OF_TYPE = {
     "int": {
         "min": _WHOLE,

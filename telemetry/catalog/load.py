@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+FORM = "form"
+"""The code of a fault of form."""
+
 
 class Fault(NamedTuple):
     """One mistake in a catalog's file.
@@ -39,17 +42,23 @@ class Fault(NamedTuple):
         event: where it stands; empty when in no event.
         field: the same for a field.
         fault: what is wrong, and the remedy.
+        code: the rule, a name that stays: `form` for what no program can be run with, or one of `lint`.
+        warning: whether it is only to be thought about.
     """
 
     event: str
     field: str
     fault: str
+    code: str = FORM
+    warning: bool = False
 
     def line(self, path: Path) -> str:
         """The fault as one line that names the file."""
         event = f"event {self.event}: " if self.event else ""
         field = f"field {self.field}: " if self.field else ""
-        return f"{path}: {event}{field}{self.fault}".replace("\n", "\\n")
+        code = "" if self.code == FORM else f" [{self.code}]"
+        warning = "warning: " if self.warning else ""
+        return f"{path}: {warning}{event}{field}{self.fault}{code}".replace("\n", "\\n")
 
 
 def load(path: Path) -> Catalog:
@@ -157,14 +166,17 @@ def _catalog(document: Mapping[str, Any]) -> Catalog:
 
 
 def _event(name: str, table: Mapping[str, Any]) -> Event:
-    expires = table["expires"]
-    if isinstance(expires, str):
-        expires = dt.date.fromisoformat(expires)
     fields = {field: _field(field, keys) for field, keys in table.get("fields", {}).items()}
-    return Event(name=name, **{**table, "expires": expires, "fields": fields})
+    return Event(name=name, **{**table, "expires": _date(table["expires"]), "fields": fields})
 
 
 def _field(name: str, table: Mapping[str, Any]) -> Field:
     # Structs are frozen, so their lists are tuples. Numbers stay as written: an int's buckets are ints.
     keys: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
+    if "expires" in keys:
+        keys["expires"] = _date(keys["expires"])
     return Field(name=name, **keys)
+
+
+def _date(value: str | dt.date) -> dt.date:
+    return dt.date.fromisoformat(value) if isinstance(value, str) else value

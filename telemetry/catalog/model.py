@@ -33,6 +33,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         max: the greatest.
         buckets: ascending lower bounds; an int or float leaves as the bound at or below it.
         max_length: of a text, in characters, once redacted.
+        expires: the last day on which it is collected, if it ends before its event does.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     max: float | None = None
     buckets: tuple[float, ...] = ()
     max_length: int | None = None
+    expires: dt.date | None = None
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

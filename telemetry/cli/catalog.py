@@ -1,39 +1,123 @@
-"""`telemetry catalog`: looks a catalog's file over before it is published."""
+"""`telemetry catalog`: looks a catalog's file over before it is published, and writes what is made from it."""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from telemetry.catalog.load import Fault, inspect
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from telemetry.catalog.model import Catalog
+
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+output_option = click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Where to write it; stdout if not given."
+)
+
 
 @click.group()
 def catalog() -> None:
-    """Check the catalog: the one list of what may leave."""
+    """Check the catalog, the one list of what may leave, and write what is made from it."""
 
 
 @catalog.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@file_argument
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def check(file: Path, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
-    """Find all faults of FILE; the exit code is 1 when there are any."""
+@click.option("--strict", is_flag=True, help="Fail for warnings as well.")
+@click.option("--today", type=click.DateTime(["%Y-%m-%d"]), help="Judge as if it were this day.")
+def check(file: Path, as_json: bool, strict: bool, today: dt.datetime | None) -> None:  # noqa: FBT001 click passes it by name
+    """Find all that is wrong with FILE, or might be; each with its remedy.
+
+    Exit codes: 0, good; 1, a finding (with --strict, a warning too).
+    """
+    from telemetry.catalog.lint import lint  # noqa: PLC0415 each command pays for itself only
+
     found, faults = inspect(file)
+    if found is not None:
+        faults = lint(found, (today or dt.datetime.now(dt.UTC)).date())
+    good = not [fault for fault in faults if strict or not fault.warning]
     events = found.events.values() if found else ()
     fields = sum(len(event.fields) for event in events)
     if as_json:
-        print(_as_json(file, faults, len(events), fields))
-    elif faults:
-        print("\n".join(fault.line(file) for fault in faults))
+        print(_as_json(file, faults, {"good": good, "events": len(events), "fields": fields}))
     else:
-        print(f"{file}: {len(events)} events, {fields} fields, good")
-    if faults:
+        print("".join(f"{fault.line(file)}\n" for fault in faults), end="")
+        if good:
+            print(f"{file}: {len(events)} events, {fields} fields, good")
+    sys.exit(0 if good else 1)
+
+
+@catalog.command()
+@file_argument
+@output_option
+def docs(file: Path, output: Path | None) -> None:
+    """Write the privacy page of FILE, in Markdown: what users read.
+
+    Exit codes: 0, written; 1, FILE has faults; 2, it can't be written.
+    """
+    from telemetry.catalog.docs import privacy_page  # noqa: PLC0415 as above
+
+    _write(file, output, privacy_page)
+
+
+@catalog.command(name="json")
+@file_argument
+@output_option
+@click.option("--schema", is_flag=True, help="The JSON Schema of one line of an upload instead.")
+def json_(file: Path, output: Path | None, schema: bool) -> None:  # noqa: FBT001 click passes it by name
+    """Write FILE in the form for programs, in JSON: its keys stand in `telemetry.catalog.machine`.
+
+    Exit codes: 0, written; 1, FILE has faults; 2, it can't be written.
+    """
+    from telemetry.catalog.machine import machine_form  # noqa: PLC0415 as above
+    from telemetry.catalog.schema import line_schema  # noqa: PLC0415 as above
+
+    make = line_schema if schema else machine_form
+    _write(file, output, lambda found: json.dumps(make(found), indent=2, sort_keys=True) + "\n")
+
+
+@catalog.command()
+@file_argument
+@output_option
+def stubs(file: Path, output: Path | None) -> None:
+    """Write a Python module with a typed function for each event of FILE.
+
+    Exit codes: 0, written; 1, FILE has faults; 2, it can't be written.
+    """
+    from telemetry.catalog.stubs import stubs as write_stubs  # noqa: PLC0415 as above
+
+    _write(file, output, write_stubs)
+
+
+def _write(file: Path, output: Path | None, make: Callable[[Catalog], str]) -> None:
+    found, faults = inspect(file)
+    if found is None:
+        print("\n".join(fault.line(file) for fault in faults), file=sys.stderr)
         sys.exit(1)
+    if output is None:
+        click.echo(make(found), nl=False)
+        return
+    try:
+        output.write_text(make(found), encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(f"{output} can't be written ({error.strerror}); name another file") from None
 
 
-def _as_json(file: Path, faults: list[Fault], events: int, fields: int) -> str:
-    result = {"file": str(file), "good": not faults, "faults": [fault._asdict() for fault in faults]}
-    return json.dumps({**result, "events": events, "fields": fields})
+def _as_json(file: Path, faults: list[Fault], result: dict[str, object]) -> str:
+    def listed(*, warnings: bool) -> list[dict[str, str]]:
+        return [
+            {"code": fault.code, "event": fault.event, "field": fault.field, "fault": fault.fault}
+            for fault in faults
+            if fault.warning == warnings
+        ]
+
+    lists = {"faults": listed(warnings=False), "warnings": listed(warnings=True)}
+    return json.dumps({"file": str(file), **result, **lists})

@@ -13,6 +13,7 @@ _PLACES = {
     "local": "consent",
     "off": "consent",
     "on": "consent",
+    "preview": "preview",
     "purge": "purge",
     "query": "query",
     "spool": "spool",

@@ -6,7 +6,7 @@ heavy: the host imports it.
 """
 
 from telemetry.consent.decide import Decision, State, decide
-from telemetry.consent.evaluate import evaluate
+from telemetry.consent.evaluate import evaluate, reconsider
 from telemetry.consent.notice import NOTICE_VERSION, show_notice
 from telemetry.consent.product import check_product, find_product, known_products
 from telemetry.consent.stored import ConsentError, Stored, read_stored, store_choice, store_notice
@@ -23,6 +23,7 @@ __all__ = [
     "find_product",
     "known_products",
     "read_stored",
+    "reconsider",
     "show_notice",
     "store_choice",
     "store_notice",

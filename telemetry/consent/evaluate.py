@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING
 
 from telemetry.consent.decide import NOTICE_NOT_SHOWN, Decision, decide
-from telemetry.consent.notice import NOTICE_VERSION, show_notice
-from telemetry.consent.stored import ConsentError, Stored, read_stored, store_notice
+from telemetry.consent.notice import NOTICE_VERSION, is_terminal, show_notice
+from telemetry.consent.stored import ConsentError, Stored, read_stored, sole_teller, store_notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,12 +25,14 @@ def evaluate(
     environ: Mapping[str, str] = os.environ,
     policy_url: str = "",
     stderr: TextIO | None = None,
+    may_tell: bool = True,
 ) -> Decision:
     """Decide for this process; show the notice first when nothing but that is missing.
 
-    Never raises. Reads one small file. Only after it has shown the notice does it write, and then it may wait
+    Never raises. Reads one small file. Only where it can show the notice does it write, and then it may wait
     half a second for another writer. A notice that was shown but can't be remembered counts for this process;
-    the next one shows it again.
+    the next one shows it again. Of processes that start together one shows it; the others say "local" until they
+    `reconsider`.
 
     Args:
         product: a name that has passed `check_product`.
@@ -40,6 +42,7 @@ def evaluate(
         environ: the host's environment.
         policy_url: named in the notice when not empty.
         stderr: the terminal, if it is one; None for `sys.stderr`.
+        may_tell: whether the notice may be shown; else one that is missing stays so, and nothing is written.
     """
 
     def decided(stored: Stored) -> Decision:
@@ -53,11 +56,47 @@ def evaluate(
         )
 
     decision = decided(read_stored(product))
-    if decision.rule != NOTICE_NOT_SHOWN:
+    stream = stderr or sys.stderr
+    if decision.rule != NOTICE_NOT_SHOWN or not (may_tell and (callback or is_terminal(stream))):
         return decision
-    if not show_notice(product, policy_url, callback=callback, stream=stderr or sys.stderr):
-        return decision
-    return decided(_remember_notice(product))
+    with sole_teller(product) as is_ours:
+        # It may have been shown while we took our turn.
+        decision = decided(read_stored(product)) if is_ours else decision
+        if not is_ours or decision.rule != NOTICE_NOT_SHOWN:
+            return decision
+        if not show_notice(product, policy_url, callback=callback, stream=stream):
+            return decision
+        return decided(_remember_notice(product))
+
+
+def reconsider(
+    *,
+    product: str,
+    host: str | None,
+    deployment: str | None,
+    notice_shown: int,
+    environ: Mapping[str, str] = os.environ,
+) -> Decision | None:
+    """Decide anew while the process runs; shows nothing and writes nothing, reads one small file.
+
+    The arguments are those of `evaluate`, and `notice_shown` the version that this process itself has shown, 0 for
+    none: it counts here even when it could not be remembered.
+
+    Returns:
+        None when the file can't be read, which may be this process's own want of descriptors: what held goes on, and
+        the shipper, which reads the file too, stops in its place.
+    """
+    stored = read_stored(product)
+    if stored.fault:
+        return None
+    return decide(
+        product=product,
+        environ=environ,
+        stored=stored.choice,
+        host=host,
+        deployment=deployment,
+        notice_shown=max(notice_shown, stored.notice),
+    )
 
 
 def _remember_notice(product: str) -> Stored:

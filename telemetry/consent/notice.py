@@ -33,13 +33,21 @@ def show_notice(
         if callback is not None:
             callback(text)
             return True
-        if stream is None or not stream.isatty():
+        if stream is None or not is_terminal(stream):
             return False
         stream.write(text + "\n")
         stream.flush()
     except Exception:  # noqa: BLE001 the host's callback may raise anything; a terminal may be gone or closed
         return False
     return True
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether what is written to `stream` is seen on a terminal."""
+    try:
+        return stream is not None and stream.isatty()
+    except (OSError, ValueError):  # it is closed
+        return False
 
 
 def notice_text(product: str, policy_url: str) -> str:

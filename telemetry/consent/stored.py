@@ -86,6 +86,8 @@ def store_choice(product: str, choice: State, now: float) -> Stored:
 def store_notice(product: str, version: int, now: float) -> Stored:
     """Store that the notice was shown and keep the user's choice, with its date if there is one.
 
+    The same version again keeps its date too.
+
     Args:
         product: a checked name.
         version: the notice's version.
@@ -101,7 +103,8 @@ def store_notice(product: str, version: int, now: float) -> Stored:
         old = _read(file)
         if old.fault:
             raise ConsentError(f"{file} {old.fault}: say `telemetry on` or `off --product {product}`")
-        new = Stored(old.choice, now if old.choice is None else old.since_unix_seconds, version)
+        dates = old.choice is None and old.notice != version
+        new = Stored(old.choice, now if dates else old.since_unix_seconds, version)
         _replace(file, new)
     return new
 
@@ -167,12 +170,43 @@ def iso_time(unix_seconds: float) -> str:
 
 
 @contextmanager
+def sole_teller(product: str) -> Iterator[bool]:
+    """Whether it is on this process to show the notice now: another one may be at it. Waits for nobody.
+
+    Where no lock can be made everybody tells: twice is better than never.
+    """
+    try:
+        lock = _open_lock(paths.consent_file(product).with_name("notice.lock"))
+    except (OSError, RuntimeError):
+        yield True
+        return
+    try:
+        yield _try(lock)
+    finally:
+        os.close(lock)
+
+
+def _try(lock: int) -> bool:
+    import fcntl  # noqa: PLC0415 only who writes needs it
+
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _open_lock(file: Path) -> int:
+    paths.private_dir(file.parent)
+    return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+@contextmanager
 def _sole_writer(product: str) -> Iterator[Path]:
     """Make the file's directory, hold the lock beside the file, and name whatever goes wrong."""
     try:
         file = paths.consent_file(product)
-        paths.private_dir(file.parent)
-        lock = os.open(file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = _open_lock(file.with_suffix(".lock"))
         try:
             _wait_for(lock)
             yield file
@@ -185,15 +219,10 @@ def _sole_writer(product: str) -> Iterator[Path]:
 
 
 def _wait_for(lock: int) -> None:
-    import fcntl  # noqa: PLC0415 only writers need it
-
     deadline = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise TimeoutError("another process is storing one at this moment") from None
+    while not _try(lock):
+        if time.monotonic() > deadline:
+            raise TimeoutError("another process is storing one at this moment")
         time.sleep(_LOCK_POLL_SECONDS)
 
 

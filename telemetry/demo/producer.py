@@ -151,7 +151,7 @@ def produce(index: int, processes: int, share_events: int, endpoint: str, stoppi
         endpoint=endpoint,
         consent="on",
         packages=("telemetry",),
-        shipper=ShipperSettings(segment_seconds=SEGMENT_SECONDS),
+        shipper=ShipperSettings(segment_seconds=SEGMENT_SECONDS, upload_jitter_seconds=0.0),
     )
     ready = time.process_time()
     own, speaker = OwnWork(), Speaker()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from telemetry import paths
 from telemetry.errors import ConfigError
 from telemetry.producer.spawn import GUARD
 from telemetry.producer.timing import Timer
-from telemetry.settings import ShipperSettings
+from telemetry.settings import ShipperSettings, is_debugging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,8 @@ MIN_QUEUE_BYTES = 8 << 20
 class Client:
     """Emits events to this machine's shipper. Never blocks, never raises, never prints, but for `strict=True`.
 
-    Safe in threads, signal handlers, `__del__` and forked children.
+    Safe in threads, signal handlers, `__del__` and forked children. With `TELEMETRY_DEBUG=1` in the environment it
+    prints on stderr what would be sent, and sends nothing.
 
     Args:
         product: the program's name, `[a-z0-9][a-z0-9_-]*`; its user says yes or no to telemetry under it.
@@ -91,9 +93,12 @@ class Client:
         self._link: Link | None = None
         if strict:
             _check_content(file)
-        self.consent = consenting.evaluate(product=product, host=consent, deployment=deployment, callback=notice)
+        said: dict[str, Any] = {"product": product, "host": consent, "deployment": deployment}
+        # In debugging the notice is left for the day on which something may leave.
+        self.consent = consenting.evaluate(**said, callback=notice, may_tell=not is_debugging())
         if self.consent.state is not consenting.State.OFF and GUARD not in os.environ:
-            self._link = _link(self.consent, config, packages, flush_interval_seconds, queue_bytes)
+            reconsider = partial(consenting.reconsider, **said, notice_shown=self.consent.notice)
+            self._link = _link(self.consent, reconsider, config, packages, flush_interval_seconds, queue_bytes)
             self.record, self.tick = self._link.recorder(), self._link.ticker()
         if strict:
             self._be_strict(file)
@@ -153,6 +158,7 @@ class Client:
 
 def _link(
     consent: consenting.Decision,
+    reconsider: Callable[[], consenting.Decision | None],
     config: dict[str, Any],
     packages: tuple[str, ...],
     flush_interval_seconds: float,
@@ -168,7 +174,12 @@ def _link(
     digest = hashlib.sha256(_read(Path(config["catalog"]))).hexdigest()
     directory, spool = paths.rendezvous_dir(product, digest, endpoint), paths.spool_dir(product, endpoint)
     context = Context(os.getpid(), digest, consent.state.value, consent.basis, consent.notice, consent.deployment)
-    return Link(Site(directory, spool, config), context, packages, flush_interval_seconds, queue_bytes)
+    kind: type[Link] = Link
+    if is_debugging():
+        from telemetry.producer.debug import DebugLink
+
+        kind = DebugLink
+    return kind(Site(directory, spool, config), reconsider, context, packages, flush_interval_seconds, queue_bytes)
 
 
 def _nothing(name: str, fields: dict[str, Any]) -> None:

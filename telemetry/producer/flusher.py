@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SUPERVISE_SECONDS = 1.0
-"""How often the shipper is looked after, while there is traffic: a killed one is back within two seconds."""
+SUPERVISE_SECONDS = 0.5
+"""How often consent and shipper are looked after, while there is traffic: a withdrawal must act within a second."""
 
 
 class Flusher:
@@ -37,7 +37,7 @@ class Flusher:
         Args:
             interval_seconds: how long an event may wait.
             work: one round; False when something still waits.
-            supervise: looks after the shipper; called once a second while there is traffic.
+            supervise: looks after consent and shipper; called twice a second while there is traffic.
         """
         self._interval_seconds = interval_seconds
         self._work = work
@@ -73,14 +73,14 @@ class Flusher:
         self._wake.put(None)
 
     def watch(self) -> None:
-        """Look after the shipper if that is due."""
+        """Look after consent and shipper if that is due."""
         if self.due:
             self._watched_at = monotonic()
             self._supervise()
 
     @property
     def due(self) -> bool:
-        """Whether the shipper was not looked after for a second."""
+        """Whether nobody has looked for half a second."""
         return monotonic() - self._watched_at >= SUPERVISE_SECONDS
 
     def _run(self) -> None:
@@ -93,8 +93,7 @@ class Flusher:
     def _idle(self) -> bool:
         """Wait an interval and drain; whether nothing is left to do then."""
         try:
-            self.watch()
-            sleep(self._interval_seconds)
+            self._pause()
             self.asleep = True
             if self._work():
                 return True
@@ -102,3 +101,11 @@ class Flusher:
             pass
         self.asleep = False
         return False
+
+    def _pause(self) -> None:
+        """Wait an interval, which may be an hour, and keep watch meanwhile."""
+        until = monotonic() + self._interval_seconds
+        self.watch()
+        while (left := until - monotonic()) > 0 and not self._stopped:
+            sleep(min(left, SUPERVISE_SECONDS))
+            self.watch()

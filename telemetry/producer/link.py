@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import zmq
 
 from telemetry import wire
-from telemetry.consent import State, read_stored
+from telemetry.consent import State
 from telemetry.control import MAX_WAIT_SECONDS, Control
 from telemetry.drops import DropReason
 from telemetry.errors import ShipperUnreachableError
@@ -25,6 +25,8 @@ from telemetry.producer.spawn import can_spawn, shipper_runs, spawn_shipper
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from telemetry.consent import Decision
 
     Record = Callable[[str, dict[str, Any]], None]
     Tick = Callable[[str, int, dict[str, Any]], None]
@@ -59,15 +61,18 @@ class Link:
     def __init__(
         self,
         site: Site,
+        reconsider: Callable[[], Decision | None],
         context: wire.Context,
         packages: tuple[str, ...],
         flush_interval_seconds: float,
         queue_bytes: int,
     ) -> None:
         self._site = site
+        self._reconsider = reconsider
         self._zmq: zmq.Context[zmq.Socket[bytes]] | None = None
         self._asking: list[Control] = []
         self._closed = False
+        self._needs_watch = False
         self._tallied_at = monotonic()
         self._interval_ns = int(flush_interval_seconds * 1e9)
         self._counters = Counters()
@@ -152,7 +157,7 @@ class Link:
         """One round of the flusher."""
         if self._counters and monotonic() - self._tallied_at >= TALLY_SECONDS:
             self._emit_counters()
-        return self._outbox.drain() and not self._counters
+        return self._outbox.drain() and not self._counters and not self._needs_watch
 
     def _emit_counters(self, patience_seconds: float = 0.0) -> bool:
         """Make events of the counters; False when another thread has them in hand."""
@@ -165,9 +170,9 @@ class Link:
         return True
 
     def _supervise(self) -> None:
-        """See that a shipper runs; spawn one when none does, unless the user has said off meanwhile."""
-        stored = read_stored(self._site.config["product"])
-        self._outbox.off = stored.choice == State.OFF and not stored.fault
+        """See what the user says by now, and that a shipper runs; spawn one when none does."""
+        self._obey()
+        self._needs_watch = False
         if self._outbox.off:
             return
         try:
@@ -175,8 +180,25 @@ class Link:
         except OSError:  # a read-only disk, or a directory that is not ours: events are dropped and counted
             self._outbox.shipper_missing = True
             return
-        there = shipper_runs(directory) or (can_spawn(directory) and spawn_shipper(directory, self._site.config))
+        runs = shipper_runs(directory)
+        there = runs or (can_spawn(directory) and spawn_shipper(directory, self._site.config))
         self._outbox.shipper_missing = not there
+        # ZeroMQ may hold what no shipper takes yet; it must not stay there when the user says off.
+        self._needs_watch = not runs
+
+    def _obey(self) -> None:
+        """Follow the consent of this moment. What waits goes on under the one it was emitted with, or nowhere."""
+        decision = self._reconsider()
+        if decision is None:
+            return
+        if decision.state is State.OFF:
+            self._outbox.off = True
+            self._emit_counters()
+            self._outbox.drain()
+        elif self._outbox.off or not self._outbox.agrees(decision):
+            self._emit_counters()
+            if self._outbox.turn(decision):
+                self._outbox.off = False
 
     def _private_directory(self) -> Path:
         """The rendezvous, made sure to be ours alone: who can write there can pose as the shipper."""
@@ -203,6 +225,7 @@ class Link:
         """What the shipper confirmed; None when it did not in time."""
         if not (self._outbox.used or self._counters):
             return Settled(0, 0)  # a forked child that never emitted has nothing to wait for
+        self._obey()
         if not self._emit_counters(_remaining(deadline)):
             return None
         settled = self._outbox.settle(_remaining(deadline))

@@ -25,6 +25,8 @@ from telemetry.producer.alone import alone
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from telemetry.consent import Decision
+
 BATCH_EVENTS = 128
 """Encoded at a time: more would delay the one emit in 128 that does it for longer, fewer would cost more frames."""
 
@@ -102,9 +104,7 @@ class Outbox:
         self._socket = None
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
-        self._context = self._context._replace(pid=pid)
-        head = msgpack.packb(self.producer) + msgpack.packb(self._context._asdict())
-        self._prefix = bytes([0x96, wire.PROTOCOL]) + head
+        self._set_context(self._context._replace(pid=pid))
 
     @property
     def used(self) -> bool:
@@ -149,6 +149,23 @@ class Outbox:
 
         return settled[0] if alone(self._lock, settle, timeout_seconds) else None
 
+    def agrees(self, decision: Decision) -> bool:
+        """Whether frames bear this consent."""
+        return self._context == _under(decision, self._context)
+
+    def turn(self, decision: Decision) -> bool:
+        """Have later frames bear this consent; what waits is handed over with the one it was emitted under.
+
+        Returns:
+            False when another thread is draining: ask again.
+        """
+
+        def turn() -> None:
+            self._drain()
+            self._set_context(_under(decision, self._context))
+
+        return alone(self._lock, turn)
+
     def hello(self) -> None:
         """Send a frame without events: it makes a producer known, or hands over its last counts."""
         alone(self._lock, self._say_hello)
@@ -192,6 +209,11 @@ class Outbox:
         if self._socket is not None:
             self._socket.close(linger=0)
             self._socket = None
+
+    def _set_context(self, context: wire.Context) -> None:
+        self._context = context
+        head = msgpack.packb(self.producer) + msgpack.packb(context._asdict())
+        self._prefix = bytes([0x96, wire.PROTOCOL]) + head
 
     @property
     def _settled(self) -> int:
@@ -297,6 +319,16 @@ class Outbox:
 
     def _drop(self, reason: DropReason, events: int) -> None:
         self.dropped[reason.value] = self.dropped.get(reason.value, 0) + events
+
+
+def _under(decision: Decision, context: wire.Context) -> wire.Context:
+    """The same context under another consent."""
+    return context._replace(
+        consent=decision.state.value,
+        basis=decision.basis,
+        notice=decision.notice,
+        deployment=decision.deployment,
+    )
 
 
 def _encodable(value: object, reduce: Callable[[BaseException], str]) -> str:

@@ -30,6 +30,7 @@ _RUN64 = re.compile(rf"(?:{_ANY64}{{60,76}}(?:\r?\n|\\n))*{_ANY64}{{10,}}={{0,2}
 _RUN16 = re.compile(r"[0-9a-fA-F]{16,}|[0-9a-fA-F]{2,4}(?:[ :\-][0-9a-fA-F]{2,4}){3,}")
 _START64 = re.compile(f"(?={_TEXT64})")
 _START16 = re.compile(f"(?={_TEXT16})")
+_PART64 = re.compile(r"[A-Za-z0-9+]{10,}|[^/_-]+")
 _NO_DIGIT64 = re.compile(r"[^A-Za-z0-9+/_\-]|\\n")
 _NO_DIGIT16 = re.compile(r"[^0-9a-fA-F]")
 _TO_STANDARD = str.maketrans("-_", "+/")
@@ -38,6 +39,7 @@ _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]+")
 _DOTTED_LEFT = re.compile(r"(?:[\w+/\-]{1,400}+\.){1,8}\Z", re.ASCII)
 _DOTTED_RIGHT = re.compile(r"[\w+/\-=]*+(?:\.[\w+/\-=]++)*+", re.ASCII)
 _LEFT_CHARACTERS = 400
+_NUMERIC = re.compile(r"[A-Za-z0-9 +()=:.,'\"-]*")
 _SHORTEST_BYTES = 8
 _SURE_BYTES = 24  # so much text in a row is no chance, whatever stands around it
 
@@ -54,7 +56,10 @@ def find_runs(text: str) -> list[Run]:
     """The runs of a text that hold text, from left to right; none overlaps another."""
     found: list[Run] = []
     for run in sorted((*_runs(text, _RUN16, _read16), *_runs(text, _RUN64, _read64))):
-        if not found or run.start >= found[-1].end:
+        if found and run.start < found[-1].end:  # it can be read in two ways
+            start, end, said = found.pop()
+            found.append(Run(start, max(end, run.end), f"{said} {run.text}"))
+        else:
             found.append(run)
     return found
 
@@ -75,6 +80,12 @@ def _runs(text: str, pattern: re.Pattern[str], read: Callable[[str], str]) -> It
 
 def _read64(run: str) -> str:
     digits = _NO_DIGIT64.sub("", run)
+    # What stands before or behind it in a path or a name is no part of it.
+    parts = _PART64.findall(digits)
+    return _read_digits(digits) or (" ".join(filter(None, map(_read_digits, parts))) if len(parts) > 1 else "")
+
+
+def _read_digits(digits: str) -> str:
     offsets = _offsets(_START64, digits, 4)
     standard = digits.translate(_TO_STANDARD)
     return " ".join(filter(None, (_said(_decode64(standard[offset:])) for offset in sorted(offsets))))
@@ -98,7 +109,10 @@ def _decode64(digits: str) -> bytes:
 def _read16(run: str) -> str:
     digits = _NO_DIGIT16.sub("", run)
     offsets = _offsets(_START16, digits, 2)
-    return " ".join(filter(None, (_said(_decode16(digits[offset:])) for offset in sorted(offsets))))
+    said = [_said(_decode16(digits[offset:])) for offset in sorted(offsets)]
+    if digits.isdecimal():  # a number is a number, unless it spells one: long ones often spell some letters and signs
+        said = [text for text in said if _NUMERIC.fullmatch(text)]
+    return " ".join(filter(None, said))
 
 
 def _decode16(digits: str) -> bytes:
@@ -112,6 +126,6 @@ def _said(raw: bytes) -> str:
         raw = narrow
     pieces = _NO_TEXT.split(raw.decode("utf-8", "replace"))
     sizes = [len(piece.encode()) for piece in pieces]
-    if max(sizes) < _SHORTEST_BYTES or (max(sizes) < _SURE_BYTES and sum(sizes) * 4 < len(raw) * 3):
+    if max(sizes) < _SHORTEST_BYTES or (max(sizes) < _SURE_BYTES and sum(sizes) * 10 < len(raw) * 9):
         return ""
-    return " ".join(piece for piece, size in zip(pieces, sizes, strict=True) if size >= 4)  # noqa: PLR2004 - a shorter one is chance
+    return " ".join(piece for piece, size in zip(pieces, sizes, strict=True) if size >= _SHORTEST_BYTES)

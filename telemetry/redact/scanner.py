@@ -76,6 +76,19 @@ class Scanner:
         self._database.scan(SEPARATOR.join([b"", *texts, b""]), match_event_handler=on_hit)
         return _by_text(texts, hits) if hits else {}
 
+    def scan_one(self, text: bytes) -> dict[int, Span]:
+        """Scan one text: what `scan` says of it, faster where patterns match at each character."""
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+
+        def on_hit(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            last[number] = end
+            if number not in first:
+                first[number] = end
+
+        self._database.scan(SEPARATOR + text + SEPARATOR, match_event_handler=on_hit)
+        return {number: (end - 1, last[number] - 1) for number, end in first.items()}
+
 
 def _by_text(texts: Sequence[bytes], hits: list[tuple[int, int]]) -> dict[int, dict[int, Span]]:
     # The separator belongs to the text before it; a match is never empty, so an end offset names one text.

@@ -32,6 +32,7 @@ _RUNS = 64  # of base64 or hexadecimal digits in one text
 _ESCAPED = len(RULES)  # the scanner's number for "read it decoded too"
 _ENCODED = _ESCAPED + 1  # and for "text may hide in a run of it"
 _PATHS = RULES.index(PATHS[0])
+_SPELLING_PASSES = 4  # to spell a text anew and to scan it takes as long as so many rules
 _EDITS = 32  # of one text are kept in mind
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARK = re.compile("[\ue000-\uf8ff]")
@@ -125,7 +126,7 @@ class TextRedactor:
     def _judge(self, text: str, fired: Mapping[int, Span], allowance: Allowance, layers: int) -> Finding | None:
         """Read one text in all its spellings; one that fails is dropped, and no other one with it."""
         try:
-            if len(text) > MAX_TEXT_BYTES or len(_bytes(text)) > MAX_TEXT_BYTES:
+            if len(text) * (1 if text.isascii() else 4) > MAX_TEXT_BYTES and _is_oversize(text):
                 return Finding(None, ("oversize",))
             if text.isascii() and _ESCAPED not in fired:
                 text, names = self._read(text, fired, allowance, layers)
@@ -168,14 +169,13 @@ class TextRedactor:
         """Read a spelling that the scanner has not seen yet."""
         if len(text) > MAX_TEXT_BYTES:
             raise UnreadableError("oversize")
-        allowance.spend(len(text))
+        allowance.spend(_SPELLING_PASSES * len(text))
         return self._read(text, self._fired(text), allowance, layers)
 
     def _fired(self, text: str) -> Mapping[int, Span]:
         if text.isascii():
-            return self._scanner.scan([text.encode()]).get(0, {})
-        both = self._scanner.scan(shadows(text))
-        letters, signs = both.get(0, {}), both.get(1, {})
+            return self._scanner.scan_one(text.encode())
+        letters, signs = map(self._scanner.scan_one, shadows(text))
         return {n: _union(letters.get(n), signs.get(n)) for n in letters.keys() | signs.keys()} | _FOREIGN
 
     def _read(self, text: str, fired: Mapping[int, Span], allowance: Allowance, layers: int) -> tuple[str, list[str]]:
@@ -247,12 +247,14 @@ class Reading:
 
     def apply(self, start: int, stop: int) -> None:
         """Run the rules with these numbers; raises UnreadableError when the allowance is used up."""
+        last = self._fired[-1][0] if self._fired else 0
         for number, span in self._fired:
             if start <= number < stop and (now := self._find(span)):
                 self.text, edits = RULES[number].apply(self.text, now, self.allowance)
                 if edits:
                     self.names += [RULES[number].name] * len(edits)
-                    self._note(edits)
+                    if number < last:
+                        self._note(edits)
 
     def replace(self, text: str) -> None:
         """Go on with a text that was changed in another way."""
@@ -331,6 +333,10 @@ def _is_within(one: str, other: str) -> bool:
 def _bytes(text: str) -> bytes:
     """What is scanned of a text; of one that is too long, nothing."""
     return text.encode("utf-8", "surrogatepass") if len(text) <= MAX_TEXT_BYTES else b""
+
+
+def _is_oversize(text: str) -> bool:
+    return len(text) > MAX_TEXT_BYTES or len(_bytes(text)) > MAX_TEXT_BYTES
 
 
 def _union(one: Span | None, other: Span | None) -> Span:

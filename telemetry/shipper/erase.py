@@ -78,7 +78,7 @@ def erase_segments(spool: Path) -> None:
 
     Raises:
         SpoolError: it is of another format.
-        OSError: the disk refuses.
+        OSError: the disk lets nothing be erased, or not all.
     """
     if is_spool(spool):
         opened = Spool(spool)

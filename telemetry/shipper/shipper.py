@@ -5,13 +5,12 @@ data socket -> receive_waiting -> decode_frame -> Pipeline -> Writer -> Spool ->
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import os
 import random
 from itertools import groupby
 from threading import Thread
-from time import monotonic, time_ns
+from time import monotonic, sleep, time, time_ns
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -24,6 +23,7 @@ from telemetry.paths import cache_dir, spool_dir
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.redact.text import TextRedactor
 from telemetry.shipper.control import answer_all
+from telemetry.shipper.day import day_written, utc_day
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.uploader import Uploader
 from telemetry.shipper.encode import open_format
@@ -39,6 +39,8 @@ from telemetry.spool.spool import Spool
 from telemetry.spool.tombstones import bury_the_dead
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from telemetry.catalog.model import Catalog
     from telemetry.receipt import Receipt
     from telemetry.shipper.config import ShipperConfig
@@ -49,10 +51,10 @@ GRACE_SECONDS = 10.0
 """How long a spawned shipper waits for its first producer."""
 
 TICK_SECONDS = 0.25
-"""How often it is asked whether a sync or a seal is due, while there is an active segment."""
+"""How often it is asked what the user says, and whether a sync or a seal is due, while there is an active segment."""
 
 LOOK_SECONDS = 0.5
-"""How often the world is looked at: a withdrawn consent must be noticed within a second."""
+"""How often the world is looked at, and the user's choice when nothing else is to do: a no acts within a second."""
 
 MAX_POSITIONS = 10_000
 """Producers remembered before those whose processes are gone are forgotten."""
@@ -60,35 +62,44 @@ MAX_POSITIONS = 10_000
 STOP_SECONDS = 2.0
 """How long a shipper that is told to stop goes on uploading; the rest waits on disk."""
 
+FINISH_POLL_SECONDS = 0.02
+"""How often it then looks whether all is uploaded, and what the user says."""
+
 log = logging.getLogger("telemetry.shipper")
 
 
 class Shipper:
-    """One shipper's run.
+    """One shipper's run; `clock` gives UNIX seconds, by which events expire.
 
     Raises:
         ConfigError, SpoolError: it can't start; nothing was changed but the spool's recovery.
     """
 
-    def __init__(self, config: ShipperConfig, sockets: Sockets, *, spawned: bool) -> None:
+    def __init__(
+        self, config: ShipperConfig, sockets: Sockets, *, spawned: bool, clock: Callable[[], float] = time
+    ) -> None:
         settings = config.settings
         self._config = config
         self._sockets = sockets
         self._spawned = spawned
+        self._clock = clock
         self._catalog: Catalog = load(config.catalog)
+        self._today = day_written(config.catalog)
         self._format = open_format(settings.format, settings.node)
         self._texts = _open_redactor()
         self._sink = HttpSink(config.endpoint, settings, os.environ)
         self._spool, ledger = Spool.open(spool_dir(config.product, config.endpoint), may_live)
         self._positions = ledger.positions
-        self._uploader = Uploader(self._spool, self._sink, self._format, settings, self._may_upload)
+        self._uploader = Uploader(self._spool, self._sink, self._format, settings, self._read_permission)
         self._writer = Writer(self._spool, self._catalog, self._format, settings, self._uploader.nudge)
         self._delivery = Thread(target=self._uploader.run, name="delivery", daemon=True)
         self._watch = Watch()
         self._began = self._busy_at = monotonic()
-        self._ticked_at = self._looked_at = self._reported_at = float("-inf")
+        self._ticked_at = self._looked_at = float("-inf")
         self._unreadable = 0
         self._permission = Permission(collects=True, uploads=True, erases=False)
+        self._not_before_ns = 0
+        self._is_owed = False
         self._stopping = False
         self._answers = {
             "confirm": self._confirm,
@@ -111,18 +122,24 @@ class Shipper:
         poller.register(self._sockets.control, zmq.POLLIN)
         while not self._done():
             ready = dict(poller.poll(int(self._patience_seconds() * 1000)))
+            # First, so that nothing is taken in on a consent that was looked at long ago.
+            self._tick(idle=self._sockets.data not in ready)
             if self._sockets.data in ready:
                 self._take_in(receive_waiting(self._sockets.data))
             if self._sockets.control in ready:
                 answer_all(self._sockets.control, self._answers)
-            self._tick(idle=self._sockets.data not in ready)
         self._take_in(receive_waiting(self._sockets.data))
         self._writer.seal_all(self._session)
         self._writer.tick(self._session)  # the last chance of what a full disk has refused
 
     def finish(self) -> None:
         """Upload what waits, for a while and as long as it goes well; blocks. Another shipper may run already."""
-        self._uploader.finish(STOP_SECONDS)
+        self._uploader.hurry()
+        deadline = monotonic() + STOP_SECONDS
+        while self._uploader.goes_well and monotonic() < deadline:
+            sleep(FINISH_POLL_SECONDS)
+            self._obey_the_user()
+        self._uploader.stop()
         self._delivery.join(STOP_SECONDS)
         self._sink.close()
         self._spool.close()
@@ -139,7 +156,8 @@ class Shipper:
         self._unreadable += len(messages) - len(frames)
         self._greet({frame.producer.hex() for frame in frames})
         for receipt, group in groupby(frames, key=self._receipt_of):
-            drain = self._pipeline.run(group, self._positions, receipt.level)
+            not_before_ns = self._not_before_ns if receipt.level == "on" else 0
+            drain = self._pipeline.run(group, self._positions, receipt.level, not_before_ns)
             self._unreadable += drain.unreadable
             if not self._permission.collects:
                 drain = drain.lost(DropReason.CONSENT)
@@ -164,32 +182,34 @@ class Shipper:
             self._renew_session()
 
     def _begin_session(self) -> None:
-        self._session = Session()
+        self._session = Session(self._permission.since_unix_seconds)
+        self._reported_at = float("-inf")  # what is reported, and when, must not go on where the last session left off
         self._compile()
 
     def _compile(self) -> None:
-        self._today = dt.datetime.now(dt.UTC).date()
+        self._today = max(self._today, utc_day(self._clock()))
         self._pipeline = Pipeline(self._catalog, self._today, self._format, self._texts, self._session, random.random)
 
     # The clock.
 
     def _patience_seconds(self) -> float:
-        return TICK_SECONDS if self._writer.receipts else LOOK_SECONDS
+        look_seconds = max(0.0, self._looked_at + LOOK_SECONDS - monotonic())
+        return min(TICK_SECONDS, look_seconds) if self._writer.receipts else look_seconds
 
     def _tick(self, *, idle: bool) -> None:
         """What falls due with time."""
         now = monotonic()
         if now - self._ticked_at >= TICK_SECONDS:
             self._ticked_at = now
+            self._obey_the_user()
             self._writer.tick(self._session)
         if now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
             self._look_around(idle=idle)
 
     def _look_around(self, *, idle: bool) -> None:
-        """What the user says, who is left, what day it is, how full the disk is."""
+        """Who is left, what day it is, how full the disk is."""
         settings = self._config.settings
-        self._obey_the_user()
         self._watch.look()
         if self._watch:
             self._busy_at = monotonic()
@@ -197,9 +217,11 @@ class Shipper:
         if idle:
             bury_the_dead(self._spool, self._positions)
             self._part()
+        if self._is_leaving:
+            self._uploader.hurry()
         if monotonic() - self._session.began >= settings.session_seconds:
             self._renew_session()
-        if dt.datetime.now(dt.UTC).date() != self._today:
+        if utc_day(self._clock()) > self._today:
             self._compile()
         if len(self._positions) > MAX_POSITIONS:
             self._positions = {name: position for name, position in self._positions.items() if may_live(position)}
@@ -211,20 +233,40 @@ class Shipper:
 
     def _obey_the_user(self) -> None:
         """Follow the user's choice within a second. Delivery asks for itself before each upload, so it stops first."""
-        before, self._permission = self._permission, permission_of(read_stored(self._config.product))
-        if self._permission == before:
-            return
-        self._writer.seal_all(self._session)
-        if self._permission.erases:
-            log.info("the user said no: what was collected is erased")
-            self._spool.wipe(DropReason.CONSENT)
-        elif self._permission.collects and not self._permission.uploads:
-            log.info("the user said local: what waits stays on this machine")
-            self._spool.keep_local()
+        before, self._permission = self._permission, self._read_permission()
+        if not self._permission.uploads:
+            self._sink.abort()
+        if self._permission != before:
+            self._change_consent()
+        if self._is_owed:
+            self._is_owed = not self._carry_out()
 
-    def _may_upload(self) -> bool:
-        """For the delivery thread."""
-        return permission_of(read_stored(self._config.product)).uploads
+    def _change_consent(self) -> None:
+        """A session ends with its consent. A date in the future is one that the clock was set back from: it is now."""
+        permission = self._permission
+        self._not_before_ns = min(int(permission.since_unix_seconds * 1e9), time_ns()) if permission.is_chosen else 0
+        self._renew_session()
+        self._uploader.nudge()
+        self._is_owed = permission.erases or (permission.collects and not permission.uploads)
+        if permission.erases:
+            log.info("the user said no: what was collected is erased")
+        elif self._is_owed:
+            log.info("the user said local: what waits stays on this machine")
+
+    def _carry_out(self) -> bool:
+        """What a no, or a "local", asks of the spool; False when the disk refuses: it is tried again at each look."""
+        try:
+            if self._permission.erases:
+                self._spool.wipe(DropReason.CONSENT)
+            else:
+                self._spool.keep_local()
+        except OSError:
+            return False
+        return True
+
+    def _read_permission(self) -> Permission:
+        """Also for the delivery thread."""
+        return permission_of(read_stored(self._config.product))
 
     def _report_if_due(self) -> None:
         """Write the catalog's reports, under the receipt of the producers of the moment if that is a yes."""
@@ -237,11 +279,16 @@ class Shipper:
         ):
             return
         self._reported_at = now
-        drain, reports = self._pipeline.run_report(raw_report(self._catalog, now - self._began, time_ns()))
+        drain, reports = self._pipeline.run_report(raw_report(self._catalog, now - self._session.began, time_ns()))
         if drain.tally.emitted:
             self._writer.append(receipt, drain, self._session)
         for report in reports:
             self._writer.append_report(receipt, report, self._session)
+
+    @property
+    def _is_leaving(self) -> bool:
+        """Whether nobody needs this shipper any more."""
+        return self._spawned and self._watch.has_seen_any and not self._watch
 
     def _done(self) -> bool:
         if self._stopping:
@@ -265,10 +312,13 @@ class Shipper:
     def _leave(self, request: dict[str, Any]) -> dict[str, Any]:
         self._watch.leave(request["producer"].hex())
         self._part()
+        if self._is_leaving:
+            self._uploader.hurry()
         return {}
 
     def _seal(self, _request: dict[str, Any]) -> dict[str, Any]:
         self._writer.seal_all(self._session)
+        self._uploader.hurry()
         return {"waiting": self._spool.waiting}
 
     def _stop(self, _request: dict[str, Any]) -> dict[str, Any]:

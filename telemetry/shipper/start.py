@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from telemetry.shipper.shipper import Shipper
     from telemetry.shipper.sockets import Sockets
 
-USAGE = "usage: telemetry ship --config FILE\n\nRuns a shipper in the foreground, until SIGINT or SIGTERM."
+USAGE = """usage: telemetry ship --config FILE
+
+Runs a shipper in the foreground, until SIGINT or SIGTERM.
+TELEMETRY_DEBUG is for the program that emits; where it is set, a shipper does not start.
+`telemetry preview` shows what a shipper sends."""
 EXIT_CONFIG = 2
 EXIT_RUNNING = 3
 
@@ -58,8 +62,16 @@ def _foreground(file: Path) -> int:
 
     from telemetry.errors import ConfigError
     from telemetry.paths import private_dir, rendezvous_dir
+    from telemetry.settings import DEBUG, is_debugging
     from telemetry.shipper.config import read_config
 
+    if is_debugging():  # it means that nothing is sent, so nobody may find out that something was
+        print(
+            f"telemetry ship: {DEBUG} has the program that emits print, and needs no shipper: unset it here; "
+            "`telemetry preview` shows what a shipper sends",
+            file=sys.stderr,
+        )
+        return EXIT_CONFIG
     try:
         config = read_config(file)
         digest = hashlib.sha256(config.catalog.read_bytes()).hexdigest()

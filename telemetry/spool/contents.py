@@ -13,8 +13,9 @@ import zstandard
 
 from telemetry.errors import SpoolError
 from telemetry.spool import segment
-from telemetry.spool.segment import Head, Mark, created_unix_seconds, id_of, is_data
+from telemetry.spool.segment import Head, Mark, Seal, created_unix_seconds, id_of, is_data
 from telemetry.spool.spool import FORMAT_FILE, FORMAT_VERSION
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +47,14 @@ class Found(NamedTuple):
     suffix: str
     began_seconds: float
     size_bytes: int
+
+
+class Batch(NamedTuple):
+    """A segment's bytes, and what is written beside them."""
+
+    found: Found
+    seal: Seal
+    data: bytes
 
 
 def is_spool(directory: Path) -> bool:
@@ -85,6 +94,28 @@ def describe(spool: Path, found: Found) -> tuple[Head, int] | None:
     return seal.head, seal.tally.kept
 
 
+def read_batch(spool: Path, found: Found) -> Batch:
+    """A segment as the body of an upload, with the Seal that its headers are made of.
+
+    An active one is taken as it stands: with the account so far, and without the end of its stream.
+
+    Raises:
+        FileNotFoundError: the segment, or what describes it, is there no more.
+        SpoolError: it is not what was written.
+    """
+    path = spool / found.folder / found.file
+    if found.folder == "active":
+        return _read_unfinished(path, found)
+    data = path.read_bytes()
+    try:
+        seal = segment.load(path.parent, found.file)
+    except ValueError:
+        raise SpoolError(f"segment {found.id} has a seal that can't be read") from None
+    if len(data) != seal.length_bytes or zlib.crc32(data) != seal.crc:
+        raise SpoolError(f"segment {found.id} does not hold what its seal says")
+    return Batch(found, seal, data)
+
+
 def read_data(spool: Path, found: Found) -> bytes:
     """A segment's bytes as they lie; those of an active one as far as its marks vouch for them.
 
@@ -107,15 +138,19 @@ def read_body(spool: Path, found: Found) -> bytes:
         FileNotFoundError: it is there no more.
         SpoolError: it can't be decompressed.
     """
-    data = read_data(spool, found)
-    if not found.suffix.endswith(".zst"):
-        return data
     try:
-        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        return decompress(found, read_data(spool, found))
     except zstandard.ZstdError:
         raise SpoolError(
             f"segment {found.id} can't be decompressed; `telemetry spool verify {spool}` says what is wrong"
         ) from None
+
+
+def decompress(found: Found, data: bytes) -> bytes:
+    """A segment's bytes as they were before compression. Raises ZstdError when that can't be told."""
+    if not found.suffix.endswith(".zst"):
+        return data
+    return zstandard.ZstdDecompressor().decompressobj().decompress(data)
 
 
 def follow(spool: Path, found: Found, read: Callable[[Path, Found], T]) -> T | None:
@@ -139,6 +174,19 @@ def last_good(marks: list[Mark], data: bytes) -> Mark | None:
         if mark.length_bytes <= len(data) and zlib.crc32(memoryview(data)[: mark.length_bytes]) == mark.crc
     )
     return next(fitting, None)
+
+
+def _read_unfinished(path: Path, found: Found) -> Batch:
+    read = segment.read_marks(path.with_name(segment.marks_name(found.file)))
+    data = path.read_bytes()  # after the marks: it holds all that they speak of
+    if read is None:
+        raise SpoolError(f"segment {found.id} has marks that can't be read")
+    head, marks = read
+    last = marks[-1] if marks else Mark(0, 0, Tally())
+    if marks and last_good(marks, data) is not last:
+        raise SpoolError(f"segment {found.id} does not hold what its last mark says")
+    seal = Seal(head, last.length_bytes, last.crc, last.tally, {}, Tally())
+    return Batch(found, seal, data[: last.length_bytes])
 
 
 def _in_folder(spool: Path, folder: str) -> Iterator[Found]:

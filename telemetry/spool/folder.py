@@ -57,6 +57,11 @@ class Folder:
         """Whether somebody else has put a data file into the directory. Raises OSError."""
         return any(file not in self for file, _ in _list(self.path))
 
+    def seen_at(self, file: str) -> float:
+        """When the data file was first seen, monotonic seconds; long ago when it is not here."""
+        entry = self._entries.get(file)
+        return entry.seen_at if entry else float("-inf")
+
     def forget(self, file: str) -> None:
         """The data file is not of this folder any more; nothing happens to it."""
         if (entry := self._entries.pop(file, None)) is not None:

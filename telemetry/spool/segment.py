@@ -54,6 +54,7 @@ class Head(msgspec.Struct, frozen=True, tag="head", tag_field="is"):
         catalog: `product/version`.
         session: the session its events belong to.
         receipt: on what ground they were collected.
+        since_unix_seconds: the date of the stored consent that it was begun under, 0 for none; it never leaves.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Head(msgspec.Struct, frozen=True, tag="head", tag_field="is"):
     catalog: str
     session: str
     receipt: Receipt
+    since_unix_seconds: float = 0.0
 
 
 class Mark(msgspec.Struct, tag="mark", tag_field="is", omit_defaults=True):

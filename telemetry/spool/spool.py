@@ -268,10 +268,20 @@ class Spool:
             for file in list(self._sealed):
                 self._sealed.move(file, self._local)
 
+    def withhold(self, seal: Seal) -> None:
+        """Move one that was taken to `local/`: it is older than the consent. Raises OSError."""
+        with self._lock:
+            self._on_way.clear()
+            if seal.head.file in self._sealed:
+                self._sealed.move(seal.head.file, self._local)
+
     def wipe(self, reason: DropReason) -> None:
         """Erase every segment in any state; those that were to be delivered count as dropped.
 
-        Never raises: what can't be counted, on a disk that takes no more, is erased all the same.
+        What can't be counted, on a disk that takes no more, is erased all the same.
+
+        Raises:
+            OSError: the disk lets nothing be erased, or not all.
         """
         with self._lock:
             try:
@@ -281,10 +291,12 @@ class Spool:
             except OSError as fault:
                 log.warning("what is erased can't be counted (%s)", os.strerror(fault.errno or 0))
             self._on_way.clear()
-            try:
-                self._erase()
-            except OSError as fault:
-                log.warning("%s can't be erased (%s): remove it", self.directory, os.strerror(fault.errno or 0))
+            self._erase()
+
+    def seen_at(self, seal: Seal) -> float:
+        """When this process first saw a sealed segment, monotonic seconds."""
+        with self._lock:
+            return self._sealed.seen_at(seal.head.file)
 
     @property
     def waiting(self) -> int:

@@ -12,7 +12,7 @@ KEY = mark("key")
 _PEM = re.compile(r"-{4,5} ?BEGIN[ A-Z0-9]{0,64}[\s\S]*?(?:-{4,5} ?END [A-Z0-9 ]{0,60}-{4,5}|\Z)")
 _PUTTY = re.compile(r"PuTTY-User-Key-File-\d[\s\S]*")
 _SSH_PUBLIC = re.compile(r"(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp\d{3})(?:-cert\S{0,30})? AAAA[\w+/=]+(?: \S+)?")
-_DER = re.compile(r"(?:MII[A-Za-z0-9+/]{40}|b3BlbnNzaC1rZXktdjE)[\w+/=\s\\]*")
+_DER = re.compile(r"(?:MII[A-Za-z0-9+/]{40}|b3BlbnNzaC1rZXktdjE)[\w+/=\s\\]*(?:@[\w.-]+)?")
 _BASE64_LINE = re.compile(r"\A\s*+(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])(?=\D*\d)[A-Za-z0-9+/]{48,}={0,2}\s*\Z")
 
 KEYS = (

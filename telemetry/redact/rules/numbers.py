@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from itertools import accumulate
 
 from telemetry.redact.checksum import (
@@ -72,11 +73,11 @@ def _card_end(digits: str, offsets: list[int], sums: tuple[list[int], list[int]]
     start, found = offsets[first], None
     if digits[start] not in "234568":  # no card begins otherwise
         return None
-    for last in range(first + 1, len(offsets)):
+    for last in range(bisect_left(offsets, start + _CARD_DIGITS.start), len(offsets)):
         end = offsets[last]
         if end - start >= _CARD_DIGITS.stop:
             break
-        if end - start < _CARD_DIGITS.start or (sums[end % 2][end] - sums[end % 2][start]) % 10:
+        if (sums[end % 2][end] - sums[end % 2][start]) % 10:
             continue
         if is_card(digits[start:end]):
             found = last - 1

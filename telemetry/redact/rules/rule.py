@@ -73,7 +73,7 @@ class Rule(NamedTuple):
         # Of a candidate that begins at the last match's end, or one character before it, the prefilter saw nothing.
         while at + 1 < last and (match := search(text, at)):
             start, end = match.span()
-            allowance.spend(_CANDIDATE_CHARACTERS + (end - start >> 3))
+            allowance.spend(_CANDIDATE_CHARACTERS + 2 * (end - start))
             new = self.confirm(match)
             if new is None or new == match[0]:
                 at = _resume(match)

@@ -13,22 +13,28 @@ from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 import requests
 from requests.utils import get_environ_proxies, should_bypass_proxies
+from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import HTTPError
 
 from telemetry import receipt
 from telemetry.errors import ConfigError
 from telemetry.shipper.delivery.backoff import retry_after
+from telemetry.shipper.delivery.lines import Lines
 from telemetry.shipper.delivery.outcome import Outcome, Reply, outcome_of
+from telemetry.shipper.delivery.recorder import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from urllib3.connectionpool import ConnectionPool
+
     from telemetry.settings import ShipperSettings
+    from telemetry.shipper.delivery.recorder import RequestHead
     from telemetry.spool.segment import Seal
     from telemetry.spool.tally import Tally
 
@@ -52,6 +58,7 @@ class HttpSink:
         self._proxies = _proxies(endpoint, settings.proxy)
         _check_readable("ca_file", settings.ca_file)
         _check_readable("client_certificate", settings.client_certificate)
+        self._lines = Lines()
         self._session = self._new_session()
         self._events_session = ""
 
@@ -61,16 +68,9 @@ class HttpSink:
             self._session.close()
             self._session = self._new_session()
             self._events_session = seal.head.session
-        settings = self._settings
+        self._lines.open()
         try:
-            response = self._session.post(
-                self._endpoint + seal.head.route,
-                data=body,
-                headers=self._headers(seal),
-                timeout=(settings.connect_timeout_seconds, settings.read_timeout_seconds),
-                allow_redirects=False,
-                stream=True,
-            )
+            response = self._post(self._session, seal, body)
         except (requests.RequestException, HTTPError, OSError, ValueError) as fault:
             return Reply(Outcome.RETRY, _name(fault))
         with response:
@@ -82,9 +82,37 @@ class HttpSink:
                 retry_after(response.headers.get("Retry-After"), time.time()),
             )
 
+    def preview(self, seal: Seal, body: bytes) -> RequestHead:
+        """The head of the request that `deliver` would make, by the very code that makes it; nothing is sent.
+
+        Raises:
+            OSError: a file that TLS needs is gone.
+        """
+        return record(self._new_session(), lambda session: self._post(session, seal, body))
+
+    @property
+    def is_authorized(self) -> bool:
+        """Whether a bearer token goes with each upload."""
+        return bool(self._token)
+
+    def abort(self) -> None:
+        """Cut off the upload under way, if there is one, with what the kernel has not sent yet; from any thread."""
+        self._lines.cut()
+
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
+
+    def _post(self, session: requests.Session, seal: Seal, body: bytes) -> requests.Response:
+        settings = self._settings
+        return session.post(
+            self._endpoint + seal.head.route,
+            data=body,
+            headers=self._headers(seal),
+            timeout=(settings.connect_timeout_seconds, settings.read_timeout_seconds),
+            allow_redirects=False,
+            stream=True,
+        )
 
     def _headers(self, seal: Seal) -> dict[str, str]:
         authorization = {"Authorization": f"Bearer {self._token}"} if self._token else {}
@@ -93,6 +121,8 @@ class HttpSink:
     def _new_session(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, _Adapter(self._lines))
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         session.headers.clear()
         session.headers["User-Agent"] = USER_AGENT
@@ -100,6 +130,20 @@ class HttpSink:
         session.verify = self._settings.ca_file or True
         session.cert = self._settings.client_certificate or None
         return session
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Makes connections that can be cut off."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        super().__init__()
+
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> ConnectionPool:
+        pool = super().get_connection_with_tls_context(*args, **options)
+        if isinstance(pool, HTTPConnectionPool):
+            pool.ConnectionCls = self._lines.cuttable(pool.ConnectionCls)
+        return pool
 
 
 def upload_headers(seal: Seal) -> dict[str, str]:
@@ -121,12 +165,19 @@ def check_endpoint(endpoint: str, *, allow_http: bool) -> str:
     Raises:
         ConfigError: it is no http(s) URL, or sends in clear over a network that was not allowed by name.
     """
-    url = _split_url(endpoint)
+    url, shown = _split_url(endpoint), without_credentials(endpoint)
     if url is None or url.query or url.fragment:
-        raise ConfigError(f"endpoint={endpoint!r}: must be a URL such as https://telemetry.example/v1/batches")
+        raise ConfigError(f"endpoint={shown!r}: must be a URL such as https://telemetry.example/v1/batches")
     if url.scheme == "http" and not (allow_http or _is_loopback(url)):
-        raise ConfigError(f"endpoint={endpoint!r}: plain http goes to this machine only; use https, or set allow_http")
+        raise ConfigError(f"endpoint={shown!r}: plain http goes to this machine only; use https, or set allow_http")
     return endpoint.rstrip("/")
+
+
+def without_credentials(endpoint: str) -> str:
+    """The endpoint as it may be shown: without the user and password that a URL may hold."""
+    scheme, separator, rest = endpoint.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def _split_url(text: str) -> SplitResult | None:

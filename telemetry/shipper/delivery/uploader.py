@@ -10,14 +10,14 @@ import logging
 import random
 import zlib
 from threading import Event
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import zstandard
 
 from telemetry.drops import DropReason
-from telemetry.shipper.delivery.backoff import full_jitter
+from telemetry.shipper.delivery.backoff import full_jitter, jitter
 from telemetry.shipper.delivery.outcome import Outcome, Reply
 from telemetry.spool.segment import Seal, open_stream
 from telemetry.spool.tally import Tally
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from telemetry.settings import ShipperSettings
     from telemetry.shipper.encode.format import Format
+    from telemetry.shipper.permission import Permission
     from telemetry.spool.spool import Spool
 
 IDLE_SECONDS = 5.0
@@ -52,9 +53,14 @@ class Uploader:
     """
 
     def __init__(
-        self, spool: Spool, sink: Sink, format_: Format, settings: ShipperSettings, permitted: Callable[[], bool]
+        self,
+        spool: Spool,
+        sink: Sink,
+        format_: Format,
+        settings: ShipperSettings,
+        permission: Callable[[], Permission],
     ) -> None:
-        """Deliver what is in `spool`; `permitted` is asked before each batch whether anything may leave."""
+        """Deliver what is in `spool`; `permission` is asked before each batch what may leave."""
         self.state = "idle"
         self.cause = ""
         self.in_flight = 0
@@ -62,9 +68,11 @@ class Uploader:
         self._sink = sink
         self._format = format_
         self._settings = settings
-        self._permitted = permitted
+        self._permission = permission
         self._failures = 0
         self._not_before = 0.0
+        self._jittered: tuple[str, float] = "", 0.0  # the batch whose turn it is, and its jitter in seconds
+        self._hurried_at = float("-inf")
         self._wake = Event()
         self._stopping = False
 
@@ -85,14 +93,20 @@ class Uploader:
         """A segment was sealed: look now, unless an endpoint in trouble is being left in peace."""
         self._wake.set()
 
-    def finish(self, seconds: float) -> None:
-        """Upload what waits, for at most so long and while it goes well; then end the loop. Blocks."""
-        deadline = monotonic() + seconds
+    def hurry(self) -> None:
+        """Upload what is sealed by now without jitter: somebody waits for it, or the shipper leaves."""
+        self._hurried_at = monotonic()
         self._wake.set()
-        while self._spool.waiting and not self.cause and monotonic() < deadline:
-            sleep(0.01)
+
+    def stop(self) -> None:
+        """End the loop after the batch on its way."""
         self._stopping = True
         self._wake.set()
+
+    @property
+    def goes_well(self) -> bool:
+        """Whether there is something to upload, and nothing stands against it."""
+        return bool(self._spool.waiting) and not self.cause
 
     def step(self) -> float:
         """Deliver one batch, if it is time to.
@@ -106,7 +120,8 @@ class Uploader:
             self._spool.refresh()
             self.state = "idle"
             return IDLE_SECONDS
-        if not self._permitted():
+        permission = self._permission()
+        if not permission.uploads:
             self.state = "idle"
             return IDLE_SECONDS
         seal = self._spool.take()
@@ -114,7 +129,30 @@ class Uploader:
             self._spool.refresh()
             self.state = "idle" if not self.cause else self.state
             return 0.0 if self._spool.waiting else IDLE_SECONDS
+        return self._deliver_in_time(seal) if permission.lets_leave(seal.head) else self._withhold(seal)
+
+    def _withhold(self, seal: Seal) -> float:
+        """It is older than the consent."""
+        self._spool.withhold(seal)
+        return 0.0
+
+    def _deliver_in_time(self, seal: Seal) -> float:
+        if (wait_seconds := self._jitter_seconds(seal)) > 0:
+            self._spool.put_back()
+            self.state = self.state if self.cause else "idle"
+            return wait_seconds
         return self._deliver(seal)
+
+    def _jitter_seconds(self, seal: Seal) -> float:
+        """How long a batch still waits, so that two sessions can't be joined by the rhythm of their uploads.
+
+        It counts from when the segment was sealed: a backlog is not slowed.
+        """
+        if seal.depth or (seen_at := self._spool.seen_at(seal)) <= self._hurried_at:
+            return 0.0
+        if self._jittered[0] != seal.head.id:
+            self._jittered = seal.head.id, jitter(self._settings.upload_jitter_seconds, random.random)
+        return seen_at + self._jittered[1] - monotonic()
 
     def _deliver(self, seal: Seal) -> float:
         body = self._spool.read(seal)
@@ -124,6 +162,8 @@ class Uploader:
         return self._settle(seal, body, self._send(seal, body))
 
     def _send(self, seal: Seal, body: bytes) -> Reply:
+        if not self._permission().lets_leave(seal.head):  # withdrawn since the batch was taken
+            return Reply(Outcome.RETRY, "consent withdrawn")
         self.in_flight = seal.tally.kept
         try:
             return self._sink.deliver(seal, body)

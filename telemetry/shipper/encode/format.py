@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from telemetry.catalog.compile import Envelope
 
@@ -30,6 +30,7 @@ class Format:
         route: what the endpoint's path is extended by; may be empty.
         encode: events, session id and time precision in seconds to bytes.
         split: an uncompressed body to its events' bytes, in order; their concatenation is the body.
+        show: an uncompressed body and its route to one line of JSON for each event, for people.
         encode_report: a report event, session id and time precision in seconds to its own message; None
             where a report is an event like any other.
     """
@@ -41,4 +42,5 @@ class Format:
     route: str
     encode: Callable[[Sequence[Envelope], str, int], bytes]
     split: Callable[[bytes], list[bytes]]
+    show: Callable[[bytes, str], Iterable[bytes]]
     encode_report: Callable[[Envelope, str, int], Report] | None = None

@@ -54,6 +54,11 @@ def split(body: bytes) -> list[bytes]:
     return body.splitlines(keepends=True)
 
 
+def show(body: bytes, route: str) -> list[bytes]:  # noqa: ARG001 every body is alike
+    """The lines of a body, without their newlines."""
+    return body.splitlines()
+
+
 @lru_cache(maxsize=256)  # events of several producers may jump between rounded times
 def _iso_utc(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
@@ -67,4 +72,5 @@ NDJSON = Format(
     route="",
     encode=encode,
     split=split,
+    show=show,
 )

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from google.protobuf.message import DecodeError, Message
 
 from telemetry.errors import ConfigError
 from telemetry.shipper.encode import telemetry_pb2 as pb
@@ -18,7 +19,9 @@ from telemetry.shipper.encode.format import Format, Report
 from telemetry.shipper.encode.precision import rounded_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from google.protobuf.descriptor import FieldDescriptor
 
     from telemetry.catalog.compile import Envelope
 
@@ -53,6 +56,7 @@ def risingwave(node: str) -> Format:
         route="/events",
         encode=encode,
         split=split,
+        show=show,
         encode_report=partial(encode_report, node),
     )
 
@@ -93,6 +97,21 @@ def split(body: bytes) -> list[bytes]:
         records.append(body[start:end])
         start = end
     return records
+
+
+def show(body: bytes, route: str) -> Iterator[bytes]:
+    """A body's messages by the names of their fields: a line for each event, or for the report of a node's route.
+
+    Raises:
+        ValueError: the body is no message of that route.
+    """
+    report, _ = _REPORTS.get(route.removeprefix("/"), (None, None))
+    message: Message = pb.BatchEventMessage() if report is None else report()
+    try:
+        message.ParseFromString(body)
+    except DecodeError as fault:
+        raise ValueError(f"a body of {len(body)} bytes is no message for the route {route!r}") from fault
+    return map(msgspec.json.encode, map(_named_values, getattr(message, "events", [message])))
 
 
 def encode_report(node: str, event: Envelope, session: str, precision_seconds: int) -> Report:
@@ -144,6 +163,18 @@ def _system_data(values: dict[str, Any]) -> pb.SystemData:
         ),
         cpu=pb.SystemCpu(available=_uint64(values.get("cpu_count"))),
     )
+
+
+def _named_values(message: Message) -> dict[str, Any]:
+    return {field.name: _shown(field, value) for field, value in message.ListFields()}
+
+
+def _shown(field: FieldDescriptor, value: Any) -> Any:
+    if isinstance(value, Message):
+        return _named_values(value)
+    if field.enum_type is not None:
+        return field.enum_type.values_by_number[value].name
+    return value
 
 
 def _read_varint(body: bytes, start: int) -> tuple[int, int]:

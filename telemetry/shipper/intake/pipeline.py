@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.catalog.compile import Envelope, compile_catalog
+from telemetry.drops import DropReason
 from telemetry.shipper.intake.redactor import Redactor
 from telemetry.shipper.intake.sampler import Sampler
 from telemetry.shipper.intake.validator import UnreadableEventsError, Validator
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from telemetry.catalog.model import Catalog
-    from telemetry.drops import DropReason
     from telemetry.redact.text import TextRedactor
     from telemetry.shipper.encode.format import Format, Report
     from telemetry.shipper.intake.receiver import Frame
     from telemetry.shipper.intake.session import Session
     from telemetry.spool.ledger import Positions
+
+_DISORDER_NS = 2_000_000_000
+"""Far more than events of one frame are out of order: threads take the time before they append."""
 
 
 class Drain(NamedTuple):
@@ -71,16 +74,17 @@ class Pipeline:
         self._samplers = {level: Sampler(compiled, random) for level in ("on", "local")}
         self._redactor = Redactor(compiled, texts, session.secret)
 
-    def run(self, frames: Iterable[Frame], known: Positions, level: str) -> Drain:
+    def run(self, frames: Iterable[Frame], known: Positions, level: str, not_before_ns: int = 0) -> Drain:
         """Take frames of one receipt from their producers to the upload's format.
 
         Args:
             frames: in the order in which they came.
             known: how far their producers had come before.
             level: of the receipt, `on` or `local`.
+            not_before_ns: events older than this, UNIX nanoseconds, are dropped: they are older than the consent.
         """
         tally = Tally()
-        events, positions, unreadable = self._validate(frames, known, tally)
+        events, positions, unreadable = self._validate(frames, known, not_before_ns, tally)
         body = self._finish(self._samplers[level].sample(events, tally), tally)
         return Drain(body, tally, positions, unreadable)
 
@@ -101,7 +105,7 @@ class Pipeline:
         return Drain(b"", tally, {}), reports
 
     def _validate(
-        self, frames: Iterable[Frame], known: Positions, tally: Tally
+        self, frames: Iterable[Frame], known: Positions, not_before_ns: int, tally: Tally
     ) -> tuple[list[Envelope], Positions, int]:
         events: list[Envelope] = []
         unreadable = 0
@@ -109,7 +113,7 @@ class Pipeline:
         for frame in frames:
             lost_before = tally.lost
             try:
-                valid = self._validator.validate(frame.events, tally)
+                valid = _younger(self._validator.validate(frame.events, tally), not_before_ns, tally)
             except UnreadableEventsError:
                 unreadable += 1  # how many they were, the hole before the producer's next frame tells
                 continue
@@ -124,3 +128,12 @@ class Pipeline:
         kept = self._redactor.redact(events, tally)
         tally.kept = len(kept)
         return self._format.encode(kept, self._session.id, self._precision_seconds)
+
+
+def _younger(events: list[Envelope], than_ns: int, tally: Tally) -> list[Envelope]:
+    """Without the older ones: they may have waited in an idle host for as long as its user had said no."""
+    if not events or events[0].time_ns >= than_ns + _DISORDER_NS:
+        return events
+    kept = [event for event in events if event.time_ns >= than_ns]
+    tally.drop(DropReason.CONSENT, len(events) - len(kept))
+    return kept

@@ -68,33 +68,36 @@ class Redactor:
 
     def _redact_texts(self, taken: list[_Taken], tally: Tally) -> None:
         if self._texts is None:
-            tally.drop_field(DropReason.REDACTION_FAILED, len(taken))
+            for _, text, _ in taken:
+                tally.drop_field(text.label, DropReason.REDACTION_FAILED)
             return
         findings = self._texts.redact([raw for _, _, raw in taken])
         for number, (fields, text, raw) in enumerate(taken):
             finding = findings.get(number)
             redacted, rules = (raw, ()) if finding is None else finding
             if redacted is None:
-                tally.drop_field(DropReason.REDACTION_FAILED)
+                tally.drop_field(text.label, DropReason.REDACTION_FAILED)
             elif len(redacted) > text.max_length:
-                tally.drop_field(DropReason.INVALID)
+                tally.drop_field(text.label, DropReason.INVALID)
             else:
                 setattr(fields, text.name, redacted)
                 for rule in rules:
-                    tally.redact(rule)
+                    tally.redact(text.label, rule)
 
 
 class _Rewrite(NamedTuple):
-    """How one field is rewritten by itself: to None when it can't be, which removes it."""
+    """How one field is rewritten by itself: to None when it can't be, which removes it. `label` is for the tally."""
 
+    label: str
     name: str
     rewrite: Callable[[Any], Any]
     rule: str = ""
 
 
 class _Text(NamedTuple):
-    """A field of free text, and how long it may be once redacted."""
+    """A field of free text, and how long it may be once redacted. `label` is for the tally."""
 
+    label: str
     name: str
     max_length: int
 
@@ -104,7 +107,7 @@ _Taken = tuple[Any, _Text, str]
 
 
 def _rewrite_column(column: _Rewrite, rows: list[Any], tally: Tally) -> None:
-    name, rewrite, rule = column
+    label, name, rewrite, rule = column
     rewritten = invalid = failed = 0
     for fields in rows:
         raw = getattr(fields, name)
@@ -121,10 +124,10 @@ def _rewrite_column(column: _Rewrite, rows: list[Any], tally: Tally) -> None:
             continue
         setattr(fields, name, redacted)
         rewritten += 1
-    tally.drop_field(DropReason.REDACTION_FAILED, failed)
-    tally.drop_field(DropReason.INVALID, invalid)
+    tally.drop_field(label, DropReason.REDACTION_FAILED, failed)
+    tally.drop_field(label, DropReason.INVALID, invalid)
     if rule:
-        tally.redact(rule, rewritten)
+        tally.redact(label, rule, rewritten)
 
 
 def _take_column(text: _Text, rows: list[Any]) -> list[_Taken]:
@@ -146,16 +149,17 @@ class _Special(NamedTuple):
 
 def _special(plan: Plan, token: Callable[[str | int], str]) -> _Special:
     fields = plan.event.fields
+    label = {name: f"{plan.name}.{name}" for name in fields}
     return _Special(
         rewrites=(
-            *(_Rewrite(name, token, "identifier") for name in plan.identifier),
-            *(_Rewrite(name, sql.shape, "sql_field") for name in plan.sql),
-            *(_Rewrite(name, path.extension, "path_field") for name in plan.path),
-            *(_Rewrite(name, error.reduce) for name in plan.error),
-            *(_Rewrite(name, version.clean) for name in plan.version),
-            *(_Rewrite(name, partial(_bucket, fields[name].buckets)) for name in plan.buckets),
+            *(_Rewrite(label[name], name, token, "identifier") for name in plan.identifier),
+            *(_Rewrite(label[name], name, sql.shape, "sql_field") for name in plan.sql),
+            *(_Rewrite(label[name], name, path.extension, "path_field") for name in plan.path),
+            *(_Rewrite(label[name], name, error.reduce) for name in plan.error),
+            *(_Rewrite(label[name], name, version.clean) for name in plan.version),
+            *(_Rewrite(label[name], name, partial(_bucket, fields[name].buckets)) for name in plan.buckets),
         ),
-        texts=tuple(_Text(name, fields[name].max_length or 0) for name in plan.text),
+        texts=tuple(_Text(label[name], name, fields[name].max_length or 0) for name in plan.text),
     )
 
 

@@ -11,17 +11,21 @@ from telemetry.spool.tally import Tally
 class Session:
     """One session's random id, its secret, and its account.
 
+    It lasts no longer than the consent it began under: what was collected before a no can't be joined to what follows.
+
     Attributes:
         id: on every event of the session and on no other; no time in it, no machine.
         secret: keys the tokens of identifiers; it is never written down, so they mean nothing afterwards.
         tally: of what was collected under "on" so far; it goes with each upload.
         is_used: whether anything was collected in it.
+        since_unix_seconds: the date of that consent, 0 when none is stored; it stays on this machine.
         began: monotonic seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, since_unix_seconds: float = 0.0) -> None:
         self.id = os.urandom(16).hex()
         self.secret = os.urandom(32)
         self.tally = Tally()
         self.is_used = False
+        self.since_unix_seconds = since_unix_seconds
         self.began = monotonic()

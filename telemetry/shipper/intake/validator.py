@@ -7,6 +7,7 @@ at: so all others cost nothing. Of a field that is there twice the last one coun
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
@@ -23,6 +24,7 @@ from telemetry.catalog.compile import (
 )
 from telemetry.drops import DropReason
 from telemetry.redact.checksum import is_card
+from telemetry.spool.tally import UNDECLARED_FIELD
 
 if TYPE_CHECKING:
     from telemetry.spool.tally import Tally
@@ -46,6 +48,11 @@ class Validator:
         self._decode_one = compiled.one.decode
         self._parts = {name: _parts(compiled, envelope) for name, envelope in compiled.envelopes.items()}
         self._expired = compiled.expired
+        self._expired_fields = {
+            fields: [(name, f"{plan.name}.{name}") for name in plan.expired]
+            for fields, plan in compiled.plans.items()
+            if plan.expired
+        }
 
     def validate(self, events: bytes | Raw, tally: Tally) -> list[Envelope]:
         """The events of a frame that the catalog lets pass, in order; each other one is in `tally`, dropped.
@@ -60,9 +67,23 @@ class Validator:
             UnreadableEventsError: `events` can't be taken apart; nothing was counted.
         """
         try:
-            return self._decode_all(events)
+            valid = self._decode_all(events)
         except _UNREADABLE:
-            return self._validate_each(events, tally)
+            valid = self._validate_each(events, tally)
+        if self._expired_fields:
+            self._empty_expired(valid, tally)
+        return valid
+
+    def _empty_expired(self, events: list[Envelope], tally: Tally) -> None:
+        emptied: Counter[str] = Counter()
+        for event in events:
+            fields = event.fields
+            for name, label in self._expired_fields.get(type(fields), ()):
+                if getattr(fields, name) is not None:
+                    setattr(fields, name, None)
+                    emptied[label] += 1
+        for label, number in emptied.items():
+            tally.drop_field(label, DropReason.EXPIRED, number)
 
     def _validate_each(self, events: bytes | Raw, tally: Tally) -> list[Envelope]:
         valid = []
@@ -91,18 +112,21 @@ class Validator:
 class _Parts(NamedTuple):
     """What an event is put together from, one field at a time."""
 
+    name: str
     envelope: type[Envelope]
     fields: type
     decoders: dict[str, msgspec.msgpack.Decoder[Any]]
     cards: frozenset[str]
+    expired: frozenset[str]
 
 
 def _parts(compiled: Compiled, envelope: type[Envelope]) -> _Parts:
     fields = next(field.type for field in msgspec.structs.fields(envelope) if field.name == "fields")
-    declared = declared_fields(compiled.plans[fields].event)
+    plan = compiled.plans[fields]
+    declared = declared_fields(plan.event)
     decoders = {name: msgspec.msgpack.Decoder(value_type(field) | None) for name, field in declared.items()}
-    cards = frozenset(name for name, field in compiled.plans[fields].event.fields.items() if may_be_card(field))
-    return _Parts(envelope, fields, decoders, cards)
+    cards = frozenset(name for name, field in plan.event.fields.items() if may_be_card(field))
+    return _Parts(plan.name, envelope, fields, decoders, cards, plan.expired)
 
 
 def _take_apart(events: bytes | Raw) -> list[Raw]:
@@ -116,17 +140,20 @@ def _valid_fields(fields: dict[Any, Raw], parts: _Parts, tally: Tally) -> dict[s
     valid = {}
     for name, raw in fields.items():
         decoder = parts.decoders.get(name)
+        if name in parts.expired:
+            tally.drop_field(f"{parts.name}.{name}", DropReason.EXPIRED)
+            continue
         if decoder is None:
-            tally.drop_field(DropReason.UNDECLARED)
+            tally.drop_field(f"{parts.name}.{UNDECLARED_FIELD}", DropReason.UNDECLARED)
             continue
         try:
             value = decoder.decode(raw)
         except _UNREADABLE:
-            tally.drop_field(DropReason.INVALID)
+            tally.drop_field(f"{parts.name}.{name}", DropReason.INVALID)
             continue
         if name in parts.cards and _is_card(value):
-            tally.drop_field(DropReason.REDACTION_FAILED)
-            tally.redact("card")
+            tally.drop_field(f"{parts.name}.{name}", DropReason.REDACTION_FAILED)
+            tally.redact(f"{parts.name}.{name}", "card")
             continue
         valid[name] = value
     return valid

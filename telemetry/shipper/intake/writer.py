@@ -143,6 +143,7 @@ class Writer:
             catalog=f"{self._catalog.product}/{self._catalog.version}",
             session=session.id,
             receipt=receipt,
+            since_unix_seconds=session.since_unix_seconds,
         )
 
     def _seal_lane(self, receipt: Receipt, session: Session) -> None:

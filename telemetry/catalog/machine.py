@@ -1,0 +1,60 @@
+"""The catalog in a form for programs: what the file says, with what it leaves unsaid filled in.
+
+form                      the version of this form: 1; it counts up when a key goes or changes its meaning
+product, version, policy_url, time_precision_seconds
+events                    by name
+    kind, purpose, owner, expires, sensitivity, sample, max_per_second
+    stamped               what the shipper adds to each
+    fields                by name; `count` of a counter among them
+        type, purpose, expires (null: with its event), leaves_as
+        values, min, max, buckets, max_length, where the type has them
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from telemetry.catalog.compile import declared_fields
+from telemetry.catalog.keys import FIELD_OF_TYPE
+from telemetry.catalog.leaving import leaves_as
+
+if TYPE_CHECKING:
+    from telemetry.catalog.model import Catalog, Event, Field
+
+FORM_VERSION = 1
+
+
+def machine_form(catalog: Catalog) -> dict[str, Any]:
+    """The catalog as plain values that JSON has words for."""
+    return {
+        "form": FORM_VERSION,
+        "product": catalog.product,
+        "version": catalog.version,
+        "policy_url": catalog.policy_url,
+        "time_precision_seconds": catalog.time_precision_seconds,
+        "events": {event.name: _event(event) for event in catalog.events.values()},
+    }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        "kind": event.kind,
+        "purpose": event.purpose,
+        "owner": event.owner,
+        "expires": event.expires.isoformat(),
+        "sensitivity": event.sensitivity,
+        "sample": event.sample,
+        "max_per_second": event.max_per_second,
+        "stamped": ["event", "time", "session", *(["weight"] if event.weighted else [])],
+        "fields": {name: _field(field) for name, field in declared_fields(event).items()},
+    }
+
+
+def _field(field: Field) -> dict[str, Any]:
+    return {
+        "type": field.type,
+        "purpose": field.purpose,
+        "expires": field.expires and field.expires.isoformat(),
+        "leaves_as": leaves_as(field),
+        **{key: getattr(field, key) for key in FIELD_OF_TYPE.get(field.type, ())},
+    }

@@ -1,0 +1,138 @@
+"""What the name of a field gives away: a person, a place, a secret, or that free text is not needed.
+
+A name is read word by word, in the singular, so `user_names` and `client_ip` smell; `rename_ms`, `hostility` and
+`ipc_ms` do not. A bool and a published enum can't hold a person, whatever they are called; a number can (`user_id`),
+unless its name says that it is a measure (`table_count`, `path_length`).
+"""
+
+# ruff: noqa: SIM905 - a list of words reads better as words
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from telemetry.catalog.model import Field
+
+_HOLDS_NOBODY = frozenset({"bool", "enum", "duration"})
+_REWRITTEN = frozenset({"identifier", "sql", "path", "version", "error"})
+
+
+class _Smell(NamedTuple):
+    """Words of one kind, what to do about a field that has one, and the types that leave nothing of it."""
+
+    words: frozenset[str]
+    remedy: str
+    harmless: frozenset[str]
+
+
+_SMELLS = (
+    _Smell(
+        frozenset(
+            "password passwd passphrase passcode pwd pw pin otp secret credential token apikey api_key access_key "
+            "private_key cookie bearer jwt authorization salt nonce signature "
+            "ssn sin nin passport iban bic card cvv pan taxid tax_id birth birthday birthdate birthplace dob gender "
+            "sex race religion ethnicity nationality salary lat latitude lon lng longitude geo gps location coordinate "
+            "fingerprint biometric serial".split()
+        ),
+        "remove it, no type makes it harmless",
+        _HOLDS_NOBODY,
+    ),
+    _Smell(
+        frozenset("sql query queries statement ddl dml".split()),
+        "declare it as `sql`, which leaves as a shape",
+        _HOLDS_NOBODY | _REWRITTEN,
+    ),
+    _Smell(
+        frozenset("path file filename filepath pathname dir directory directories dirname folder cwd home".split()),
+        "declare it as `path`, which leaves as an extension",
+        _HOLDS_NOBODY | _REWRITTEN,
+    ),
+    _Smell(
+        frozenset(
+            "name username user owner login logon account customer client tenant member employee person people author "
+            "admin contact nick nickname alias sender recipient subscriber company companies organization organisation "
+            "org team firstname lastname surname forename fullname realname displayname "
+            "email mail phone telephone mobile fax address addr street city cities zip zipcode postcode postal "
+            "ip ipv4 ipv6 ipaddr ipaddress cidr subnet mac macaddr macaddress host hostname fqdn domain server "
+            "url uri href link referrer referer endpoint dsn imei imsi "
+            "id uid gid uuid guid pid userid sessionid deviceid machineid session device machine hwid "
+            "table tablename column schema database db dbname view bucket topic role principal "
+            "project workspace repo repository repositories branch key".split()
+        ),
+        "declare it as `identifier`, which leaves as a token of the session, or as `enum` if its values are few",
+        _HOLDS_NOBODY | _REWRITTEN,
+    ),
+)
+_ALL_WORDS = frozenset(word for smell in _SMELLS for word in smell.words)
+_ENDINGS = ("email", "password", "passwd", "username", "hostname", "filename", "address")  # `dbpassword`
+# No `number` among them: an account's number is no measure.
+_MEASURES = frozenset(
+    "count total sum ms us ns s sec secs second seconds minutes hours days bytes kb mb gb kib mib gib length len size "
+    "width height depth rank ratio rate percent share score limit max min avg mean median p50 p90 p99 hits misses "
+    "errors retries rows port column".split()
+)
+_ENUMERABLE = frozenset(
+    "status state type kind mode level severity format reason category class result outcome phase stage step action "
+    "method operation op engine language lang locale country region timezone tz os platform browser arch unit "
+    "feature option flag choice theme plan tier edition encoding protocol".split()
+)
+_OTHER_TYPES = {
+    "version": "version",
+    "release": "version",
+    "error": "error",
+    "exception": "error",
+    "traceback": "error",
+    "stacktrace": "error",
+    "duration": "duration",
+}
+
+
+def private_name(field: Field) -> str:
+    """Why a field is suspected, by its name, of holding private data that its type lets out, with the remedy.
+
+    Empty when it is not.
+    """
+    for smell in _SMELLS:
+        word = next((word for word in _words(field.name) if word in smell.words), None)
+        if word is not None and field.type not in smell.harmless and not _measures(field):
+            return (
+                f"`{word}` in the name of a field of type {field.type} smells of private data; {smell.remedy}; "
+                "if it holds nothing of the kind, rename it"
+            )
+    return ""
+
+
+def needless_text(name: str) -> str:
+    """Why a field of this name needs no free text, with the remedy; empty when it may."""
+    typed = next((_OTHER_TYPES[word] for word in _words(name) if word in _OTHER_TYPES), None)
+    if typed is not None:
+        return f"free text where the type `{typed}` would do; declare it as `{typed}`"
+    last = name.rpartition("_")[2]
+    if last in _ENUMERABLE:
+        return f"free text where a list would do, a {last} has few values; declare it as `enum` with these `values`"
+    return ""
+
+
+def _words(name: str) -> Iterator[str]:
+    """The words of a name, without a number at their end and in the singular too; pairs (`api_key`), and endings."""
+    words = name.split("_")
+    yield from (f"{first}_{second}" for first, second in pairwise(words))
+    for word in words:
+        yield from (word, word.rstrip("0123456789"), *_singular(word))
+        yield from (ending for ending in _ENDINGS if word.endswith(ending))
+
+
+def _singular(word: str) -> tuple[str, str]:
+    return word.removesuffix("s"), word.removesuffix("es")
+
+
+def _measures(field: Field) -> bool:
+    """Whether a number counts or measures something: it ends in a measure, or in a plural (`tables`)."""
+    if field.type not in {"int", "float"}:
+        return False
+    last = field.name.rpartition("_")[2]
+    plural_of = frozenset(_singular(last)) - {last}
+    return last in _MEASURES or bool(plural_of & (_MEASURES | _ALL_WORDS))

@@ -1,0 +1,266 @@
+"""`telemetry preview`: the requests that are on their way and, from `sent/`, those that went, as they are on the wire.
+
+Of what it prints for people, a line that begins with `#` is a remark; all other lines are the request: its head, a
+blank line, the events of its body.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+import msgspec
+
+from telemetry.cli.consent import CommandError, FailedError, json_option, product_option
+from telemetry.consent import find_product, read_stored
+from telemetry.errors import ConfigError, SpoolError
+from telemetry.shipper.config import ShipperConfig, read_config
+from telemetry.shipper.erase import spools_of
+from telemetry.shipper.permission import permission_of
+from telemetry.shipper.preview import Preview, Source, find_sources
+from telemetry.spool.contents import Found, find_segments, is_spool
+from telemetry.terminal import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from telemetry.spool.segment import Seal
+    from telemetry.spool.tally import Tally
+
+EXIT_GONE = 3
+"""The batch that was asked for is gone by now: delivered, and its copy deleted."""
+
+TERMINAL_EVENTS = 20
+"""Of each body; a pipe gets all."""
+
+_WAITING = ("sealed", "active")
+_SHOWN = ("sent", *_WAITING, "local", "quarantine")
+_BECOMES = {
+    "active": "not sealed yet: this is how it stands, and more may come",
+    "sealed": "waits for its upload, and goes like this",
+    "sent": "went like this",
+    "local": "stays on this machine, is never sent, and would have gone like this",
+    "quarantined": "was set aside and is not sent any more; it would go like this",
+}
+
+
+class _Chosen(NamedTuple):
+    """What of a spool is shown, and how many more there are of each folder."""
+
+    source: Source
+    segments: list[Found]
+    left_out: Counter[str]
+
+
+@click.command()
+@product_option
+@click.option(
+    "--config", metavar="FILE", help="The file of `telemetry ship --config`: only it knows the endpoint then."
+)
+@click.option("--sent", is_flag=True, help="Also what was sent, as far as copies are kept.")
+@click.option("--all", "everything", is_flag=True, help="Also what was sent, and what never is: local, quarantined.")
+@click.option("--batch", metavar="ID", help="This one, in whatever state; the beginning of its id will do.")
+@click.option("--limit", default=3, show_default=True, type=click.IntRange(1), help="Batches shown of each state.")
+@click.option(
+    "--events", type=click.IntRange(0), help=f"Events shown of each; all, or {TERMINAL_EVENTS} on a terminal."
+)
+@click.option("--raw", is_flag=True, help="Write the very bytes of one batch's body: `| zstdcat` reads them.")
+@json_option
+def preview(config: str | None, events: int | None, *, raw: bool, as_json: bool, **which: Any) -> None:
+    """Print what is on its way as it is on the wire, head and events, and which rule touched each field.
+
+    Needs no shipper and changes nothing. Lines with a # ahead are remarks. With --json, an object a line for each
+    batch. Credentials are shown as [secret].
+
+    Exit codes: 1, a batch is not what was written; 2, no such product or batch; 3, the batch is gone by now.
+    """
+    known = _read_config(config)
+    chosen = _find(known, **which)
+    if raw:
+        _write_raw(chosen)
+        return
+    if events is None and sys.stdout.isatty():
+        events = TERMINAL_EVENTS
+    missed = [missed for each in chosen for missed in _print(each, events, as_json=as_json)]
+    sys.stdout.flush()
+    if "fault" in missed:
+        sys.exit(1)
+    if which["batch"] and "gone" in missed:
+        sys.exit(EXIT_GONE)
+
+
+# Which batches.
+
+
+def _read_config(file: str | None) -> ShipperConfig | None:
+    try:
+        return read_config(Path(file)) if file else None
+    except ConfigError as fault:
+        raise CommandError(str(fault)) from None
+
+
+def _find(
+    config: ShipperConfig | None, product: str | None, batch: str | None, limit: int, *, sent: bool, everything: bool
+) -> list[_Chosen]:
+    folders = _SHOWN if everything else ("sent", *_WAITING) if sent else _WAITING
+    try:
+        name = config.product if config and not product else find_product(product)
+        sources = find_sources(name, filter(is_spool, spools_of(name)), config)
+        chosen = [_choose(source, folders, batch, limit) for source in sources]
+    except (ConfigError, SpoolError) as fault:
+        raise CommandError(str(fault)) from None
+    except OSError as fault:
+        raise CommandError(f"{fault.filename}: {fault.strerror}; ask as the user who collects") from None
+    if batch and sum(len(each.segments) for each in chosen) != 1:
+        raise CommandError(f"not exactly one batch of {name} has an id that begins with {batch!r}: --all shows them")
+    if not chosen:
+        click.echo(f"nothing was collected of {name} on this machine", err=True)
+    return chosen
+
+
+def _choose(source: Source, folders: tuple[str, ...], batch: str | None, limit: int) -> _Chosen:
+    found = find_segments(source.directory)
+    if batch:
+        return _Chosen(source, [segment for segment in found if segment.id.startswith(batch)], Counter())
+    shown: list[Found] = []
+    for folder in _SHOWN:
+        alike = [segment for segment in found if segment.folder == folder and folder in folders]
+        shown += alike[:limit] if folder == "sealed" else alike[-limit:]  # those that go next; else the newest
+    return _Chosen(source, shown, Counter(each.folder for each in found) - Counter(each.folder for each in shown))
+
+
+# The very bytes.
+
+
+def _write_raw(chosen: list[_Chosen]) -> None:
+    if sys.stdout.isatty():
+        raise CommandError("--raw writes compressed bytes, which are not for a terminal: pipe them, `| zstdcat`")
+    segments = [(each.source, segment) for each in chosen for segment in each.segments]
+    if len(segments) != 1:
+        raise CommandError("--raw writes one batch: name it with --batch ID")
+    source, found = segments[0]
+    try:
+        batch = source.read(found)
+    except SpoolError as fault:
+        raise FailedError(str(fault)) from None
+    if batch is None:
+        sys.exit(EXIT_GONE)
+    sys.stdout.buffer.write(batch.data)
+    sys.stdout.flush()
+
+
+# For people and for scripts.
+
+
+def _print(chosen: _Chosen, events: int | None, *, as_json: bool) -> Iterator[str]:
+    """Print a spool's batches; yields what was missed of each that could not be shown: `fault` or `gone`."""
+    remarks = list(_of_source(chosen))
+    permission = permission_of(read_stored(chosen.source.directory.parent.name))
+    print("".join(f"# {printable(remark)}\n" for remark in remarks), end="", file=sys.stderr if as_json else sys.stdout)
+    for found in chosen.segments:
+        try:
+            batch = chosen.source.read(found)
+            shown = batch and chosen.source.show(batch)
+        except (SpoolError, OSError) as fault:
+            print(f"# {printable(str(fault))}", file=sys.stderr)
+            if found.folder != "quarantine":  # where it lies for that
+                yield "fault"
+            continue
+        if shown is None:
+            yield "gone"
+            continue
+        leaves = shown.state in _WAITING and permission.lets_leave(shown.batch.seal.head)
+        if as_json:
+            print(printable(_as_json(chosen.source, shown, events, leaves=leaves)))
+        else:
+            sys.stdout.writelines(f"{printable(line)}\n" for line in _as_text(shown, events, leaves=leaves))
+
+
+def _of_source(chosen: _Chosen) -> Iterator[str]:
+    source = chosen.source
+    yield f"{source.directory.parent.name} to {source.endpoint or 'an endpoint that is not known here'}"
+    if source.fault:
+        yield f"the shipper's configuration can't be used: {source.fault}"
+    elif source.endpoint is None:
+        yield "a host tells it to the shipper it spawns; one in the foreground has it in the file for --config"
+    if not source.is_authorized:
+        yield "a bearer token may come with it: no file is configured, and TELEMETRY_TOKEN is not set here"
+    if chosen.left_out:
+        counts = ", ".join(f"{number} {folder}" for folder, number in sorted(chosen.left_out.items()))
+        yield f"not shown: {counts}; --limit, --sent and --all show more"
+
+
+def _as_text(shown: Preview, events: int | None, *, leaves: bool) -> Iterator[str]:
+    seal = shown.batch.seal
+    yield ""
+    yield f"# {shown.state}: {_BECOMES[shown.state]}"
+    if shown.state in _WAITING and not leaves:
+        yield "# but the user's choice does not let it leave"
+    yield shown.request.line
+    yield from (f"{name}: {value}" for name, value in shown.request.headers)
+    yield ""
+    yield from (line.decode(errors="replace") for line in shown.lines[:events])
+    left_out = len(shown.lines[events:]) if events is not None else 0
+    if left_out:
+        yield f"# and {left_out} more events: --events {len(shown.lines)} shows all"
+    yield f"# {len(shown.batch.data)} bytes, SHA-256 {hashlib.sha256(shown.batch.data).hexdigest()}"
+    yield from (f"# {remark}" for remark in _of_account(seal))
+
+
+def _of_account(seal: Seal) -> Iterator[str]:
+    rows = [("field", "rule", "values"), *_touched(seal.tally)]
+    widths = [max(len(str(row[column])) for row in rows) for column in range(3)]
+    if len(rows) > 1:
+        yield from (f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}" for row in rows)
+    elif seal.depth:
+        yield "half of a batch: which rule touched which field was counted for the whole"
+    elif seal.tally.redacted or seal.tally.fields_dropped:
+        yield "written by a version that did not count field by field"
+    else:
+        yield "no rule touched a field"
+    if dropped := seal.tally.dropped:
+        yield "events dropped on the way here: " + ", ".join(f"{reason} {number}" for reason, number in dropped.items())
+
+
+def _touched(tally: Tally) -> Iterator[tuple[str, str, int]]:
+    for field, touched in sorted(tally.touched.items()):
+        yield from ((field, rule, values) for rule, values in sorted(touched.redacted.items()))
+        yield from ((field, f"removed: {reason}", values) for reason, values in sorted(touched.dropped.items()))
+
+
+def _as_json(source: Source, shown: Preview, events: int | None, *, leaves: bool) -> str:
+    batch, seal = shown.batch, shown.batch.seal
+    row = {
+        "id": seal.head.id,
+        "state": shown.state,
+        "leaves": leaves,
+        "spool": str(source.directory),
+        "endpoint": source.endpoint,
+        "request": {"line": shown.request.line, "headers": shown.request.headers},
+        "body": {
+            "bytes": len(batch.data),
+            "sha256": hashlib.sha256(batch.data).hexdigest(),
+            "lines": len(shown.lines),
+            "events": [_embedded(line) for line in shown.lines[:events]],
+        },
+        "touched": msgspec.to_builtins(
+            {field: {"redacted": each.redacted, "dropped": each.dropped} for field, each in seal.tally.touched.items()}
+        ),
+        "redacted": seal.tally.redacted,
+        "fields_dropped": seal.tally.fields_dropped,
+        "dropped": seal.tally.dropped,
+    }
+    return msgspec.json.encode(row).decode()
+
+
+def _embedded(line: bytes) -> msgspec.Raw | str:
+    """The event as it stands, not made anew; as text should it be no JSON."""
+    try:
+        msgspec.json.decode(line)
+    except ValueError:
+        return line.decode(errors="replace")
+    return msgspec.Raw(line)

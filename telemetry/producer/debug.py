@@ -1,0 +1,233 @@
+"""`TELEMETRY_DEBUG=1`: the host prints on stderr what would be sent, and nothing is sent. An aid for development.
+
+Everything is as it always is up to the socket: the same queue, batches and counts. In the socket's place stands the
+shipper's pipeline, in this process; so this module is imported only then. No socket, no shipper, no file.
+
+Each line begins with `[telemetry]`. Behind it stands an event as it would go, in JSON, or a remark, behind a `#`: which
+rule touched which field of the event above, what was removed, what was dropped and why.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import random
+import select
+import sys
+from contextlib import suppress
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from telemetry.catalog.compile import declared_fields
+from telemetry.catalog.load import load
+from telemetry.errors import TelemetryError
+from telemetry.producer.link import Link
+from telemetry.redact.scanner import ScannerUnavailableError
+from telemetry.redact.text import TextRedactor
+from telemetry.settings import DEBUG
+from telemetry.shipper.config import read_settings
+from telemetry.shipper.encode import open_format
+from telemetry.shipper.intake.pipeline import Pipeline
+from telemetry.shipper.intake.receiver import decode_frame
+from telemetry.shipper.intake.session import Session
+from telemetry.spool.tally import UNDECLARED_FIELD
+from telemetry.terminal import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import zmq
+
+    from telemetry.producer.outbox import Settled
+    from telemetry.shipper.intake.receiver import Frame
+    from telemetry.spool.tally import Tally
+
+PREFIX = "[telemetry] "
+
+EXIT_SECONDS = 5.0
+"""How long the end of the process waits for another thread that prints; a full queue takes about as long."""
+
+BLOCKED_SECONDS = 1.0
+"""How long a stderr may take nothing before lines are let go."""
+
+_NAME_CHARACTERS = 64
+
+_split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_ONE = b"\x91"  # the head of an array of one
+
+
+class DebugLink(Link):
+    """A client's way to its own stderr."""
+
+    def close(self, timeout_seconds: float | None = None) -> None:  # noqa: ARG002 nobody else has to be waited for
+        """Print what waits and emit no more."""
+        super().close(EXIT_SECONDS)
+
+    @cached_property
+    def _printer(self) -> Printer:
+        """Made by the first frame, which `init` sends: on its thread, before any fork."""
+        return Printer(self._site.config)
+
+    def _connect(self) -> zmq.Socket[bytes]:
+        return cast("zmq.Socket[bytes]", self._printer)  # it sends and closes; the outbox asks for no more
+
+    def _supervise(self) -> None:
+        self._obey()
+
+    def _flush(self, deadline: float) -> Settled | None:
+        if not self._emit_counters(max(0.0, deadline - monotonic())):
+            return None
+        settled = self._outbox.settle(max(0.0, deadline - monotonic()))
+        self._outbox.hello()  # with the last counts
+        return settled
+
+    def _say_goodbye(self, deadline: float) -> None:
+        """There is nobody to say it to."""
+
+    def _leave_tombstone(self) -> None:
+        """There is nobody to read it."""
+
+
+class Printer:
+    """Prints what the shipper would make of each event of a frame. Never raises."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        """Take the place of a shipper with this configuration; one that could not start says why instead."""
+        self._stderr = _Stderr()
+        self._producer = b""
+        self._dropped: dict[str, int] = {}
+        self._greets = True
+        self._product = config["product"]
+        self._pipeline: Pipeline | None = None
+        try:
+            self._prepare(config)
+        except TelemetryError as fault:
+            self._stderr.print([f"# nothing can be shown, and nothing would be sent: {fault}"])
+
+    def send(self, frame: bytes, _flags: int) -> None:
+        """What the outbox does with a frame."""
+        decoded = decode_frame(frame)
+        if decoded is None or self._pipeline is None:
+            return
+        if self._greets:
+            self._stderr.print([f"# {_what_would_be(self._product, decoded)}; {DEBUG} is set, so nothing is"])
+            self._greets = False
+        if lost := self._lost(decoded):
+            counts = ", ".join(f"{number} {reason}" for reason, number in lost.items())
+            self._stderr.print([f"# dropped before that: {counts}"])
+        for raw in _split(decoded.events):
+            try:
+                self._show(raw, decoded, self._pipeline)
+            except Exception as fault:  # noqa: BLE001 a mistake of ours is not the host's; its text may hold data
+                self._stderr.print([f"# an event can't be shown: {type(fault).__name__}"])
+
+    def close(self, linger: int) -> None:
+        """Nothing is held."""
+
+    def _prepare(self, config: dict[str, Any]) -> None:
+        ours = {name: value for name, value in config.items() if name not in {"product", "catalog", "endpoint"}}
+        settings = read_settings(ours, "ShipperSettings")
+        self._format = open_format(settings.format, settings.node)
+        self._catalog = load(Path(config["catalog"]))
+        today = dt.datetime.now(dt.UTC).date()
+        self._pipeline = Pipeline(self._catalog, today, self._format, self._open_redactor(), Session(), random.random)
+
+    def _open_redactor(self) -> TextRedactor | None:
+        """The scanner of free text, which takes a second to make: only if the catalog declares any."""
+        fields = chain.from_iterable(event.fields.values() for event in self._catalog.events.values())
+        if not any(field.type == "text" for field in fields):
+            return None
+        try:
+            return TextRedactor()  # compiled anew each time: a cache would be a file
+        except ScannerUnavailableError as fault:
+            self._stderr.print([f"# free text is removed: {fault}"])
+            return None
+
+    def _show(self, raw: msgspec.Raw, frame: Frame, pipeline: Pipeline) -> None:
+        """An event by itself, so that what the tally says is said of this one."""
+        alone = msgspec.structs.replace(frame, first=0, dropped={}, events=msgspec.Raw(_ONE + bytes(raw)))
+        drain = pipeline.run([alone], {}, frame.context.consent)
+        shown = [line.decode(errors="replace") for line in self._format.show(drain.body, self._format.route)]
+        self._stderr.print([*shown, *self._remarks(raw, drain.tally)])
+
+    def _lost(self, frame: Frame) -> dict[str, int]:
+        """What the running totals have grown by; a forked child is a new producer."""
+        if frame.producer != self._producer:
+            self._producer, self._dropped = frame.producer, {}
+        totals: dict[str, int] = {str(reason): total for reason, total in frame.dropped.items()}
+        grown = {reason: total - self._dropped.get(reason, 0) for reason, total in totals.items()}
+        self._dropped = totals
+        return {reason: number for reason, number in grown.items() if number}
+
+    def _remarks(self, raw: msgspec.Raw, tally: Tally) -> Iterator[str]:
+        name, fields = _take_apart(raw)
+        if tally.dropped:
+            yield f"# dropped: {_named(name)} ({', '.join(tally.dropped)})"
+        said = []
+        for label, touched in tally.touched.items():
+            field = label.partition(".")[2]
+            if touched.redacted:
+                said.append(f"{field} by {', '.join(touched.redacted)}")
+            if touched.dropped:
+                names = self._undeclared(name, fields) if field == UNDECLARED_FIELD else [field]
+                said.append(f"{', '.join(names)} removed ({', '.join(touched.dropped)})")
+        if said:
+            yield f"# {name}: {'; '.join(said)}"
+
+    def _undeclared(self, event: str, fields: dict[Any, Any]) -> list[str]:
+        declared = declared_fields(self._catalog.events[event])
+        return [_named(field) for field in fields if field not in declared]
+
+
+def _what_would_be(product: str, frame: Frame) -> str:
+    if frame.context.consent == "on":
+        return f"{product} would send this"
+    return f"{product} would keep this on this machine and never send it"
+
+
+def _take_apart(raw: msgspec.Raw) -> tuple[str, dict[Any, Any]]:
+    """An event's name and fields as the program gave them; a text that is no UTF-8 was refused before it got here."""
+    name, _, fields = msgspec.msgpack.decode(raw)
+    return name, fields
+
+
+def _named(name: object) -> str:
+    """A name that no catalog vouches for; it may be anything."""
+    return repr(str(name)[:_NAME_CHARACTERS])
+
+
+class _Stderr:
+    """Writes lines at once, past the buffers of `sys.stderr`: a signal handler may interrupt another that prints."""
+
+    def __init__(self) -> None:
+        self._patience_seconds = BLOCKED_SECONDS
+
+    def print(self, lines: Iterable[str]) -> None:
+        """Never raises; what nobody takes is let go."""
+        text = "".join(f"{PREFIX}{printable(line)}\n" for line in lines)
+        try:
+            descriptor = sys.stderr.fileno()
+        except (AttributeError, OSError, ValueError):  # none, or one that leads to no file, as in a notebook
+            with suppress(Exception):  # whatever it is, the host is not to hear of it
+                sys.stderr.write(text)
+            return
+        with suppress(OSError):  # nobody reads it any more
+            self._write(descriptor, text.encode(errors="replace"))
+
+    def _write(self, descriptor: int, data: bytes) -> None:
+        while data:
+            try:
+                data = data[os.write(descriptor, data) :]
+            except BlockingIOError:  # somebody has made it non-blocking, and it is full
+                ready = select.poll()
+                ready.register(descriptor, select.POLLOUT)
+                if not ready.poll(self._patience_seconds * 1e3):
+                    self._patience_seconds = 0.0  # once: the host does not wait for each line
+                    return
+            else:
+                self._patience_seconds = BLOCKED_SECONDS

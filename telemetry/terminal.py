@@ -1,0 +1,18 @@
+"""Text on its way to a terminal. Standard library only: the host imports it."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    r"""The text with everything that could steer a terminal written as JSON escapes it: `\u001b`.
+
+    A line of JSON stays the same JSON.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
+
+
+def _escape(letter: str) -> str:
+    units = letter.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
