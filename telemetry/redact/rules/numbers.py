@@ -35,17 +35,16 @@ _IBAN = re.compile(
     r"(?<![A-Za-z0-9])(?P<head>[A-Z]{2}\d{2})(?P<value>(?:[ -]?[A-Z0-9]){11,30})", re.IGNORECASE | re.ASCII
 )
 _CARD_RUN = re.compile(r"(?<!\d)\d(?:[ .\-_/]{0,2}\d){11,200}(?!\d)", re.ASCII)
+_NO_JOINTS = str.maketrans("", "", " -")
 _CARD_DIGITS = range(12, 20)
 
 
 def _iban(match: re.Match[str]) -> str | None:
     length = iban_length(match["head"][:2].upper())
-    places = [place for place, character in enumerate(match[0]) if character.isalnum()]
-    if length is None or len(places) < length:
+    compact = match[0].translate(_NO_JOINTS)
+    if length is None or len(compact) < length or not is_iban(compact[:length].upper()):
         return None
-    end = places[length - 1] + 1
-    if not is_iban("".join(filter(str.isalnum, match[0][:end])).upper()):
-        return None
+    end = [place for place, character in enumerate(match[0]) if character.isalnum()][length - 1] + 1
     following = match.string[match.start() + end : match.start() + end + 1]
     return None if following.isalnum() else IBAN + match[0][end:]
 
@@ -227,7 +226,7 @@ NUMBERS = (
             r"756\.[0-9]{4}\.",
             r"[a-z]{4}[0-9]{6}[a-z]{6}",
             r"[a-z]{5}[0-9]{4}[a-z]",
-            r"[0-9]{17}[0-9x]",
+            r"[^a-z0-9_][0-9]{17}[0-9x]",
         ),
         _ID_FORMS,
         _id_form,
