@@ -61,6 +61,8 @@ def test_a_reduced_exception_passes(value: str) -> None:
         pytest.param("Ünicode", id="no ASCII"),
         pytest.param("E\n", id="newline"),
         pytest.param("", id="empty"),
+        pytest.param("amy", id="user"),
+        pytest.param("db1.acme.com", id="host"),
     ],
 )
 def test_any_other_form_of_an_exception_is_refused(value: str) -> None:
@@ -88,6 +90,8 @@ def test_what_the_host_hands_over_passes() -> None:
         ("20240131", "20240131"),
         ("1.2.3.4.5", None),
         ("4915112345678", None),
+        pytest.param("4111.1111.1111.1111", None, id="card"),
+        pytest.param("756.9217.0769.85", None, id="insurance number"),
         ("1.0+amy", None),
         ("1.0-amy", None),
         ("amy", None),

@@ -98,6 +98,12 @@ def is_nir(digits: str) -> bool:
     return 97 - int(digits[:13]) % 97 == int(digits[13:])
 
 
+def is_ric(number: str) -> bool:
+    """The check character of a Chinese resident's number (ISO/IEC 7064, mod 11-2)."""
+    total = sum(int(digit) * pow(2, 17 - place, 11) for place, digit in enumerate(number[:17]))
+    return "10X98765432"[total % 11] == number[17].upper()
+
+
 def _cpf_digit(digits: str) -> int:
     total = sum(int(digit) * weight for digit, weight in zip(digits, range(len(digits) + 1, 1, -1), strict=True))
     return -total % 11 % 10

@@ -39,7 +39,7 @@ _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]+")
 _DOTTED_LEFT = re.compile(r"(?:[\w+/\-]{1,400}+\.){1,8}\Z", re.ASCII)
 _DOTTED_RIGHT = re.compile(r"[\w+/\-=]*+(?:\.[\w+/\-=]++)*+", re.ASCII)
 _LEFT_CHARACTERS = 400
-_NUMERIC = re.compile(r"[A-Z0-9 +().-]*")
+_NUMERIC = re.compile(r"[A-Za-z0-9 +()=:.,'\"-]*")
 _SHORTEST_BYTES = 8
 _SURE_BYTES = 24  # so much text in a row is no chance, whatever stands around it
 

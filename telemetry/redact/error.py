@@ -9,7 +9,9 @@ MAX_FRAMES = 20
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _DOTTED = rf"{_NAME}(?:\.{_NAME})*"
 _FRAME = rf"{_DOTTED}:{_NAME}:\d{{1,7}}"
-_REDUCED = re.compile(rf"{_DOTTED}(?:@{_FRAME}(?:;{_FRAME}){{0,{MAX_FRAMES - 1}}})?")
+# A class has a capital: what else has none is a person's name or a host's.
+_TYPE = rf"(?:{_NAME}\.)*(?=[a-z0-9_]*[A-Z]){_NAME}"
+_REDUCED = re.compile(rf"{_TYPE}(?:@{_FRAME}(?:;{_FRAME}){{0,{MAX_FRAMES - 1}}})?")
 
 
 def reduce(value: str) -> str | None:

@@ -33,6 +33,8 @@ _SOFTWARE = frozenset(
 )
 _REVERSED = frozenset("com org net io dev java javax jakarta sun edu gov de uk fr nl".split())
 _HOST_LABEL = re.compile(rf"(?:{HOST_LABELS})\Z", re.IGNORECASE)
+_NUMBERED = re.compile(r"[a-z][a-z-]+\d{1,3}")
+_SECOND_LEVEL = frozenset("com org net gov edu co ac".split())
 _CONTEXT = re.compile(
     r"(?:\b(?:host(?:name)?|server|connect(?:ed|ing|ion)?|resolv\w+|lookup|ping|dial|domain|dns|nameserver|upstream|peer|remote|broker"
     r"|endpoint|visit|site|website|reach|proxy|certificate|gateway|dig|ssh)\b)\W{0,3}(?:(?:to|from|at|for|by|via|of|on|with|name)\W{1,2})?[\"'`]?\Z",
@@ -59,11 +61,15 @@ def is_hostname(name: str, before: str, after: str) -> bool:
         return labels[0] not in _REVERSED or ending in {"com", "org", "net"} or len(labels[-1]) == 2  # noqa: PLR2004 - a country
     if ending not in TOP_LEVEL_DOMAINS or after.startswith("("):
         return False
+    if name[0].islower() and name.rpartition(".")[2][0].isupper():  # `dns.name.Name`
+        return False
     return _has_sign(labels, before, after)
 
 
 def _has_sign(labels: list[str], before: str, after: str) -> bool:
     if not labels[-1].isascii() or labels[0].startswith("www") or _CONTEXT.search(before[-60:]):
+        return True
+    if len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL:  # noqa: PLR2004 - `acme.org.st`
         return True
     if labels[-1] in FILE_ENDINGS or labels[0] in _REVERSED:
         return False
@@ -71,4 +77,5 @@ def _has_sign(labels: list[str], before: str, after: str) -> bool:
         _PORT.match(after) is not None
         or any("-" in label for label in labels)
         or _HOST_LABEL.match(labels[0]) is not None
+        or (len(labels) > 2 and _NUMBERED.fullmatch(labels[0]) is not None)  # noqa: PLR2004 - `web7.acme.run`
     )

@@ -17,8 +17,9 @@ ESCAPED = (
 """Prefilters: a text with one of these is read in other spellings too."""
 
 _ESCAPE = re.compile(
-    r"(?:\\[uU]|%u)(?:\{0{0,8}([0-9a-fA-F]{1,6})\}|([0-9a-fA-F]{8}|[0-9a-fA-F]{4}))"
+    r"(?:\\[uU]|%u)(?:\{0{0,8}([0-9a-fA-F]{1,6})\}|((?<=U)[0-9a-fA-F]{8}|[0-9a-fA-F]{4}))"
     r"|\\(?:x([0-9a-fA-F]{2})|([0-3][0-7]{2})|([nrtbf\"/\\]))"
+    r"|((?:%[0-9a-fA-F]{2})+)|(&(?:#[xX]?[0-9a-fA-F]{1,7};?|[a-zA-Z][a-zA-Z0-9]{1,31};?))"
 )
 _BLANKS = frozenset("nrtbf")
 # Control characters other than blanks, zero-width and directional marks, joiners, variation selectors, tags.
@@ -81,8 +82,11 @@ def has_invisible(text: str) -> bool:
 
 
 def decode(text: str) -> str:
-    """Undo one layer of percent, HTML and backslash escapes; control characters become blanks, so a line stays one."""
-    decoded = _ESCAPE.sub(_unescape, html.unescape(unquote(text)))
+    """Undo one layer of percent, HTML and backslash escapes; control characters become blanks, so a line stays one.
+
+    What one escape becomes is no part of another one in the same layer: in `&#92;new` there is no end of a line.
+    """
+    decoded = _ESCAPE.sub(_unescape, text)
     return _CONTROL.sub(" ", decoded.replace("\0", "")) if decoded != text else text
 
 
@@ -105,7 +109,9 @@ def _fold(word: re.Match[str]) -> str:
 
 
 def _unescape(match: re.Match[str]) -> str:
-    braced, long, short, octal, sign = match.groups()
+    braced, long, short, octal, sign, percent, entity = match.groups()
+    if percent or entity:
+        return unquote(percent) if percent else html.unescape(entity)
     if sign:
         return " " if sign in _BLANKS else sign
     code = int(octal, 8) if octal else int(braced or long or short, 16)

@@ -141,22 +141,29 @@ class TextRedactor:
     def _read_spellings(self, text: str, allowance: Allowance, layers: int) -> tuple[str, list[str]]:
         if _SURROGATE.search(text):
             raise UnreadableError("undecodable")
-        plain, names = self._read_as(normalise(text), allowance, layers)
+        bare = normalise(text)
+        plain, names = self._read_as(bare, allowance, layers)
         if has_invisible(text):
             _, others = self._read_as(normalise(text, invisible=" "), allowance, layers)
             if Counter(others) != Counter(names):
                 raise UnreadableError("ambiguous")  # what nobody sees decides what it says
+        deepest = _decoded(bare)
+        if deepest == bare:
+            return plain, names
+        # A rule that reads a text with its escapes may take a part of a value for all of it; one that reads it without
+        # them does not see where a value ends. So it is read both ways, and what either of them would hide is hidden.
         deeper = plain
-        for _ in range(_LAYERS):
-            decoded = decode(deeper)
-            if decoded == deeper:
-                return plain, names
+        while (decoded := decode(deeper)) != deeper:
             deeper, inner = self._read_as(normalise(decoded), allowance, layers)
             if inner:
                 plain, names = deeper, names + inner
-        if decode(deeper) != deeper:
-            raise UnreadableError("nested")
-        return plain, names
+        other, others = self._read_as(deepest, allowance, layers)
+        left, left_of_other = _left_of(_decoded(plain)), _left_of(other)
+        if _is_within(left, left_of_other):
+            return plain, names
+        if _is_within(left_of_other, left):
+            return other, others
+        raise UnreadableError("ambiguous")
 
     def _read_as(self, text: str, allowance: Allowance, layers: int) -> tuple[str, list[str]]:
         """Read a spelling that the scanner has not seen yet."""
@@ -303,6 +310,29 @@ def _original(edits: list[Edit], position: int) -> int:
             return -1
         position += end - start - length
     return position
+
+
+def _decoded(text: str) -> str:
+    """A text without its escapes, layer by layer."""
+    for _ in range(_LAYERS):
+        decoded = normalise(decode(text))
+        if decoded == text:
+            return text
+        text = decoded
+    if decode(text) != text:
+        raise UnreadableError("nested")
+    return text
+
+
+def _left_of(redacted: str) -> str:
+    """What is left of a text besides placeholders and blanks."""
+    return "".join(_MARK.sub("", protect(redacted)).split())
+
+
+def _is_within(one: str, other: str) -> bool:
+    """Whether one text is the other one with some characters taken out."""
+    rest = iter(other)
+    return all(character in rest for character in one)
 
 
 def _bytes(text: str) -> bytes:

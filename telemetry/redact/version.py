@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 
+from telemetry.redact.checksum import is_card
+
 MAX_CHARACTERS = 32
 # Numbers of up to eight digits: a date is a version (20240131), a telephone number is none.
 _VERSION = re.compile(
     r"v?(?P<number>\d{1,8}(?:\.\d{1,8}){0,3}(?:[-._]?(?:alpha|beta|preview|pre|post|dev|rc|a|b|c)[-._]?\d{0,8}){0,2})",
     re.ASCII | re.IGNORECASE,
 )
+
+_INSURANCE = re.compile(r"756\.\d{4}\.\d{4}\.\d{2}")
 
 
 def clean(value: str) -> str | None:
@@ -19,7 +23,10 @@ def clean(value: str) -> str | None:
         value: at most `MAX_CHARACTERS` characters.
 
     Returns:
-        The number in small letters, without a leading `v`; None for any other form.
+        The number in small letters, without a leading `v`; None for any other form, and for a card's or an insurance
+        number in groups.
     """
     match = _VERSION.fullmatch(value.strip()) if len(value) <= MAX_CHARACTERS else None
-    return match["number"].lower() if match else None
+    if match is None or is_card(match["number"].replace(".", "")) or _INSURANCE.fullmatch(match["number"]):
+        return None
+    return match["number"].lower()

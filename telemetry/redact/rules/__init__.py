@@ -6,7 +6,8 @@ from telemetry.redact.rules.connections import CONNECTION_STRINGS
 from telemetry.redact.rules.database import ERROR_TEXTS
 from telemetry.redact.rules.keys import KEYS
 from telemetry.redact.rules.network import HOSTS, IPS, MACS
-from telemetry.redact.rules.numbers import NUMBERS
+from telemetry.redact.rules.numbers import IBANS, NUMBERS, UUIDS
+from telemetry.redact.rules.opaque import BASE64, RUNS
 from telemetry.redact.rules.people import MAIL, PERSONS
 from telemetry.redact.rules.places import PATHS, URLS
 from telemetry.redact.rules.secrets import SECRETS
@@ -21,11 +22,15 @@ RULES = (
     *URLS,
     *TOKENS,
     *SECRETS,
+    *BASE64,
     *PATHS,
     *MAIL,
     *PERSONS,
     *MACS,
     *HOSTS,
+    *UUIDS,
+    *IBANS,
+    *RUNS,
     *IPS,
     *NUMBERS,
 )

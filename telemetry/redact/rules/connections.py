@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from telemetry.redact.rules.placeholder import mark
-from telemetry.redact.rules.rule import Rule, split_closing
+from telemetry.redact.rules.rule import Rule, always, split_closing
 
 _SCHEMES = {
     "postgres": "postgres postgresql cockroachdb redshift risingwave",
@@ -42,12 +42,12 @@ def _dsn_url(match: re.Match[str]) -> str:
     return mark(f"dsn:{_DRIVER_OF.get(scheme.lower(), 'other')}") + split_closing(match[0])[1]
 
 
-_PAIR_VALUE = r"(?:'(?:[^'\\]|\\.)*+'?|[^\s'\"]+)"
+_PAIR_VALUE = r"(?:'(?:[^'\\]|\\.)*+'?|[^\s'\"]{1,256}+)"  # bounded, for each key may begin one
 _LIBPQ_KEY = (
     "host|hostaddr|port|dbname|user|password|passfile|sslmode|sslcert|sslkey|sslrootcert|options|application_name|"
     "connect_timeout|client_encoding|target_session_attrs|service"
 )
-_LIBPQ = re.compile(rf"(?<![\w.-])(?:(?:{_LIBPQ_KEY})\s?=\s?{_PAIR_VALUE}(?:\s+(?=\w+\s?=)|)){{2,}}", re.IGNORECASE)
+_LIBPQ = re.compile(rf"(?<![\w.-])(?:(?:{_LIBPQ_KEY})\s?=\s?{_PAIR_VALUE}(?:\s+(?=\w+\s?=))?+){{2,}}+", re.IGNORECASE)
 _LIBPQ_KEYS = re.compile(r"(dbname|host|user|password)\w*\s?=", re.IGNORECASE)
 
 
@@ -83,6 +83,9 @@ def _odbc(match: re.Match[str]) -> str | None:
     return mark(f"dsn:{kind}") + (" " if match[0].endswith(" ") else "")
 
 
+# Oracle's easy connect: a user and a password before the address.
+_EASY = re.compile(r"(?<![^\s\"'=(,])[^\s/\"'=(,:]{1,64}+/[^\s\"']{1,128}?@(?://)?[\w.-]{1,253}:\d{2,5}/[\w.$-]+")
+
 CONNECTION_STRINGS = (
     Rule(
         "dsn",
@@ -91,6 +94,14 @@ CONNECTION_STRINGS = (
         _dsn_url,
         "dial postgresql://amy:p@ss:w/rd!@db1,db2/sales?sslmode=off: refused",
         "dial [dsn:postgres]: refused",
+    ),
+    Rule(
+        "dsn",
+        (r"@(?://)?[a-z0-9_.\-]+:[0-9]{2,5}/[a-z0-9_.$\-]",),
+        _EASY,
+        always(mark("dsn:oracle")),
+        "open amy/p;w@//db1:1521/sales",
+        "open [dsn:oracle]",
     ),
     Rule(
         "dsn",

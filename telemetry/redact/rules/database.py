@@ -17,21 +17,18 @@ _OBJECT = (
 )
 _QUOTED_NAME = r"(?:\"[^\"\n]+\"|'[^'\n]+'|`[^`\n]+`)"
 _NAMED = re.compile(
-    rf"(?P<kind>(?<![\w-])(?=[a-z])(?:{_OBJECT})\s)(?P<value>{_QUOTED_NAME}(?:\.{_QUOTED_NAME}|@{_QUOTED_NAME})*)",
-    re.IGNORECASE,
+    rf"(?P<kind>(?<![\w-])(?:{_OBJECT})\s)(?P<value>{_QUOTED_NAME}(?:\.{_QUOTED_NAME}|@{_QUOTED_NAME})*)", re.IGNORECASE
 )
 _OF = re.compile(
     r"(?P<kind>(?<![\w-])column\s)(?P<name>[\w.]+)(?P<of>\s+of\s+(?:relation|table)\s+)[\w.]*", re.IGNORECASE
 )
 _KEY_DETAIL = re.compile(
-    r"(?:(?<=Key )|(?<=Schlüssel ))\([^\n)]{0,300}+(?:\)(?!=\()[^\n)]{0,60}+){0,3}+\)=\("
-    r"(?:[^\n]{0,2000}?\)(?=\s(?:already|is|conflicts|existiert))"
+    r"(?:(?<=Key )|(?<=Schlüssel ))\([^\n]{0,300}?\)=\((?:[^\n]{0,2000}?\)(?=\s(?:already|is|conflicts|existiert))"
     r"|[^\n]*)"
     r"|(?<=Failing row contains )\([^\n]*"
 )
 _DUPLICATE = re.compile(
-    r"(?P<kind>Duplicate entry )(?P<value>'[^\n']*+(?:'(?!\sfor key|\Z)[^\n']*+)*+'?)(?:(?P<for>\sfor key\s)\S+)?",
-    re.IGNORECASE,
+    r"(?P<kind>Duplicate entry )(?P<value>'[^\n]*?'|'[^\n]*)(?=\sfor key|\Z)(?:(?P<for>\sfor key\s)\S+)?", re.IGNORECASE
 )
 _NEAR = re.compile(
     r"(?P<kind>(?:at or near|syntax to use near|near|input syntax for [\w "

@@ -90,6 +90,8 @@ def _host_key(match: re.Match[str]) -> str | None:
     value = match["value"]
     bare = value.rstrip(".-")
     key = match["key"].lower()
+    if match.string.startswith("(", match.end()):  # `server = Server(…)`
+        return None
     if bare.replace(".", "").replace(":", "").isdigit() and bare.count(".") != 3:  # noqa: PLR2004 - an address has three dots
         return None
     if (
@@ -101,7 +103,10 @@ def _host_key(match: re.Match[str]) -> str | None:
     return match["key"] + HOST + value[len(bare) :]
 
 
-_NO_HOST = frozenset("true false null none localhost unknown default auto any all up down ready not is".split())
+_NO_HOST = frozenset(
+    "true false null none localhost unknown default auto any all up down ready not is header headers field "
+    "str string name port".split()
+)
 
 HOSTS = (
     Rule(
@@ -120,6 +125,8 @@ HOSTS = (
             r"-[a-z0-9_]+\.[a-z]{2}",
             r"[a-z0-9_]\.[a-z]{2,24}:[0-9]{2}",
             r"\.xn--[a-z0-9]",
+            r"[a-z][0-9]{1,3}\.[a-z0-9_\-]+\.[a-z0-9]",
+            r"\.(?:com|org|net|gov|edu|co|ac)\.[a-z]{2}",
             (
                 r"(?:host|server|connect|resolv|lookup|ping|dial|domain|dns|upstream|peer|remote|broker|endpoint|visit|site|reach|proxy|certificate"
                 r"|gateway|dig|ssh)[a-z]*[^a-z]{0,3}(?:(?:to|from|at|for|by|via|of|on|with|name)[^a-z0-9]{1,2})?[\"'`]?[a-z0-9_\-]+\.[a-z0-9]"
@@ -153,6 +160,7 @@ HOSTS = (
     ),
 )
 
+_MOST_COLONS = 8
 _V6 = re.compile(
     r"(?=[0-9a-f]{0,4}:[0-9a-f]{0,4}:)(?:(?<![\w:])|(?<=\w:)(?<!::))[0-9a-f:]{2,45}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?:(?<=\d)\.\d{1,3}(?:\.\d{1,3}){2})?"
     r"(?![\w])(?P<zone>%[\w.-]{1,30})?",
@@ -179,6 +187,8 @@ def _v6(match: re.Match[str]) -> str | None:
     lead = ":" if address.startswith(":") and not address.startswith("::") else ""
     tail = ":" if address.endswith(":") and not address.endswith("::") else ""
     address = address[len(lead) : len(address) - len(tail)]
+    if address.count(":") > _MOST_COLONS:
+        return None
     try:
         parsed = IPv6Address(address)
     except AddressValueError:
@@ -202,9 +212,10 @@ def _v4(match: re.Match[str]) -> str | None:
 
 
 def _is_octet(part: str) -> bool:
-    if part.startswith("0"):
-        return part.strip("01234567") == "" and int(part, 8) < 256  # noqa: PLR2004 - a byte
-    return int(part) < 256  # noqa: PLR2004 - a byte
+    """A byte, decimal or octal, with zeros in front or not."""
+    if int(part) < 256:  # noqa: PLR2004 - a byte
+        return True
+    return part.startswith("0") and part.strip("01234567") == "" and int(part, 8) < 256  # noqa: PLR2004 - a byte
 
 
 IPS = (

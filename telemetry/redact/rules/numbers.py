@@ -6,7 +6,17 @@ import re
 from bisect import bisect_left
 from itertools import accumulate
 
-from telemetry.redact.checksum import iban_length, is_card, is_cpf, is_dni, is_iban, is_nir, is_ssn, luhn_sums
+from telemetry.redact.checksum import (
+    iban_length,
+    is_card,
+    is_cpf,
+    is_dni,
+    is_iban,
+    is_nir,
+    is_ric,
+    is_ssn,
+    luhn_sums,
+)
 from telemetry.redact.rules.placeholder import mark
 from telemetry.redact.rules.rule import Rule
 
@@ -25,22 +35,18 @@ _IBAN = re.compile(
     r"(?<![A-Za-z0-9])(?P<head>[A-Z]{2}\d{2})(?P<value>(?:[ -]?[A-Z0-9]){11,30})", re.IGNORECASE | re.ASCII
 )
 _CARD_RUN = re.compile(r"(?<!\d)\d(?:[ .\-_/]{0,2}\d){11,200}(?!\d)", re.ASCII)
+_NO_JOINTS = str.maketrans("", "", " -")
 _CARD_DIGITS = range(12, 20)
 
 
 def _iban(match: re.Match[str]) -> str | None:
     length = iban_length(match["head"][:2].upper())
-    if length is None:
+    compact = match[0].translate(_NO_JOINTS)
+    if length is None or len(compact) < length or not is_iban(compact[:length].upper()):
         return None
-    compact = ""
-    for position, character in enumerate(match[0]):
-        compact += character.upper() if character.isalnum() else ""
-        if len(compact) == length:
-            rest = match.string[match.start() + position + 1 :]
-            if is_iban(compact) and not re.match(r"[^\W_]", rest):
-                return IBAN + match[0][position + 1 :]
-            return None
-    return None
+    end = [place for place, character in enumerate(match[0]) if character.isalnum()][length - 1] + 1
+    following = match.string[match.start() + end : match.start() + end + 1]
+    return None if following.isalnum() else IBAN + match[0][end:]
 
 
 def _cards(match: re.Match[str]) -> str | None:
@@ -81,21 +87,34 @@ _SSN = re.compile(r"(?<![\d-])(?P<area>\d{3})(?P<sep>[- ])\d{2}(?P=sep)\d{4}(?![
 _ID_FORMS = re.compile(
     r"(?<!\w)(?=\w)(?:(?P<cpf>\d{3}\.\d{3}\.\d{3}-\d{2})|(?P<dni>[XYZ]?\d{7,8}-?[A-HJ-NP-TV-Z])"
     r"|(?P<nino>[A-CEGHJ-PR-TW-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D])"
-    r"|(?P<fiscal>[A-Z]{6}\d{2}[A-EHLMPR-T]\d{2}[A-Z]\d{3}[A-Z])|(?P<nir>[12] ?\d{2} ?(?:0[1-9]|1[0-2]) ?\d{2} "
-    r"?\d{3} ?\d{3} ?\d{2}))(?!\w)",
+    r"|(?P<fiscal>[A-Z]{6}\d{2}[A-EHLMPR-T]\d{2}[A-Z]\d{3}[A-Z])|(?P<nir>[12] ?\d{2} ?\d{2} ?\d{2} "
+    r"?\d{3} ?\d{3} ?\d{2})|(?P<ahv>756\.\d{4}\.\d{4}\.\d{2})"
+    r"|(?-i:[A-Z]{3}[ABCFGHJLPT][A-Z]\d{4}[A-Z])|(?P<curp>[A-Z]{4}\d{6}[HMX][A-Z]{5}[A-Z0-9]\d)"
+    r"|(?P<ric>[1-9]\d{5}(?:19|20)\d{2}[01]\d[0-3]\d{4}[\dX]))(?!\w)",
     re.IGNORECASE | re.ASCII,
 )
 _ID_KEY = (
-    r"ssn|social security|passport|nino|national insurance|tax ?(?:id|payer)|tin|nif|cpf|cnpj|aadhaar|bsn|pesel"
-    r"|personnummer|steuer\w{0,12}|"
-    r"driver'?s? ?licen[sc]e|national id|identity card|id card|dni|nie|curp|nhs|medicare|codice fiscale"
-    r"|sozialversicherung\w{0,10}|vat"
+    r"ssn|itin|social security|social insurance|passport|nino|national insurance|tax ?(?:id|payer|file)|tin|nif|nie|"
+    r"nir|insee|cpf|cnpj|aadhaar|uidai|bsn|pesel|personnummer|f.dselsnummer|kennitala|steuer\w{0,12}|idnr|"
+    r"driver'?s? ?licen[sc]e|"
+    r"(?:national|personal|identity|citizen|id)[ _]?(?:card|id|insurance|number|code)|id card|dni|curp|"
+    r"nhs|medicare|"
+    r"codice ?fiscale|sozialversicherung\w{0,10}|s?vnr|ahv|vat|hetu|cpr|egn|cnp|asmens|isikukood|oib|emso|amka|"
+    r"tc ?kimlik|tckn|"
+    r"tckimlik|rut|sin|tfn|ppsn?|rrn|nric|mykad|cuit|cuil|rntrc|ipn|cnic|cedula|nik|citizen ?id|my ?number"
+)
+_ID_WEAK_KEY = r"pan|pin|ric|ci|cc|nit|rc|nn|ik|pvn|id|nr|personal"
+_ID_NUMBER = r"(?:[ _]?(?:number|num|no|nr|id|code|#)\.?)?"
+# Each group has a digit, so that no word behind the number is taken for a part of it.
+_ID_VALUE = (
+    r"(?=[A-Z]{0,8}[ ./-]?\d)[A-Z0-9]{1,22}(?:[ ./-](?=[A-Z]{0,6}\d)[A-Z0-9]{1,14}){0,6}(?:-[A-Z0-9]{1,2})?(?!\w)"
 )
 _ID_BEHIND_KEY = re.compile(
-    rf"(?P<key>(?<![A-Za-z])(?:{_ID_KEY})(?:[ _]?(?:number|num|no|nr|id|#)\.?)?\W{{1,4}}(?:is )?)(?P<value>(?=[\w "
-    rf".-]{{0,20}}\d)[A-Z]{{0,4}}\d?[\dA-Z](?:[ ./-]?[A-Z]{{0,2}}\d){{3,20}}[A-Z]{{0,2}}(?!\w))",
+    rf"(?P<key>(?<![A-Za-z])(?:(?P<sure>{_ID_KEY})|{_ID_WEAK_KEY}){_ID_NUMBER}\W{{1,6}}(?:is )?)(?P<value>{_ID_VALUE})",
     re.IGNORECASE | re.ASCII,
 )
+_ID_DIGITS = range(4, 23)
+_ID_DIGITS_BEHIND_WEAK_KEY = range(9, 23)
 
 
 def _ssn(match: re.Match[str]) -> str | None:
@@ -104,23 +123,30 @@ def _ssn(match: re.Match[str]) -> str | None:
 
 def _id_form(match: re.Match[str]) -> str | None:
     compact = "".join(filter(str.isalnum, match[0]))
-    sure = {"cpf": is_cpf, "dni": is_dni, "nir": is_nir}.get(match.lastgroup or "")
+    sure = {"cpf": is_cpf, "dni": is_dni, "nir": is_nir, "ric": is_ric}.get(match.lastgroup or "")
     return ID if sure is None or sure(compact) else None
 
 
+def _id_behind_key(match: re.Match[str]) -> str | None:
+    digits = sum(character.isdigit() for character in match["value"])
+    enough = _ID_DIGITS if match["sure"] else _ID_DIGITS_BEHIND_WEAK_KEY
+    return match["key"] + ID if digits in enough else None
+
+
 _PHONE_PLUS = re.compile(r"(?<![\w+])\+\s?\(?\d(?:[ .\-/()\u2011]{0,2}\d){6,14}(?!\d)", re.ASCII)
+# National forms: three groups or more, or a code in brackets or with its leading zero and one group.
 _PHONE_FORMS = re.compile(
-    r"(?<![\w.+/-])(?:\(0?\d{2,5}\)[ -]?\d{2,4}(?:[ .\-]?\d{2,5}){1,4}"
+    r"(?<![\w.+/-])(?:(?:\d{1,3}[ \-])?\(\d[\d \-]{0,5}\)[ \-]?\d{1,5}(?:[ .\-]?\d{2,5}){1,4}"
+    r"|\d{1,5}(?:[ \-]\d{1,6}){2,5}(?![\w-]|[./]\d)"
     r"|(?:1[ .\-])?[2-9]\d{2}(?P<nanp>[ .\-])\d{3}(?P=nanp)\d{4}"
     r"|0\d{1,4}(?P<sep>[ /\-])\d{2,8}(?:[ /\-]?\d{2,5}){0,4}|0\d(?P<dot>\.)\d{2}(?:\.\d{2}){3}"
-    r"|00[1-9]\d{0,2}[ .\-/]?\d{1,4}(?:[ .\-/]?\d{2,5}){2,5}"
-    r"|\d{2}(?: \d{2}){3,4}(?! \d)|\d{2,4}-\d{2,4}-\d{2,4}(?:-\d{2,4}){0,2})(?![\w-]|[./]\d)",
+    r"|00[1-9]\d{0,2}[ .\-/]?\d{1,4}(?:[ .\-/]?\d{2,5}){2,5})(?![\w-]|[./]\d)",
     re.ASCII,
 )
 _PHONE_BEHIND_KEY = re.compile(
     r"(?P<key>(?<![A-Za-z])(?:tel(?:efon\w?|ephone)?|phone|mobile|cell|fax|call(?:ed|er|ing)?|whatsapp|sms|msisdn"
     r"|handy|text(?:ed)?)(?:[ _]?(?:number|num|no|nr))?"
-    r"\W{1,4}(?:at |to |on |is |from |me )?)(?P<value>\(?\d(?:[ .\-/()]{0,2}\d){4,14})(?!\d)",
+    r"\W{1,6}(?:(?:at|to|on|is|from|me|us) ){0,2})(?P<value>\(?\d(?:[ .\-/()]{0,2}\d){3,14})(?!\d)",
     re.IGNORECASE | re.ASCII,
 )
 _DATE = re.compile(r"(?:(?:19|20)\d{2}[-/. ][01]?\d[-/. ][0-3]?\d|[0-3]?\d[-/. ][0-3]?\d[-/. ](?:19|20)\d{2})(?!\d)")
@@ -135,15 +161,16 @@ def _phone(match: re.Match[str]) -> str | None:
 
 
 def _phone_behind_key(match: re.Match[str]) -> str | None:
-    """Small countries have numbers of five digits; `call 20000` is none of them."""
+    """Small countries have numbers of four digits; `call 20000` is none of them, `call me at 20000` is."""
     digits = sum(character.isdigit() for character in match["value"])
-    weak = match["key"].lower().startswith(("call", "cell", "text", "handy"))
+    key = match["key"].lower()
+    weak = key.startswith(("call", "cell", "text", "handy")) and not re.search(r" (?:me|us) ", key)
     if (weak and digits not in _PHONE_DIGITS) or _DATE.match(match["value"]):
         return None
     return match["key"] + PHONE
 
 
-NUMBERS = (
+UUIDS = (
     Rule(
         "uuid",
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",),
@@ -152,14 +179,8 @@ NUMBERS = (
         "job 6fa459ea-ee8a-3ca4-894e-db77e160355e done",
         "job [uuid] done",
     ),
-    Rule(
-        "phone",
-        (r"\+\s?\(?[0-9](?:[ .\-/()]{0,2}[0-9]){6}",),
-        _PHONE_PLUS,
-        _phone,
-        "call +49 30 901820 now",
-        "call [phone] now",
-    ),
+)
+IBANS = (
     Rule(
         "iban",
         (r"[a-z]{2}[0-9]{2}(?:[ \-]?[a-z0-9]){11}",),
@@ -167,6 +188,16 @@ NUMBERS = (
         _iban,
         "paid to DE89 3704 0044 0532 0130 00 today",
         "paid to [iban] today",
+    ),
+)
+NUMBERS = (
+    Rule(
+        "phone",
+        (r"\+\s?\(?[0-9](?:[ .\-/()]{0,2}[0-9]){6}",),
+        _PHONE_PLUS,
+        _phone,
+        "call +49 30 901820 now",
+        "call [phone] now",
     ),
     Rule(
         "card",
@@ -191,7 +222,11 @@ NUMBERS = (
             r"[0-9]{7}-?[a-z]",
             r"[a-z]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[a-d]",
             r"[a-z]{6}[0-9]{2}[a-z][0-9]{2}[a-z][0-9]{3}[a-z]",
-            r"[12] ?[0-9]{2} ?[01][0-9] ?[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}",
+            r"[12] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}",
+            r"756\.[0-9]{4}\.",
+            r"[a-z]{4}[0-9]{6}[a-z]{6}",
+            r"[a-z]{5}[0-9]{4}[a-z]",
+            r"[^a-z0-9_][0-9]{17}[0-9x]",
         ),
         _ID_FORMS,
         _id_form,
@@ -200,27 +235,14 @@ NUMBERS = (
     ),
     Rule(
         "id",
-        (rf"(?:{_ID_KEY})(?:[ _]?(?:number|num|no|nr|id|#)\.?)?[^a-z0-9_]{{1,4}}(?:is )?[a-z0-9]",),
+        (
+            rf"(?:{_ID_KEY}){_ID_NUMBER}[^a-z0-9_]{{1,6}}(?:is )?[a-z]{{0,8}}[ ./\-]?[0-9]",
+            rf"(?:{_ID_WEAK_KEY}){_ID_NUMBER}[^a-z0-9_]{{1,6}}(?:is )?[a-z]{{0,8}}[ ./\-]?[0-9][a-z0-9 ./\-]{{8}}",
+        ),
         _ID_BEHIND_KEY,
-        lambda match: match["key"] + ID,
+        _id_behind_key,
         "passport no. C01X00T47 found",
         "passport no. [id] found",
-    ),
-    Rule(
-        "phone",
-        (
-            r"\(0?[0-9]{2,5}\)[ \-]?[0-9]{2}",
-            r"[2-9][0-9]{2}[ .\-][0-9]{3}[ .\-][0-9]{4}",
-            r"0[0-9]{1,4}[ /\-][0-9]{2,8}",
-            r"0[0-9]\.[0-9]{2}\.[0-9]{2}\.[0-9]{2}",
-            r"00[1-9][0-9 .\-/]{8}",
-            r"[0-9]{2}-[0-9]{2,4}-[0-9]{2}",
-            r"[0-9]{2} [0-9]{2} [0-9]{2} [0-9]{2}",
-        ),
-        _PHONE_FORMS,
-        _phone,
-        "rang (555) 123-4567 twice",
-        "rang [phone] twice",
     ),
     Rule(
         "phone",
@@ -228,12 +250,27 @@ NUMBERS = (
             (
                 r"(?:tel[a-z]{0,6}|phone|mobile|cell|fax|call[a-z]{0,3}|whatsapp|sms|msisdn|handy|text(?:ed)?)(?:[ "
                 r"_]?(?:number|num|no|nr))?"
-                r"[^a-z0-9_]{1,4}(?:at |to |on |is |from |me )?\(?[0-9](?:[ .\-/()]{0,2}[0-9]){4}"
+                r"[^a-z0-9_]{1,6}(?:(?:at|to|on|is|from|me|us) ){0,2}\(?[0-9](?:[ .\-/()]{0,2}[0-9]){3}"
             ),
         ),
         _PHONE_BEHIND_KEY,
         _phone_behind_key,
         "phone: 5551234567 twice",
         "phone: [phone] twice",
+    ),
+    Rule(
+        "phone",
+        (
+            r"[2-9][0-9]{2}[ .\-][0-9]{3}[ .\-][0-9]{4}",
+            r"0[0-9]{1,4}[ /\-][0-9]{2,8}",
+            r"0[0-9]\.[0-9]{2}\.[0-9]{2}\.[0-9]{2}",
+            r"00[1-9][0-9 .\-/]{8}",
+            r"[0-9][ \-][0-9]{1,6}[ \-][0-9]",
+            r"\([0-9][0-9 \-]{0,5}\)[ \-]?[0-9]",
+        ),
+        _PHONE_FORMS,
+        _phone,
+        "rang (555) 123-4567 twice",
+        "rang [phone] twice",
     ),
 )

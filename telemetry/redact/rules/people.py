@@ -42,7 +42,10 @@ def _email(match: re.Match[str]) -> str | None:
     if run.startswith("{") and "}" in closing:
         quotes += "{"
     run = run[len(quotes) :]
+    local, _, domain = run.partition("@")
     if "@" not in run.strip("@") or _NO_MAIL.fullmatch(run):
+        return None
+    if "." not in domain and not any(map(str.isalnum, local)):  # a decorator in quotes or bars
         return None
     key = _KEPT_KEY.match(run)
     return quotes + (key[0] if key and "@" in run[key.end() :] else "") + EMAIL + closing
@@ -79,10 +82,13 @@ _PERSON_KEY = re.compile(
     re.IGNORECASE,
 )
 _PERSON_QUOTED = re.compile(
-    r"(?P<key>(?<![A-Za-z])(?:user|login|owner|account|customer|principal)\s)(?P<value>\"[^\"\n]+\"|'[^'\n]+')",
+    r"(?P<key>(?<![A-Za-z])(?:user|login|owner|account|customer|principal)\s)(?P<value>\\*\"[^\"\n]+\"|'[^'\n]+')",
     re.IGNORECASE,
 )
-_NOBODY = frozenset("true false null none unknown anonymous error input agent not is has was".split())
+_NOBODY = frozenset(
+    "true false null none unknown anonymous error input agent not is has was str string int bool bytes optional "
+    "password pass passwd group".split()
+)
 
 
 def _person(match: re.Match[str]) -> str | None:
@@ -106,7 +112,7 @@ PERSONS = (
     ),
     Rule(
         "user",
-        (r"(?:user|login|owner|account|customer|principal)\s[\"']",),
+        (r"(?:user|login|owner|account|customer|principal)\s\\*[\"']",),
         _PERSON_QUOTED,
         lambda match: match["key"] + USER,
         "denied for user 'amy' now",

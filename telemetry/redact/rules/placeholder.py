@@ -19,7 +19,7 @@ VENDORS = (
     "huggingface "
     "digitalocean docker shopify grafana sentry atlassian telegram discord mailgun newrelic age other"
 ).split()
-KINDS = "ip mac email url host path jwt key secret user table card iban phone id uuid sql".split()
+KINDS = "ip mac email url host path jwt key secret user table card iban phone id uuid sql opaque".split()
 
 PLACEHOLDERS = (*KINDS, *(f"dsn:{driver}" for driver in DRIVERS), *(f"secret:{vendor}" for vendor in VENDORS))
 _FIRST = 0xE000

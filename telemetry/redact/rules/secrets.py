@@ -15,7 +15,7 @@ SECRET = mark("secret")
 
 # Where a key's name starts to smell of a secret; `_is_secret_key` judges the whole name.
 _SMELL = (
-    r"pass|pwd|secret|token|api[_\-.]?key|apikey|(?:access|private|secret|encrypt\w{0,3}|encryption|sign\w{0,3}|master|account|license|"
+    r"pass|pwd|pw|secret|token|api[_\-.]?key|apikey|(?:access|private|secret|encrypt\w{0,3}|encryption|sign\w{0,3}|master|account|license|"
     r"licence|subscription|service|storage|auth|session|ssh|client|function|host|consumer|shared|deploy|instrumentation|hmac|"
     r"rsa|aes|gpg|pgp|ssl|tls)[_\-.]?key|credential|auth|cookie|session|sid|sig|otp|pin|cvv|cvc|salt|mnemonic|"
     r"seed[_\- ]?phrase|recovery|contrase|senha|mot[_\-]?de[_\-]?passe|kennwort|wachtwoord|parola|haslo|sifre"
@@ -30,11 +30,11 @@ _STEMS = (
     "sessionkey sshkey clientkey functionkey hostkey consumerkey sharedkey deploykey instrumentationkey hmackey token "
     "credential credentials authorization contrasena senha motdepasse kennwort wachtwoord connectionstring connstr pwd "
     "mnemonic seedphrase recoveryphrase recoverycode recoverykey webhookurl accesskeyid secretid sessionid "
-    "sharedaccesskey"
+    "sharedaccesskey privatekeyid"
 ).split()
 _WHOLE = (
     "pass auth cookie cookies session sid sig signature otp pin cvv cvv2 cvc cvc2 salt parola haslo sifre geheim "
-    "clave dsn "
+    "clave dsn pw "
     "jwt webhook psk bearer tokens dbpass dbpw mysqlpass smtppass ftppass userpass adminpass rootpass sshpass authn"
 ).split()
 _NEUTRAL = frozenset(
@@ -42,7 +42,7 @@ _NEUTRAL = frozenset(
     "digest enc "
     "encrypted base64 b64 again repeat default prod dev test staging 1 2 3 1st 2nd".split()
 )
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
+_WORD = re.compile(r"[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 _KEY_CHARACTERS = 80  # of a key, the end says what it is
 _WEAK = frozenset(
     {
@@ -72,7 +72,7 @@ _WEAK = frozenset(
 )
 _SMALL_NUMBER_DIGITS = 3  # `retries per token: 3`
 _WORD_CHARACTERS = 14  # `invalid token: expected …`
-_NO_SECRET = frozenset("true false null none nil undefined yes no on off nan".split())
+_NO_SECRET = frozenset("true false null none nil undefined yes no on off nan bool str string bytes optional".split())
 
 
 @lru_cache(1024)
@@ -117,7 +117,7 @@ def _key_value(match: re.Match[str]) -> str | None:
 
 
 def _may_be_secret(kind: str, value: str, before: str) -> bool:
-    bare = split_closing(value)[0].strip("\"'`\\")
+    bare = split_closing(value)[0].strip("\"'`\\([{")
     if not bare or bare.lower() in _NO_SECRET or only_marks(bare):
         return False
     if bare.isdigit():
@@ -149,9 +149,10 @@ _OPTION = re.compile(
     rf"(?<![\w-])(?P<name>--?(?P<key>[a-zA-Z][\w-]{{0,60}})\s{{1,3}})(?P<value>{QUOTED}|[^\s-]\S*)", re.ASCII
 )
 _CLIENT = re.compile(
-    r"\b(?:mysql\w{0,9}|mariadb\w{0,9}|sshpass|curl|wget|mongo\w{0,9}|smbclient)\b[^\n]*", re.IGNORECASE
+    r"\b(?:mysql\w{0,9}|mariadb\w{0,9}|sshpass|curl|wget|mongo\w{0,9}|smbclient|redis-cli|psql|sqlcmd|sqlplus)\b[^\n]*",
+    re.IGNORECASE,
 )
-_CLIENT_VALUE = re.compile(r"(\s-[pu]\s?)[^\s-]\S*")
+_CLIENT_VALUE = re.compile(r"(\s-(?:[pPuUa]|-user|-pass)[\s=]?)[^\s-]\S*")
 _ELEMENT = re.compile(r"(?P<name><(?P<key>[a-zA-Z][\w:.-]{0,60})(?:\s[^<>]{0,200})?>)(?P<value>[^<\n]+)", re.ASCII)
 _PROSE = re.compile(
     r"(?P<name>\b(?:password|passwd|passphrase|passcode|pwd|api key|secret)\s(?:is|was|of"
@@ -162,6 +163,7 @@ _PHRASE = re.compile(
     r"(?P<name>(?:passphrase|mnemonic|seed[ _-]?phrase|recovery[ _-]?phrase)[\"']?\s?[:=]\s?)(?P<value>[^\n]+)",
     re.IGNORECASE,
 )
+_NO_HEADER = frozenset("header headers field fields".split())  # `a Set-Cookie: header`
 _REQUIRED = frozenset(
     "required invalid incorrect wrong missing expired empty too not set weak the a be unset unknown correct "
     "valid null none "
@@ -172,7 +174,7 @@ _REQUIRED = frozenset(
 
 
 def _keep_name(match: re.Match[str]) -> str | None:
-    if only_marks(match["value"]):
+    if only_marks(match["value"]) or match["value"].partition(" ")[0].strip(".,;") in _NO_HEADER:
         return None
     return match["name"] + SECRET
 
@@ -250,7 +252,7 @@ SECRETS = (
     ),
     Rule(
         "secret",
-        (r"\s-[pu]",),
+        (r"\s-[pua]", r"\s--(?:user|pass)"),
         _CLIENT,
         _client,
         "ran mysql -h db -phunter2",

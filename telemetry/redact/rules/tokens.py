@@ -66,11 +66,28 @@ _VENDORS = (
     _Vendor("mailgun", r"key-[0-9a-f]{32}", "key-0123456789abcdef0123456789abcdef"),
     _Vendor("newrelic", r"NR(?:AK|AL|II|JS)-[A-Za-z0-9]{12}", "NRAK-0123456789ABCDEFABCDEF0123"),
     _Vendor("age", r"AGE-SECRET-KEY-1[A-Z0-9]{20}", "AGE-SECRET-KEY-1QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L"),
+    _Vendor("gitlab", r"GR1348941[A-Za-z0-9_\-]{16}", "GR13489410123456789abcdefABCD"),
+    _Vendor("google", r"1//0[A-Za-z0-9_\-]{24}", "1//0abcdefABCDEF0123456789abcdefAB"),
+    _Vendor("vault", r"s\.[A-Za-z0-9]{24}", "s.0123456789abcdefABCDEF01"),
+    # <name>_ or <name>- and letters and digits: Linear, PlanetScale, Supabase, Notion, Postman, RubyGems, Figma,
+    # Square, Doppler, Pulumi, Prefect, ReadMe, Typeform, Adobe, Sourcegraph, Groq, Perplexity, Brevo, Vercel, Frame.io,
+    # Fly.io, Clojars, 1Password, Dynatrace, Harness, Duffel, Shippo, Contentful, Nuget, Heroku, Flutterwave.
     _Vendor(
         "other",
-        r"(?:lin_api|pscale_tkn|pscale_pw|sbp|ntn|secret|PMAK|rubygems|figd|dp\.pt|dp\.st|EAAA|sq0[a-z]{3})[_\-.][A-Za-z0-9_\-]{24}",
+        r"(?:lin_api|pscale_tkn|pscale_pw|pscale_oauth|sbp|ntn|secret|PMAK|rubygems|figd|dp\.[cps]t|dp\.scim|EAAA|sq0[a-z]{3}|pul|pnu|"
+        r"rdme|tfp|p8e|sgp|gsk|pplx|xkeysib|xsmtpsib|vc[kpir]|fio-u|fo1|CLOJARS|ops|dt0c01|pat|duffel_(?:test|live)|"
+        r"shippo_(?:test|live)|CFPAT|HRKU|FLWSECK(?:_TEST)?|r8)[_\-.][A-Za-z0-9_\-]{20}",
         "lin_api_0123456789abcdefABCDEF0123456789",
     ),
+    # <name> and letters and digits at once: Alibaba, Artifactory, EasyPost, Facebook, NuGet, Okta.
+    _Vendor("other", r"(?:LTAI|AKCp[0-9]?|EZ[AT]K|EAA[A-Z]|oy2)[A-Za-z0-9]{20}", "LTAI0123456789abcdefABCD"),
+    _Vendor("other", r"fm[12][ar]?_[A-Za-z0-9+/]{20}", "fm2_0123456789abcdefABCDEF01"),
+    _Vendor("other", r"A3-[A-Z0-9]{6}-[A-Z0-9]{6}", "A3-ABC123-ABCDEF12345-ABCDE-12345-ABC12"),
+    _Vendor(
+        "other", r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_\-]{20}", "abcdefABCDEF01.atlasv1.0123456789abcdefABCDEF01"
+    ),
+    _Vendor("other", r"[0-9a-f]{32}-us[0-9]{1,2}", "0123456789abcdef0123456789abcdef-us12"),
+    _Vendor("other", r"v1\.0-[0-9a-f]{24}-[0-9a-f]{24}", "v1.0-0123456789abcdef01234567-0123456789abcdef01234567"),
 )
 _LEFT = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"
 _AWS_ID = re.compile(r"(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{12}")
@@ -97,7 +114,7 @@ TOKENS = (
     Rule(
         "jwt",
         (r"eyJ[a-z0-9_\-]{8}",),
-        re.compile(r"eyJ[\w+/-]{8,}={0,2}(?:\.{1,2}[\w+/-]+=*){0,4}", re.ASCII),
+        re.compile(r"(?:ops_)?eyJ[\w+/-]{8,}={0,2}(?:\.{1,2}[\w+/-]+=*){0,4}", re.ASCII),
         always(mark("jwt")),
         "got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl twice",
         "got [jwt] twice",

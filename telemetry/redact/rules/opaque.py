@@ -1,0 +1,85 @@
+"""Rules for strings that only a machine makes: keys of unknown makers, digests, trace ids.
+
+In free text a digest goes too: the MD5 of a mail address is that address, and 32 hex digits may as well be a key. Who
+wants a trace id or a commit declares a field for it. Short ones (a commit's first digits, a span, `0x7f3a…`) stay.
+"""
+
+# ruff: noqa: SIM905 - a list of words reads better as words
+from __future__ import annotations
+
+import re
+
+from telemetry.redact.rules.placeholder import mark
+from telemetry.redact.rules.rule import Rule, split_closing
+
+OPAQUE = mark("opaque")
+
+_FEWEST_CHARACTERS = 20
+# A run in a path or in an address is theirs. `(?!@)`: the local part of an address.
+_START = r"(?<![A-Za-z0-9+/_.~@-])"
+_RUN = re.compile(rf"{_START}[A-Za-z0-9+_-][A-Za-z0-9+/_.-]{{{_FEWEST_CHARACTERS - 1},}}+={{0,2}}(?!@)")
+_BASE64 = re.compile(rf"{_START}(?=[A-Za-z0-9]{{0,200}}[+/])[A-Za-z0-9+][A-Za-z0-9+/]{{23,}}+={{0,2}}(?![\w.@-])")
+_JOINTS = re.compile(r"[/+_=.-]+")
+_HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
+_SWITCH = re.compile(r"(?<=[0-9])[A-Za-z]|(?<=[A-Za-z])[0-9]")
+_PAIR = re.compile(r"(?=([a-z]{2}))")
+# Pairs of letters that make up 84 % of all pairs in English words and identifiers, and 25 % in random letters.
+_USUAL_PAIRS = frozenset(
+    "ab ac ad ag ai al am an ap ar as at ba be bi bl ca ce ch ci ck cl co cr ct cu da de di do ds ea ec ed ee "
+    "ef eg el em en ep er es et ev ex fa fe ff fi fo ge gr ha he hi ho ia ib ic id ie if ig il im in io ip ir "
+    "is it iv iz ke la le li ll lo ls lt lu ly ma me mi mo mp na nc nd ne nf ng ni no ns nt oc od ol om on oo "
+    "op or os ot ou ow pa pe pi pl po pp pr pt qu ra rc rd re rg ri rm ro rr rs rt ru ry sa sc se sh si so sp "
+    "ss st su ta tc te th ti to tr ts tt tu ty ua ub ue ul um un up ur us ut va ve vi wa yp ze".split()
+)
+# Of names in source, 2 % are below the first share; of random strings of 24 characters, 0.5 % are above it.
+_USUAL_SHARE = 0.6
+_USUAL_SHARE_OF_LETTERS = 0.42  # without a digit; names in other tongues and acronyms have few usual pairs
+_FEWEST_DISTINCT = 8  # `xxxxxxxx…`
+_FEWEST_LETTERS = 4  # else a number
+_MOST_SWITCHES = 7  # from letters to digits and back; `utf8sha256md5x86` has so many
+_FEWEST_PAIRS = 4  # letters that hardly ever stand together are no words
+
+
+def _opaque(match: re.Match[str]) -> str | None:
+    run, closing = split_closing(match[0])
+    pieces = [run, *_JOINTS.split(run)]
+    found = any(len(piece) >= _FEWEST_CHARACTERS and is_random(piece) for piece in pieces)
+    return OPAQUE + closing if found else None
+
+
+def is_random(run: str) -> bool:
+    """Whether 20 letters, digits and joints or more are no words."""
+    letters = sum(map(str.isalpha, run))
+    has_digits = any(map(str.isdigit, run))
+    if letters < _FEWEST_LETTERS or len({*run}) < _FEWEST_DISTINCT:
+        return False
+    if has_digits and (_HEX.fullmatch(run) or len(_SWITCH.findall(run)) > _MOST_SWITCHES):
+        return True
+    pairs: list[str] = _PAIR.findall(run.lower())
+    if len(pairs) < _FEWEST_PAIRS:
+        return has_digits
+    usual = sum(pair in _USUAL_PAIRS for pair in pairs) / len(pairs)
+    return usual < (_USUAL_SHARE if has_digits else _USUAL_SHARE_OF_LETTERS)
+
+
+# Behind an edge, so that a long run is reported once and not at each of its characters.
+BASE64 = (
+    Rule(
+        "opaque",  # with slashes it would be read as a path
+        (r"[^a-z0-9+/_.~@\-][a-z0-9+/]{24}",),
+        _BASE64,
+        lambda match: OPAQUE if is_random(match[0]) else None,
+        "blob q83v/jRWeJCrze8SN+Z4kKvN7xI0VniQq83vEjRWeJA= of and/or differs",
+        "blob [opaque] of and/or differs",
+    ),
+)
+RUNS = (
+    Rule(
+        "opaque",
+        (rf"[^a-z0-9+/_.~@\-][a-z0-9+/_.\-]{{{_FEWEST_CHARACTERS}}}",),
+        _RUN,
+        _opaque,
+        "object 9f86d081884c7d659a2feaa0c55ad015 of worker_thread_pool_size lost",
+        "object [opaque] of worker_thread_pool_size lost",
+    ),
+)
