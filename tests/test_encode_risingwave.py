@@ -23,6 +23,8 @@ from telemetry.catalog.model import Catalog, Event, Field, Kind
 from telemetry.shipper.encode import telemetry_pb2 as pb
 from telemetry.shipper.encode.risingwave import encode, risingwave, split
 from telemetry.shipper.intake.report import facts, raw_report
+from telemetry.shipper.intake.validator import Validator
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from telemetry.shipper.encode.format import Report
@@ -97,7 +99,7 @@ COMPILED = compile_catalog(
 
 
 def _envelope(name: str, /, **fields: Any) -> Envelope:
-    [envelope] = COMPILED.decoder.decode(msgspec.msgpack.encode([[name, TIME_NS, fields]]))
+    [envelope] = Validator(COMPILED).validate(msgspec.msgpack.encode([[name, TIME_NS, fields]]), Tally())
     return envelope
 
 

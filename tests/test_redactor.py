@@ -123,13 +123,13 @@ def test_a_name_of_this_machine_is_no_type_of_an_exception() -> None:
     texts = copy(TEXTS)
     texts.know(know({"user": ["janeroe", "acme"], "host": ["KeyErrors"]}))
     left, tally = redact(
-        {"failure": "janeroe"},
+        {"failure": "Janeroe"},
         {"failure": "JANEROE@acme.main:run:3"},
-        {"failure": "acme"},
+        {"failure": "Acme"},
         {"failure": "KeyError@acme.main:janeroe:3"},
         texts=texts,
     )
-    assert left == [{}, {}, {"failure": "acme"}, {"failure": "KeyError@acme.main:janeroe:3"}]
+    assert left == [{}, {}, {"failure": "Acme"}, {"failure": "KeyError@acme.main:janeroe:3"}]
     assert tally.fields_dropped == {"invalid": 2}
 
 

@@ -64,12 +64,12 @@ class NameRedactor:
         encoded = [text if len(text) <= MAX_TEXT_BYTES else b"" for text in encoded]
         fired = self._scanner.scan(encoded)
         as_digits = self._encoded_scanner.scan(encoded).keys() if self._encoded_scanner else set()
-        fired |= {n: fired.get(n, set()) for n in as_digits}
-        if not "".join(texts).isascii():
-            fired |= {n: fired.get(n, set()) for n, text in enumerate(texts) if encoded[n] and not text.isascii()}
+        fired |= {n: fired.get(n, {}) for n in as_digits}
+        if not all(map(str.isascii, texts)):
+            fired |= {n: fired.get(n, {}) for n, text in enumerate(texts) if encoded[n] and not text.isascii()}
         return {n: self._suspect(texts[n], found, encoded=n in as_digits) for n, found in sorted(fired.items())}
 
-    def _suspect(self, text: str, fired: set[int], *, encoded: bool) -> Suspect:
+    def _suspect(self, text: str, fired: Collection[int], *, encoded: bool) -> Suspect:
         respelled = self._escaped in fired or not text.isascii()
         names = self._names if respelled or encoded else tuple(self._names[n] for n in sorted(fired))
         return Suspect(names, encoded, respelled)
