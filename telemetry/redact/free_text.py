@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from telemetry.redact.names.redactor import NameRedactor, rewrite, secrets
 from telemetry.redact.scanner import ScannerUnavailableError
+from telemetry.redact.settled import Settled
 from telemetry.redact.text import Finding, TextRedactor
 
 if TYPE_CHECKING:
@@ -32,10 +33,12 @@ class FreeTextRedactor:
     def __init__(self, names: Collection[Name] = (), cache: Path | None = None) -> None:
         self._rules = TextRedactor(cache)
         self._names: NameRedactor | None = NameRedactor(names)
+        self._nameless = Settled()
 
     def know(self, names: Collection[Name]) -> None:
         """Take out these names from now on; when they are refused, every text is dropped."""
         self._names = None
+        self._nameless.clear()
         with suppress(ScannerUnavailableError):
             self._names = NameRedactor(names)
 
@@ -56,32 +59,39 @@ class FreeTextRedactor:
             A finding by index for each text that is not clean; a clean text has none.
         """
         try:
-            return _redact(texts, self._rules, self._names)
+            return self._redact(texts)
         except Exception:  # noqa: BLE001 - whatever it was, also no names; an unredacted text must not go on
             return {index: Finding(None, ("scanner_failed",)) for index in range(len(texts))}
 
-
-def _redact(texts: Sequence[str], rules: TextRedactor, names: NameRedactor | None) -> dict[int, Finding]:
-    if names is None:
-        raise ScannerUnavailableError(_REFUSED)
-    suspects = names.suspects(texts)
-    findings: dict[int, Finding] = {}
-    given = list(texts)
-    for index, suspect in suspects.items():
-        if (found := rewrite(texts[index], secrets(suspect))) is not None:
-            findings[index] = found
-            given[index] = found.text or ""
-    for index, found in rules.redact(given).items():
-        findings[index] = _then(findings.get(index), found)
-    # What has changed may show a name that was hidden before.
-    changed = {index: found.text for index, found in findings.items() if found.text is not None}
-    again = names.suspects(list(changed.values()))
-    left = [(index, texts[index], suspect) for index, suspect in suspects.items() if index not in findings]
-    left += [(index, changed[index], again[n]) for n, index in enumerate(changed) if n in again]
-    for index, text, suspect in left:
-        if (found := rewrite(text, suspect)) is not None:
+    def _redact(self, texts: Sequence[str]) -> dict[int, Finding]:
+        names = self._names
+        if names is None:
+            raise ScannerUnavailableError(_REFUSED)
+        suspects = names.suspects(texts)
+        findings: dict[int, Finding] = {}
+        given = list(texts)
+        for index, suspect in suspects.items():
+            if (found := rewrite(texts[index], secrets(suspect))) is not None:
+                findings[index] = found
+                given[index] = found.text or ""
+        for index, found in self._rules.redact(given).items():
             findings[index] = _then(findings.get(index), found)
-    return findings
+        # What has changed may show a name that was hidden before.
+        changed = {
+            index: found.text
+            for index, found in findings.items()
+            if found.text is not None and self._nameless.cost(found.text) is None
+        }
+        again = names.suspects(list(changed.values())) if changed else {}
+        for n, text in enumerate(changed.values()):
+            if n not in again:
+                self._nameless.add(text)
+        left = [(index, texts[index], suspect) for index, suspect in suspects.items() if index not in findings]
+        left += [(index, changed[index], again[n]) for n, index in enumerate(changed) if n in again]
+        for index, text, suspect in left:
+            if (found := rewrite(text, suspect)) is not None:
+                findings[index] = _then(findings.get(index), found)
+        return findings
 
 
 def _then(first: Finding | None, second: Finding) -> Finding:

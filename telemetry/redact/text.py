@@ -17,6 +17,7 @@ from telemetry.redact.rules.placeholder import find_placeholders, protect, revea
 from telemetry.redact.rules.places import PATHS
 from telemetry.redact.rules.rule import EVERYWHERE
 from telemetry.redact.scanner import Pattern, Scanner, ScannerUnavailableError
+from telemetry.redact.settled import Settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -68,6 +69,7 @@ class TextRedactor:
         prefilters += [Pattern(_ESCAPED, expression) for expression in ESCAPED]
         prefilters += [Pattern(_ENCODED, expression) for expression in ENCODED]
         self._scanner = Scanner(prefilters, cache)
+        self._settled = Settled()
         self._test_self()
 
     def redact(self, texts: Sequence[str]) -> dict[int, Finding]:
@@ -95,13 +97,30 @@ class TextRedactor:
         findings = changed = self._round(texts, range(len(texts)), allowances, layers)
         for _ in range(_ROUNDS):
             again = {index: found.text for index, found in changed.items() if found.text is not None}
+            if layers == _LAYERS:
+                again = self._unsettled(again, allowances)
             if not again:
                 return findings
+            left = {index: allowances[index].left for index in again}
             changed = self._round([*again.values()], [*again], allowances, layers)
+            if layers == _LAYERS:
+                for index in again.keys() - changed.keys():
+                    self._settled.add(again[index], left[index] - allowances[index].left)
             for index, later in changed.items():
                 rules = later.rules if later.text is None else _once((*findings[index].rules, *later.rules))
                 findings[index] = Finding(later.text, rules)
         return findings | dict.fromkeys(changed, Finding(None, ("unstable",)))
+
+    def _unsettled(self, texts: Mapping[int, str], allowances: Mapping[int, Allowance]) -> dict[int, str]:
+        """Those that have to be read again; for the others that reading is paid as if it was done."""
+        again: dict[int, str] = {}
+        for index, text in texts.items():
+            cost = self._settled.cost(text)
+            if cost is None or cost > allowances[index].left:
+                again[index] = text
+            else:
+                allowances[index].spend(cost)
+        return again
 
     def _round(
         self, texts: Sequence[str], indices: Sequence[int], allowances: dict[int, Allowance], layers: int

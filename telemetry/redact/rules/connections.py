@@ -113,7 +113,7 @@ CONNECTION_STRINGS = (
     ),
     Rule(
         "dsn",
-        (rf"(?:{_ODBC_KEY})\s?=",),
+        (rf"(?:{_ODBC_KEY})\s?=[^\xff]*;",),
         _ODBC,
         _odbc,
         "open Driver={ODBC 18};Server=db1;UID=amy;PWD={a;b};",

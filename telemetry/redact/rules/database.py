@@ -132,7 +132,7 @@ ERROR_TEXTS = (
         "table",
         (
             rf"(?:denied (?:for|on)|owner of|cannot drop|depends on) (?:{_OBJECT})\s",
-            r"no such [a-z]{1,20}: ",
+            r"no such (?:table|column|function|index|view|trigger|module|savepoint): ",
             r"constraint failed: ",
             r"column name: ",
             r"has no column named",
@@ -152,14 +152,11 @@ ERROR_TEXTS = (
     Rule(
         "table",
         (
-            r"(?:does not|doesn't) exist",
-            r"already exists",
-            r"not found",
-            r"cannot be",
-            r"has no column",
-            r"depends on",
-            r"because other",
-            r": authentication failed",
+            (
+                rf"(?:{_OBJECT}|with name|exception:)\s[^\xff\"'`]*"
+                r"(?:: authentication failed|\s(?:does not exist|doesn't exist|already exists|was not found"
+                r"|cannot be (?:found|resolved)|has no column|depends on|because other objects))"
+            ),
         ),
         _MISSING,
         _keep_kind,
@@ -187,7 +184,10 @@ ERROR_TEXTS = (
     ),
     Rule(
         "id",
-        (r"(?:value|string|before|range|key is|value is|key|enum [^\s]{1,80}):? [\"'({]",),
+        (
+            r"(?:value|string|before|range|duplicate key|enum [^\s]{1,80}):? [\"']",
+            r"(?:key value is|dup key:) [({]",
+        ),
         _VALUE,
         lambda match: (match["kind"] or match["before"]) + ID,
         "could not convert string 'amy' to INT32",

@@ -221,7 +221,7 @@ def _is_octet(part: str) -> bool:
 IPS = (
     Rule(
         "ip",
-        (r"[0-9a-f]:[0-9a-f]{0,4}:", r"::[0-9a-f]"),
+        (r"[0-9a-f]:[0-9a-f]{1,4}:[0-9a-f:]", r"[0-9a-f]::", r"::[0-9a-f]"),
         _V6,
         _v6,
         "peer [2001:db8::17]:443 gone",

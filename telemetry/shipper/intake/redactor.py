@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from telemetry.spool.tally import Tally
 
 _TOKEN_BYTES = 8  # it takes about 2**32 identifiers in one session before two are likely to share a token
+_CACHED_VERSIONS = 256
 _CACHED_TOKENS = 1 << 14  # 2 MB for usual names; 64 MB if all are as long as the catalog lets them be
 
 
@@ -156,7 +157,7 @@ def _special(plan: Plan, token: Callable[[str | int], str], texts: FreeTextRedac
             *(_Rewrite(label[name], name, sql.shape, "sql_field") for name in plan.sql),
             *(_Rewrite(label[name], name, path.extension, "path_field") for name in plan.path),
             *(_Rewrite(label[name], name, partial(_reduce, texts)) for name in plan.error),
-            *(_Rewrite(label[name], name, version.clean) for name in plan.version),
+            *(_Rewrite(label[name], name, _clean_version) for name in plan.version),
             *(_Rewrite(label[name], name, partial(_bucket, fields[name].buckets)) for name in plan.buckets),
         ),
         texts=tuple(_Text(label[name], name, fields[name].max_length or 0) for name in plan.text),
@@ -173,6 +174,9 @@ def _reduce(texts: FreeTextRedactor | None, value: str) -> str | None:
     if reduced is None or (texts is not None and texts.names_own(reduced.partition("@")[0])):
         return None
     return reduced
+
+
+_clean_version = lru_cache(_CACHED_VERSIONS)(version.clean)  # a program has few, and says them again and again
 
 
 def _bucket(bounds: tuple[float, ...], value: float) -> float:
