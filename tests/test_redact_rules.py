@@ -23,10 +23,11 @@ from stdnum.us import itin, ssn
 from telemetry.redact import checksum
 from telemetry.redact.allowance import Allowance
 from telemetry.redact.normalise import normalise
+from telemetry.redact.reading import Reading
 from telemetry.redact.rules import RULES
 from telemetry.redact.rules.placeholder import PLACEHOLDERS
 from telemetry.redact.rules.rule import EVERYWHERE, Span
-from telemetry.redact.text import MAX_TEXT_BYTES, Finding, Reading, TextRedactor
+from telemetry.redact.text import MAX_TEXT_BYTES, Finding, TextRedactor
 from telemetry.redact.tlds import TOP_LEVEL_DOMAINS
 
 if TYPE_CHECKING:

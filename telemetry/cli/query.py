@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from telemetry.errors import TelemetryError
+from telemetry.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,17 +56,12 @@ def _print_table(columns: list[str], rows: Iterable[tuple[str | None, ...]]) -> 
     rest = iter(rows)
     table = Table()
     for column in columns:
-        table.add_column(Text(_printable(column)))
+        table.add_column(Text(printable(column)))
     for row in itertools.islice(rest, _TABLE_ROWS):
-        table.add_row(*(Text("NULL", "dim") if cell is None else Text(_printable(cell)) for cell in row))
+        table.add_row(*(Text("NULL", "dim") if cell is None else Text(printable(cell)) for cell in row))
     Console().print(table)
     if next(rest, None) is not None:
         print(f"more than {_TABLE_ROWS} rows: see all with --json", file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    # Whoever may upload chose these characters; none of them may steer the terminal.
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _fail(text: str) -> NoReturn:

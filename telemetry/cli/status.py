@@ -23,6 +23,7 @@ from telemetry.paths import TOMBSTONES, product_dir
 from telemetry.shipper.rendezvous import Rendezvous, find_rendezvous
 from telemetry.spool import account
 from telemetry.spool.contents import FOLDERS, find_segments, is_spool
+from telemetry.terminal import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,7 +192,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
         ("", ledger["balance"] and f"{ledger['balance']} events are unaccounted for: this is a bug"),
         *(("errors", line) for line in report["errors"]),
     ]
-    return [f"{label:<9}{_printable(str(text))}" for label, text in _say_once(rows) if text]
+    return [f"{label:<9}{printable(str(text))}" for label, text in _say_once(rows) if text]
 
 
 def _of_run(run: dict[str, Any]) -> list[str]:
@@ -235,8 +236,3 @@ def _say_once(rows: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """A label stands only before the first of the rows that bear it."""
     labels = [label for label, _ in rows]
     return [("" if label in labels[:at] else label, text) for at, (label, text) in enumerate(rows)]
-
-
-def _printable(text: str) -> str:
-    # An endpoint's words may be in it; none of them may steer the terminal.
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

@@ -14,6 +14,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from telemetry.terminal import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -114,7 +116,7 @@ def _samples_table(samples: list[Sample]) -> RenderableType:
     for column in ("before", "after", "rules"):
         table.add_column(column, overflow="fold")
     for sample in samples:
-        table.add_row(Text(_printable(sample.before)), Text(_printable(sample.after)), Text(" ".join(sample.rules)))
+        table.add_row(Text(printable(sample.before)), Text(printable(sample.after)), Text(" ".join(sample.rules)))
     return table
 
 
@@ -146,11 +148,6 @@ def _listed(counts: dict[str, int]) -> str:
 
 def _rate(events: int, seconds: float) -> str:
     return f"{events / seconds:,.0f}/s" if seconds else "?"
-
-
-def _printable(text: str) -> str:
-    # A file may hold anything; none of it may steer the terminal.
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _program() -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from telemetry.redact.allowance import Allowance
 from telemetry.redact.encoded import ENCODED, find_runs, widen
 from telemetry.redact.normalise import ESCAPED, UnreadableError, decode, has_invisible, normalise, shadows
+from telemetry.redact.reading import Reading
 from telemetry.redact.rules import RULES
-from telemetry.redact.rules.placeholder import find_placeholders, protect, reveal
+from telemetry.redact.rules.placeholder import find_placeholders, protect
 from telemetry.redact.rules.places import PATHS
 from telemetry.redact.rules.rule import EVERYWHERE
 from telemetry.redact.scanner import Pattern, Scanner, ScannerUnavailableError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from telemetry.redact.rules.rule import Edit, Span
+    from telemetry.redact.rules.rule import Span
 
 MAX_TEXT_BYTES = 8192
 """A longer text is dropped: the exact rules' time must have a bound."""
@@ -34,7 +35,6 @@ _ESCAPED = len(RULES)  # the scanner's number for "read it decoded too"
 _ENCODED = _ESCAPED + 1  # and for "text may hide in a run of it"
 _PATHS = RULES.index(PATHS[0])
 _SPELLING_PASSES = 4  # to spell a text anew and to scan it takes as long as so many rules
-_EDITS = 32  # of one text are kept in mind
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARK = re.compile("[\ue000-\uf8ff]")
 _CLEAN = "compaction of level 3 took 17 ms in storage.merge, 12:30:45"
@@ -237,98 +237,6 @@ class TextRedactor:
                 f"the scanner's self-test failed for {', '.join(_once(missed)) or 'a clean text'}: "
                 "install the version of hyperscan that this package asks for"
             )
-
-
-class Reading:
-    """One spelling of a text while the exact rules go over it.
-
-    Attributes:
-        text: as it is now, with marks.
-        names: of a rule for each candidate that was replaced.
-        allowance: what the reading is taken from.
-    """
-
-    def __init__(self, text: str, fired: Mapping[int, Span], allowance: Allowance) -> None:
-        """Begin to read.
-
-        Args:
-            text: at most `MAX_TEXT_BYTES` long.
-            fired: the rules to run, by their numbers, and where their prefilters matched.
-            allowance: what the reading is taken from.
-        """
-        self.text = protect(text)
-        self.names: list[str] = []
-        self.allowance = allowance
-        self._original = text
-        self._fired = sorted(fired.items())
-        # Where in the original something was replaced, and how long that is now; None when nobody knows.
-        self._edits: list[Edit] | None = [] if len(self.text) == len(text) else None
-        # Marks are shorter than placeholders: until something is replaced, a hit lies at most so much further left.
-        self._shorter: int | None = len(text) - len(self.text)
-
-    def apply(self, start: int, stop: int) -> None:
-        """Run the rules with these numbers; raises UnreadableError when the allowance is used up."""
-        last = self._fired[-1][0] if self._fired else 0
-        for number, span in self._fired:
-            if start <= number < stop and (now := self._find(span)):
-                self.text, edits = RULES[number].apply(self.text, now, self.allowance)
-                if edits:
-                    self.names += [RULES[number].name] * len(edits)
-                    self._shorter = None
-                    if number < last:
-                        self._note(edits)
-
-    def replace(self, text: str) -> None:
-        """Go on with a text that was changed in another way."""
-        self.text, self._edits, self._shorter = text, None, None
-
-    def result(self) -> tuple[str, list[str]]:
-        """The text rewritten, and the names."""
-        return (reveal(self.text), self.names) if self.names else (self._original, [])
-
-    def _find(self, span: Span) -> Span | None:
-        """Where it is now; None when all that the scanner saw there was replaced: the next round reads what came."""
-        first, last = span
-        if self._shorter is not None:
-            return first - self._shorter, last
-        if self._edits is None:
-            return EVERYWHERE
-        grown = shrunk = 0
-        for start, end, length in self._edits:
-            if start < first and last <= end + 1:
-                return None
-            if start < last:
-                grown += max(0, start + length - end)
-                shrunk += max(0, end - start - length)
-        return first - shrunk, last + grown
-
-    def _note(self, edits: list[Edit]) -> None:
-        if self._edits == []:
-            self._edits = edits
-        elif self._edits is not None:
-            self._edits = _merge(self._edits, edits)
-
-
-def _merge(known: list[Edit], edits: list[Edit]) -> list[Edit] | None:
-    """Add edits of the rewritten text to those of the original; None when one touches what was written before."""
-    if len(known) + len(edits) > _EDITS:
-        return None
-    moved = [(_original(known, start), _original(known, end), length) for start, end, length in edits]
-    for start, end, _ in moved:
-        if start < 0 or end < 0 or any(start < other[1] and other[0] < end for other in known):
-            return None
-    return sorted([*known, *moved])
-
-
-def _original(edits: list[Edit], position: int) -> int:
-    """Where a position of the rewritten text was in the original; negative within what was written anew."""
-    for start, end, length in edits:
-        if position <= start:
-            break
-        if position < start + length:
-            return -1
-        position += end - start - length
-    return position
 
 
 def _decoded(text: str) -> str:

@@ -1,0 +1,113 @@
+"""One spelling of a text while the exact rules go over it, each only where its prefilters matched.
+
+What a rule writes is shorter or longer than what stood there, so the places that the scanner named move. They are
+followed as long as that is sure; where it is not, a rule searches the whole text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from telemetry.redact.rules import RULES
+from telemetry.redact.rules.placeholder import protect, reveal
+from telemetry.redact.rules.rule import EVERYWHERE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from telemetry.redact.allowance import Allowance
+    from telemetry.redact.rules.rule import Edit, Span
+
+_EDITS = 32  # of one text are kept in mind
+
+
+class Reading:
+    """One spelling of a text while the exact rules go over it.
+
+    Attributes:
+        text: as it is now, with marks.
+        names: of a rule for each candidate that was replaced.
+        allowance: what the reading is taken from.
+    """
+
+    def __init__(self, text: str, fired: Mapping[int, Span], allowance: Allowance) -> None:
+        """Begin to read.
+
+        Args:
+            text: at most `MAX_TEXT_BYTES` long.
+            fired: the rules to run, by their numbers, and where their prefilters matched.
+            allowance: what the reading is taken from.
+        """
+        self.text = protect(text)
+        self.names: list[str] = []
+        self.allowance = allowance
+        self._original = text
+        self._fired = sorted(fired.items())
+        # Where in the original something was replaced, and how long that is now; None when nobody knows.
+        self._edits: list[Edit] | None = [] if len(self.text) == len(text) else None
+        # Marks are shorter than placeholders: until something is replaced, a hit lies at most so much further left.
+        self._shorter: int | None = len(text) - len(self.text)
+
+    def apply(self, start: int, stop: int) -> None:
+        """Run the rules with these numbers; raises UnreadableError when the allowance is used up."""
+        last = self._fired[-1][0] if self._fired else 0
+        for number, span in self._fired:
+            if start <= number < stop and (now := self._find(span)):
+                self.text, edits = RULES[number].apply(self.text, now, self.allowance)
+                if edits:
+                    self.names += [RULES[number].name] * len(edits)
+                    self._shorter = None
+                    if number < last:
+                        self._note(edits)
+
+    def replace(self, text: str) -> None:
+        """Go on with a text that was changed in another way."""
+        self.text, self._edits, self._shorter = text, None, None
+
+    def result(self) -> tuple[str, list[str]]:
+        """The text rewritten, and the names."""
+        return (reveal(self.text), self.names) if self.names else (self._original, [])
+
+    def _find(self, span: Span) -> Span | None:
+        """Where it is now; None when all that the scanner saw there was replaced: the next round reads what came."""
+        first, last = span
+        if self._shorter is not None:
+            return first - self._shorter, last
+        if self._edits is None:
+            return EVERYWHERE
+        grown = shrunk = 0
+        for start, end, length in self._edits:
+            if start < first and last <= end + 1:
+                return None
+            if start < last:
+                grown += max(0, start + length - end)
+                shrunk += max(0, end - start - length)
+        return first - shrunk, last + grown
+
+    def _note(self, edits: list[Edit]) -> None:
+        if self._edits == []:
+            self._edits = edits
+        elif self._edits is not None:
+            self._edits = _merge(self._edits, edits)
+
+
+def _merge(known: list[Edit], edits: list[Edit]) -> list[Edit] | None:
+    """Add edits of the rewritten text to those of the original; None when one touches what was written before."""
+    if len(known) + len(edits) > _EDITS:
+        return None
+    moved = [(_original(known, start), _original(known, end), length) for start, end, length in edits]
+    for start, end, _ in moved:
+        if start < 0 or end < 0 or any(start < other[1] and other[0] < end for other in known):
+            return None
+    return sorted([*known, *moved])
+
+
+def _original(edits: list[Edit], position: int) -> int:
+    """Where a position of the rewritten text was in the original; negative within what was written anew."""
+    for start, end, length in edits:
+        if position <= start:
+            break
+        if position < start + length:
+            return -1
+        position += end - start - length
+    return position
