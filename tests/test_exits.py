@@ -102,7 +102,7 @@ def test_a_forked_child_is_a_producer_of_its_own_and_flushes_at_its_exit(catalog
     with stand_in(catalog) as shipper:
         run(FORK, catalog, flush_interval_seconds=60)
         shipper.assert_unbroken()
-        parent, child = shipper.producers
+        parent, child = sorted(shipper.producers, key=lambda producer: numbers_of(shipper, producer))
         assert numbers_of(shipper, parent) == list(range(100))
         assert numbers_of(shipper, child) == list(range(1000, 1050))
         assert shipper.values("count") == [7]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from telemetry.redact import reading
 from telemetry.redact import text as text_module
 from telemetry.redact.rules import RULES
 from telemetry.redact.scanner import Pattern, Scanner, ScannerUnavailableError
@@ -161,6 +162,6 @@ def test_a_rule_that_fails_drops_its_text_alone(monkeypatch: pytest.MonkeyPatch)
         raise RuntimeError
 
     broken = tuple(rule._replace(confirm=fail) if rule.name == "mac" else rule for rule in RULES)
-    monkeypatch.setattr(text_module, "RULES", broken)
+    monkeypatch.setattr(reading, "RULES", broken)
     found = REDACTOR.redact(["at 10.1.2.3", "link 3c:22:fb:1e:0a:9d up", CLEAN])
     assert found == {0: Finding("at [ip]", ("ip",)), 1: Finding(None, ("failed",))}
