@@ -84,7 +84,7 @@ _VARIABLE = re.compile(
 )
 # Behind a quote, to the same quote on the line; else over blanks only where a separator follows them.
 _POSIX_NAME = rf"[^\s\"'<>|/`{MARKS}]"
-_START = rf"(?<![\w.~)\]<*/\\{MARKS}-])"
+_START = rf"(?:(?<![\w.~)\]<*/\\{MARKS}-])|(?<=\s-[A-Za-z]))"  # `-I/usr/include`
 _POSIX_BARE = (
     rf"{_START}(?:(?:\.{{1,2}}/)+|/{{1,3}})(?=[.~$@%+-]?\w)(?:{_POSIX_NAME}*(?:\ (?!\.|(?:and|or|to|in|on|at|is"
     rf"|was)\b)[\w.()'&-]+){{0,2}}/)*"
@@ -94,6 +94,12 @@ _QUOTED_PATH = "|".join(rf"(?<={quote})(?:\.{{0,2}}/)+[\w.~$@%+-][^\n{quote}]*(?
 _POSIX = re.compile(rf"{_QUOTED_PATH}|{_POSIX_BARE}")
 _RELATIVE = re.compile(
     rf"(?<![\w./@:~{MARKS}+-])(?:[\w.@+~-]{{1,120}}/)+[\w.@+~-]{{0,120}}\.(?P<extension>[a-z][a-z0-9]{{0,5}})(?![\w/-])",
+    re.IGNORECASE | re.ASCII,
+)
+# From the working directory or the drive's root: names and, at the end, an ending; `\d+\w` has none.
+_RELATIVE_WINDOWS = re.compile(
+    r"(?<![\w./@:~\\+%$-])(?:[A-Za-z]:(?=\w)|\.{1,2}\\{1,4}|\\{1,4})?(?:[\w.@+~-]{2,120}+\\{1,4})+[\w@+~-][\w.@+~-]{0,119}"
+    r"\.[a-z][a-z0-9]{0,5}(?![\w\\-])",
     re.IGNORECASE | re.ASCII,
 )
 _LINE_NUMBER = re.compile(r"(?::\d+){1,2}:?\Z")
@@ -134,7 +140,7 @@ PATHS = (
     ),
     Rule(
         "path",
-        (r"[^a-z0-9<*]/{1,3}[a-z0-9_.~$@%+\-]",),
+        (r"[^a-z0-9<*]/{1,3}[a-z0-9_.~$@%+\-]", r"\s-[a-z]/{1,3}[a-z0-9_.~$@%+\-]"),
         _POSIX,
         _path,
         'File "/srv/amy smith/app.py", line 3',
@@ -146,6 +152,14 @@ PATHS = (
         _RELATIVE,
         always(PATH),
         "wrote clients/acme/plan.docx",
+        "wrote [path]",
+    ),
+    Rule(
+        "path",
+        (r"[a-z0-9_.@+~\-]\\{1,4}[a-z0-9_.@+~\-]{1,120}\.[a-z]",),
+        _RELATIVE_WINDOWS,
+        always(PATH),
+        r"wrote clients\acme\plan.docx",
         "wrote [path]",
     ),
 )
