@@ -103,6 +103,9 @@ SURVIVORS = {
     "an arrow between names": "session->token and auth -> handler",
     "a form's fields": "name: first_token_count, value: 3",
     "what a lookup is on": "lookup table on startup",
+    "hosts in general": "could not resolve host names in config; connect to host failed; MySQL server on standby",
+    "a form": "login failed: password expired",
+    "an end of a line, escaped": r"error\nmodule.py failed",
     "a backslash in a pattern": r"the pattern \d+\w\s* of file a\b",
     "a colour": "\x1b[32mINFO\x1b[0m started",
 }
@@ -264,6 +267,9 @@ REDACTED = {
     "an account behind its own name": ("IBANDE89370400440532013000", "IBAN[iban]"),
     "an account with dots": ("DE89.3704.0044.0532.0130.00", "[iban]"),
     "a directory behind an option": ("cc -I/home/amy/inc x", "cc -I[path] x"),
+    "at the start of a text": ("-L/home/amy/lib -lz", "-L[path] -lz"),
+    "in quotes": ('"-I/home/amy/x"', '"-I[path]"'),
+    "a registry's password": ("docker login -u amy -p hunter2", "docker login -u [secret] -p [secret]"),
     "a relative Windows path": (r"open ..\amy\plan.docx failed", "open [path] failed"),
     "bytes as a list of hexadecimal numbers": (
         "got " + ", ".join(f"0x{byte:02x}" for byte in b"amy.doe@shop.example"),

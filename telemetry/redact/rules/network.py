@@ -69,8 +69,10 @@ _HOST_KEY = re.compile(
 )
 # What an error text of a resolver or a client says of a host that it can't reach: any name, also of one label.
 _UNREACHED = re.compile(
-    r"(?P<key>(?<![\w-])(?:(?:java\.net\.)?UnknownHostException: |(?:ENOTFOUND|EAI_AGAIN) |not resolve host(?:name)?:? "
-    r"|not translate host name |connect to host |MySQL server on |MySQL server host |getaddrinfo failed for "
+    r"(?P<key>(?<![\w-])(?:(?:java\.net\.)?UnknownHostException: |(?:ENOTFOUND|EAI_AGAIN) "
+    r"|not resolve host(?:name)?:? (?=[\w.-]+(?:[:;,()]|\Z))"
+    r"|not translate host name |connect to host (?=[\w.-]+ port )|MySQL server (?:on|host) (?=[\"'])"
+    r"|getaddrinfo failed for "
     r"|failed to connect to (?=[\w-]+(?:/\d| port \d))"
     r"|lookup (?=[\w-]+(?: on [\d.:\[\]a-f]+:53|: no such host)))[\"']?)"
     r"(?P<value>\w[\w.-]{0,252})",

@@ -84,7 +84,8 @@ _VARIABLE = re.compile(
 )
 # Behind a quote, to the same quote on the line; else over blanks only where a separator follows them.
 _POSIX_NAME = rf"[^\s\"'<>|/`{MARKS}]"
-_START = rf"(?:(?<![\w.~)\]<*/\\{MARKS}-])|(?<=\s-[A-Za-z]))"  # `-I/usr/include`
+# `-I/usr/include` is an option and a path.
+_START = rf"(?:(?<![\w.~)\]<*/\\{MARKS}-])|(?<=[\s\"'`,;=(\[]-[A-Za-z])|(?<=\A-[A-Za-z]))"
 _POSIX_BARE = (
     rf"{_START}(?:(?:\.{{1,2}}/)+|/{{1,3}})(?=[.~$@%+-]?\w)(?:{_POSIX_NAME}*(?:\ (?!\.|(?:and|or|to|in|on|at|is"
     rf"|was)\b)[\w.()'&-]+){{0,2}}/)*"
@@ -103,6 +104,11 @@ _RELATIVE_WINDOWS = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _LINE_NUMBER = re.compile(r"(?::\d+){1,2}:?\Z")
+
+
+def _relative_windows(match: re.Match[str]) -> str | None:
+    r"""A path, unless each of its separators may begin an escape: `failed\nmodule.py`."""
+    return PATH if re.match(r"\.|[A-Za-z]:", match[0]) or re.search(r"\\(?![nrtbf\\])", match[0]) else None
 
 
 def _path(match: re.Match[str]) -> str | None:
@@ -140,7 +146,7 @@ PATHS = (
     ),
     Rule(
         "path",
-        (r"[^a-z0-9<*]/{1,3}[a-z0-9_.~$@%+\-]", r"\s-[a-z]/{1,3}[a-z0-9_.~$@%+\-]"),
+        (r"[^a-z0-9<*]/{1,3}[a-z0-9_.~$@%+\-]", r"[^a-z0-9_]-[a-z]/{1,3}[a-z0-9_.~$@%+\-]"),
         _POSIX,
         _path,
         'File "/srv/amy smith/app.py", line 3',
@@ -158,7 +164,7 @@ PATHS = (
         "path",
         (r"[a-z0-9_.@+~\-]\\{1,4}[a-z0-9_.@+~\-]{1,120}\.[a-z]",),
         _RELATIVE_WINDOWS,
-        always(PATH),
+        _relative_windows,
         r"wrote clients\acme\plan.docx",
         "wrote [path]",
     ),

@@ -168,7 +168,8 @@ _OPTION = re.compile(
     rf"(?<![\w-])(?P<name>--?(?P<key>[a-zA-Z][\w-]{{0,60}})\s{{1,3}})(?P<value>{QUOTED}|[^\s-]\S*)", re.ASCII
 )
 _CLIENT = re.compile(
-    r"\b(?:mysql\w{0,9}|mariadb\w{0,9}|sshpass|curl|wget|mongo\w{0,9}|smbclient|redis-cli|psql|sqlcmd|sqlplus)\b[^\n]*",
+    r"\b(?:mysql\w{0,9}|mariadb\w{0,9}|sshpass|curl|wget|mongo\w{0,9}|smbclient|redis-cli|psql|sqlcmd|sqlplus"
+    r"|(?:docker|podman) login)\b[^\n]*",
     re.IGNORECASE,
 )
 _CLIENT_VALUE = re.compile(r"(\s-(?:[pPuUa]|-user|-pass)[\s=]?)[^\s-]\S*")
@@ -188,7 +189,7 @@ _SPACED_NAME = (
 _SPACED = re.compile(rf"(?P<name>(?<![\w-]){_SPACED_NAME}\s{{0,2}})(?P<value>{QUOTED}|\S+)", re.IGNORECASE)
 # Of a `.netrc` file, and of a server's settings.
 _SETTING = re.compile(
-    r"(?P<name>(?<![\w-])(?:requirepass|masterauth|login\s{1,3}(?P<user>\S{1,64})\s{1,3}password)\s{1,3})(?P<value>\S+)",
+    r"(?P<name>(?<![\w-])(?:requirepass|masterauth|(?P<machine>machine\s{1,3}\S{1,253}\s{1,3})login\s{1,3}(?P<user>\S{1,64})\s{1,3}password)\s{1,3})(?P<value>\S+)",
     re.IGNORECASE,
 )
 _PHRASE = re.compile(
@@ -240,7 +241,7 @@ def _spaced(match: re.Match[str]) -> str | None:
 
 
 def _setting(match: re.Match[str]) -> str:
-    name = f"login {mark('user')} password " if match["user"] else match["name"]
+    name = f"{match['machine']}login {mark('user')} password " if match["user"] else match["name"]
     return name + SECRET
 
 
