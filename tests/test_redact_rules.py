@@ -101,6 +101,14 @@ SURVIVORS = {
     "attribute_of_a_module": "a dns.name.Name and an address = multicall()",
     "entity": "a &amp; b, 50%25 of rows",
     "accents": "Größe über 10 größer als vorher – naïve café",
+    "an arrow between names": "session->token and auth -> handler",
+    "a form's fields": "name: first_token_count, value: 3",
+    "what a lookup is on": "lookup table on startup",
+    "hosts in general": "could not resolve host names in config; connect to host failed; MySQL server on standby",
+    "a form": "login failed: password expired",
+    "an end of a line, escaped": r"error\nmodule.py failed",
+    "a backslash in a pattern": r"the pattern \d+\w\s* of file a\b",
+    "a colour": "\x1b[32mINFO\x1b[0m started",
 }
 
 
@@ -226,6 +234,48 @@ REDACTED = {
     "escaped_backslash": ("C&#58;&#92;new&#92;amy&#46;txt gone", "[path] gone"),
     "escape_before_a_digit": (r"10\u002e1\u002e2345\u002e3 and 10\u002e17\u002e23\u002e3", r"10.1.2345.3 and [ip]"),
     "arabic_digits": ("١٩٢.١٦٨.١.١", "[ip]"),
+    "a password in a field of its own, in JSON": (
+        '{"name":"DB_PASSWORD","value":"hunter2"}',
+        '{"name":"DB_PASSWORD","value":"[secret]"}',
+    ),
+    "and in YAML": ("- name: DB_PASSWORD\n  value: hunter2", "- name: DB_PASSWORD\n  value: [secret]"),
+    "and in XML": ('<add key="DbPassword" value="hunter2"/>', '<add key="DbPassword" value="[secret]"/>'),
+    "and in an element": (
+        '<property name="password">hunter2</property>',
+        '<property name="password">[secret]</property>',
+    ),
+    "a block of YAML": ("password: |\n    hunter2", "password: [secret]"),
+    "a tag of YAML": ("password: !vault hunter2", "password: [secret]"),
+    "three quotes": ('password = """hunter2"""', 'password = "[secret]"'),
+    "an arrow": ("db_password -> hunter2", "db_password -> [secret]"),
+    "a name of two words": ("Invalid API key: abcdef123456", "Invalid API key: [secret]"),
+    "a key that ends in string": ("connectionString=hunter2", "connectionString=[secret]"),
+    "a Finnish password": ("salasana: hunter2", "salasana: [secret]"),
+    "a Swedish password": ("lösenord: hunter2", "lösenord: [secret]"),
+    "a resolver in Java": ("java.net.UnknownHostException: nodeseven", "java.net.UnknownHostException: [host]"),
+    "a resolver in Go": ("lookup nodeseven on 10.1.2.3:53: no such host", "lookup [host] on [ip]:53: no such host"),
+    "a client's host": ("ssh: connect to host nodeseven port 22", "ssh: connect to host [host] port 22"),
+    "a value that Python quotes": (
+        "invalid literal for int() with base 10: 'amy'",
+        "invalid literal for int() with base 10: [id]",
+    ),
+    "colours within an address": ("\x1b[31m10\x1b[0m.20.30.40 up", "[ip] up"),
+    "colours, escaped": ("amy.doe\\u001b[0m@shop.example", "[email]"),
+    "an address in dotted hexadecimal": ("bind 0x7f.0x0.0x0.0x1 refused", "bind [ip] refused"),
+    "a card with dashes of a typesetter": ("4111–1111–1111–1111", "[card]"),
+    "a card with dashes between blanks": ("4111 - 1111 - 1111 - 1111", "[card]"),
+    "a card over lines": ("4111\n1111\n1111\n1111", "[card]"),
+    "an account behind its own name": ("IBANDE89370400440532013000", "IBAN[iban]"),
+    "an account with dots": ("DE89.3704.0044.0532.0130.00", "[iban]"),
+    "a directory behind an option": ("cc -I/home/amy/inc x", "cc -I[path] x"),
+    "at the start of a text": ("-L/home/amy/lib -lz", "-L[path] -lz"),
+    "in quotes": ('"-I/home/amy/x"', '"-I[path]"'),
+    "a registry's password": ("docker login -u amy -p hunter2", "docker login -u [secret] -p [secret]"),
+    "a relative Windows path": (r"open ..\amy\plan.docx failed", "open [path] failed"),
+    "bytes as a list of hexadecimal numbers": (
+        "got " + ", ".join(f"0x{byte:02x}" for byte in b"amy.doe@shop.example"),
+        "got [email]",
+    ),
 }  # fmt: skip
 
 

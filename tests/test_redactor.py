@@ -186,6 +186,23 @@ def test_what_is_no_error_in_the_reduced_form_is_removed() -> None:
 
 
 @pytest.mark.parametrize(
+    "value",
+    [
+        "AKIAIOSFODNN7EXAMPLE",
+        "ghp_aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3fG5",
+        "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.abcABC123",
+        "DE89370400440532013000",
+        "KeyError@acme.db:AKIAIOSFODNN7EXAMPLE:3",
+    ],
+)
+def test_a_token_in_the_form_of_an_error_is_removed(value: str) -> None:
+    left, tally = redact({"failure": value}, {"failure": "acme.io.ReadError@acme.io:read:12;acme.net.com:send:7"})
+    assert left == [{}, {"failure": "acme.io.ReadError@acme.io:read:12;acme.net.com:send:7"}]
+    assert tally.fields_dropped == {"invalid": 1}
+
+
+@pytest.mark.parametrize(
     ("value", "bound"), [(-5, 0), (0, 0), (9, 0), (10, 10), (57, 10), (99, 10), (100, 100), (10**9, 100)]
 )
 def test_a_number_leaves_as_the_bound_at_or_below_it(value: int, bound: int) -> None:

@@ -160,6 +160,11 @@ def test_constants_and_clean_texts_never_trip_it(
     assert not armed[format_.name].find(head(format_), encode(format_, fields))
 
 
+def test_a_token_is_found_in_any_field_whatever_its_form(armed: dict[str, Tripwire], format_: Format) -> None:
+    body = encode(format_, {"failure": "AKIAQ3EGUTESTCANARY2"}, {"failure": "KeyError@acme.db:read:1"})
+    assert armed[format_.name].find(head(format_), body) == {"token": 1}
+
+
 def test_no_constant_trips_it_whatever_this_machine_is_called(format_: Format) -> None:
     words = sorted(constants_of(CATALOG))
     alarm = tripwire(format_, dict.fromkeys(("user", "host", "secret", "path", "table"), words))

@@ -18,7 +18,7 @@ _QUAD = rf"[I-Za-f][C-HS-Xi-nyz0-3][ABEFIJMNQRUVYZcdghklopstwx014589]{_ANY64}"
 _WIDE_OCTAD = rf"[I-Za-f][AQgw][AB]{_ANY64}A[C-H][AEIMQUYcgkosw048]A"  # UTF-16: each other byte is zero
 _WIDE_SHIFTED = rf"A[C-H][AEIMQUYcgkosw048]A[I-Za-f][AQgw][AB]{_ANY64}"
 _TEXT64 = rf"(?:{_QUAD}{_QUAD}{_ANY64}{{2}}|{_WIDE_OCTAD}|{_WIDE_SHIFTED})"
-_BYTE = r"[2-7][0-9a-fA-F][ :\-]?"
+_BYTE = r"(?:0x)?[2-7][0-9a-fA-F](?:[:\-]|,? )?"
 _TEXT16 = rf"(?:(?:{_BYTE}){{8}}|(?:[2-7][0-9a-fA-F]00){{4}}|(?:00[2-7][0-9a-fA-F]){{4}})"
 
 ENCODED = (f"(?-i){_TEXT64}", _TEXT16)
@@ -27,12 +27,14 @@ hashes has that; of lines of source code, one in a hundred."""
 
 # A line that goes on without a break is at most 76 characters long (MIME); then the next one belongs to it.
 _RUN64 = re.compile(rf"(?:{_ANY64}{{60,76}}(?:\r?\n|\\n))*{_ANY64}{{10,}}={{0,2}}")
-_RUN16 = re.compile(r"[0-9a-fA-F]{16,}|[0-9a-fA-F]{2,4}(?:[ :\-][0-9a-fA-F]{2,4}){3,}")
+_RUN16 = re.compile(
+    r"[0-9a-fA-F]{16,}|[0-9a-fA-F]{2,4}(?:[ :\-][0-9a-fA-F]{2,4}){3,}|0x[0-9a-fA-F]{2}(?:,? 0x[0-9a-fA-F]{2}){3,}"
+)
 _START64 = re.compile(f"(?={_TEXT64})")
 _START16 = re.compile(f"(?={_TEXT16})")
 _PART64 = re.compile(r"[A-Za-z0-9+]{10,}|[^/_-]+")
 _NO_DIGIT64 = re.compile(r"[^A-Za-z0-9+/_\-]|\\n")
-_NO_DIGIT16 = re.compile(r"[^0-9a-fA-F]")
+_NO_DIGIT16 = re.compile(r"0x|[^0-9a-fA-F]")
 _TO_STANDARD = str.maketrans("-_", "+/")
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]+")
 # A token may have parts with dots between them; one that holds something private goes with the others.

@@ -27,6 +27,8 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
 )
+# What colours a terminal: nothing to a reader, and it may stand within a word.
+_COLOUR = re.compile(r"\x1b\[[0-9;:?]{0,60}[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 _FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
 # Putting marks in order takes a time that grows with the square of their number; no language stacks so many.
@@ -68,17 +70,17 @@ def normalise(text: str, invisible: str = "") -> str:
         UnreadableError: it is made of marks upon marks.
     """
     if text.isascii():
-        return _INVISIBLE.sub(invisible, text)
+        return _INVISIBLE.sub(invisible, _COLOUR.sub("", text))
     if any(_is_stacked(run[0]) for run in _NO_WORD.finditer(text)):
         raise UnreadableError("stacked")
-    plain = unicodedata.normalize("NFKC", _INVISIBLE.sub(invisible, text))
+    plain = unicodedata.normalize("NFKC", _INVISIBLE.sub(invisible, _COLOUR.sub("", text)))
     plain = _FOREIGN_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), plain)
     return _WORD.sub(_fold, plain) if _MIXED.search(plain) else plain
 
 
 def has_invisible(text: str) -> bool:
     """Whether a reader sees fewer characters than there are."""
-    return _INVISIBLE.search(text) is not None
+    return _INVISIBLE.search(_COLOUR.sub("", text)) is not None
 
 
 def decode(text: str) -> str:
@@ -87,7 +89,7 @@ def decode(text: str) -> str:
     What one escape becomes is no part of another one in the same layer: in `&#92;new` there is no end of a line.
     """
     decoded = _ESCAPE.sub(_unescape, text)
-    return _CONTROL.sub(" ", decoded.replace("\0", "")) if decoded != text else text
+    return _CONTROL.sub(" ", _COLOUR.sub("", decoded.replace("\0", ""))) if decoded != text else text
 
 
 def shadows(text: str) -> tuple[bytes, bytes]:

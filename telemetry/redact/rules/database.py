@@ -68,7 +68,8 @@ _IN_BRACKETS = re.compile(
     re.IGNORECASE,
 )
 _VALUE = re.compile(
-    r"(?P<kind>(?:value|string|before|truncated value|out of range|enum \S{1,80}?):? |duplicate key )"
+    r"(?P<kind>(?:value|string|before|truncated value|out of range|enum \S{1,80}?|to float|base \d{1,2}):? "
+    r"|duplicate key |input_value=)"
     r"(?P<value>\"[^\"\n]*\"?|'[^'\n]*'?)|(?P<before>key value is |dup key: )[({][^\n]*",
     re.IGNORECASE,
 )
@@ -185,7 +186,8 @@ ERROR_TEXTS = (
     Rule(
         "id",
         (
-            r"(?:value|string|before|range|duplicate key|enum [^\s]{1,80}):? [\"']",
+            r"(?:value|string|before|range|duplicate key|to float|base [0-9]{1,2}|enum [^\s]{1,80}):? [\"']",
+            r"input_value=[\"']",
             r"(?:key value is|dup key:) [({]",
         ),
         _VALUE,

@@ -67,6 +67,17 @@ _HOST_KEY = re.compile(
     r"\\*[\"']?\s{0,2}[=:]\s{0,2}\\*[\"']?)(?P<value>[\w.\-]{2,253}(?::\d{1,5})?(?:,[\w.:\-]{2,253})*)",
     re.IGNORECASE,
 )
+# What an error text of a resolver or a client says of a host that it can't reach: any name, also of one label.
+_UNREACHED = re.compile(
+    r"(?P<key>(?<![\w-])(?:(?:java\.net\.)?UnknownHostException: |(?:ENOTFOUND|EAI_AGAIN) "
+    r"|not resolve host(?:name)?:? (?=[\w.-]+(?:[:;,()]|\Z))"
+    r"|not translate host name |connect to host (?=[\w.-]+ port )|MySQL server (?:on|host) (?=[\"'])"
+    r"|getaddrinfo failed for "
+    r"|failed to connect to (?=[\w-]+(?:/\d| port \d))"
+    r"|lookup (?=[\w-]+(?: on [\d.:\[\]a-f]+:53|: no such host)))[\"']?)"
+    r"(?P<value>\w[\w.-]{0,252})",
+    re.IGNORECASE,
+)
 _MACHINE = re.compile(
     r"(?:(?<![\w'-])(?:[\w']{1,30}-){1,3}(?=[Mi])|(?<![\w-]))(?:(?:DESKTOP|LAPTOP|WIN)-[A-Z0-9]{6,12}|(?:MacBook|iMac|iPhone|iPad|Macmini)(?:-[\w]{1,20}){0,3})(?![\w-])"
 )
@@ -103,12 +114,33 @@ def _host_key(match: re.Match[str]) -> str | None:
     return match["key"] + HOST + value[len(bare) :]
 
 
+def _unreached(match: re.Match[str]) -> str | None:
+    bare = match["value"].rstrip(".-")
+    if bare.replace(".", "").isdigit() or bare.lower() in _NO_HOST:
+        return None
+    return match["key"] + HOST + match["value"][len(bare) :]
+
+
 _NO_HOST = frozenset(
     "true false null none localhost unknown default auto any all up down ready not is header headers field "
     "str string name port".split()
 )
 
 HOSTS = (
+    Rule(
+        "host",
+        (
+            r"(?:unknownhostexception:|enotfound|eai_again|resolve host(?:name)?:?) ",
+            r"(?:connect to host|getaddrinfo failed for) ",
+            r"(?:translate host name|mysql server (?:on|host)) [\"']?",
+            r"failed to connect to [a-z0-9_\-]+(?:/[0-9]| port)",
+            r"lookup [a-z0-9_\-]+(?: on |: no)",
+        ),
+        _UNREACHED,
+        _unreached,
+        "getaddrinfo ENOTFOUND nodeseven",
+        "getaddrinfo ENOTFOUND [host]",
+    ),
     Rule(
         "ip",
         (r"\.arpa",),
@@ -174,7 +206,7 @@ _DEFANGED = re.compile(
     r"(?<!\d)\d{1,3}(?:\s?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\))\s?\d{1,3}){3}(?!\d)|\bip(?:-\d{1,3}){4}(?!\d)",
     re.IGNORECASE,
 )
-_HEX = re.compile(r"(?<!\w)0x[0-9a-f]{8}(?!\w)", re.IGNORECASE)
+_HEX = re.compile(r"(?<![\w.])0x(?:[0-9a-f]{8}|[0-9a-f]{1,2}(?:\.0x[0-9a-f]{1,2}){3})(?![\w.]\w)(?!\w)", re.IGNORECASE)
 _DECIMAL = re.compile(
     r"(?P<key>(?:\bip|addr|address|host|inet|peer|remote|client)\W{1,3})(?P<value>\d{8,10})(?!\d)", re.IGNORECASE
 )
@@ -245,7 +277,7 @@ IPS = (
     ),
     Rule(
         "ip",
-        (r"0x[0-9a-f]{8}",),
+        (r"0x[0-9a-f]{8}", r"0x[0-9a-f]{1,2}(?:\.0x[0-9a-f]{1,2}){3}"),
         _HEX,
         always(IP),
         "peer 0x0A010203 gone",

@@ -32,10 +32,11 @@ PHONE = mark("phone")
 _GROUP = re.compile(r"\d+")
 _UUID = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9A-Za-z])", re.IGNORECASE)
 _IBAN = re.compile(
-    r"(?<![A-Za-z0-9])(?P<head>[A-Z]{2}\d{2})(?P<value>(?:[ -]?[A-Z0-9]){11,30})", re.IGNORECASE | re.ASCII
+    r"(?:(?<![A-Za-z0-9])|(?<=IBAN))(?P<head>[A-Z]{2}[ ]?\d{2})(?P<value>(?:[ \t._/-]?[A-Z0-9]){11,30})",
+    re.IGNORECASE | re.ASCII,
 )
-_CARD_RUN = re.compile(r"(?<!\d)\d(?:[ .\-_/]{0,2}\d){11,200}(?!\d)", re.ASCII)
-_NO_JOINTS = str.maketrans("", "", " -")
+_CARD_RUN = re.compile(r"(?<!\d)\d(?:(?:[ .\-_/\t\n\u2010-\u2015\u00b7]{0,2}| - )\d){11,200}(?!\d)", re.ASCII)
+_NO_JOINTS = str.maketrans("", "", " \t._/-")
 _CARD_DIGITS = range(12, 20)
 
 
@@ -183,7 +184,7 @@ UUIDS = (
 IBANS = (
     Rule(
         "iban",
-        (r"[a-z]{2}[0-9]{2}(?:[ \-]?[a-z0-9]){11}",),
+        (r"[a-z]{2} ?[0-9]{2}(?:[ \t._/\-]?[a-z0-9]){11}",),
         _IBAN,
         _iban,
         "paid to DE89 3704 0044 0532 0130 00 today",
@@ -201,7 +202,7 @@ NUMBERS = (
     ),
     Rule(
         "card",
-        (r"[0-9](?:[ .\-_/]{0,2}[0-9]){11}",),
+        (r"[0-9](?:(?:[ .\-_/\t\n!]{0,2}| - )[0-9]){11}",),
         _CARD_RUN,
         _cards,
         "on 2024-01-31 4111 1111 1111 1111 was charged",

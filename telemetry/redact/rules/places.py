@@ -84,7 +84,8 @@ _VARIABLE = re.compile(
 )
 # Behind a quote, to the same quote on the line; else over blanks only where a separator follows them.
 _POSIX_NAME = rf"[^\s\"'<>|/`{MARKS}]"
-_START = rf"(?<![\w.~)\]<*/\\{MARKS}-])"
+# `-I/usr/include` is an option and a path.
+_START = rf"(?:(?<![\w.~)\]<*/\\{MARKS}-])|(?<=[\s\"'`,;=(\[]-[A-Za-z])|(?<=\A-[A-Za-z]))"
 _POSIX_BARE = (
     rf"{_START}(?:(?:\.{{1,2}}/)+|/{{1,3}})(?=[.~$@%+-]?\w)(?:{_POSIX_NAME}*(?:\ (?!\.|(?:and|or|to|in|on|at|is"
     rf"|was)\b)[\w.()'&-]+){{0,2}}/)*"
@@ -96,7 +97,18 @@ _RELATIVE = re.compile(
     rf"(?<![\w./@:~{MARKS}+-])(?:[\w.@+~-]{{1,120}}/)+[\w.@+~-]{{0,120}}\.(?P<extension>[a-z][a-z0-9]{{0,5}})(?![\w/-])",
     re.IGNORECASE | re.ASCII,
 )
+# From the working directory or the drive's root: names and, at the end, an ending; `\d+\w` has none.
+_RELATIVE_WINDOWS = re.compile(
+    r"(?<![\w./@:~\\+%$-])(?:[A-Za-z]:(?=\w)|\.{1,2}\\{1,4}|\\{1,4})?(?:[\w.@+~-]{2,120}+\\{1,4})+[\w@+~-][\w.@+~-]{0,119}"
+    r"\.[a-z][a-z0-9]{0,5}(?![\w\\-])",
+    re.IGNORECASE | re.ASCII,
+)
 _LINE_NUMBER = re.compile(r"(?::\d+){1,2}:?\Z")
+
+
+def _relative_windows(match: re.Match[str]) -> str | None:
+    r"""A path, unless each of its separators may begin an escape: `failed\nmodule.py`."""
+    return PATH if re.match(r"\.|[A-Za-z]:", match[0]) or re.search(r"\\(?![nrtbf\\])", match[0]) else None
 
 
 def _path(match: re.Match[str]) -> str | None:
@@ -134,7 +146,7 @@ PATHS = (
     ),
     Rule(
         "path",
-        (r"[^a-z0-9<*]/{1,3}[a-z0-9_.~$@%+\-]",),
+        (r"[^a-z0-9<*]/{1,3}[a-z0-9_.~$@%+\-]", r"[^a-z0-9_]-[a-z]/{1,3}[a-z0-9_.~$@%+\-]"),
         _POSIX,
         _path,
         'File "/srv/amy smith/app.py", line 3',
@@ -146,6 +158,14 @@ PATHS = (
         _RELATIVE,
         always(PATH),
         "wrote clients/acme/plan.docx",
+        "wrote [path]",
+    ),
+    Rule(
+        "path",
+        (r"[a-z0-9_.@+~\-]\\{1,4}[a-z0-9_.@+~\-]{1,120}\.[a-z]",),
+        _RELATIVE_WINDOWS,
+        _relative_windows,
+        r"wrote clients\acme\plan.docx",
         "wrote [path]",
     ),
 )

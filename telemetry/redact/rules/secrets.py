@@ -19,12 +19,13 @@ _SMELL = (
     r"licence|subscription|service|storage|auth|session|ssh|client|function|host|consumer|shared|deploy|instrumentation|hmac|"
     r"rsa|aes|gpg|pgp|ssl|tls)[_\-.]?key|credential|auth|cookie|session|sid|sig|otp|pin|cvv|cvc|salt|mnemonic|"
     r"seed[_\- ]?phrase|recovery|contrase|senha|mot[_\-]?de[_\-]?passe|kennwort|wachtwoord|parola|haslo|sifre"
-    r"|geheim|clave|"
+    r"|geheim|clave|adgangskode|salasana|heslo|lozinka|jelszo|"
     r"conn[a-z]{0,7}[_\-]?str|dsn|jwt|webhook|psk|bearer|accountkey"
 )
-_FOREIGN = "пароль|密码|密碼|パスワード|비밀번호|şifre|hasło|contraseña|κωδικός|سيسما"
+_FOREIGN = "пароль|密码|密碼|パスワード|비밀번호|şifre|hasło|contraseña|lösenord|jelszó|κωδικός|سيسما"
 _STEMS = (
-    "password passwords passwd passphrase passcode passwort secret secrets apikey apitoken secretkey accesskey "
+    "password passwords passwd passphrase passcode passwort passord adgangskode salasana "
+    "heslo lozinka jelszo secret secrets apikey apitoken secretkey accesskey "
     "privatekey "
     "encryptionkey signingkey masterkey accountkey licensekey licencekey subscriptionkey servicekey storagekey authkey "
     "sessionkey sshkey clientkey functionkey hostkey consumerkey sharedkey deploykey instrumentationkey hmackey token "
@@ -72,14 +73,16 @@ _WEAK = frozenset(
 )
 _SMALL_NUMBER_DIGITS = 3  # `retries per token: 3`
 _WORD_CHARACTERS = 14  # `invalid token: expected …`
-_NO_SECRET = frozenset("true false null none nil undefined yes no on off nan bool str string bytes optional".split())
+_NO_SECRET = frozenset(
+    "value true false null none nil undefined yes no on off nan bool str string bytes optional".split()
+)
 
 
 @lru_cache(1024)
 def secret_kind(key: str) -> str | None:
     """The word that makes a key's name the name of a secret; None for `monkey`, `token_count`, `auth_method`."""
     words = [word.lower() for word in _WORD.findall(key)]
-    while len(words) > 1 and words[-1] in _NEUTRAL:
+    while len(words) > 1 and words[-1] in _NEUTRAL and "".join(words[-2:]) not in _STEMS:
         words.pop()
     if any(re.search(_FOREIGN, word) for word in words):
         return "password"
@@ -92,9 +95,11 @@ def secret_kind(key: str) -> str | None:
     return None
 
 
-_SEPARATOR = r"\\*[\"']?\]?\s{0,3}(?:=>|:=|={1,3}|:|(?<=[\"']),)\s{0,3}"
-# A value without quotes runs to the next blank: a password may hold any other character.
-_PLAIN = r"\S+"
+_SEPARATOR = r"\\*[\"']?\]?(?:\s{0,3}(?:=>|:=|={1,3}|:|(?<=[\"']),)\s{0,3}|\s{1,3}->\s{1,3})"
+# A value without quotes runs to the next blank: a password may hold any other character. In YAML, a sign for a block or
+# a tag may stand before it.
+_PLAIN = r"(?:[|>][+-]?\s+|!{1,2}\w+\s+)?\S+"
+_TRIPLE_QUOTED = r"\"{3}(?:[^\"]|\"(?!\"\"))*+(?:\"{3})?|'{3}(?:[^']|'(?!''))*+(?:'{3})?"
 _ESCAPED_QUOTED = r"\\+\"(?:[^\\]++|\\++(?!\"))*+(?:\\+\")?"
 _BEGINNINGS = sorted({word[:3] for word in (*_STEMS, *_WHOLE)})
 _HINT = "|".join(
@@ -103,9 +108,23 @@ _HINT = "|".join(
 # A key and its separator first, then a hint: a hundred words that are tried at each character would be slow.
 _KEY_VALUE = re.compile(
     rf"(?<![\w.-])(?=[\w.-]++{_SEPARATOR})(?=[\w.-]*?(?:{_HINT}|{_FOREIGN}))"
-    rf"(?P<key>[\w.-]++){_SEPARATOR}(?P<value>{_ESCAPED_QUOTED}|{QUOTED}|{_PLAIN})",
+    rf"(?P<key>[\w.-]++){_SEPARATOR}(?P<value>{_ESCAPED_QUOTED}|{_TRIPLE_QUOTED}|{QUOTED}|{_PLAIN})",
     re.IGNORECASE,
 )
+# A variable's name, and its value in a field of its own: of a container, of a settings file.
+_NAMED_VALUE = re.compile(
+    r"(?P<name>(?<![\w-])(?:name|key|variable)\\{0,8}[\"']?\s?[:=]\s?\\{0,8}[\"']?(?P<key>[\w.-]{1,100}+)\\{0,8}[\"']?"
+    r"(?:\s{0,40}+[,;]?\s{0,40}+\\{0,8}[\"']?value\\{0,8}[\"']?\s?[:=]\s?|\s?>))"
+    rf"(?P<value>(?<=>)[^<\n]+|{_ESCAPED_QUOTED}|{QUOTED}|{_PLAIN})",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def _named_value(match: re.Match[str]) -> str | None:
+    kind = secret_kind(match["key"])
+    if kind is None or not _may_be_secret(kind, match["value"], "="):
+        return None
+    return match["name"] + _hide_value(match["value"])
 
 
 def _key_value(match: re.Match[str]) -> str | None:
@@ -149,14 +168,28 @@ _OPTION = re.compile(
     rf"(?<![\w-])(?P<name>--?(?P<key>[a-zA-Z][\w-]{{0,60}})\s{{1,3}})(?P<value>{QUOTED}|[^\s-]\S*)", re.ASCII
 )
 _CLIENT = re.compile(
-    r"\b(?:mysql\w{0,9}|mariadb\w{0,9}|sshpass|curl|wget|mongo\w{0,9}|smbclient|redis-cli|psql|sqlcmd|sqlplus)\b[^\n]*",
+    r"\b(?:mysql\w{0,9}|mariadb\w{0,9}|sshpass|curl|wget|mongo\w{0,9}|smbclient|redis-cli|psql|sqlcmd|sqlplus"
+    r"|(?:docker|podman) login)\b[^\n]*",
     re.IGNORECASE,
 )
 _CLIENT_VALUE = re.compile(r"(\s-(?:[pPuUa]|-user|-pass)[\s=]?)[^\s-]\S*")
-_ELEMENT = re.compile(r"(?P<name><(?P<key>[a-zA-Z][\w:.-]{0,60})(?:\s[^<>]{0,200})?>)(?P<value>[^<\n]+)", re.ASCII)
+_ELEMENT = re.compile(
+    r"(?P<name><(?P<key>[a-zA-Z][\w:.-]{0,60})(?:\s[^<>]{0,200})?>)(?P<value>(?:<!\[CDATA\[)?[^<\n]+)", re.ASCII
+)
 _PROSE = re.compile(
     r"(?P<name>\b(?:password|passwd|passphrase|passcode|pwd|api key|secret)\s(?:is|was|of"
     r"|to)\s{1,2})(?P<value>\S+)",
+    re.IGNORECASE,
+)
+# Names of two words, with a sign behind them.
+_SPACED_NAME = (
+    r"(?:(?:api|access|secret|signing|encryption|private|licen[cs]e|master|account) key|mot de passe|connection string)"
+    r"(?: provided| given)?[\"']?\s{0,2}[:=]"
+)
+_SPACED = re.compile(rf"(?P<name>(?<![\w-]){_SPACED_NAME}\s{{0,2}})(?P<value>{QUOTED}|\S+)", re.IGNORECASE)
+# Of a `.netrc` file, and of a server's settings.
+_SETTING = re.compile(
+    r"(?P<name>(?<![\w-])(?:requirepass|masterauth|(?P<machine>machine\s{1,3}\S{1,253}\s{1,3})login\s{1,3}(?P<user>\S{1,64})\s{1,3}password)\s{1,3})(?P<value>\S+)",
     re.IGNORECASE,
 )
 _PHRASE = re.compile(
@@ -202,6 +235,16 @@ def _scheme(match: re.Match[str]) -> str | None:
     return match["name"] + SECRET if sure else None
 
 
+def _spaced(match: re.Match[str]) -> str | None:
+    kind = "password" if match["name"].lower().startswith("mot") else "token"
+    return match["name"] + _hide_value(match["value"]) if _may_be_secret(kind, match["value"], " ") else None
+
+
+def _setting(match: re.Match[str]) -> str:
+    name = f"{match['machine']}login {mark('user')} password " if match["user"] else match["name"]
+    return name + SECRET
+
+
 def _prose(match: re.Match[str]) -> str | None:
     value, closing = split_closing(match["value"])
     if value.strip("\"'").lower() in _REQUIRED or not value or only_marks(value):
@@ -236,7 +279,31 @@ SECRETS = (
     ),
     Rule(
         "secret",
-        (rf"(?:{_SMELL})[a-z0-9_.\-]*\\*[\"']?\]?\s*[=:,]",),
+        (rf"(?:name|key|variable)\\*[\"']?\s?[:=]\s?\\*[\"']?[a-z0-9_.\-]*(?:{_SMELL})",),
+        _NAMED_VALUE,
+        _named_value,
+        '"name": "DB_PASSWORD", "value": "hunter2"',
+        '"name": "DB_PASSWORD", "value": "[secret]"',
+    ),
+    Rule(
+        "secret",
+        (_SPACED_NAME,),
+        _SPACED,
+        _spaced,
+        "Incorrect API key provided: 17amy.",
+        "Incorrect API key provided: [secret]",
+    ),
+    Rule(
+        "secret",
+        (r"(?:requirepass|masterauth)\s", r"login\s{1,3}[^\s]{1,64}\s{1,3}password\s"),
+        _SETTING,
+        _setting,
+        "machine db1 login amy password hunter2",
+        "machine db1 login [user] password [secret]",
+    ),
+    Rule(
+        "secret",
+        (rf"(?:{_SMELL})[a-z0-9_.\-]*\\*[\"']?\]?\s*(?:[=:,]|->)",),
         _KEY_VALUE,
         _key_value,
         "set db_password='hunter2' token_count=12",

@@ -151,8 +151,10 @@ class Tripwire:
     def _confirm(self, values: dict[str, Any], fired: set[int]) -> set[str]:
         kinds: set[str] = set()
         for name, value in values.items():
-            if isinstance(value, str) and not self._constants.holds(values.get("event"), name, value):
-                kinds |= self._scanner.kinds_in(value, fired)
+            if isinstance(value, str):
+                constant = self._constants.holds(values.get("event"), name, value)
+                # Names may stand in a constant, and in the name of a type; a token in neither.
+                kinds |= self._scanner.kinds_in(value, (n for n in fired if n < len(FORBIDDEN) or not constant))
         return kinds
 
 

@@ -5,6 +5,7 @@ Fails closed: a value is taken out of its event first, and put back only once it
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from functools import lru_cache, partial
 from hashlib import blake2b
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 
     from telemetry.catalog.compile import Compiled, Envelope, Plan
     from telemetry.redact.free_text import FreeTextRedactor
+    from telemetry.redact.text import Finding
     from telemetry.spool.tally import Tally
 
 _TOKEN_BYTES = 8  # it takes about 2**32 identifiers in one session before two are likely to share a token
 _CACHED_VERSIONS = 256
+_CACHED_ERRORS = 1024
 _CACHED_TOKENS = 1 << 14  # 2 MB for usual names; 64 MB if all are as long as the catalog lets them be
 
 
@@ -84,6 +87,10 @@ class Redactor:
                 setattr(fields, text.name, redacted)
                 for rule in rules:
                     tally.redact(text.label, rule)
+
+
+_NO_NAME = re.compile("[@;:]")  # between the names of a reduced exception
+_NEVER_NAMES = frozenset(["secret", "jwt", "key", "opaque", "card", "iban", "uuid"])
 
 
 class _Rewrite(NamedTuple):
@@ -151,12 +158,13 @@ class _Special(NamedTuple):
 def _special(plan: Plan, token: Callable[[str | int], str], texts: FreeTextRedactor | None) -> _Special:
     fields = plan.event.fields
     label = {name: f"{plan.name}.{name}" for name in fields}
+    is_private = lru_cache(_CACHED_ERRORS)(partial(_holds_private, texts))  # a program's errors are much the same
     return _Special(
         rewrites=(
             *(_Rewrite(label[name], name, token, "identifier") for name in plan.identifier),
             *(_Rewrite(label[name], name, sql.shape, "sql_field") for name in plan.sql),
             *(_Rewrite(label[name], name, path.extension, "path_field") for name in plan.path),
-            *(_Rewrite(label[name], name, partial(_reduce, texts)) for name in plan.error),
+            *(_Rewrite(label[name], name, partial(_reduce, texts, is_private)) for name in plan.error),
             *(_Rewrite(label[name], name, _clean_version) for name in plan.version),
             *(_Rewrite(label[name], name, partial(_bucket, fields[name].buckets)) for name in plan.buckets),
         ),
@@ -168,12 +176,22 @@ def _token(secret: bytes, value: str | int) -> str:
     return blake2b(str(value).encode(), key=secret, digest_size=_TOKEN_BYTES).hexdigest()
 
 
-def _reduce(texts: FreeTextRedactor | None, value: str) -> str | None:
-    """A reduced exception. A text that only looks like the name of a type may be a name of this machine."""
+def _reduce(texts: FreeTextRedactor | None, is_private: Callable[[str], bool], value: str) -> str | None:
+    """A reduced exception. A text that only looks like one may be a name of this machine, or a token."""
     reduced = error.reduce(value)
     if reduced is None or (texts is not None and texts.names_own(reduced.partition("@")[0])):
         return None
-    return reduced
+    return None if is_private(reduced) else reduced
+
+
+def _holds_private(texts: FreeTextRedactor | None, reduced: str) -> bool:
+    findings = {} if texts is None else texts.redact(_NO_NAME.split(reduced))
+    return any(map(_is_private, findings.values()))
+
+
+def _is_private(found: Finding) -> bool:
+    """Whether the rules found in a name what no program's source calls a thing. A module's may look like a host's."""
+    return found.text is None or any(rule.partition(":")[0] in _NEVER_NAMES for rule in found.rules)
 
 
 _clean_version = lru_cache(_CACHED_VERSIONS)(version.clean)  # a program has few, and says them again and again
