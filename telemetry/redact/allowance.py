@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from telemetry.redact.normalise import UnreadableError
 
-PASSES = 32
+PASSES = 16
 """A text may be read so often by one rule or another, all rounds and layers together. Log lines of 8 KiB in which
-every line has something private take 6, the same in JSON in JSON 9."""
+every line has something private take 6 to 11."""
 _SHORTEST_CHARACTERS = 1024  # a shorter text may cost what one of this length may
 
 

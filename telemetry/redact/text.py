@@ -34,6 +34,7 @@ _RUNS = 64  # of base64 or hexadecimal digits in one text
 _ESCAPED = len(RULES)  # the scanner's number for "read it decoded too"
 _ENCODED = _ESCAPED + 1  # and for "text may hide in a run of it"
 _PATHS = RULES.index(PATHS[0])
+_RUN_PASSES = 8  # to read what a run of digits holds, once more
 _SPELLING_PASSES = 4  # to spell a text anew and to scan it takes as long as so many rules
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARK = re.compile("[\ue000-\uf8ff]")
@@ -125,7 +126,8 @@ class TextRedactor:
     def _round(
         self, texts: Sequence[str], indices: Sequence[int], allowances: dict[int, Allowance], layers: int
     ) -> dict[int, Finding]:
-        fired = self._scanner.scan([_bytes(text) for text in texts])
+        # Of a text beyond ASCII only its shadows are scanned, later.
+        fired = self._scanner.scan([_bytes(text) if text.isascii() else b"" for text in texts])
         suspects = set(fired)
         if not all(map(str.isascii, texts)):
             suspects.update(position for position, text in enumerate(texts) if not text.isascii())
@@ -150,18 +152,23 @@ class TextRedactor:
             if text.isascii() and _ESCAPED not in fired:
                 text, names = self._read(text, fired, allowance, layers)
             else:
-                text, names = self._read_spellings(text, allowance, layers)
+                text, names = self._read_spellings(text, fired, allowance, layers)
         except UnreadableError as error:
             return Finding(None, (error.why,))
         except Exception:  # noqa: BLE001 - whatever it was, an unredacted text must not go on
             return Finding(None, ("failed",))
         return Finding(text, _once(names)) if names else None
 
-    def _read_spellings(self, text: str, allowance: Allowance, layers: int) -> tuple[str, list[str]]:
+    def _read_spellings(
+        self, text: str, fired: Mapping[int, Span], allowance: Allowance, layers: int
+    ) -> tuple[str, list[str]]:
         if _SURROGATE.search(text):
             raise UnreadableError("undecodable")
         bare = normalise(text)
-        plain, names = self._read_as(bare, allowance, layers)
+        if bare == text and text.isascii():  # it is what the scanner has seen
+            plain, names = self._read(text, fired, allowance, layers)
+        else:
+            plain, names = self._read_as(bare, allowance, layers)
         if has_invisible(text):
             _, others = self._read_as(normalise(text, invisible=" "), allowance, layers)
             if Counter(others) != Counter(names):
@@ -217,6 +224,7 @@ class TextRedactor:
             raise UnreadableError("nested")
         if len(runs) > _RUNS:
             raise UnreadableError("costly")
+        allowance.spend(_RUN_PASSES * sum(len(run.text) for run in runs))
         findings = self._settle([run.text for run in runs], dict.fromkeys(range(len(runs)), allowance), layers - 1)
         parts: list[str] = []
         copied = 0

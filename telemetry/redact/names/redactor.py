@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from telemetry.redact.names import prefilter
 from telemetry.redact.names.encoded import find_encoded
 from telemetry.redact.names.find import Span, find
-from telemetry.redact.normalise import ESCAPED, decode, has_invisible, normalise
+from telemetry.redact.normalise import ESCAPED, UnreadableError, decode, has_invisible, normalise
 from telemetry.redact.rules.placeholder import mark, protect, reveal
 from telemetry.redact.scanner import Pattern, Scanner
 from telemetry.redact.text import MAX_TEXT_BYTES, Finding
@@ -82,9 +82,18 @@ def secrets(suspect: Suspect) -> Suspect:
 
 
 def rewrite(text: str, suspect: Suspect) -> Finding | None:
-    """Take the names out of a text, whatever its spelling; None when there are none in it."""
+    """Take the names out of a text, whatever its spelling; None when there are none in it. Never raises."""
     if not suspect.names:
         return None
+    try:
+        return _rewrite(text, suspect)
+    except UnreadableError as error:
+        return Finding(None, (error.why,))
+    except Exception:  # noqa: BLE001 - whatever it was, an unredacted text must not go on
+        return Finding(None, ("failed",))
+
+
+def _rewrite(text: str, suspect: Suspect) -> Finding | None:
     names = suspect.names
     if not suspect.respelled:
         return _finding(*_replace(text, names, encoded=suspect.encoded))

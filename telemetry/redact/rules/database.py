@@ -28,7 +28,7 @@ _KEY_DETAIL = re.compile(
     r"|(?<=Failing row contains )\([^\n]*"
 )
 _DUPLICATE = re.compile(
-    r"(?P<kind>Duplicate entry )(?P<value>'[^\n]*?'|'[^\n]*)(?=\sfor key|\Z)(?:(?P<for>\sfor key\s)\S+)?", re.IGNORECASE
+    r"(?P<kind>Duplicate entry )(?P<value>'[^\n]*?'(?=\sfor key)|'[^\n]*)(?:(?P<for>\sfor key\s)\S+)?", re.IGNORECASE
 )
 _NEAR = re.compile(
     r"(?P<kind>(?:at or near|syntax to use near|near|input syntax for [\w "

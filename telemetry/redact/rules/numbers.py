@@ -207,6 +207,7 @@ NUMBERS = (
         _cards,
         "on 2024-01-31 4111 1111 1111 1111 was charged",
         "on 2024-01-31 [card] was charged",
+        weight=16,  # in a run of single digits a number may begin at each
     ),
     Rule(
         "id",

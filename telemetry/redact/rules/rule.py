@@ -43,6 +43,7 @@ class Rule(NamedTuple):
         confirm: what to write instead (marks for placeholders), or None: not private after all.
         example: a text with a candidate, for the self-test at start and the documentation.
         becomes: what all the rules together make of the example.
+        weight: what it takes to confirm a character of a candidate, in characters searched.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Rule(NamedTuple):
     confirm: Callable[[re.Match[str]], str | None]
     example: str
     becomes: str
+    weight: int = 2
 
     def apply(self, text: str, span: Span, allowance: Allowance) -> tuple[str, list[Edit]]:
         """Rewrite a text with marks; also returns what was replaced, from left to right.
@@ -73,7 +75,7 @@ class Rule(NamedTuple):
         # Of a candidate that begins at the last match's end, or one character before it, the prefilter saw nothing.
         while at + 1 < last and (match := search(text, at)):
             start, end = match.span()
-            allowance.spend(_CANDIDATE_CHARACTERS + 2 * (end - start))
+            allowance.spend(_CANDIDATE_CHARACTERS + self.weight * (end - start))
             new = self.confirm(match)
             if new is None or new == match[0]:
                 at = _resume(match)
