@@ -34,7 +34,8 @@ _RUNS = 64  # of base64 or hexadecimal digits in one text
 _ESCAPED = len(RULES)  # the scanner's number for "read it decoded too"
 _ENCODED = _ESCAPED + 1  # and for "text may hide in a run of it"
 _PATHS = RULES.index(PATHS[0])
-_RUN_PASSES = 8  # to read what a run of digits holds, once more
+_RUN_CHARACTERS = 64  # to settle one takes about as long as to read so many more, and
+_RUN_PASSES = 12  # to read what a run of digits holds, once more
 _SPELLING_PASSES = 4  # to spell a text anew and to scan it takes as long as so many rules
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARK = re.compile("[\ue000-\uf8ff]")
@@ -224,7 +225,7 @@ class TextRedactor:
             raise UnreadableError("nested")
         if len(runs) > _RUNS:
             raise UnreadableError("costly")
-        allowance.spend(_RUN_PASSES * sum(len(run.text) for run in runs))
+        allowance.spend(_RUN_PASSES * sum(_RUN_CHARACTERS + len(run.text) for run in runs))
         findings = self._settle([run.text for run in runs], dict.fromkeys(range(len(runs)), allowance), layers - 1)
         parts: list[str] = []
         copied = 0

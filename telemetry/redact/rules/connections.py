@@ -110,6 +110,7 @@ CONNECTION_STRINGS = (
         _libpq,
         r"connect host=db1 dbname=sales user=amy password='a b\'c'",
         "connect [dsn:postgres]",
+        weight=8,  # its keys are asked for again
     ),
     Rule(
         "dsn",

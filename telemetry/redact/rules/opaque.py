@@ -58,7 +58,7 @@ def is_random(run: str) -> bool:
     pairs: list[str] = _PAIR.findall(run.lower())
     if len(pairs) < _FEWEST_PAIRS:
         return has_digits
-    usual = sum(pair in _USUAL_PAIRS for pair in pairs) / len(pairs)
+    usual = sum(map(_USUAL_PAIRS.__contains__, pairs)) / len(pairs)
     return usual < (_USUAL_SHARE if has_digits else _USUAL_SHARE_OF_LETTERS)
 
 
@@ -71,6 +71,7 @@ BASE64 = (
         lambda match: OPAQUE if is_random(match[0]) else None,
         "blob q83v/jRWeJCrze8SN+Z4kKvN7xI0VniQq83vEjRWeJA= of and/or differs",
         "blob [opaque] of and/or differs",
+        weight=8,  # its letters are looked at one by one
     ),
 )
 RUNS = (
@@ -81,5 +82,6 @@ RUNS = (
         _opaque,
         "object 9f86d081884c7d659a2feaa0c55ad015 of worker_thread_pool_size lost",
         "object [opaque] of worker_thread_pool_size lost",
+        weight=8,
     ),
 )
