@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from telemetry.names import names_of_process
 from telemetry.redact import free_text
 from telemetry.redact.free_text import FreeTextRedactor
-from telemetry.redact.names.common import COMMON
+from telemetry.redact.names.everyday_words import COMMON
 from telemetry.redact.names.find import find
 from telemetry.redact.names.name import Name, Reach, know, words_of
 from telemetry.redact.names.redactor import NameRedactor, rewrite

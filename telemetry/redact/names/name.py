@@ -11,7 +11,7 @@ import re
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from telemetry.redact.names.common import COMMON
+from telemetry.redact.names.everyday_words import COMMON
 from telemetry.redact.normalise import normalise
 from telemetry.redact.rules.placeholder import protect
 
