@@ -35,9 +35,11 @@ _REVERSED = frozenset("com org net io dev java javax jakarta sun edu gov de uk f
 _HOST_LABEL = re.compile(rf"(?:{HOST_LABELS})\Z", re.IGNORECASE)
 _NUMBERED = re.compile(r"[a-z][a-z-]+\d{1,3}")
 _SECOND_LEVEL = frozenset("com org net gov edu co ac".split())
+# Its signs are no marks of placeholders: in `peer [ip] user.id` the peer has been named.
 _CONTEXT = re.compile(
     r"(?:\b(?:host(?:name)?|server|connect(?:ed|ing|ion)?|resolv\w+|lookup|ping|dial|domain|dns|nameserver|upstream|peer|remote|broker"
-    r"|endpoint|visit|site|website|reach|proxy|certificate|gateway|dig|ssh)\b)\W{0,3}(?:(?:to|from|at|for|by|via|of|on|with|name)\W{1,2})?[\"'`]?\Z",
+    r"|endpoint|visit|site|website|reach|proxy|certificate|gateway|dig|ssh)\b)[^\w\ue000-\uf8ff]{0,3}"
+    r"(?:(?:to|from|at|for|by|via|of|on|with|name)[^\w\ue000-\uf8ff]{1,2})?[\"'`]?\Z",
     re.IGNORECASE,
 )
 _PORT = re.compile(r":\d{2,5}(?!\d)")

@@ -41,7 +41,7 @@ _LATIN = str.maketrans(
     "aeopcyxijsdhqwABEKMHOPCTYXIJSGaopviktuxyABEZHIKMNOPTYX",
 )
 _MIXED = re.compile("[a-zA-Z][\u0370-\u052f]|[\u0370-\u052f][a-zA-Z]")
-_WORD = re.compile(r"[^\W_]+")
+_FOREIGN_WORD = re.compile(r"(?<![^\W_])[a-zA-Z0-9]*+[^\W_]++")  # a word that is not all ASCII
 _FOREIGN_LETTER = re.compile(r"[^\W\x00-\x7f]")
 _DOTLESS = str.maketrans("\u0130\u0131", "ii")  # both are an `i` to a pattern that ignores case
 _FOREIGN_BLANK = re.compile(r"[^\S\x00-\x7f]")
@@ -76,7 +76,7 @@ def normalise(text: str, invisible: str = "") -> str:
         raise UnreadableError("stacked")
     plain = unicodedata.normalize("NFKC", _INVISIBLE.sub(invisible, _COLOUR.sub("", text)))
     plain = _FOREIGN_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), plain)
-    return _WORD.sub(_fold, plain) if _MIXED.search(plain) else plain
+    return _FOREIGN_WORD.sub(_fold, plain) if _MIXED.search(plain) else plain
 
 
 def has_invisible(text: str) -> bool:

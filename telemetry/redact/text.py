@@ -34,6 +34,7 @@ _RUNS = 64  # of base64 or hexadecimal digits in one text
 _ESCAPED = len(RULES)  # the scanner's number for "read it decoded too"
 _ENCODED = _ESCAPED + 1  # and for "text may hide in a run of it"
 _PATHS = RULES.index(PATHS[0])
+_FIND_PASSES = 4  # to look for such runs takes, at worst, as long as so many rules
 _RUN_CHARACTERS = 64  # to settle one takes about as long as to read so many more, and
 _RUN_PASSES = 12  # to read what a run of digits holds, once more
 _SPELLING_PASSES = 4  # to spell a text anew and to scan it takes as long as so many rules
@@ -217,7 +218,7 @@ class TextRedactor:
     def _open(self, reading: Reading, layers: int) -> None:
         """Put placeholders for encoded runs that hold something private; others stay as they are."""
         text, allowance = reading.text, reading.allowance
-        allowance.spend(len(text))
+        allowance.spend(_FIND_PASSES * len(text))
         runs = find_runs(text)
         if not runs:
             return
