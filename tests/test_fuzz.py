@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import process_time
 
 import pytest
 from fuzz.mutate import Mutator
@@ -27,19 +26,19 @@ _CHOICE = b'{"version": 1, "choice": "on", "since": "%b", "notice": 1}'
     ],
 )
 def test_an_input_that_once_crashed_is_borne(target: str, data: bytes, tmp_path: Path) -> None:
-    assert replay(openers(tmp_path)[target](), data) is None
+    assert replay(openers(tmp_path)[target].open(), data) is None
 
 
 def test_every_target_bears_some_thousand_inputs() -> None:
-    names = tuple(openers(Path("unused")))
-    found = run(names, seed=1, inputs=25_000, seconds=60.0, workers=1)
+    names = tuple(openers(Path("unopened")))
+    found = run(names, seed=1, inputs=12_000, seconds=60.0, workers=1)
     assert found.crashes == []
     assert found.died == []
     assert all(found.inputs.values())
 
 
 def _target(read: object) -> Target:
-    return Target("test", [b"seed"], read, 1)  # type: ignore[arg-type] # each of its own kind
+    return Target("test", [b"seed"], read)  # type: ignore[arg-type] # each of its own kind
 
 
 def test_a_crash_is_found_and_named_by_what_repeats_it() -> None:
@@ -56,7 +55,7 @@ def test_a_crash_is_found_and_named_by_what_repeats_it() -> None:
 def test_a_hang_is_found() -> None:
     def read(data: bytes) -> None:
         while data == b"seed":
-            process_time()
+            pass
 
     crash = fuzz(_target(read), "1", 1)
     assert crash is not None

@@ -42,7 +42,7 @@ def main(
     A crash is an error that is not documented, more than a second of CPU for one input, or a gigabyte of memory.
     Exit code: 0 without a crash, 1 with one, which is printed so that it can be run again.
     """
-    known = tuple(openers(Path("unused")))
+    known = tuple(openers(Path("unopened")))
     if as_list:
         click.echo("\n".join(known))
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h11
 import zstandard
@@ -14,7 +14,7 @@ from telemetry.collector.body import find_fault
 from telemetry.collector.judge import Refusal, bearer_of, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _LINES = b'{"event": "a", "time": "2026-01-01T00:00:00Z", "session": "s", "n": 1.5, "ok": true}\n{"event": "b"}\n'
@@ -33,10 +33,10 @@ _SUFFIXES = (".ndjson", ".ndjson.zst", ".pb", ".pb.zst")
 _MOST = 1 << 20
 
 
-def targets(_scratch: Path) -> Iterator[tuple[str, Any]]:
-    """Each target's name, and how to open it."""
-    yield "request", _request
-    yield "body", _body
+def targets(_scratch: Path) -> Iterator[tuple[str, int, Callable[[], Target]]]:
+    """Each target's name, its share of all inputs, and how to open it."""
+    yield "request", 20, _request
+    yield "body", 60, _body
 
 
 def _request() -> Target:
@@ -80,4 +80,4 @@ def _body() -> Target:
 
     bomb = zstandard.compress(bytes(2 << 20))
     seeds = [b"\0" + _LINES, b"\1" + _BODY, b"\2\x0a\x01x", b"\3" + zstandard.compress(b"\x0a\x01x", 19), b"\1" + bomb]
-    return Target("body", seeds, read, 60)
+    return Target("body", seeds, read)

@@ -38,7 +38,7 @@ from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally, Touched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _ID = "ab" * 16
@@ -56,16 +56,16 @@ _BODY = b'{"event":"query_finished","n":1}\n' * 3
 _SECTION = b"\x1e\x1e"
 
 
-def targets(scratch: Path) -> Iterator[tuple[str, Any]]:
-    """Each target's name, and how to open it."""
-    yield "ledger", _ledger
-    yield "marks", lambda: _marks(scratch / "marks")
-    yield "seal", lambda: _seal(scratch / "seal")
-    yield "spool", lambda: _spool(scratch / "spool")
-    yield "tombstone", lambda: _tombstone(scratch / "tombstone")
-    yield "consent", lambda: _consent(scratch / "consent")
-    yield "config", lambda: _config(scratch / "config")
-    yield "catalog", lambda: _catalog(scratch / "catalog")
+def targets(scratch: Path) -> Iterator[tuple[str, int, Callable[[], Target]]]:
+    """Each target's name, its share of all inputs, and how to open it."""
+    yield "ledger", 40, _ledger
+    yield "marks", 20, lambda: _marks(scratch / "marks")
+    yield "seal", 20, lambda: _seal(scratch / "seal")
+    yield "spool", 3, lambda: _spool(scratch / "spool")
+    yield "tombstone", 20, lambda: _tombstone(scratch / "tombstone")
+    yield "consent", 20, lambda: _consent(scratch / "consent")
+    yield "config", 8, lambda: _config(scratch / "config")
+    yield "catalog", 10, lambda: _catalog(scratch / "catalog")
 
 
 def _with_crc(lines: bytes) -> bytes:
@@ -86,7 +86,7 @@ def _ledger() -> Target:
         return len(ledger.live), len(ledger.positions), tuple(ledger.tally.dropped), ledger.delivered > 0
 
     seeds = [_LEDGER, _json_lines(Total(_TALLY, 1, {_ID: 2}, _POSITIONS), Dropped(_ID, DropReason.SPOOL_AGE))]
-    return Target("ledger", [*seeds, _with_crc(_LEDGER)], read, 40)
+    return Target("ledger", [*seeds, _with_crc(_LEDGER)], read)
 
 
 _LEDGER = _json_lines(
@@ -109,7 +109,7 @@ def _marks(folder: Path) -> Target:
             found.append(segment.read_marks(file))
         return tuple(marks and (len(marks[1]), marks[0].compressed) for marks in found)
 
-    return Target("marks", [_MARKS, _with_crc(_MARKS)], read, 15)
+    return Target("marks", [_MARKS, _with_crc(_MARKS)], read)
 
 
 _MARKS = _json_lines(_HEAD, Mark(20, 123, _TALLY, _POSITIONS), Mark(40, 456, _TALLY))
@@ -128,7 +128,7 @@ def _seal(folder: Path) -> Target:
             return None
         return len(seal.positions), seal.head.compressed, seal.depth
 
-    return Target("seal", [file.read_bytes()], read, 20)
+    return Target("seal", [file.read_bytes()], read)
 
 
 _DATA = zstandard.compress(_BODY)
@@ -168,7 +168,7 @@ def _spool(folder: Path) -> Target:
     head = msgspec.structs.replace(_HEAD, id="ef" * 16, file=_OTHER)
     seal = msgspec.json.encode(msgspec.structs.replace(_SEAL, head=head, tally=Tally(3, 3)))
     ledger = _json_lines(Sealed("ef" * 16, Tally(3, 3), _POSITIONS), Noted("x", Tally(1, 0, {"corrupt": 1})))
-    return Target("spool", [_SECTION.join([marks, active, seal, _DATA, ledger])], read, 1)
+    return Target("spool", [_SECTION.join([marks, active, seal, _DATA, ledger])], read)
 
 
 _OTHER = f"{1_800_000_000_000_000_001:020d}-{'ef' * 16}.ndjson.zst"
@@ -215,7 +215,7 @@ def _tombstone(folder: Path) -> Target:
         return found and (len(found.dropped), found.accepted > 5)
 
     seed = {"producer": _PRODUCER, "pid": 7, "accepted": 9, "dropped": {"queue_full": 2, "exit_unconfirmed": 1}}
-    return Target("tombstone", [msgspec.json.encode(seed)], read, 20)
+    return Target("tombstone", [msgspec.json.encode(seed)], read)
 
 
 def _consent(folder: Path) -> Target:
@@ -229,7 +229,7 @@ def _consent(folder: Path) -> Target:
         return found.choice, found.fault, found.notice > 0
 
     stored = [consent._format(consent.Stored(choice, 1.8e9, 1)) for choice in (None, *State)]
-    return Target("consent", [*stored, stored[0].replace(b".000Z", b"+05:30")], read, 20)
+    return Target("consent", [*stored, stored[0].replace(b".000Z", b"+05:30")], read)
 
 
 def _config(folder: Path) -> Target:
@@ -260,7 +260,7 @@ format = "ndjson"
     as_json = (
         b'{"product": "acme-db", "catalog": "a.toml", "endpoint": "http://127.0.0.1:1/", "ca_file": "", "node": "meta"}'
     )
-    return Target("config", [toml, as_json, toml.replace(b'token_file = "t"\n', b"")], read, 2)
+    return Target("config", [toml, as_json, toml.replace(b'token_file = "t"\n', b"")], read)
 
 
 def _catalog(folder: Path) -> Target:
@@ -283,4 +283,4 @@ def _catalog(folder: Path) -> Target:
 
     parts = CATALOG.split("[events.")
     seeds = [CATALOG, *(f"{parts[0]}[events.{part}" for part in parts[1:] if "fields" not in part[:20])]
-    return Target("catalog", [seed.encode() for seed in seeds], read, 2)
+    return Target("catalog", [seed.encode() for seed in seeds], read)

@@ -32,10 +32,22 @@ class Chunk(NamedTuple):
     inputs: int
 
 
-def openers(scratch: Path) -> dict[str, Callable[[], Target]]:
-    """How to open each target, by its name; it may write below `scratch`."""
+class Opener(NamedTuple):
+    """A target that is not opened yet.
+
+    Attributes:
+        share: of all inputs: fast targets get most.
+        open: makes it ready, which may take a second.
+    """
+
+    share: int
+    open: Callable[[], Target]
+
+
+def openers(scratch: Path) -> dict[str, Opener]:
+    """The targets by their names; once opened, they write below `scratch`."""
     modules = (shipper_targets, disk_targets, collector_targets)
-    return {name: opener for module in modules for name, opener in module.targets(scratch)}
+    return {name: Opener(share, open_) for module in modules for name, share, open_ in module.targets(scratch)}
 
 
 _opened: dict[str, Target] = {}
@@ -45,7 +57,7 @@ def begin(folder: str, names: tuple[str, ...]) -> None:
     """Open the targets in a process of their own."""
     scratch = Path(tempfile.mkdtemp(dir=folder))
     os.environ["TELEMETRY_HOME"] = str(scratch)
-    _opened.update({name: opener() for name, opener in openers(scratch).items() if name in names})
+    _opened.update({name: opener.open() for name, opener in openers(scratch).items() if name in names})
     limit_memory()
 
 
@@ -54,13 +66,14 @@ def run_chunk(chunk: Chunk) -> Crash | None:
     return fuzz(_opened[chunk.target], chunk.seed, chunk.inputs)
 
 
-def chunks(names: tuple[str, ...], shares: dict[str, int], seed: int) -> Iterator[Chunk]:
+def chunks(names: tuple[str, ...], seed: int) -> Iterator[Chunk]:
     """Without end: of each target in turn, as many inputs as its share."""
+    known = openers(Path("unopened"))
     number = 0
     while True:
         size = min(_LARGEST_CHUNK, _FIRST_CHUNK << min(number, 10))
         for name in names:
-            yield Chunk(name, f"{seed}/{number}", shares[name] * size)
+            yield Chunk(name, f"{seed}/{number}", known[name].share * size)
         number += 1
 
 
@@ -86,9 +99,7 @@ def run(names: tuple[str, ...], seed: int, inputs: int | None, seconds: float, w
     deadline = monotonic() + seconds
     tally = Tally(dict.fromkeys(names, 0), [], [])
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        (Path(folder) / "shares").mkdir()
-        shares = {name: opener().share for name, opener in openers(Path(folder) / "shares").items() if name in names}
-        todo = chunks(names, shares, seed)
+        todo = chunks(names, seed)
         with ProcessPoolExecutor(workers, get_context("spawn"), begin, (folder, names)) as pool:
             running: dict[Future[Crash | None], Chunk] = {}
             while not (tally.crashes or tally.died):

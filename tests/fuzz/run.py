@@ -30,14 +30,12 @@ class Target(NamedTuple):
         seeds: valid examples.
         read: reads one input. It raises for nothing but a crash: what it documents to raise it catches, and returns
             something hashable that tells one kind of answer from another.
-        share: of all inputs: fast ones get most.
         max_bytes: of an input.
     """
 
     name: str
     seeds: list[bytes]
     read: Callable[[bytes], object]
-    share: int
     max_bytes: int = 8192
 
 
@@ -99,13 +97,13 @@ def _ticking(current: Callable[[], int]) -> Iterator[None]:
             raise Hang(f"takes over {HANG_SECONDS} s")
         seen = number, now
 
-    before = signal.signal(signal.SIGVTALRM, tick)
-    signal.setitimer(signal.ITIMER_VIRTUAL, HANG_SECONDS, HANG_SECONDS)
+    before = signal.signal(signal.SIGPROF, tick)
+    signal.setitimer(signal.ITIMER_PROF, HANG_SECONDS, HANG_SECONDS)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def _describe(fault: BaseException) -> str:

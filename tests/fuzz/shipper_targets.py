@@ -36,7 +36,7 @@ from telemetry.spool.producers import Position
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 CATALOG = """
@@ -137,16 +137,16 @@ _REPLIES = (
 )
 
 
-def targets(scratch: Path) -> Iterator[tuple[str, Any]]:
-    """Each target's name, and how to open it."""
-    yield "frames", lambda: _frames(scratch)
-    yield "control", _control
-    yield "names", _names
-    yield "reply", _reply
-    yield "http", _http
-    yield "text", _text
-    yield "sql", _sql
-    yield "receipt", _receipt
+def targets(scratch: Path) -> Iterator[tuple[str, int, Callable[[], Target]]]:
+    """Each target's name, its share of all inputs, and how to open it."""
+    yield "frames", 40, lambda: _frames(scratch)
+    yield "control", 100, _control
+    yield "names", 30, _names
+    yield "reply", 100, _reply
+    yield "http", 3, _http
+    yield "text", 10, _text
+    yield "sql", 20, _sql
+    yield "receipt", 100, _receipt
 
 
 def _frames(scratch: Path) -> Target:
@@ -184,7 +184,7 @@ def _frames(scratch: Path) -> Target:
             (_CONTEXT, {}, []),
         ]
     ]
-    return Target("frames", seeds, read, 25)
+    return Target("frames", seeds, read)
 
 
 def _control() -> Target:
@@ -218,7 +218,7 @@ def _control() -> Target:
     seeds = [
         msgpack.packb(value) for value in [*requests, {"op": "status"}, {"op": ["seal"]}, {"accepted": 5, "dropped": 0}]
     ]
-    return Target("control", seeds, read, 150)
+    return Target("control", seeds, read)
 
 
 def _names() -> Target:
@@ -260,7 +260,7 @@ def _reply() -> Target:
         "120",
         "",
     )
-    return Target("reply", [f"503 text/html; x|{date}".encode() for date in dates] + [b"200 a|1", b"409 |9"], read, 150)
+    return Target("reply", [f"503 text/html; x|{date}".encode() for date in dates] + [b"200 a|1", b"409 |9"], read)
 
 
 def _http() -> Target:
@@ -288,7 +288,7 @@ def _http() -> Target:
             line.close()
         return reply.outcome.name, reply.cause
 
-    return Target("http", list(_REPLIES), read, 1)
+    return Target("http", list(_REPLIES), read)
 
 
 def _text() -> Target:
@@ -299,7 +299,7 @@ def _text() -> Target:
         finding = redactor._redact([text]).get(0)  # not `redact`, which never raises
         return finding and (finding.text is None, finding.rules)
 
-    return Target("text", [text.encode() for text in _TEXTS], read, 3, 1024)
+    return Target("text", [text.encode() for text in _TEXTS], read, 1024)
 
 
 def _sql() -> Target:
@@ -308,7 +308,7 @@ def _sql() -> Target:
         assert _SHAPE.fullmatch(found), found
         return found
 
-    return Target("sql", [statement.encode() for statement in _STATEMENTS], read, 8, 2048)
+    return Target("sql", [statement.encode() for statement in _STATEMENTS], read, 2048)
 
 
 def _receipt() -> Target:
@@ -320,4 +320,4 @@ def _receipt() -> Target:
         b"level=on; basis=host; notice=0; deployment=cloud",
         b"level=on; basis=cloud-default; notice=3; deployment=cloud",
     ]
-    return Target("receipt", seeds, read, 100)
+    return Target("receipt", seeds, read)
