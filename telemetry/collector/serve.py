@@ -67,7 +67,8 @@ def load_tls(certificate: Path, key: Path) -> ssl.SSLContext:
         # Without a password: else OpenSSL would ask the terminal for that of an encrypted key.
         context.load_cert_chain(certificate, key, password="")
     except ssl.SSLError as fault:
-        raise ConfigError(f"{certificate} and {key} are no pair of a certificate and its key: {fault.reason}") from None
+        reason = fault.reason or "the key asks for a password; write it without one"
+        raise ConfigError(f"{certificate} and {key} are no pair of a certificate and its key: {reason}") from None
     except OSError as fault:
         reason = os.strerror(fault.errno or 0)
         raise ConfigError(f"the files for TLS, {certificate} and {key}, can't be read: {reason}") from None
