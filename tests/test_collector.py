@@ -47,6 +47,7 @@ EVENTS = (
     b'{"event": "query_finished", "time": "2026-01-01T00:01:00Z", "session": "s1", "duration_ms": 1.5}\n'
 )
 BODY = zstandard.compress(EVENTS)
+OTHER = b'{"event": "other"}\n'
 DEADLINE_SECONDS = 20.0
 
 
@@ -95,6 +96,11 @@ def until(holds: Callable[[], object]) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it did not come to hold in time"
         threading.Event().wait(0.01)
+
+
+def random_body(size_bytes: int) -> bytes:
+    """A body of about this size, compressed."""
+    return zstandard.compress(b'{"event": "%b"}\n' % secrets.token_hex(size_bytes).encode())
 
 
 def begin_upload(collector: Collector, announced_bytes: int, **headers: str) -> http.client.HTTPConnection:
@@ -166,8 +172,8 @@ def test_the_route_is_recorded(collector: Collector) -> None:
 
 def test_a_repeated_batch_is_acknowledged_and_the_first_one_stays(collector: Collector) -> None:
     collector.post()
-    repeated = collector.post(zstandard.compress(b"other"))
-    in_other_format = collector.post(b"other", Content_Type="application/x-protobuf", Content_Encoding=None)
+    repeated = collector.post(zstandard.compress(OTHER))
+    in_other_format = collector.post(OTHER, Content_Type="application/x-protobuf", Content_Encoding=None)
 
     for reply in (repeated, in_other_format):
         assert (reply.status_code, reply.json()) == (200, {"batch": BATCH, "stored": False})
@@ -177,7 +183,7 @@ def test_a_repeated_batch_is_acknowledged_and_the_first_one_stays(collector: Col
 
 
 def test_of_twenty_uploads_at_once_under_one_id_exactly_one_is_stored(collector: Collector) -> None:
-    bodies = [zstandard.compress(secrets.token_bytes(300_000)) for _ in range(20)]
+    bodies = [random_body(300_000) for _ in range(20)]
     start = threading.Barrier(len(bodies))
 
     def upload(body: bytes) -> bool:
@@ -335,6 +341,7 @@ def test_a_body_cut_short_is_not_kept(collector: Collector) -> None:
 def test_only_who_bears_the_token_may_upload(tmp_path: Path, authorization: str | None, status: int) -> None:
     token_file = tmp_path / "token"
     token_file.write_text("s3cret\n")
+    token_file.chmod(0o600)
     with running(tmp_path / "store", "--token-file", str(token_file)) as collector:
         assert collector.post(Authorization=authorization).status_code == status
         assert bool(collector.stored()) == (status == 200)
@@ -343,7 +350,7 @@ def test_only_who_bears_the_token_may_upload(tmp_path: Path, authorization: str 
 def test_a_disk_that_refuses_is_answered_507_and_leaves_nothing(tmp_path: Path) -> None:
     limited = ("sh", "-c", 'ulimit -f 100; exec "$@"', "sh")  # blocks of at most 1 KiB a file
     with running(tmp_path / "store", prefix=limited) as collector:
-        body = zstandard.compress(secrets.token_bytes(1_000_000))
+        body = random_body(1_000_000)
         assert collector.post(body).status_code == 507
         assert collector.stored() == set()
         assert collector.arriving() == []
@@ -434,7 +441,7 @@ def test_a_store_that_is_no_directory_is_said_in_one_line(tmp_path: Path) -> Non
 
 def test_a_token_file_that_is_missing_or_empty_is_said_in_one_line(tmp_path: Path) -> None:
     empty = tmp_path / "token"
-    empty.touch()
+    empty.touch(0o600)
     assert "no token" in refused(tmp_path, "--token-file", str(empty))
     assert "missing" in refused(tmp_path, "--token-file", str(tmp_path / "missing"))
 
@@ -468,7 +475,7 @@ def test_killed_in_the_middle_of_uploads_it_leaves_only_whole_batches(tmp_path: 
         with contextlib.suppress(requests.RequestException):
             while True:
                 batch = secrets.token_hex(16)
-                sent[batch] = zstandard.compress(secrets.token_bytes(200_000))
+                sent[batch] = random_body(200_000)
                 if collector.post(sent[batch], Idempotency_Key=batch).json()["stored"]:
                     acknowledged.add(batch)
 

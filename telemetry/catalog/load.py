@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import errno
 import keyword
+import os
 import reprlib
 import tomllib
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,15 +78,22 @@ def load(path: Path) -> Catalog:
 def inspect(path: Path) -> tuple[Catalog | None, list[Fault]]:
     """Read the catalog at `path`; when it has faults, all of them, and no catalog."""
     try:
-        document = tomllib.loads(path.read_bytes().decode())
+        document = tomllib.loads(_read(path).decode())
     except OSError as error:
         return None, [Fault("", "", f"can't be read ({error.strerror}); name a TOML file of yours")]
     except UnicodeDecodeError as error:
         return None, [Fault("", "", f"byte {error.start} is not UTF-8; save the file as UTF-8")]
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and what int() says of 5,000 digits
         return None, [Fault("", "", f"is not TOML: {error}; mend the syntax there")]
     faults = list(_document_faults(document))
     return (None, faults) if faults else (_catalog(document), [])
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except ValueError:  # a path that holds what no file's name can
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from None
 
 
 def _document_faults(document: Mapping[str, Any]) -> Iterator[Fault]:

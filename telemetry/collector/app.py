@@ -1,16 +1,16 @@
-"""The collector's HTTP side: judges an upload by its headers, streams its body to the store, and answers.
+"""The collector's HTTP side: lets an upload in by its headers, streams its body to the store, and answers.
 
-It never looks at who is asking: no address is read, kept or logged. Bodies are not decompressed here.
+It never looks at who is asking: no address is read, kept or logged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import logging
-import re
+import math
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.applications import Starlette
@@ -19,40 +19,22 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from telemetry.collector.store import BatchRecord, Store
-from telemetry.receipt import (
-    BATCH_HEADER,
-    CATALOG_HEADER,
-    CONSENT_HEADER,
-    LEDGER_HEADER,
-    Receipt,
-    parse_receipt,
-)
+from telemetry.collector.body import find_fault
+from telemetry.collector.judge import Refusal, Upload, bearer_of, judge
+from telemetry.collector.limits import LEAST_BYTES_PER_SECOND, LEAST_COST_BYTES, Bucket, Limits
+from telemetry.collector.store import BatchRecord, Incoming, Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
 
 _log = logging.getLogger(__name__)
 
-_BATCH = re.compile(r"[0-9a-f]{32}")  # it becomes a file's name
-_CATALOG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[0-9]{1,9}")
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
-_CONTENT_SUFFIXES = {"application/x-ndjson": ".ndjson", "application/x-protobuf": ".pb"}
-_ENCODING_SUFFIXES = {"zstd": ".zst", "identity": ""}
 _UPLOAD_SECONDS = 300.0  # 16 MiB at half a megabit a second
+_FULL_SECONDS = 60.0  # a disk is not emptied faster
+_CHECKS = 4  # bodies read at one time: each may take 32 MiB
 # A refused client goes on sending. Were the connection closed at once, it would see a reset, not the answer.
 _DRAIN_BYTES = 64 << 20
 _DRAIN_SECONDS = 30.0
-
-
-class Upload(NamedTuple):
-    """What the headers of an acceptable upload say."""
-
-    batch: str
-    suffix: str
-    catalog: str
-    receipt: Receipt
-    ledger: str | None
 
 
 class Kept(NamedTuple):
@@ -62,36 +44,19 @@ class Kept(NamedTuple):
     stored: bool
 
 
-class Refusal(NamedTuple):
-    """Why an upload is not taken, as an HTTP status and a sentence."""
-
-    status: int
-    reason: str
-
-
-def build_app(store: Store, *, token: str | None, max_body_bytes: int) -> Starlette:
+def build_app(store: Store, limits: Limits, tokens: tuple[bytes, ...] = ()) -> Starlette:
     """The ASGI application: `POST` of a batch to any path, and `GET /healthz`.
 
     Args:
         store: where batches go.
-        token: what `Authorization: Bearer …` must say; None lets everybody in.
-        max_body_bytes: a larger body, as it comes, is refused with 413.
+        limits: what a client may ask for.
+        tokens: what `Authorization: Bearer …` may say; none lets everybody in.
     """
-
-    async def take_in(upload: Upload, route: str, body: AsyncIterator[bytes]) -> Kept | Refusal:
-        try:
-            async with asyncio.timeout(_UPLOAD_SECONDS):
-                return await _stream_in(store, upload, route, body, max_body_bytes)
-        except (ClientDisconnect, TimeoutError):
-            return Refusal(408, "the body did not arrive whole")
-        except OSError as fault:
-            _log.error("batch %s is not stored: %s", upload.batch, fault.strerror)
-            return Refusal(507, "the store's disk refuses")
+    reception = Reception(store, limits, tokens)
 
     async def upload(request: Request) -> Response:
-        judged = judge(request.headers, token)
         body = request.stream()
-        answer = judged if isinstance(judged, Refusal) else await take_in(judged, request.scope["path"], body)
+        answer = await reception.take(request, body)
         if isinstance(answer, Refusal):
             await _drain(body)
             return _refuse(answer)
@@ -105,50 +70,74 @@ def build_app(store: Store, *, token: str | None, max_body_bytes: int) -> Starle
     )
 
 
-def judge(headers: Mapping[str, str], token: str | None) -> Upload | Refusal:
-    """Decide by the headers alone whether an upload may come in."""
-    if token is not None and not _is_authorized(headers.get("authorization", ""), token):
-        return Refusal(401, "the bearer token is missing or wrong")
-    receipt = parse_receipt(headers.get(CONSENT_HEADER, ""))
-    if receipt is None:
-        return Refusal(403, f"no valid consent receipt in {CONSENT_HEADER}")
-    batch = headers.get(BATCH_HEADER, "")
-    if not _BATCH.fullmatch(batch):
-        return Refusal(400, f"{BATCH_HEADER} must be the batch id: 32 lower-case hexadecimal digits")
-    catalog = headers.get(CATALOG_HEADER, "")
-    if not _CATALOG.fullmatch(catalog):
-        return Refusal(400, f"{CATALOG_HEADER} must be product/version, for example acme-db/3")
-    suffix = _suffix(headers)
-    if suffix is None:
-        known = ", ".join([*_CONTENT_SUFFIXES, *_ENCODING_SUFFIXES])
-        return Refusal(415, f"Content-Type or Content-Encoding is none of {known}")
-    return Upload(batch, suffix, catalog, receipt, headers.get(LEDGER_HEADER))
+class Reception:
+    """Where uploads come in: who may, how much, how fast. What it holds is what they share."""
 
+    def __init__(self, store: Store, limits: Limits, tokens: tuple[bytes, ...]) -> None:
+        self._store = store
+        self._limits = limits
+        self._tokens = tokens
+        self._buckets = [Bucket(limits.bytes_per_second) for _ in tokens or (b"",)]
+        self._checks = asyncio.Semaphore(_CHECKS)
+        self._is_refusing = False
 
-def _is_authorized(authorization: str, token: str) -> bool:
-    scheme, _, presented = authorization.partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(presented.strip().encode(), token.encode())
+    async def take(self, request: Request, body: AsyncIterator[bytes]) -> Kept | Refusal:
+        """Take an upload in, or say why not. Never raises."""
+        bearer = bearer_of(request.headers, self._tokens) if self._tokens else 0
+        if bearer is None:
+            return Refusal(401, "the bearer token is missing or wrong")
+        judged = judge(request.headers)
+        if isinstance(judged, Refusal):
+            return judged
+        bucket = self._buckets[bearer]
+        if wait_seconds := bucket.wait_seconds(monotonic()):
+            return Refusal(429, f"more than {self._limits.bytes_per_second} bytes a second came", wait_seconds)
+        return await self._take_in(judged, request.scope["path"], body, bucket)
 
+    async def _take_in(self, upload: Upload, route: str, body: AsyncIterator[bytes], bucket: Bucket) -> Kept | Refusal:
+        try:
+            with self._store.begin(upload.batch, upload.suffix) as incoming:
+                bucket.charge(LEAST_COST_BYTES)
+                answer = await self._receive(incoming, body, bucket) or await self._keep(upload, route, incoming)
+        except (ClientDisconnect, TimeoutError):
+            return Refusal(408, "the body did not arrive whole, or too slowly")
+        except OSError as fault:
+            self._say_refusing(upload.batch, fault)
+            return Refusal(507, "the store's disk refuses", _FULL_SECONDS)
+        if isinstance(answer, Kept):
+            self._is_refusing = False
+        return answer
 
-def _suffix(headers: Mapping[str, str]) -> str | None:
-    content = _CONTENT_SUFFIXES.get(headers.get("content-type", "").partition(";")[0].strip().lower())
-    encoding = _ENCODING_SUFFIXES.get(headers.get("content-encoding", "identity").strip().lower())
-    return None if content is None or encoding is None else content + encoding
+    async def _receive(self, incoming: Incoming, body: AsyncIterator[bytes], bucket: Bucket) -> Refusal | None:
+        begun = asyncio.get_running_loop().time()
+        async with asyncio.timeout(self._limits.stall_seconds) as patience:
+            async for chunk in body:
+                if incoming.bytes + len(chunk) > self._limits.body_bytes:
+                    return Refusal(413, f"the body is larger than {self._limits.body_bytes} bytes")
+                incoming.write(chunk)
+                bucket.charge(len(chunk))
+                earned_seconds = self._limits.stall_seconds + incoming.bytes / LEAST_BYTES_PER_SECOND
+                patience.reschedule(begun + min(earned_seconds, _UPLOAD_SECONDS))
+        return None
 
-
-async def _stream_in(
-    store: Store, upload: Upload, route: str, body: AsyncIterator[bytes], max_body_bytes: int
-) -> Kept | Refusal:
-    with store.begin(upload.batch, upload.suffix) as incoming:
-        async for chunk in body:
-            if incoming.bytes + len(chunk) > max_body_bytes:
-                return Refusal(413, f"the body is larger than {max_body_bytes} bytes")
-            incoming.write(chunk)
-        if upload.suffix.endswith(".zst") and not incoming.starts_with(_ZSTD_MAGIC):
-            return Refusal(400, "the body is not zstd, as its Content-Encoding says")
+    async def _keep(self, upload: Upload, route: str, incoming: Incoming) -> Kept | Refusal:
+        async with self._checks:
+            fault = await run_in_threadpool(self._find_fault, incoming)
+        if fault is not None:
+            return fault
         minute = datetime.now(UTC).replace(second=0, microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ")
         record = BatchRecord(upload.batch, minute, upload.catalog, upload.receipt, upload.ledger, route, incoming.bytes)
-        return Kept(upload.batch, await run_in_threadpool(store.commit, incoming, record))
+        return Kept(upload.batch, await run_in_threadpool(self._store.commit, incoming, record))
+
+    def _find_fault(self, incoming: Incoming) -> Refusal | None:
+        with incoming.open() as body:
+            return find_fault(body, incoming.suffix, self._limits.unpacked_bytes)
+
+    def _say_refusing(self, batch: str, fault: OSError) -> None:
+        """Once, until a batch is stored again: a full disk must not fill the log's disk too."""
+        if not self._is_refusing:
+            _log.error("batch %s is not stored: %s; until one is, no more of this is said", batch, fault.strerror)
+        self._is_refusing = True
 
 
 async def _drain(body: AsyncIterator[bytes]) -> None:
@@ -162,5 +151,8 @@ async def _drain(body: AsyncIterator[bytes]) -> None:
 
 
 def _refuse(refusal: Refusal) -> Response:
-    challenge = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}  # noqa: PLR2004 RFC 9110, 15.5.2
-    return JSONResponse({"error": refusal.reason}, refusal.status, challenge)
+    # RFC 9110, 15.5.2; RFC 9112, 6.1: a client that is malformed may be out of step.
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 400: {"Connection": "close"}}.get(refusal.status, {}).copy()
+    if refusal.retry_after_seconds:
+        headers["Retry-After"] = str(math.ceil(refusal.retry_after_seconds))
+    return JSONResponse({"error": refusal.reason}, refusal.status, headers)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -56,12 +57,17 @@ class Store:
     Opening makes what is missing, private to the user, and removes what an earlier process left half-done. A
     directory that stands already keeps its mode, but must belong to the user.
 
+    Args:
+        directory: the store's.
+        max_bytes: of all that it keeps or is taking in; 0 for no bound but the next.
+        keep_free_bytes: what stays free on its disk.
+
     Raises:
         ConfigError: the directory is none, belongs to another user, or another collector writes there.
         OSError: the disk refuses.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, max_bytes: int = 0, keep_free_bytes: int = 0) -> None:
         _require_dir(directory)
         self._lock_descriptor = _lock(directory)
         self.batches = directory / "batches"
@@ -70,6 +76,10 @@ class Store:
         for part in (self.batches, self._incoming):
             _require_dir(part)
         self._remove_unfinished()
+        self._max_bytes = max_bytes
+        self._keep_free_bytes = keep_free_bytes
+        self._bytes = sum(entry.stat().st_size for entry in os.scandir(self.batches)) if max_bytes else 0
+        self._counting = threading.Lock()
 
     def close(self) -> None:
         """Let another process write here."""
@@ -81,7 +91,26 @@ class Store:
 
     def begin(self, batch: str, suffix: str) -> Incoming:
         """Start to take in the body of `batch`, which must be an id fit for a file's name."""
-        return Incoming(self._incoming / f"{batch}-{secrets.token_hex(8)}", batch, suffix)
+        return Incoming(self, self._incoming / f"{batch}-{secrets.token_hex(8)}", batch, suffix)
+
+    def grant(self, size_bytes: int) -> None:
+        """Set aside room for so many bytes more, or give back what is no longer needed, as a negative number.
+
+        Raises:
+            OSError: there is no room for them.
+        """
+        with self._counting:
+            if size_bytes > 0:
+                free_bytes = self._free_bytes()
+                over = self._max_bytes and self._bytes + size_bytes > self._max_bytes
+                if over or free_bytes - size_bytes < self._keep_free_bytes:
+                    limit = "--max-store-bytes" if over else "--keep-free-bytes"
+                    raise OSError(errno.ENOSPC, f"the store has no room by {limit}")
+            self._bytes += size_bytes
+
+    def _free_bytes(self) -> int:
+        found = os.statvfs(self._incoming)
+        return found.f_bavail * found.f_frsize
 
     def commit(self, arrived: Incoming, record: BatchRecord) -> bool:
         """Keep a body with its record; blocks until what the answer says is safe on disk.
@@ -94,14 +123,16 @@ class Store:
         """
         arrived.sync()
         record_path = arrived.path.with_suffix(".json")
+        line = _record_line(record)
+        arrived.reserve(len(line))
         try:
-            _write_synced(record_path, _record_line(record))
+            _write_synced(record_path, line)
             with self._commits:
-                is_new = not self.holds(arrived.batch)
-                if is_new:
+                arrived.is_kept = not self.holds(arrived.batch)
+                if arrived.is_kept:
                     self._move_in(arrived, record_path)
                 _fsync(self.batches)
-            return is_new
+            return arrived.is_kept
         finally:
             record_path.unlink(missing_ok=True)
 
@@ -111,6 +142,7 @@ class Store:
         try:
             arrived.path.rename(self.batches / f"{arrived.batch}{arrived.suffix}")
         except OSError:
+            arrived.is_kept = False
             kept_record.unlink()
             raise
 
@@ -123,13 +155,21 @@ class Store:
 
 
 class Incoming:
-    """A body on its way in. Leaving its `with` block without a commit leaves nothing behind."""
+    """A body on its way in. Leaving its `with` block without a commit leaves nothing behind.
 
-    def __init__(self, path: Path, batch: str, suffix: str) -> None:
+    Attributes:
+        bytes: written so far.
+        is_kept: whether the store has it now.
+    """
+
+    def __init__(self, store: Store, path: Path, batch: str, suffix: str) -> None:
         self.path = path
         self.batch = batch
         self.suffix = suffix
         self.bytes = 0
+        self.is_kept = False
+        self._store = store
+        self._reserved_bytes = 0
         self._file = _create(path)
 
     def __enter__(self) -> Self:
@@ -142,21 +182,28 @@ class Incoming:
             self._file.close()
         finally:
             self.path.unlink(missing_ok=True)
+            if not self.is_kept:
+                self._store.grant(-self._reserved_bytes)
 
     def write(self, chunk: bytes) -> None:
-        """Append to the body; raises OSError when the disk refuses."""
+        """Append to the body; raises OSError when the disk refuses, or the store's limits do."""
+        self.reserve(len(chunk))
         self.bytes += self._file.write(chunk)
+
+    def reserve(self, size_bytes: int) -> None:
+        """Have room for so many bytes more; raises OSError when there is none."""
+        self._store.grant(size_bytes)
+        self._reserved_bytes += size_bytes
 
     def sync(self) -> None:
         """Block until all that was written is safe on disk."""
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def starts_with(self, prefix: bytes) -> bool:
-        """Whether these are the body's first bytes."""
+    def open(self) -> BinaryIO:
+        """What has come so far, for reading; the caller closes it."""
         self._file.flush()
-        with self.path.open("rb") as body:
-            return body.read(len(prefix)) == prefix
+        return self.path.open("rb")
 
 
 def _record_line(record: BatchRecord) -> bytes:

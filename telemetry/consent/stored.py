@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _VERSION = 1
 _MAX_BYTES = 4096  # the file has about 100; more is not ours
+_END_UNIX_SECONDS = 2**63 / 1e9  # in the year 2262, as for the times of events
 _LOCK_SECONDS = 0.5  # a writer holds the lock for milliseconds; `init` may wait for it
 _LOCK_POLL_SECONDS = 0.01
 
@@ -145,7 +146,7 @@ def _parse(raw: bytes) -> Stored:
             moment = datetime.fromisoformat(since)
         case _:
             raise ValueError
-    if version != _VERSION or notice < 0 or moment.tzinfo is None:
+    if version != _VERSION or notice < 0 or moment.tzinfo is None or not 0 <= moment.timestamp() < _END_UNIX_SECONDS:
         raise ValueError
     return Stored(None if choice is None else State(choice), moment.timestamp(), int(notice))
 

@@ -232,6 +232,8 @@ def _check_readable(name: str, file: str) -> None:
     except OSError as fault:
         reason = os.strerror(fault.errno or 0)
         raise ConfigError(f"{name}={file!r}: {reason}; name a file that user {os.getuid()} can read") from None
+    except ValueError:
+        raise ConfigError(f"{name}={file!r}: no file can have that name; name one that is there") from None
 
 
 def _proxies(endpoint: str, proxy: str) -> dict[str, str]:
