@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import NamedTuple
+
+from telemetry.errors import ConfigError
 
 DEBUG = "TELEMETRY_DEBUG"
 
@@ -63,3 +66,34 @@ class ShipperSettings(NamedTuple):
     """A PEM file with our certificate and key, for endpoints that ask for one."""
     token_file: str = ""
     """A file, 0600, with the bearer token; TELEMETRY_TOKEN goes before it."""
+
+    def __repr__(self) -> str:
+        # A proxy's URL may hold a password, and a repr ends up in logs and reports of errors.
+        shown = {**self._asdict(), "proxy": "..."} if self.proxy else self._asdict()
+        return f"ShipperSettings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+class RemoteShipper(NamedTuple):
+    """A shipper on another machine, `telemetry ship` with `listen` in its configuration: none is spawned then.
+
+    Both sides have a pair of keys, made by `telemetry keys FILE`, and know each other's public key: over TCP nothing
+    goes that is not encrypted, and to or from nobody else.
+    """
+
+    address: str
+    """Where it listens, as in `tcp://10.0.0.5:4381`."""
+    key_file: str
+    """Our secret key, 0600. The shipper knows us by the public key beside it."""
+    shipper_key_file: str
+    """The shipper's public key."""
+
+
+_TCP = re.compile(r"tcp://(\[[0-9a-fA-F:.%a-z]+\]|[^\s/:@;]+):([0-9]{1,5})")
+_MAX_PORT = 65_535
+
+
+def check_tcp(name: str, address: object) -> None:
+    """Raise ConfigError, which names the setting, unless `address` is one that ZeroMQ's TCP takes."""
+    found = _TCP.fullmatch(address) if isinstance(address, str) else None
+    if found is None or int(found[2]) > _MAX_PORT:
+        raise ConfigError(f"{name}={address!r}: must be an address such as tcp://10.0.0.5:4381")

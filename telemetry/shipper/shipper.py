@@ -24,19 +24,20 @@ from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.machine import names_of_this_machine
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.shipper.canaries import prove
-from telemetry.shipper.control import answer_all
+from telemetry.shipper.control import answer, answer_all
 from telemetry.shipper.day import day_written, utc_day
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import Uploader
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.intake.pipeline import Pipeline
-from telemetry.shipper.intake.receiver import decode_frame, receive_waiting
+from telemetry.shipper.intake.receiver import decode_frame, decode_remote_frame, receive_waiting
 from telemetry.shipper.intake.report import raw_report
 from telemetry.shipper.intake.session import Session
 from telemetry.shipper.intake.writer import Writer
 from telemetry.shipper.own_names import OwnNames
 from telemetry.shipper.permission import Permission, permission_of
+from telemetry.shipper.remote import QUESTIONS
 from telemetry.shipper.watch import Watch, may_live
 from telemetry.spool.producers import Position
 from telemetry.spool.spool import Spool
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from telemetry.redact.names.name import Name
     from telemetry.shipper.config import ShipperConfig
     from telemetry.shipper.intake.receiver import Frame
+    from telemetry.shipper.remote import Remote
     from telemetry.shipper.sockets import Sockets
 
 GRACE_SECONDS = 10.0
@@ -133,14 +135,22 @@ class Shipper:
         poller = zmq.Poller()
         poller.register(self._sockets.data, zmq.POLLIN)
         poller.register(self._sockets.control, zmq.POLLIN)
+        remote = self._sockets.remote
+        if remote:
+            poller.register(remote.socket, zmq.POLLIN)
+            poller.register(remote.door, zmq.POLLIN)
         while not self._done():
             ready = dict(poller.poll(int(self._patience_seconds() * 1000)))
             # First, so that nothing is taken in on a consent that was looked at long ago.
-            self._tick(idle=self._sockets.data not in ready)
+            self._tick(idle=self._sockets.data not in ready and not (remote and remote.socket in ready))
             if self._sockets.data in ready:
                 self._take_in(receive_waiting(self._sockets.data))
             if self._sockets.control in ready:
                 answer_all(self._sockets.control, self._answers)
+            if remote and remote.door in ready:
+                remote.let_in()
+            if remote and remote.socket in ready:
+                self._serve(remote)
         self._take_in(receive_waiting(self._sockets.data))
         self._writer.seal_all(self._session)
         self._writer.tick(self._session)  # the last chance of what a full disk has refused
@@ -163,9 +173,18 @@ class Shipper:
 
     # Intake.
 
-    def _take_in(self, messages: list[bytes]) -> None:
+    def _serve(self, remote: Remote) -> None:
+        """What waits from other machines: frames first, since a question is about those before it."""
+        messages = remote.receive_waiting()
+        self._take_in([message.body for message in messages if message.is_frame], decode_remote_frame)
+        answers = {name: self._answers[name] for name in QUESTIONS}
+        for message in messages:
+            if not message.is_frame:
+                answer(remote.socket, message.peer, message.body, answers)
+
+    def _take_in(self, messages: list[bytes], decode: Callable[[bytes], Frame | None] = decode_frame) -> None:
         """One drain: frames, receipt by receipt, through the pipeline to the spool."""
-        frames = [frame for message in messages if (frame := decode_frame(message)) is not None]
+        frames = [frame for message in messages if (frame := decode(message)) is not None]
         self._unreadable += len(messages) - len(frames)
         if self._names.hear(frames):
             self._know_names()
@@ -367,6 +386,7 @@ class Shipper:
             "cpu_seconds": used.user + used.system,
             "producers": len(self._watch),
             "unreadable_frames": self._unreadable,
+            "remote": self._sockets.remote and self._sockets.remote.state,
             "text_redaction": self._texts is not None,
             "tripwire": {"hits": self._tripwire.hits, "state": self._tripwire.state},
             "upload": self._uploader.state,

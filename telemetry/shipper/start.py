@@ -127,6 +127,10 @@ def _prepare(directory: Path, config_file: Path, *, spawned: bool) -> tuple[Sock
 
     config = read_config(config_file)
     open_log(config, spawned=spawned)
+    if config.listen:
+        from telemetry.shipper.remote import Remote
+
+        sockets = sockets._replace(remote=Remote(sockets.context, config.listen))
     return sockets, Shipper(config, sockets, spawned=spawned)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 import zmq
 from msgspec import Meta
+from msgspec.structs import replace
 
 from telemetry import wire
 from telemetry.names import MAX_CHARACTERS, MAX_NAMES
@@ -17,6 +18,12 @@ from telemetry.receipt import Receipt
 
 DRAIN_BYTES = 4 << 20
 """What one drain takes at most: it bounds the memory of the stages after it."""
+
+DRAIN_MESSAGES = 1024
+"""... and at most so many: frames of a few bytes each must not keep the shipper from its other work."""
+
+REMOTE_PID = -1
+"""What stands for the process of a producer on another machine: a number of there says nothing here."""
 
 _Count = Annotated[int, Meta(ge=0, le=2**48)]
 _Name = Annotated[str, Meta(max_length=2 * MAX_CHARACTERS)]
@@ -62,12 +69,18 @@ def decode_frame(message: bytes) -> Frame | None:
         return None
 
 
+def decode_remote_frame(message: bytes) -> Frame | None:
+    """The same for a frame of a producer on another machine: its pid is `REMOTE_PID`."""
+    frame = decode_frame(message)
+    return frame and replace(frame, context=replace(frame.context, pid=REMOTE_PID))
+
+
 def receive_waiting(socket: zmq.Socket[bytes]) -> list[bytes]:
     """The messages that wait on a socket now, up to a drain's worth; never blocks."""
     messages: list[bytes] = []
     size = 0
     try:
-        while size < DRAIN_BYTES:
+        while size < DRAIN_BYTES and len(messages) < DRAIN_MESSAGES:
             message = socket.recv(zmq.NOBLOCK)
             messages.append(message)
             size += len(message)
