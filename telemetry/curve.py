@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import zmq
 
 from telemetry.errors import ConfigError
-from telemetry.paths import private_file, read_secret
+from telemetry.paths import is_open_to_others, private_file, read_secret
 
 if TYPE_CHECKING:
     from telemetry.settings import RemoteShipper
@@ -110,7 +110,7 @@ def read_public_keys(path: Path, name: str) -> frozenset[bytes]:
     except OSError as fault:
         reason = os.strerror(fault.errno or 0)
         raise ConfigError(f"{name}={str(path)!r}: {reason}; name a file of public keys") from None
-    if found.st_uid not in {0, os.getuid()} or found.st_mode & 0o022:
+    if is_open_to_others(found):
         raise ConfigError(f"{name}={str(path)!r}: others may write it; chmod 644 it, as a file of user {os.getuid()}")
     keys = set()
     for number, line in enumerate(lines, 1):

@@ -91,27 +91,39 @@ def private_dir(path: Path) -> None:
         OSError: it can't be made. PermissionError: `path` is a symbolic link, belongs to another user, or is open to
             others; or a parent of it is such that another user could put something else in its place.
     """
-    _make(path)
+    if not path.exists():
+        _check_parents(path)  # nothing is made in a place that is somebody else's
+        _make(path)
     found = path.lstat()
     if path.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise PermissionError(
             f"{path} must be a directory of user {os.getuid()} alone (mode 0700): remove it or mend its mode"
         )
-    for inner, outer in pairwise((path, *path.parents)):
-        _check_parent(inner, outer, path)
+    _check_parents(path)
 
 
-def _check_parent(inner: Path, outer: Path, path: Path) -> None:
+def is_open_to_others(found: os.stat_result) -> bool:
+    """Whether somebody else owns it or may write it; root may do so anyway."""
+    by_group = 0 if found.st_gid == os.getegid() else stat.S_IWGRP  # Debian gives each user a group of their own
+    return found.st_uid not in {0, os.getuid()} or bool(found.st_mode & (stat.S_IWOTH | by_group))
+
+
+def _check_parents(path: Path) -> None:
+    """All that stand, as named and as they are behind links."""
+    real = path.resolve()
+    for inner, outer in {*pairwise((path, *path.parents)), *pairwise((real, *real.parents))}:
+        if outer.exists() and is_open_to_others(outer.stat()):
+            _check_open_parent(inner, outer, path)
+
+
+def _check_open_parent(inner: Path, outer: Path, path: Path) -> None:
     """Who may write in a directory may rename what is in it, unless the directory is sticky."""
     found = outer.stat()
-    others = stat.S_IWOTH | (0 if found.st_gid == os.getegid() else stat.S_IWGRP)  # Debian gives each user a group
     if found.st_uid not in {0, os.getuid()}:
         raise PermissionError(f"{outer} belongs to another user, who could replace {path}: choose another place")
-    if not found.st_mode & others:
-        return
     if not found.st_mode & stat.S_ISVTX:
         raise PermissionError(f"others may write in {outer} and could replace {path}: chmod +t or go-w it")
-    if inner.lstat().st_uid not in {0, os.getuid()}:
+    if os.path.lexists(inner) and inner.lstat().st_uid not in {0, os.getuid()}:
         raise PermissionError(f"{inner} belongs to another user, who could replace {path}: remove it")
 
 

@@ -196,7 +196,7 @@ class LedgerLog:
 
     def read(self) -> Ledger:
         """The state now."""
-        return replay(self._path.read_bytes() if self._path.exists() else b"")
+        return replay(disk.read_file(self._path) if self._path.exists() else b"")
 
     def compact(self, keep: Callable[[str, Position], bool]) -> Ledger:
         """Replace the log by its total, with the positions of the producers to keep only, and without a torn tail."""
