@@ -30,6 +30,7 @@ from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import Uploader
 from telemetry.shipper.encode import open_format
+from telemetry.shipper.intake.admission import Admission
 from telemetry.shipper.intake.pipeline import Pipeline
 from telemetry.shipper.intake.receiver import decode_frame, decode_remote_frame, receive_waiting
 from telemetry.shipper.intake.report import raw_report
@@ -38,8 +39,8 @@ from telemetry.shipper.intake.writer import Writer
 from telemetry.shipper.own_names import OwnNames
 from telemetry.shipper.permission import Permission, permission_of
 from telemetry.shipper.remote import QUESTIONS
-from telemetry.shipper.watch import Watch, may_live
-from telemetry.spool.producers import Position
+from telemetry.shipper.watch import Watch, may_live, remembered
+from telemetry.spool.producers import MAX_POSITIONS, Position
 from telemetry.spool.spool import Spool
 from telemetry.spool.tombstones import bury_the_dead
 
@@ -65,9 +66,6 @@ SURVEY_SECONDS = 60.0
 
 LOOK_SECONDS = 0.5
 """How often the world is looked at, and the user's choice when nothing else is to do: a no acts within a second."""
-
-MAX_POSITIONS = 10_000
-"""Producers remembered before those whose processes are gone are forgotten."""
 
 STOP_SECONDS = 2.0
 """How long a shipper that is told to stop goes on uploading; the rest waits on disk."""
@@ -109,6 +107,7 @@ class Shipper:
         self._writer = Writer(self._spool, self._catalog, self._format, settings, self._uploader.nudge)
         self._delivery = Thread(target=self._uploader.run, name="delivery", daemon=True)
         self._watch = Watch()
+        self._admission = Admission()
         self._began = self._busy_at = self._surveyed_at = monotonic()
         self._ticked_at = self._looked_at = float("-inf")
         self._unreadable = 0
@@ -186,8 +185,12 @@ class Shipper:
         """One drain: frames, receipt by receipt, through the pipeline to the spool."""
         frames = [frame for message in messages if (frame := decode(message)) is not None]
         self._unreadable += len(messages) - len(frames)
+        frames = self._admission.admit(frames, self._positions)
         if self._names.hear(frames):
             self._know_names()
+        readable = [frame for frame in frames if self._names.covers(frame)]
+        self._admission.refused += len(frames) - len(readable)
+        frames = readable
         self._greet({frame.producer.hex() for frame in frames})
         for receipt, group in groupby(frames, key=self._receipt_of):
             not_before_ns = self._not_before_ns if receipt.level == "on" else 0
@@ -265,7 +268,7 @@ class Shipper:
         if utc_day(self._clock()) > self._today:
             self._compile()
         if len(self._positions) > MAX_POSITIONS:
-            self._positions = {name: position for name, position in self._positions.items() if may_live(position)}
+            self._positions = remembered(self._positions)
         self._spool.enforce(settings.spool_bytes, settings.spool_segments, settings.spool_seconds)
 
     def _look_at_the_machine(self) -> None:
@@ -386,6 +389,7 @@ class Shipper:
             "cpu_seconds": used.user + used.system,
             "producers": len(self._watch),
             "unreadable_frames": self._unreadable,
+            "refused_frames": self._admission.refused,
             "remote": self._sockets.remote and self._sockets.remote.state,
             "text_redaction": self._texts is not None,
             "tripwire": {"hits": self._tripwire.hits, "state": self._tripwire.state},

@@ -5,12 +5,14 @@ A producer on another machine has no process here. It lives until it says goodby
 
 from __future__ import annotations
 
+from collections import Counter
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import psutil
 
 from telemetry.shipper.intake.receiver import REMOTE_PID
+from telemetry.spool.producers import MAX_POSITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +33,20 @@ def may_live(position: Position) -> bool:
         return position.pid == REMOTE_PID or psutil.pid_exists(position.pid)
     except OverflowError:  # a frame may claim any pid
         return False
+
+
+def remembered(positions: Positions) -> Positions:
+    """What of too many positions is kept: no dead process's, and at most the limit.
+
+    Beyond that the process with the most producers gives way, the oldest of them first: somebody invents them.
+    """
+    lives = {position.pid: may_live(position) for position in positions.values()}
+    living = {name: position for name, position in positions.items() if lives[position.pid]}
+    crowds = Counter(position.pid for position in living.values())
+    order = sorted(living, key=lambda name: -crowds[living[name].pid])
+    for name in order[: max(0, len(living) - MAX_POSITIONS)]:
+        del living[name]
+    return living
 
 
 def started(pid: int) -> float:

@@ -27,6 +27,7 @@ REMOTE_PID = -1
 
 _Count = Annotated[int, Meta(ge=0, le=2**48)]
 _Name = Annotated[str, Meta(max_length=2 * MAX_CHARACTERS)]
+_MAX_KINDS = 16  # of names; there are nine
 _HostReason = Literal["queue_full", "no_shipper", "unencodable", "too_large"]
 
 
@@ -39,7 +40,10 @@ class FrameContext(msgspec.Struct, frozen=True, gc=False):
     basis: Literal["stored", "environment", "host", "cloud-default", "none"]
     notice: Annotated[int, Meta(ge=0, le=1_000_000)]
     deployment: Literal["cloud", "self-hosted", "enterprise", "unknown"]
-    names: dict[Annotated[str, Meta(max_length=16)], Annotated[list[_Name], Meta(max_length=MAX_NAMES)]] = {}
+    names: Annotated[
+        dict[Annotated[str, Meta(max_length=16)], Annotated[list[_Name], Meta(max_length=MAX_NAMES)]],
+        Meta(max_length=_MAX_KINDS),
+    ] = {}
 
     @property
     def receipt(self) -> Receipt:
@@ -64,9 +68,10 @@ _DECODER = msgspec.msgpack.Decoder(Frame)
 def decode_frame(message: bytes) -> Frame | None:
     """Read a message as a frame; None when it is none, or of a protocol this version does not know."""
     try:
-        return _DECODER.decode(message)
+        frame = _DECODER.decode(message)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    return frame if sum(map(len, frame.context.names.values())) <= MAX_NAMES else None
 
 
 def decode_remote_frame(message: bytes) -> Frame | None:
