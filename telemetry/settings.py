@@ -69,8 +69,8 @@ class ShipperSettings(NamedTuple):
 
     def __repr__(self) -> str:
         # A proxy's URL may hold a password, and a repr ends up in logs and reports of errors.
-        shown = {**self._asdict(), "proxy": "..."} if self.proxy else self._asdict()
-        return f"ShipperSettings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+        values = self._asdict().items()
+        return f"ShipperSettings({', '.join(f'{name}={shown(name, value)}' for name, value in values)})"
 
 
 class RemoteShipper(NamedTuple):
@@ -86,6 +86,18 @@ class RemoteShipper(NamedTuple):
     """Our secret key, 0600. The shipper knows us by the public key beside it."""
     shipper_key_file: str
     """The shipper's public key."""
+
+
+def without_credentials(url: str) -> str:
+    """A URL as it may be shown: without the user and password that it may hold."""
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def shown(name: str, value: object) -> str:
+    """A setting's value as an error may repeat it."""
+    return "..." if name == "proxy" and value and not isinstance(value, int | float) else repr(value)
 
 
 _TCP = re.compile(r"tcp://(\[[0-9a-fA-F:.%a-z]+\]|[^\s/:@;]+):([0-9]{1,5})")

@@ -17,7 +17,14 @@ from telemetry import paths
 from telemetry.errors import ConfigError
 from telemetry.producer.spawn import GUARD
 from telemetry.producer.timing import Timer
-from telemetry.settings import RemoteShipper, ShipperSettings, check_tcp, is_debugging
+from telemetry.settings import (
+    RemoteShipper,
+    ShipperSettings,
+    check_tcp,
+    is_debugging,
+    shown,
+    without_credentials,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,7 +223,8 @@ def _check_range(argument: str, value: float, least: float, most: float = math.i
 
 def _check_endpoint(endpoint: str) -> None:
     if not isinstance(endpoint, str) or "://" not in endpoint:
-        raise ConfigError(f"endpoint={endpoint!r}: must be a URL, as in https://t.acme.example/v1/batches")
+        text = without_credentials(endpoint) if isinstance(endpoint, str) else endpoint
+        raise ConfigError(f"endpoint={text!r}: must be a URL, as in https://t.acme.example/v1/batches")
 
 
 def _check_packages(packages: tuple[str, ...]) -> None:
@@ -247,7 +255,7 @@ def _check_settings(settings: ShipperSettings | None) -> dict[str, Any]:
     found = (settings or ShipperSettings())._asdict()
     for (name, value), default in zip(found.items(), ShipperSettings(), strict=True):
         if type(value) is not type(default) and not (type(default) is float and type(value) is int):
-            raise ConfigError(f"shipper: {name}={value!r} must be of type {type(default).__name__}")
+            raise ConfigError(f"shipper: {name}={shown(name, value)} must be of type {type(default).__name__}")
     return found
 
 

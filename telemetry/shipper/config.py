@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from telemetry.consent import check_product
 from telemetry.errors import ConfigError
-from telemetry.settings import ShipperSettings, check_tcp
+from telemetry.settings import ShipperSettings, check_tcp, shown, without_credentials
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +69,7 @@ def read_config(path: Path) -> ShipperConfig:
     found = _parse(path)
     if missing := [name for name in _REQUIRED if not isinstance(found.get(name), str)]:
         raise ConfigError(f"{path}: {', '.join(missing)} must be given, as text")
+    _check_readers(found, path)
     product, catalog, endpoint = (found.pop(name) for name in _REQUIRED)
     try:
         check_product(product)
@@ -94,6 +95,14 @@ def read_settings(found: dict[str, Any], where: str) -> ShipperSettings:
             raise ConfigError(f"{where}: {name} is no setting of a shipper{hint or '; remove it'}")
         _check(name, value, type(defaults[name]), where)
     return ShipperSettings(**found)
+
+
+def _check_readers(found: dict[str, Any], path: Path) -> None:
+    """Who writes a password into a file must keep it from others."""
+    urls = [url for name in ("endpoint", "proxy") if isinstance(url := found.get(name), str)]
+    mode = path.stat().st_mode
+    if mode & 0o077 and any(without_credentials(url) != url for url in urls):
+        raise ConfigError(f"{path}: holds a password, and others can read it (mode {mode & 0o777:o}); chmod 600 it")
 
 
 def _take_listen(found: dict[str, Any], path: Path) -> Listen | None:
@@ -127,10 +136,10 @@ def _parse(path: Path) -> dict[str, Any]:
 def _check(name: str, value: object, kind: type, where: str) -> None:
     fits = isinstance(value, int | float) and not isinstance(value, bool) if kind is float else type(value) is kind
     if not fits:
-        raise ConfigError(f"{where}: {name} = {value!r} must be of type {kind.__name__}")
+        raise ConfigError(f"{where}: {name} = {shown(name, value)} must be of type {kind.__name__}")
     if isinstance(value, int | float) and not value >= 0:  # so, NaN is refused too
-        raise ConfigError(f"{where}: {name} = {value!r} must not be negative")
+        raise ConfigError(f"{where}: {name} = {shown(name, value)} must not be negative")
     if kind is float and isinstance(value, int | float) and value > MAX_SECONDS:
-        raise ConfigError(f"{where}: {name} = {value!r} must be at most {MAX_SECONDS:.0f} seconds")
+        raise ConfigError(f"{where}: {name} = {shown(name, value)} must be at most {MAX_SECONDS:.0f} seconds")
     if name in _TIMEOUTS and not value:
-        raise ConfigError(f"{where}: {name} = {value!r} must be greater than 0")
+        raise ConfigError(f"{where}: {name} = {shown(name, value)} must be greater than 0")
