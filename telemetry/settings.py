@@ -6,6 +6,7 @@ import os
 from typing import NamedTuple
 
 DEBUG = "TELEMETRY_DEBUG"
+FORMATS = ("ndjson", "risingwave")
 
 
 def is_debugging() -> bool:
@@ -39,6 +40,9 @@ class ShipperSettings(NamedTuple):
     """How long a connection to the endpoint may take to stand."""
     read_timeout_seconds: float = 30.0
     """How long the endpoint may be silent."""
+    upload_timeout_seconds: float = 300.0
+    """How long an upload may take in all: an endpoint that says a byte now and then must not hold it for ever. A full
+    segment of 4 MiB goes in this time at 14 KB/s."""
     retry_min_seconds: float = 1.0
     """The first bound of the full-jitter backoff."""
     retry_max_seconds: float = 300.0

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from spools import Answer, Endpoint, append, make_head, open_spool
 
+from telemetry.endpoint import check_endpoint
 from telemetry.errors import ConfigError
 from telemetry.settings import ShipperSettings
-from telemetry.shipper.delivery.http_sink import MAX_REPLY_BYTES, USER_AGENT, HttpSink, check_endpoint
+from telemetry.shipper.delivery.http_sink import MAX_REPLY_BYTES, USER_AGENT, HttpSink
 from telemetry.shipper.delivery.outcome import Outcome
 from telemetry.shipper.delivery.recorder import read_head
 from telemetry.spool.tally import Tally
@@ -205,7 +206,8 @@ def test_an_upload_is_not_begun_on_a_connection_that_was_cut_as_it_was_made(
 ) -> None:
     with Endpoint() as endpoint:
         sink = HttpSink(endpoint.url, SETTINGS, {})
-        monkeypatch.setattr(sink._lines, "open", sink.abort)
+        monkeypatch.setattr(sink._lines, "open", lambda: None)
+        sink.abort()
         assert sink.deliver(batch.seal, batch.body).outcome is Outcome.RETRY
         monkeypatch.undo()
         assert sink.deliver(batch.seal, batch.body).outcome is Outcome.DELIVERED

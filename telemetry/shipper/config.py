@@ -27,7 +27,7 @@ MAX_SECONDS = 1e9
 
 _REQUIRED = ("product", "catalog", "endpoint")
 _FILES = ("ca_file", "client_certificate", "token_file")
-_TIMEOUTS = ("connect_timeout_seconds", "read_timeout_seconds")
+_TIMEOUTS = ("connect_timeout_seconds", "read_timeout_seconds", "upload_timeout_seconds")
 
 
 class ShipperConfig(NamedTuple):
