@@ -76,6 +76,9 @@ class HttpSink:
                 response = self._post(self._session, seal, upload)
         except (requests.RequestException, HTTPError, OSError, ValueError) as fault:
             return Reply(Outcome.RETRY, "UploadTimeout" if self._lines.is_late else cause_of(fault))
+        if self._lines.is_late:  # what has come of its head by then looks like the whole of it
+            response.close()
+            return Reply(Outcome.RETRY, "UploadTimeout")
         with response:
             return self._read(response, is_whole=upload.tell() == len(body))
 
