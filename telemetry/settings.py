@@ -37,7 +37,8 @@ class ShipperSettings(NamedTuple):
     """A sealed segment waits for a random time up to this, so that uploads can't be joined by their rhythm; half of
     `segment_seconds`. It does not wait when the shipper is about to leave."""
     connect_timeout_seconds: float = 5.0
-    """How long a connection to the endpoint may take to stand."""
+    """How long a connection to the endpoint may take to stand, and how long the endpoint may take in nothing of an
+    upload."""
     read_timeout_seconds: float = 30.0
     """How long the endpoint may be silent."""
     upload_timeout_seconds: float = 300.0

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from endpoint_faults.server import Behaviour
 
 DRIP_SECONDS = 0.02
+SLOW_BYTES = 32 << 10
 BOMB_BYTES = 256 << 20
 MOST_BYTES = 100 << 20
 """Where what is called endless ends: nobody may have read so much."""
@@ -69,6 +70,15 @@ def silent(line: Line) -> None:
 def deaf(line: Line) -> None:
     """Takes nothing in."""
     line.server.over.wait()
+
+
+def reads_slowly(line: Line) -> None:
+    """Takes an upload in piece by piece, as behind a slow link."""
+    head = line.read_head()
+    left = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
+    while left > 0 and not line.server.over.wait(DRIP_SECONDS):
+        left -= len(line.read(min(left, SLOW_BYTES)))
+    line.send(OK)
 
 
 def resets(line: Line) -> None:
@@ -183,10 +193,12 @@ def tunnels(line: Line) -> None:
     """A proxy: passes on what comes after a CONNECT."""
     _, target, *_ = line.read_head().split(b" ")
     host, _, port = target.decode().rpartition(":")
-    far = socket.create_connection((host, int(port)))
-    line.send(reply(200, length=0))
-    Thread(target=_pump, args=(far, line.socket), daemon=True).start()
-    _pump(line.socket, far)
+    with socket.create_connection((host, int(port))) as far:
+        line.send(reply(200, length=0))
+        back = Thread(target=_pump, args=(far, line.socket), daemon=True)
+        back.start()
+        _pump(line.socket, far)
+        back.join()
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

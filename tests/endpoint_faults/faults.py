@@ -22,6 +22,8 @@ LARGE_EVENTS = 60_000
 """Their batch is larger than what the kernel takes on a connection that nobody reads."""
 
 SOON = {"connect_timeout_seconds": 0.4, "read_timeout_seconds": 0.4}
+SLOW = {"connect_timeout_seconds": 1.0}
+"""Less than such an upload takes in all."""
 LATE = {"upload_timeout_seconds": 0.4}
 
 
@@ -113,6 +115,7 @@ CONNECTIONS = [
     _retry("black hole at connect", None, "ConnectTimeoutError", place="backlog", settings=SOON),
     _retry("black hole", does.silent, "ReadTimeoutError", settings=SOON),
     _retry("takes nothing in", does.deaf, "TimeoutError", settings=SOON, events=LARGE_EVENTS),
+    _delivered("takes it in slowly", does.reads_slowly, settings=SLOW, events=LARGE_EVENTS),
     _retry("closes at once", does.closes_at_once, "ConnectionResetError|RemoteDisconnected", lines=2),
     _retry("closes before the reply", does.closes, "RemoteDisconnected"),
     _retry("resets before the reply", does.resets, "ConnectionResetError"),

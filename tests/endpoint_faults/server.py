@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from contextlib import suppress
+from contextlib import closing, suppress
 from threading import Event, Thread
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
@@ -74,6 +74,7 @@ class Server:
     Attributes:
         port: known from the start.
         heads: of all requests, as they came.
+        connections: that were accepted.
         sent_bytes: in all replies.
         over: set when the fault is over: healed, or the end of the trial.
     """
@@ -83,6 +84,7 @@ class Server:
     ) -> None:
         """Behave so, or, with None, not listen. `takes_little` is for the kernel."""
         self.heads: list[bytes] = []
+        self.connections = 0
         self.sent_bytes = 0
         self.over = Event()
         self._behave = behave
@@ -132,6 +134,7 @@ class Server:
         with suppress(OSError):
             while True:
                 connection, _ = self._socket.accept()
+                self.connections += 1
                 Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
@@ -139,9 +142,8 @@ class Server:
         with suppress(OSError, ValueError):  # the client hangs up, or refuses our certificate
             if tls is not None:
                 connection = tls.wrap_socket(connection, server_side=True)
-            line = Line(self, connection)
-            behave(line)
-            line.close()
+            with closing(Line(self, connection)) as line:
+                behave(line)
         connection.close()
 
 
