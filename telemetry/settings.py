@@ -9,6 +9,7 @@ from typing import NamedTuple
 from telemetry.errors import ConfigError
 
 DEBUG = "TELEMETRY_DEBUG"
+FORMATS = ("ndjson", "risingwave")
 
 
 def is_debugging() -> bool:
@@ -39,9 +40,13 @@ class ShipperSettings(NamedTuple):
     """A sealed segment waits for a random time up to this, so that uploads can't be joined by their rhythm; half of
     `segment_seconds`. It does not wait when the shipper is about to leave."""
     connect_timeout_seconds: float = 5.0
-    """How long a connection to the endpoint may take to stand."""
+    """How long a connection to the endpoint may take to stand, and how long the endpoint may take in nothing of an
+    upload."""
     read_timeout_seconds: float = 30.0
     """How long the endpoint may be silent."""
+    upload_timeout_seconds: float = 300.0
+    """How long an upload may take in all: an endpoint that says a byte now and then must not hold it for ever. A full
+    segment of 4 MiB goes in this time at 14 KB/s."""
     retry_min_seconds: float = 1.0
     """The first bound of the full-jitter backoff."""
     retry_max_seconds: float = 300.0
@@ -86,13 +91,6 @@ class RemoteShipper(NamedTuple):
     """Our secret key, 0600. The shipper knows us by the public key beside it."""
     shipper_key_file: str
     """The shipper's public key."""
-
-
-def without_credentials(url: str) -> str:
-    """A URL as it may be shown: without the user and password that it may hold."""
-    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def shown(name: str, value: object) -> str:

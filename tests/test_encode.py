@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from telemetry.catalog.compile import Envelope, compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field
 from telemetry.errors import ConfigError
+from telemetry.settings import FORMATS
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.encode.precision import LAST_SECOND, rounded_seconds
 
@@ -101,6 +102,10 @@ def test_a_drain_of_no_events_is_no_bytes(format_: Any) -> None:
 def test_a_name_nobody_knows_is_an_error_that_lists_the_known_ones(name: str, node: str, remedy: str) -> None:
     with pytest.raises(ConfigError, match=remedy):
         open_format(name, node)
+
+
+def test_the_names_that_a_host_takes_are_those_of_the_formats() -> None:
+    assert [open_format(name, "compute").name for name in FORMATS] == list(FORMATS)
 
 
 def test_ndjson_does_not_load_protobuf() -> None:

@@ -19,6 +19,8 @@ TABLE = [
     (200, "", Outcome.DELIVERED),
     (100, JSON, Outcome.PAUSED),
 ]
+PORTALS = (b"<!DOCTYPE html>\n<p>log in", b"\r\n  <html lang=en>", b"<HTML>")
+COLLECTORS = (b"", b"ok", b"{}", b"<?xml version='1.0'?><ok/>", b"{'page': '<html>'}")
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,8 @@ TABLE = [
 )
 def test_a_status_has_its_outcome(status: int, content_type: str, outcome: Outcome) -> None:
     assert outcome_of(status, content_type) is outcome
+
+
+def test_a_portal_is_known_by_what_it_says_whatever_it_calls_it() -> None:
+    assert {outcome_of(200, JSON, body) for body in PORTALS} == {Outcome.PAUSED}
+    assert {outcome_of(200, "", body) for body in COLLECTORS} == {Outcome.DELIVERED}

@@ -235,7 +235,7 @@ def test_a_half_that_can_t_be_delivered_now_is_retried_with_its_own_id(spool: Sp
     add_segment(spool, events=4)
     with Endpoint(413, 503, 200, 200) as endpoint:
         _deliver_all(_uploader(spool, endpoint), spool)
-    whole, first, second, again = endpoint.requests
+    whole, first, again, second = endpoint.requests
 
     assert (again.headers, again.body) == (first.headers, first.body)
     assert len({request.header(BATCH_HEADER) for request in (whole, first, second)}) == 3
@@ -245,7 +245,7 @@ def test_a_half_that_can_t_be_delivered_now_is_retried_with_its_own_id(spool: Sp
 
 def test_a_split_goes_on_after_a_restart(spool: Spool) -> None:
     add_segment(spool, events=4)
-    with Endpoint(413, 503, 503) as endpoint:
+    with Endpoint(413, 503) as endpoint:
         _uploader(spool, endpoint).step()
         spool.close()
         again = open_spool(spool.directory)
@@ -254,7 +254,9 @@ def test_a_split_goes_on_after_a_restart(spool: Spool) -> None:
         again.close()
 
     assert ledger.delivered == 4
-    assert sorted(request.body for request in endpoint.requests[1:3]) == sorted(r.body for r in endpoint.requests[3:])
+    whole, first, *others = endpoint.requests
+    assert first.body in [other.body for other in others]
+    assert sorted(line for other in others for line in other.lines) == whole.lines
 
 
 @pytest.mark.parametrize("compressed", [True, False], ids=["zstd", "plain"])
@@ -322,7 +324,7 @@ def test_ten_thousand_failures_in_a_row_do_no_harm(spool: Spool) -> None:
     for _ in range(100):
         uploader.step()
 
-    assert (uploader._failures, uploader.state, uploader.cause) == (10_050, "retrying", "ConnectionError")
+    assert (uploader._failures, uploader.state, uploader.cause) == (10_050, "retrying", "ConnectionRefusedError")
     assert read_balanced(spool).on_disk == 3
 
 

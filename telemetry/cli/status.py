@@ -18,9 +18,9 @@ import click
 from telemetry.cli.consent import CommandError, json_option, product_option
 from telemetry.consent import decide, find_product, read_stored
 from telemetry.consent.stored import iso_time
+from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError, ShipperUnreachableError, SpoolError
 from telemetry.paths import TOMBSTONES, product_dir
-from telemetry.settings import without_credentials
 from telemetry.shipper.rendezvous import Rendezvous, find_rendezvous
 from telemetry.spool import account
 from telemetry.spool.contents import FOLDERS, find_segments, is_spool

@@ -14,17 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from telemetry import consent as consenting
 from telemetry import paths
+from telemetry.endpoint import check_endpoint, check_proxy
 from telemetry.errors import ConfigError
 from telemetry.producer.spawn import GUARD
 from telemetry.producer.timing import Timer
-from telemetry.settings import (
-    RemoteShipper,
-    ShipperSettings,
-    check_tcp,
-    is_debugging,
-    shown,
-    without_credentials,
-)
+from telemetry.settings import FORMATS, RemoteShipper, ShipperSettings, check_tcp, is_debugging, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,16 +84,17 @@ class Client:
             "flush_interval_seconds", flush_interval_seconds, MIN_FLUSH_INTERVAL_SECONDS, MAX_FLUSH_INTERVAL_SECONDS
         )
         _check_range("queue_bytes", queue_bytes, MIN_QUEUE_BYTES)
-        _check_endpoint(endpoint)
         _check_packages(packages)
         if handle_sigterm:
             _check_main_thread()
         file = _check_catalog(catalog)
         remote = shipper if isinstance(shipper, RemoteShipper) else None
-        settings = _check_settings(None if isinstance(shipper, RemoteShipper) else shipper)
+        settings = ShipperSettings() if isinstance(shipper, RemoteShipper) or shipper is None else shipper
+        _check_settings(settings)
         if remote:
             _check_remote(remote)
-        config = {"product": product, "catalog": str(file), "endpoint": endpoint, **settings}
+        check_endpoint(endpoint, allow_http=settings.allow_http)
+        config = {"product": product, "catalog": str(file), "endpoint": endpoint, **settings._asdict()}
         self.record: Callable[[str, dict[str, Any]], None] = _nothing
         self.tick: Callable[[str, int, dict[str, Any]], None] = _nothing_counted
         self._link: Link | None = None
@@ -221,12 +216,6 @@ def _check_range(argument: str, value: float, least: float, most: float = math.i
         raise ConfigError(f"{argument}={value!r}: must be a number of at least {least}{limit}")
 
 
-def _check_endpoint(endpoint: str) -> None:
-    if not isinstance(endpoint, str) or "://" not in endpoint:
-        text = without_credentials(endpoint) if isinstance(endpoint, str) else endpoint
-        raise ConfigError(f"endpoint={text!r}: must be a URL, as in https://t.acme.example/v1/batches")
-
-
 def _check_packages(packages: tuple[str, ...]) -> None:
     # A bare text would be taken for the packages of its letters.
     if not isinstance(packages, tuple) or not all(isinstance(package, str) for package in packages):
@@ -248,15 +237,16 @@ def _check_remote(remote: RemoteShipper) -> None:
             )
 
 
-def _check_settings(settings: ShipperSettings | None) -> dict[str, Any]:
-    """The settings as they go into the shipper's configuration."""
-    if not isinstance(settings, ShipperSettings | None):
+def _check_settings(settings: ShipperSettings) -> None:
+    """What a shipper would refuse to start with, where that is known without one."""
+    if not isinstance(settings, ShipperSettings):
         raise ConfigError(f"shipper={settings!r}: must be a telemetry.ShipperSettings, a RemoteShipper, or None")
-    found = (settings or ShipperSettings())._asdict()
-    for (name, value), default in zip(found.items(), ShipperSettings(), strict=True):
+    for (name, value), default in zip(settings._asdict().items(), ShipperSettings(), strict=True):
         if type(value) is not type(default) and not (type(default) is float and type(value) is int):
             raise ConfigError(f"shipper: {name}={shown(name, value)} must be of type {type(default).__name__}")
-    return found
+    if settings.format not in FORMATS:
+        raise ConfigError(f"shipper: format={settings.format!r}: must be one of {', '.join(FORMATS)}")
+    check_proxy(settings.proxy)
 
 
 def _check_catalog(catalog: str | os.PathLike[str]) -> Path:

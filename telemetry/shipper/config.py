@@ -22,8 +22,9 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from telemetry.consent import check_product
+from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError
-from telemetry.settings import ShipperSettings, check_tcp, shown, without_credentials
+from telemetry.settings import ShipperSettings, check_tcp, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ MAX_SECONDS = 1e9
 
 _REQUIRED = ("product", "catalog", "endpoint")
 _FILES = ("ca_file", "client_certificate", "token_file")
-_TIMEOUTS = ("connect_timeout_seconds", "read_timeout_seconds")
+_TIMEOUTS = ("connect_timeout_seconds", "read_timeout_seconds", "upload_timeout_seconds")
 
 
 class Listen(NamedTuple):

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import zstandard
 
+from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError, SpoolError
 from telemetry.paths import CONFIG_FILE, spool_dir
-from telemetry.settings import ShipperSettings, without_credentials
+from telemetry.settings import ShipperSettings
 from telemetry.shipper.config import ShipperConfig, read_config
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.recorder import RequestHead

@@ -12,10 +12,9 @@ import time
 from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
-from ipaddress import ip_address
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urlsplit
 
 import requests
 from requests.utils import get_environ_proxies, should_bypass_proxies
@@ -23,10 +22,11 @@ from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import HTTPError
 
 from telemetry import receipt
+from telemetry.endpoint import check_endpoint, check_proxy
 from telemetry.errors import ConfigError
 from telemetry.paths import read_secret
-from telemetry.settings import without_credentials
 from telemetry.shipper.delivery.backoff import retry_after
+from telemetry.shipper.delivery.cause import cause_of
 from telemetry.shipper.delivery.lines import Lines
 from telemetry.shipper.delivery.outcome import Outcome, Reply, outcome_of
 from telemetry.shipper.delivery.recorder import record
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 MAX_REPLY_BYTES = 64 << 10
-"""A reply's body is read only so that the connection can be used again; beyond this it is not worth it."""
+"""So much of a reply's body is read: to tell a collector from a portal, and to use the connection again."""
 
 
 class HttpSink:
@@ -72,18 +72,27 @@ class HttpSink:
             self._session = self._new_session()
             self._events_session = seal.head.session
         self._lines.open()
+        upload = BytesIO(body)
         try:
-            response = self._post(self._session, seal, body)
+            with self._lines.within(self._settings.upload_timeout_seconds):
+                response = self._post(self._session, seal, upload)
         except (requests.RequestException, HTTPError, OSError, ValueError) as fault:
-            return Reply(Outcome.RETRY, _name(fault))
+            return Reply(Outcome.RETRY, "UploadTimeout" if self._lines.is_late else cause_of(fault))
+        if self._lines.is_late:  # what has come of its head by then looks like the whole of it
+            response.close()
+            return Reply(Outcome.RETRY, "UploadTimeout")
         with response:
-            _discard_body(response)
-            return Reply(
-                outcome_of(response.status_code, response.headers.get("Content-Type", "")),
-                f"HTTP {response.status_code}",
-                response.status_code,
-                retry_after(response.headers.get("Retry-After"), time.time()),
-            )
+            return self._read(response, is_whole=upload.tell() == len(body))
+
+    def _read(self, response: requests.Response, *, is_whole: bool) -> Reply:
+        with self._lines.within(self._settings.read_timeout_seconds):
+            said = _read_body(response)
+        outcome = outcome_of(response.status_code, response.headers.get("Content-Type", ""), said)
+        cause = f"HTTP {response.status_code}"
+        if outcome is Outcome.DELIVERED and not is_whole:
+            return Reply(Outcome.RETRY, f"{cause} before the end of the upload")
+        asked_seconds = retry_after(response.headers.get("Retry-After"), time.time())
+        return Reply(outcome, cause, response.status_code, asked_seconds)
 
     def preview(self, seal: Seal, body: bytes) -> RequestHead:
         """The head of the request that `deliver` would make, by the very code that makes it; nothing is sent.
@@ -91,7 +100,7 @@ class HttpSink:
         Raises:
             OSError: a file that TLS needs is gone.
         """
-        return record(self._new_session(), lambda session: self._post(session, seal, body))
+        return record(self._new_session(), lambda session: self._post(session, seal, BytesIO(body)))
 
     @property
     def is_authorized(self) -> bool:
@@ -106,10 +115,11 @@ class HttpSink:
         """Close the connection."""
         self._session.close()
 
-    def _post(self, session: requests.Session, seal: Seal, body: bytes) -> requests.Response:
+    def _post(self, session: requests.Session, seal: Seal, body: BytesIO) -> requests.Response:
         settings = self._settings
         return session.post(
             self._endpoint + seal.head.route,
+            # As a stream it goes piece by piece: given whole, all of it would have to be sent within one timeout.
             data=body,
             headers=self._headers(seal),
             timeout=(settings.connect_timeout_seconds, settings.read_timeout_seconds),
@@ -122,7 +132,7 @@ class HttpSink:
         return upload_headers(seal) | authorization
 
     def _new_session(self) -> requests.Session:
-        session = requests.Session()
+        session = _Session()
         session.trust_env = False
         for scheme in ("https://", "http://"):
             session.mount(scheme, _Adapter(self._lines))
@@ -133,6 +143,13 @@ class HttpSink:
         session.verify = self._settings.ca_file or True
         session.cert = self._settings.client_certificate or None
         return session
+
+
+class _Session(requests.Session):
+    """Knows of no redirects."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: else a redirect's body would be read and unpacked, whatever its size, though nobody follows it."""
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
@@ -160,39 +177,6 @@ def upload_headers(seal: Seal) -> dict[str, str]:
         receipt.CONSENT_HEADER: receipt.format_receipt(seal.head.receipt),
         receipt.LEDGER_HEADER: _format_ledger(seal.session_tally),
     }
-
-
-def check_endpoint(endpoint: str, *, allow_http: bool) -> str:
-    """The endpoint without a final slash.
-
-    Raises:
-        ConfigError: it is no http(s) URL, or sends in clear over a network that was not allowed by name.
-    """
-    url, shown = _split_url(endpoint), without_credentials(endpoint)
-    if url is None or url.query or url.fragment:
-        raise ConfigError(f"endpoint={shown!r}: must be a URL such as https://telemetry.example/v1/batches")
-    if url.scheme == "http" and not (allow_http or _is_loopback(url)):
-        raise ConfigError(f"endpoint={shown!r}: plain http goes to this machine only; use https, or set allow_http")
-    return endpoint.rstrip("/")
-
-
-def _split_url(text: str) -> SplitResult | None:
-    """A URL of http(s); None for what is none."""
-    try:
-        url = urlsplit(text)
-        is_url = url.scheme in {"http", "https"} and url.hostname and (url.port is None or url.port)
-    except ValueError:
-        return None
-    return url if is_url else None
-
-
-def _is_loopback(url: SplitResult) -> bool:
-    if url.hostname == "localhost":
-        return True
-    try:
-        return ip_address(url.hostname or "").is_loopback
-    except ValueError:
-        return False
 
 
 def _format_ledger(tally: Tally) -> str:
@@ -243,25 +227,19 @@ def _check_certificate(file: str) -> None:
 
 
 def _proxies(endpoint: str, proxy: str) -> dict[str, str]:
+    check_proxy(proxy)
     if proxy:
-        if _split_url(proxy) is None:
-            raise ConfigError("proxy: must be a URL such as http://proxy.example:3128")  # its value may hold a password
         return {"http": proxy, "https": proxy}
     if should_bypass_proxies(endpoint, no_proxy=None):
         return {}
     return dict(get_environ_proxies(endpoint))
 
 
-def _discard_body(response: requests.Response) -> None:
-    """Read a small body, so that the connection can be kept; what goes wrong here changes nothing of the reply."""
+def _read_body(response: requests.Response) -> bytes:
+    """Read a reply's body, so that the connection can be kept; what goes wrong here changes nothing of its status."""
     with suppress(requests.RequestException, HTTPError, OSError, ValueError):
-        if int(response.headers.get("Content-Length", "")) <= MAX_REPLY_BYTES:
-            response.raw.read(MAX_REPLY_BYTES, decode_content=False)
-
-
-def _name(fault: BaseException) -> str:
-    """The kind of a fault; its text holds addresses and URLs."""
-    return type(fault).__name__
+        return response.raw.read(MAX_REPLY_BYTES, decode_content=False) or b""
+    return b""
 
 
 def _user_agent() -> str:

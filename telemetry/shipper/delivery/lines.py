@@ -1,19 +1,22 @@
-"""The connections of a sink, so that an upload can be cut off in the middle: its user has taken the consent back.
+"""The connections of a sink, so that an upload can be cut off: the consent is taken back, or its time is over.
 
-`requests` has no word for it, and the thread that uploads is in a call of the kernel as long as the endpoint pleases.
+`requests` has no word for it: its timeouts bound a silence, and an endpoint that says a byte now and then holds the
+thread that uploads for as long as it pleases.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from threading import Lock, Timer
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from urllib3.connection import HTTPConnection
 
 _DISCARD = struct.pack("ii", 1, 0)
@@ -21,17 +24,34 @@ _DISCARD = struct.pack("ii", 1, 0)
 
 
 class Lines:
-    """The sockets that a sink has open, and whether anything may go over them."""
+    """The sockets that a sink has open, and whether anything may go over them.
+
+    Attributes:
+        is_late: whether they were cut since `open` because the time was over.
+    """
 
     def __init__(self) -> None:
         self._sockets: WeakSet[socket.socket] = WeakSet()
         self._lock = Lock()
         self._is_cut = False
+        self.is_late = False
         self.cuttable = lru_cache(self._cuttable)
 
     def open(self) -> None:
         """An upload begins."""
-        self._is_cut = False
+        self._is_cut = self.is_late = False
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Bound what is done here: after so long the lines are cut. What nobody has connected yet ends by itself."""
+        timer = Timer(seconds, self._be_late)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()  # it must not cut the next upload
 
     def cut(self) -> None:
         """Make whatever is sent or awaited fail at once, until `open`; from any thread."""
@@ -52,6 +72,10 @@ class Lines:
         if self._is_cut:
             raise ConnectionAbortedError
 
+    def _be_late(self) -> None:
+        self.is_late = True
+        self.cut()
+
     def _cuttable(self, connection: type[HTTPConnection]) -> type[HTTPConnection]:
         """The same kind of connection, whose sockets are known here."""
         if connection.__dict__.get("lines") is self:
@@ -61,8 +85,14 @@ class Lines:
         class Cuttable(connection):  # type: ignore[misc, valid-type] # whichever kind the pool makes
             lines: Any = self
 
+            def _new_conn(self) -> socket.socket:
+                # Before a proxy has its say, which may take for ever too.
+                self.sock = line = super()._new_conn()
+                lines.keep(line)
+                return cast("socket.socket", line)
+
             def connect(self) -> None:
                 super().connect()
-                lines.keep(self.sock)
+                lines.keep(getattr(self.sock, "socket", self.sock))  # of TLS within TLS, the outer one
 
         return Cuttable

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 5.0
 """How often to look for segments that another shipper of the same spool left behind."""
 
+_MAY_MEAN_ALL = (400, 422)
+"""Refusals that are not for one event when both halves of a batch meet them. With 413, halves may yet be too large."""
+
 log = logging.getLogger("telemetry.shipper")
 
 
@@ -76,6 +79,7 @@ class Uploader:
         self._permission = permission
         self._tripwire = tripwire
         self._failures = 0
+        self._said: set[str] = set()  # causes in this state, so that an endpoint that varies them floods no log
         self._not_before = 0.0
         self._jittered: tuple[str, float] = "", 0.0  # the batch whose turn it is, and its jitter in seconds
         self._hurried_at = float("-inf")
@@ -198,51 +202,60 @@ class Uploader:
             case Outcome.SPLIT if seal.tally.kept > 1:
                 return self._deliver_halves(seal, body, reply)
             case Outcome.SPLIT | Outcome.REJECTED:
-                self._reject(seal, reply)
-                return 0.0
+                return self._reject(reply, seal)
             case Outcome.RETRY | Outcome.PAUSED:
                 return self._fail(reply)
 
     def _deliver_halves(self, seal: Seal, body: bytes, reply: Reply) -> float:
-        """Split, and settle both halves; if the first two fail alike, no event is the guilty one."""
+        """Split; the halves are the next to be taken. If the first two fail alike, no event is the guilty one."""
         try:
             halves = halve(seal, body, self._format)
         except ValueError:  # not a body of this format: no event of it can be told apart
-            self._reject(seal, reply)
+            return self._reject(reply, seal)
+        if not self._spool.split(seal, halves) or seal.depth:
             return 0.0
-        if not self._spool.split(seal, halves):
-            return 0.0
-        replies = [self._send(half, half_body) for half, half_body in halves]
-        statuses = {answer.status for answer in replies}
-        if seal.depth == 0 and statuses in ({400}, {422}):
-            for half, _ in halves:
-                self._reject(half, reply)
-            return 0.0
-        return max(
-            self._settle(half, half_body, answer) for (half, half_body), answer in zip(halves, replies, strict=True)
-        )
+        (first, first_body), (second, second_body) = halves
+        answer = self._send(first, first_body)
+        if answer.status not in _MAY_MEAN_ALL:
+            return self._settle(first, first_body, answer)
+        other = self._send(second, second_body)
+        if other.status == answer.status:
+            return self._reject(answer, first, second)
+        return max(self._settle(first, first_body, answer), self._settle(second, second_body, other))
 
-    def _reject(self, seal: Seal, reply: Reply) -> None:
-        self._spool.quarantine(seal, DropReason.REJECTED)
-        log.warning("the endpoint refused %d events for good (%s): quarantined", seal.tally.kept, reply.cause)
+    def _reject(self, reply: Reply, *seals: Seal) -> float:
+        """Set batches aside for good, and wait as after a failure: who refuses everything is not fed at full speed."""
+        for seal in seals:
+            self._spool.quarantine(seal, DropReason.REJECTED)
+        events = sum(seal.tally.kept for seal in seals)
+        log.warning("the endpoint refused %d events for good (%s): quarantined", events, reply.cause)
+        return self._back_off(reply)
 
     def _succeed(self) -> None:
         if self.cause:
             log.info("uploads go through again")
         self.state, self.cause, self._failures = "uploading", "", 0
+        self._said.clear()
 
     def _fail(self, reply: Reply) -> float:
         """Take note of a failure, say it once, and decide when to try again."""
-        settings = self._settings
         self._spool.put_back()
-        self._failures += 1
         state = "paused" if reply.outcome is Outcome.PAUSED else "retrying"
-        if (state, reply.cause) != (self.state, self.cause):
+        if state != self.state:
+            self._said.clear()
+        if reply.cause not in self._said:
+            self._said.add(reply.cause)
             log.warning("upload %s: %s", "paused" if state == "paused" else "failed, to be retried", reply.cause)
         self.state, self.cause = state, reply.cause
+        return self._back_off(reply)
+
+    def _back_off(self, reply: Reply) -> float:
+        """Leave the endpoint in peace; returns the seconds."""
+        settings = self._settings
+        self._failures += 1
         own = (
             settings.pause_seconds
-            if state == "paused"
+            if reply.outcome is Outcome.PAUSED
             else full_jitter(self._failures, settings.retry_min_seconds, settings.retry_max_seconds, random.random)
         )
         wait_seconds = max(own, reply.retry_after_seconds)
