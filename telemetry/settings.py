@@ -35,6 +35,9 @@ class ShipperSettings(NamedTuple):
     upload_jitter_seconds: float = 5.0
     """A sealed segment waits for a random time up to this, so that uploads can't be joined by their rhythm; half of
     `segment_seconds`. It does not wait when the shipper is about to leave."""
+    upload_bytes_per_second: int = 0
+    """Bodies are uploaded at this rate over time, each of them at full speed; 0 sets no bound. A consent that is
+    withdrawn acts at once; what does not leave before the shipper does waits on disk."""
     connect_timeout_seconds: float = 5.0
     """How long a connection to the endpoint may take to stand."""
     read_timeout_seconds: float = 30.0

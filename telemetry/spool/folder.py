@@ -14,7 +14,7 @@ from telemetry.drops import DropReason
 from telemetry.spool.segment import created_unix_seconds, is_data, seal_name
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Callable, Container, Iterator
     from pathlib import Path
 
 
@@ -32,8 +32,9 @@ class Folder:
         size_bytes: of all its data files together.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = monotonic) -> None:
         self.path = path
+        self._clock = clock
         self.size_bytes = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
@@ -41,12 +42,12 @@ class Folder:
         """List the directory anew. Raises OSError."""
         before, self._entries, self.size_bytes = self._entries, OrderedDict(), 0
         for file, size_bytes in _list(self.path):
-            self._put(file, before.get(file) or _entry(file, size_bytes))
+            self._put(file, before.get(file) or self._entry(file, size_bytes))
 
     def add(self, file: str, size_bytes: int) -> None:
         """A data file was put here; it is the youngest."""
         self.forget(file)
-        self._put(file, _entry(file, size_bytes))
+        self._put(file, self._entry(file, size_bytes))
 
     def add_first(self, file: str, size_bytes: int) -> None:
         """A data file was put here that goes before all others."""
@@ -93,7 +94,7 @@ class Folder:
         Age is time by the monotonic clock since the segment was first seen, plus what the wall clock said then, bounded
         by half the limit: a clock that jumps drops nothing.
         """
-        now, size_bytes, segments = monotonic(), self.size_bytes, len(self)
+        now, size_bytes, segments = self._clock(), self.size_bytes, len(self)
         for file, entry in self._entries.items():
             age_seconds = now - entry.seen_at + min(entry.age_then_seconds, limit_seconds / 2)
             is_full = size_bytes > limit_bytes or segments > limit_segments
@@ -110,6 +111,9 @@ class Folder:
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._entries)
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -117,9 +121,8 @@ class Folder:
         self._entries[file] = entry
         self.size_bytes += entry.size_bytes
 
-
-def _entry(file: str, size_bytes: int) -> _Entry:
-    return _Entry(size_bytes, monotonic(), max(0.0, time() - created_unix_seconds(file)))
+    def _entry(self, file: str, size_bytes: int) -> _Entry:
+        return _Entry(size_bytes, self._clock(), max(0.0, time() - created_unix_seconds(file)))
 
 
 def _list(path: Path) -> list[tuple[str, int]]:

@@ -23,6 +23,7 @@ import logging
 import os
 import zlib
 from threading import RLock
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from telemetry.drops import DropReason
@@ -59,33 +60,40 @@ class Spool:
         is_unfinished: whether something was left half done that `salvage` has not gone through yet.
     """
 
-    def __init__(self, directory: Path, alive: Callable[[Position], bool] = lambda _: True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        alive: Callable[[Position], bool] = lambda _: True,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         """Of an opened directory; most want `open`."""
         self.directory = directory
         self.log = LedgerLog(directory)
         self.is_unfinished = True
         self._alive = alive
-        self._sealed = Folder(directory / "sealed")
-        self._sent = Folder(directory / "sent")
-        self._quarantined = Folder(directory / "quarantine")
-        self._local = Folder(directory / "local")
+        self._sealed, self._sent, self._quarantined, self._local = (
+            Folder(directory / name, clock) for name in ("sealed", "sent", "quarantine", "local")
+        )
         self._on_way: set[str] = set()
         self._delivery_lock: int | None = None
         self._lock = RLock()
 
     @classmethod
-    def open(cls, directory: Path, alive: Callable[[Position], bool]) -> tuple[Spool, Ledger]:
+    def open(
+        cls, directory: Path, alive: Callable[[Position], bool], clock: Callable[[], float] = monotonic
+    ) -> tuple[Spool, Ledger]:
         """Open the spool, making it if there is none; recover what was left half done; compact the ledger.
 
         Args:
             directory: of the spool.
             alive: whether a producer's process still runs.
+            clock: monotonic seconds, by which segments age.
 
         Raises:
             SpoolError: the directory is not ours alone, or of another format; nothing *in* it can stop us.
         """
         _prepare(directory)
-        spool = cls(directory, alive)
+        spool = cls(directory, alive, clock)
         try:
             if not spool.claim():
                 spool.salvage()
@@ -168,11 +176,14 @@ class Spool:
             elif self._sealed.has_news():
                 self._reconcile()
 
-    def take(self) -> Seal | None:
-        """The oldest sealed segment, which is then on its way; None when there is none."""
+    def take(self, is_due: Callable[[str, float], bool] | None = None) -> Seal | None:
+        """The oldest sealed segment, which is then on its way; None when there is none.
+
+        With `is_due`, which is told an id and when it was first seen, the newest that is due, if one is.
+        """
         with self._lock:
             self._on_way.clear()
-            while (file := next(iter(self._sealed), None)) is not None:
+            while (file := self._choose(is_due)) is not None:
                 try:
                     seal = segment.load(self._sealed.path, file)
                 except (FileNotFoundError, ValueError):
@@ -302,6 +313,13 @@ class Spool:
     def waiting(self) -> int:
         """Sealed segments that await delivery, the one on its way among them."""
         return len(self._sealed)
+
+    def _choose(self, is_due: Callable[[str, float], bool] | None) -> str | None:
+        if is_due is not None:
+            for file in reversed(self._sealed):
+                if is_due(id_of(file), self._sealed.seen_at(file)):
+                    return file
+        return next(iter(self._sealed), None)
 
     def _folder_of(self, head: Head) -> Folder:
         return self._sealed if segment.folder_of(head) == "sealed" else self._local
