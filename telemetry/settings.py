@@ -25,7 +25,9 @@ class ShipperSettings(NamedTuple):
     fsync_interval_seconds: float = 0.5
     """At most this much is lost in a power cut; Vector's figure."""
     spool_bytes: int = 256 << 20
-    """The oldest sealed segment is dropped beyond this total; 256 MiB is Vector's smallest buffer."""
+    """The oldest sealed segment is dropped rather than that all that waits, with its ledger, takes more than this;
+    256 MiB is Vector's smallest buffer. What is kept under the consent "local", and the quarantine, may take as much
+    each. A disk that gets full lowers it: 64 MiB, or a twentieth of a small disk, are left free for others."""
     spool_segments: int = 10_000
     """... or beyond this number of segments."""
     spool_seconds: float = 7 * 86_400.0

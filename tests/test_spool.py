@@ -67,6 +67,10 @@ def _take(spool: Spool) -> tuple[Seal, bytes]:
     return seal, body
 
 
+def _size(spool: Spool, folder: str) -> int:
+    return sum(path.stat().st_size for path in (spool.directory / folder).rglob("*") if path.is_file())
+
+
 def _reopen(spool: Spool) -> Spool:
     spool.close()
     return open_spool(spool.directory)
@@ -462,11 +466,27 @@ def test_the_oldest_beyond_a_number_of_segments_are_dropped(spool: Spool) -> Non
 
 
 def test_the_oldest_beyond_a_number_of_bytes_are_dropped(spool: Spool) -> None:
+    active = spool.begin(make_head())
+    append(active, 100)
     heads = [add_segment(spool, events=10) for _ in range(5)]
-    size = (spool.directory / "sealed" / heads[-1].file).stat().st_size
-    spool.enforce(int(2.5 * size), NO_LIMIT, WEEK)
+    size = (_size(spool, "") - _size(spool, "active")) // 5  # of data, Seal and ledger's line
+    room_bytes = spool.enforce(_size(spool, "") - 2 * size, NO_LIMIT, WEEK)
 
+    assert names(spool.directory / "sealed") >= {head.file for head in heads[3:]}
     assert read_balanced(spool).tally.dropped == {"spool_full": 30}
+    assert 0 <= room_bytes < size
+    spool.enforce(_size(spool, ""), NO_LIMIT, WEEK, room_bytes=2)
+    assert read_balanced(spool).tally.dropped == {"spool_full": 40}
+
+
+def test_a_disk_that_gets_full_lowers_the_limit(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads = [add_segment(spool, events=10) for _ in range(5)]
+    size = _size(spool, "sealed") // 5
+    monkeypatch.setattr(disk, "spare_bytes", lambda _: int(-1.5 * size))
+    spool.enforce(NO_LIMIT, NO_LIMIT, WEEK)
+
+    assert names(spool.directory / "sealed") >= {head.file for head in heads[2:]}
+    assert read_balanced(spool).tally.dropped == {"spool_full": 20}
 
 
 def test_what_is_too_old_is_dropped(spool: Spool) -> None:
@@ -528,7 +548,7 @@ def test_what_is_local_is_never_offered_and_is_bounded(spool: Spool) -> None:
 
 def test_copies_of_what_was_sent_are_bounded_over_restarts(spool: Spool) -> None:
     heads = [add_segment(spool, events=10) for _ in range(4)]
-    size = (spool.directory / "sealed" / heads[0].file).stat().st_size
+    size = _size(spool, "sealed") // 4 + 1
     for number in range(4):
         spool.ack(_take(spool)[0], 2 * size)
         if number == 1:

@@ -11,7 +11,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.drops import DropReason
-from telemetry.spool.segment import created_unix_seconds, is_data, seal_name
+from telemetry.spool.segment import SEAL, created_unix_seconds, is_data, seal_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -29,7 +29,7 @@ class Folder:
 
     Attributes:
         path: of the directory.
-        size_bytes: of all its data files together.
+        size_bytes: of all its segments together, data and Seals.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = monotonic) -> None:
@@ -44,14 +44,14 @@ class Folder:
         for file, size_bytes in _list(self.path):
             self._put(file, before.get(file) or self._entry(file, size_bytes))
 
-    def add(self, file: str, size_bytes: int) -> None:
-        """A data file was put here; it is the youngest."""
+    def add(self, file: str) -> None:
+        """A segment was put here; it is the youngest."""
         self.forget(file)
-        self._put(file, self._entry(file, size_bytes))
+        self._put(file, self._entry(file, sum(map(self._size_of, (file, seal_name(file))))))
 
-    def add_first(self, file: str, size_bytes: int) -> None:
-        """A data file was put here that goes before all others."""
-        self.add(file, size_bytes)
+    def add_first(self, file: str) -> None:
+        """A segment was put here that goes before all others."""
+        self.add(file)
         self._entries.move_to_end(file, last=False)
 
     def has_news(self) -> bool:
@@ -76,13 +76,12 @@ class Folder:
 
     def move(self, file: str, other: Folder) -> None:
         """Put a segment into another folder; where that can't be, it is deleted: it is settled either way."""
-        size_bytes = self._entries[file].size_bytes if file in self else 0
         self.forget(file)
         try:
             for name in (seal_name(file), file):
                 if (self.path / name).exists():
                     (self.path / name).replace(other.path / name)
-            other.add(file, size_bytes)
+            other.add(file)
         except OSError:
             self.remove(file)
 
@@ -121,17 +120,26 @@ class Folder:
         self._entries[file] = entry
         self.size_bytes += entry.size_bytes
 
+    def _size_of(self, name: str) -> int:
+        try:
+            return (self.path / name).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def _entry(self, file: str, size_bytes: int) -> _Entry:
         return _Entry(size_bytes, self._clock(), max(0.0, time() - created_unix_seconds(file)))
 
 
 def _list(path: Path) -> list[tuple[str, int]]:
-    found = []
+    """The segments in a directory, oldest first, each with the size of its data and Seal."""
+    data: dict[str, int] = {}
+    seals: dict[str, int] = {}
     with os.scandir(path) as entries:
         for entry in entries:
-            if is_data(entry.name) and entry.is_file(follow_symlinks=False):
+            sizes = data if is_data(entry.name) else seals if entry.name.endswith(SEAL) else None
+            if sizes is not None and entry.is_file(follow_symlinks=False):
                 try:
-                    found.append((entry.name, entry.stat(follow_symlinks=False).st_size))
+                    sizes[entry.name] = entry.stat(follow_symlinks=False).st_size
                 except FileNotFoundError:
                     continue  # another shipper of the same spool has delivered it meanwhile
-    return sorted(found)
+    return [(file, data[file] + seals.get(seal_name(file), 0)) for file in sorted(data)]

@@ -133,7 +133,7 @@ class Spool:
             finally:
                 active.close()
             if seal.tally.kept:
-                folder.add(seal.head.file, seal.length_bytes)
+                folder.add(seal.head.file)
             else:
                 folder.remove(seal.head.file)
 
@@ -241,36 +241,46 @@ class Spool:
                 segment.store(half, self._sealed.path)
             disk.sync_directory(self._sealed.path)
             self.log.append(Split(seal.head.id, {half.head.id: half.tally.kept for half, _ in halves}))
-            for half, body in reversed(halves):
-                self._sealed.add_first(half.head.file, len(body))
+            for half, _ in reversed(halves):
+                self._sealed.add_first(half.head.file)
                 self._on_way.add(half.head.file)
             self._sealed.remove(seal.head.file)
         return True
 
     # Both.
 
-    def enforce(self, limit_bytes: int, limit_segments: int, limit_seconds: float) -> None:
+    def enforce(self, limit_bytes: int, limit_segments: int, limit_seconds: float, room_bytes: int = 0) -> int:
         """Drop the oldest segments beyond the limits, but never one on its way; keep the ledger's file short.
 
-        Never raises: what a disk refuses is tried again at the next call.
+        Never raises: what a disk refuses is tried again at the next call. A disk that gets full lowers the limit: we
+        are not who takes its last bytes.
 
         Args:
-            limit_bytes: of all sealed segments together; the same of `local/` and of `quarantine/`.
+            limit_bytes: of all that waits: active and sealed segments and the ledger; the same of `local/` and of
+                `quarantine/`.
             limit_segments: how many.
             limit_seconds: their age.
+            room_bytes: what is to be written next, and must find room within the limit.
+
+        Returns:
+            Bytes that may be written before the limit is reached.
         """
         with self._lock:
             if self._delivery_lock is None:
-                return
+                return limit_bytes  # the shipper that delivers sees to it
             try:
-                for folder in (self._sealed, self._local):
-                    self._drop(folder, list(folder.beyond(limit_bytes, limit_segments, limit_seconds, self._on_way)))
-                for file, _ in list(self._quarantined.beyond(limit_bytes, limit_segments, limit_seconds)):
-                    self._quarantined.remove(file)
                 if self.log.is_long:
                     self.log.compact(self._keeps)
+                used_bytes = self.log.size_bytes + disk.size_bytes(self.directory / "active")
+                spare_bytes = disk.spare_bytes(self.directory) - room_bytes
+                for folder in (self._sealed, self._local):
+                    most_bytes = min(limit_bytes - used_bytes - room_bytes, folder.size_bytes + spare_bytes)
+                    self._drop(folder, list(folder.beyond(most_bytes, limit_segments, limit_seconds, self._on_way)))
+                for file, _ in list(self._quarantined.beyond(limit_bytes, limit_segments, limit_seconds)):
+                    self._quarantined.remove(file)
+                return min(limit_bytes - used_bytes - self._sealed.size_bytes, disk.spare_bytes(self.directory))
             except OSError:
-                return
+                return 0
 
     def keep_local(self) -> None:
         """Move what waits for delivery to `local/`: the user has said that it stays here. Raises OSError."""
