@@ -27,7 +27,7 @@ class ShipperSettings(NamedTuple):
     spool_bytes: int = 256 << 20
     """The oldest sealed segment is dropped rather than that all that waits, with its ledger, takes more than this;
     256 MiB is Vector's smallest buffer. What is kept under the consent "local", and the quarantine, may take as much
-    each. A disk that gets full lowers it: 64 MiB, or a twentieth of a small disk, are left free for others."""
+    each."""
     spool_segments: int = 10_000
     """... or beyond this number of segments."""
     spool_seconds: float = 7 * 86_400.0
@@ -50,6 +50,11 @@ class ShipperSettings(NamedTuple):
     """The last bound of it."""
     pause_seconds: float = 300.0
     """How often an endpoint that refuses us (401, 404, a captive portal) is tried again."""
+    niceness: int = 10
+    """A spawned shipper leaves the processor to its host: added to the niceness that it inherits; 0 adds nothing."""
+    memory_limit_bytes: int = 256 << 20
+    """A shipper that takes more makes room: it seals what it has and ends, and the next one, which producers spawn or
+    a service manager starts, goes on where it left off. 0 sets no bound. It lives for a minute at least."""
     linger_seconds: float = 30.0
     """How long a spawned shipper whose producers are gone goes on trying to upload."""
     session_seconds: float = 86_400.0

@@ -479,16 +479,6 @@ def test_the_oldest_beyond_a_number_of_bytes_are_dropped(spool: Spool) -> None:
     assert read_balanced(spool).tally.dropped == {"spool_full": 40}
 
 
-def test_a_disk_that_gets_full_lowers_the_limit(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    heads = [add_segment(spool, events=10) for _ in range(5)]
-    size = _size(spool, "sealed") // 5
-    monkeypatch.setattr(disk, "spare_bytes", lambda _: int(-1.5 * size))
-    spool.enforce(NO_LIMIT, NO_LIMIT, WEEK)
-
-    assert names(spool.directory / "sealed") >= {head.file for head in heads[2:]}
-    assert read_balanced(spool).tally.dropped == {"spool_full": 20}
-
-
 def test_what_is_too_old_is_dropped(spool: Spool) -> None:
     add_segment(spool)
     deadline = monotonic() + 20

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PRIVATE = 0o600
-KEEP_FREE_BYTES = 64 << 20
-"""What is left free on a disk for others, or a twentieth of a small one: a full disk stops the host itself."""
 
 
 def open_append(path: Path) -> int:
@@ -60,12 +58,6 @@ def size_bytes(directory: Path) -> int:
             except FileNotFoundError:
                 continue  # sealed meanwhile
     return total
-
-
-def spare_bytes(directory: Path) -> int:
-    """What may still be written to a directory's file system; negative when others are to have some of it back."""
-    found = os.statvfs(directory)
-    return found.f_bavail * found.f_frsize - min(KEEP_FREE_BYTES, found.f_blocks * found.f_frsize // 20)
 
 
 def try_lock(path: Path) -> int | None:

@@ -252,8 +252,7 @@ class Spool:
     def enforce(self, limit_bytes: int, limit_segments: int, limit_seconds: float, room_bytes: int = 0) -> int:
         """Drop the oldest segments beyond the limits, but never one on its way; keep the ledger's file short.
 
-        Never raises: what a disk refuses is tried again at the next call. A disk that gets full lowers the limit: we
-        are not who takes its last bytes.
+        Never raises: what a disk refuses is tried again at the next call.
 
         Args:
             limit_bytes: of all that waits: active and sealed segments and the ledger; the same of `local/` and of
@@ -272,13 +271,14 @@ class Spool:
                 if self.log.is_long:
                     self.log.compact(self._keeps)
                 used_bytes = self.log.size_bytes + disk.size_bytes(self.directory / "active")
-                spare_bytes = disk.spare_bytes(self.directory) - room_bytes
                 for folder in (self._sealed, self._local):
-                    most_bytes = min(limit_bytes - used_bytes - room_bytes, folder.size_bytes + spare_bytes)
-                    self._drop(folder, list(folder.beyond(most_bytes, limit_segments, limit_seconds, self._on_way)))
+                    found = folder.beyond(
+                        limit_bytes - used_bytes - room_bytes, limit_segments, limit_seconds, self._on_way
+                    )
+                    self._drop(folder, list(found))
                 for file, _ in list(self._quarantined.beyond(limit_bytes, limit_segments, limit_seconds)):
                     self._quarantined.remove(file)
-                return min(limit_bytes - used_bytes - self._sealed.size_bytes, disk.spare_bytes(self.directory))
+                return limit_bytes - used_bytes - max(self._sealed.size_bytes, self._local.size_bytes)
             except OSError:
                 return 0
 
