@@ -2,8 +2,9 @@
 
 It never touches ZeroMQ; the spool is all it shares with intake.
 
-The oldest batch and the newest that may leave go in turn. So a backlog drains while what is fresh arrives fresh, and
-neither a backlog nor one batch that fails again and again keeps the other end waiting.
+Of four turns one is the oldest batch's, and three are the newest's that may leave. So what is fresh arrives fresh while
+a backlog drains: with what fresh batches leave of the bandwidth, and a fourth of it at least. Nor does one batch that
+fails again and again keep the others waiting.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import logging
 import random
 import zlib
+from itertools import cycle
 from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -86,7 +88,7 @@ class Uploader:
         self._clock = clock
         self._pace = Pace(settings.upload_jitter_seconds, clock(), random.random)
         self._bandwidth = Bandwidth(settings.upload_bytes_per_second)
-        self._is_newest_next = False
+        self._turns = cycle((False, True, True, True))
         self._wake = Event()
         self._stopping = False
 
@@ -155,9 +157,8 @@ class Uploader:
         return 0.0
 
     def _take(self) -> Seal | None:
-        """The oldest batch, or the newest that may leave, in turn."""
-        newest, self._is_newest_next = self._is_newest_next, not self._is_newest_next
-        return self._spool.take(self._is_due if newest else None)
+        """The oldest batch, or the newest that may leave, whose turn it is."""
+        return self._spool.take(self._is_due if next(self._turns) else None)
 
     def _is_due(self, id_: str, seen_at: float) -> bool:
         return self._pace.wait_seconds(id_, seen_at, self._clock()) <= 0
