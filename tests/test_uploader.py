@@ -9,8 +9,11 @@ from threading import Thread
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from conftest import wait_until
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from spools import (
     RESET,
     Answer,
@@ -29,7 +32,7 @@ from spools import (
 from telemetry.catalog.model import Catalog
 from telemetry.consent import State, Stored
 from telemetry.drops import DropReason
-from telemetry.receipt import BATCH_HEADER
+from telemetry.receipt import BATCH_HEADER, CONSENT_HEADER, Receipt, format_receipt
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.tripwire import Tripwire
@@ -549,6 +552,35 @@ def test_a_batch_that_fails_again_and_again_keeps_no_other_waiting(spool: Spool)
             uploader.step()
 
     assert (spool.waiting, read_balanced(spool).delivered) == (1, 9)
+
+
+@given(st.lists(st.sampled_from([200, 409, 500, 503, 413, 400]), max_size=20), st.sets(st.integers(0, 7)))
+@settings(max_examples=25, deadline=None)
+def test_in_whatever_order_each_event_is_settled_once_under_its_own_receipt_and_none_older_than_the_consent_leaves(
+    answers: list[int], older: set[int]
+) -> None:
+    said = permission_of(Stored(State.ON, since_unix_seconds=2.0))
+    with scratch() as directory, Endpoint(*answers) as endpoint:
+        spool = open_spool(directory / "spool")
+        receipts = {}
+        for number in range(8):
+            receipt = Receipt("on", "stored", number, "cloud")
+            since = 1.0 if number in older else 2.0
+            active = spool.begin(msgspec.structs.replace(make_head(), receipt=receipt, since_unix_seconds=since))
+            append(active, 4, 4 * number)
+            spool.seal(active, Tally())
+            receipts[format_receipt(receipt)] = set(range(4 * number, 4 * number + 4))
+        sink = HttpSink(endpoint.url, AT_ONCE, {})
+        _deliver_all(Uploader(spool, sink, NDJSON, AT_ONCE, lambda: said, TRIPWIRE), spool)
+        ledger = read_balanced(spool)
+        spool.close()
+    sent = list(zip(endpoint.requests, _numbers(endpoint.requests), strict=True))
+
+    assert all(receipts[request.header(CONSENT_HEADER) or ""] >= set(numbers) for request, numbers in sent)
+    assert {number // 4 for _, numbers in sent for number in numbers} == set(range(8)) - older
+    assert ledger.tally.emitted == 32
+    assert ledger.on_disk == 4 * len(older), "withheld, for its owner to see"
+    assert ledger.delivered + ledger.tally.dropped.get("rejected", 0) == 32 - 4 * len(older)
 
 
 def test_what_waited_out_an_outage_leaves_with_pauses_and_what_is_fresh_without() -> None:
