@@ -136,10 +136,12 @@ def _list(path: Path) -> list[tuple[str, int]]:
     seals: dict[str, int] = {}
     with os.scandir(path) as entries:
         for entry in entries:
-            sizes = data if is_data(entry.name) else seals if entry.name.endswith(SEAL) else None
-            if sizes is not None and entry.is_file(follow_symlinks=False):
-                try:
-                    sizes[entry.name] = entry.stat(follow_symlinks=False).st_size
-                except FileNotFoundError:
-                    continue  # another shipper of the same spool has delivered it meanwhile
+            name = entry.name
+            try:
+                if name.endswith(SEAL):
+                    seals[name] = entry.stat(follow_symlinks=False).st_size
+                elif is_data(name) and entry.is_file(follow_symlinks=False):
+                    data[name] = entry.stat(follow_symlinks=False).st_size
+            except FileNotFoundError:
+                continue  # another shipper of the same spool has delivered it meanwhile
     return [(file, data[file] + seals.get(seal_name(file), 0)) for file in sorted(data)]
