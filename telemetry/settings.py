@@ -19,7 +19,8 @@ class ShipperSettings(NamedTuple):
     format: str = "ndjson"
     """The upload format: `ndjson` or `risingwave`."""
     segment_bytes: int = 4 << 20
-    """A segment is sealed at this size on disk. Collectors commonly take bodies of up to 10 MiB."""
+    """A segment is sealed at this size on disk, or an eighth of `spool_bytes`. Collectors commonly take bodies of up to
+    10 MiB."""
     segment_seconds: float = 10.0
     """... or at this age; RisingWave's own interval."""
     fsync_interval_seconds: float = 0.5

@@ -123,7 +123,7 @@ class Folder:
     def _size_of(self, name: str) -> int:
         try:
             return (self.path / name).stat().st_size
-        except FileNotFoundError:
+        except OSError:  # the segment is here all the same
             return 0
 
     def _entry(self, file: str, size_bytes: int) -> _Entry:
