@@ -1,19 +1,20 @@
-"""`python -m bench emit|pipeline|redact [--runs N] [--events N] [--json]`."""
+"""`python -m bench emit|outage|pipeline|redact [--runs N] [--events N] [--json]`."""
 
 from __future__ import annotations
 
 import argparse
 
-from bench import emit, pipeline, redact
+from bench import emit, outage, pipeline, redact
 from bench.measure import show
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", choices=["emit", "pipeline", "redact"])
+    parser.add_argument("name", choices=["emit", "outage", "pipeline", "redact"])
     parser.add_argument("--runs", type=int, help="after one that warms up (5); redact: each with other values (1)")
     parser.add_argument("--events", type=int, default=1_000_000, help="a run (1,000,000)")
+    parser.add_argument("--seconds", type=int, default=86_400, help="outage: how long it is, simulated (86,400)")
     parser.add_argument("--dirty", type=float, default=0.01, help="pipeline: share with something private (0.01)")
     parser.add_argument("--canaries", type=int, default=300, help="redact: of each kind, planted 13 times each (300)")
     parser.add_argument("--detailed", action="store_true", help="redact: recall by carrier and encoding too")
@@ -22,6 +23,8 @@ def main() -> None:
     runs = options.runs or (1 if options.name == "redact" else 5)
     if options.name == "emit":
         results = emit.measure(runs, options.events)
+    elif options.name == "outage":
+        results = outage.measure(runs, options.events, options.seconds)
     elif options.name == "pipeline":
         results = pipeline.measure(runs, options.events, options.dirty)
     else:

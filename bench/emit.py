@@ -52,7 +52,7 @@ def subject(name: str, endpoint: str, events: int) -> dict[str, tuple[float, str
     init_ms = (perf_counter() - started) * 1e3
     telemetry.flush(10)
     call = _counting(telemetry.count) if name == "count" else telemetry.emit
-    figures = _cost(call, telemetry.flush, events)
+    figures = cost(call, telemetry.flush, events)
     figures["init"] = init_ms, "ms"
     if name == "emit":
         dropped = 0 if client._link is None else sum(client._link._outbox.dropped.values())  # noqa: SLF001
@@ -65,7 +65,7 @@ def _counting(count: Any) -> Any:
     return lambda _name, **_fields: count("used", engine="batch")
 
 
-def _cost(emit: Any, flush: Any, events: int) -> dict[str, tuple[float, str]]:
+def cost(emit: Any, flush: Any, events: int) -> dict[str, tuple[float, str]]:
     """CPU of the process, and the time of calls, less that of taking the time."""
     cpu = process_time()
     for start in range(0, events, CHUNK_EVENTS):

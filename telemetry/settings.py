@@ -23,13 +23,16 @@ class ShipperSettings(NamedTuple):
     format: str = "ndjson"
     """The upload format: `ndjson` or `risingwave`."""
     segment_bytes: int = 4 << 20
-    """A segment is sealed at this size on disk. Collectors commonly take bodies of up to 10 MiB."""
+    """A segment is sealed at this size on disk, or an eighth of `spool_bytes`. Collectors commonly take bodies of up to
+    10 MiB."""
     segment_seconds: float = 10.0
     """... or at this age; RisingWave's own interval."""
     fsync_interval_seconds: float = 0.5
     """At most this much is lost in a power cut; Vector's figure."""
     spool_bytes: int = 256 << 20
-    """The oldest sealed segment is dropped beyond this total; 256 MiB is Vector's smallest buffer."""
+    """The oldest sealed segment is dropped rather than that all that waits, with its ledger, takes more than this;
+    256 MiB is Vector's smallest buffer. What is kept under the consent "local", and the quarantine, may take as much
+    each."""
     spool_segments: int = 10_000
     """... or beyond this number of segments."""
     spool_seconds: float = 7 * 86_400.0
@@ -39,6 +42,9 @@ class ShipperSettings(NamedTuple):
     upload_jitter_seconds: float = 5.0
     """A sealed segment waits for a random time up to this, so that uploads can't be joined by their rhythm; half of
     `segment_seconds`. It does not wait when the shipper is about to leave."""
+    upload_bytes_per_second: int = 0
+    """Bodies are uploaded at this rate over time, each of them at full speed; 0 sets no bound. A consent that is
+    withdrawn acts at once; what does not leave before the shipper does waits on disk."""
     connect_timeout_seconds: float = 5.0
     """How long a connection to the endpoint may take to stand, and how long the endpoint may take in nothing of an
     upload."""
@@ -53,6 +59,11 @@ class ShipperSettings(NamedTuple):
     """The last bound of it."""
     pause_seconds: float = 300.0
     """How often an endpoint that refuses us (401, 404, a captive portal) is tried again."""
+    niceness: int = 10
+    """A spawned shipper leaves the processor to its host: added to the niceness that it inherits; 0 adds nothing."""
+    memory_limit_bytes: int = 256 << 20
+    """A shipper that takes more makes room: it seals what it has and ends, and the next one, which producers spawn or
+    a service manager starts, goes on where it left off. 0 sets no bound. It lives for a minute at least."""
     linger_seconds: float = 30.0
     """How long a spawned shipper whose producers are gone goes on trying to upload."""
     session_seconds: float = 86_400.0

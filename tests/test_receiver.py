@@ -196,3 +196,24 @@ def test_a_message_that_is_no_frame_by_its_size_never_comes_in(
 
         wait_until(came)
     assert received == [b"good"]
+
+
+def test_what_piles_up_while_nothing_is_taken_in_is_bounded_for_each_producer(tmp_path: Path) -> None:
+    sockets = bind(tmp_path)
+    sender = sockets.context.socket(zmq.PUSH)
+    sender.sndhwm = 1
+    sender.connect(f"ipc://{tmp_path / DATA_SOCKET}")
+    frame = bytes(256 << 10)
+    taken, idle = 0, 0
+    while idle < 50:  # half a second in which nothing was taken: the disk stalls, say
+        try:
+            sender.send(frame, zmq.NOBLOCK)
+            taken, idle = taken + 1, 0
+        except zmq.Again:
+            idle += 1
+            sender.poll(10, zmq.POLLOUT)
+    sender.close(linger=0)
+    sockets.close()
+
+    # The kernel's own buffers and what the two ends have in hand come to it.
+    assert taken * len(frame) <= DRAIN_BYTES + (2 << 20)

@@ -6,7 +6,7 @@ import errno
 import os
 from pkgutil import resolve_name
 from threading import Thread
-from time import monotonic, time_ns
+from time import monotonic, time, time_ns
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,7 +30,7 @@ from telemetry.drops import DropReason
 from telemetry.errors import SpoolError
 from telemetry.shipper.delivery.uploader import halve
 from telemetry.shipper.encode.ndjson import NDJSON
-from telemetry.spool import disk, segment
+from telemetry.spool import disk, folder, ledger, segment
 from telemetry.spool.ledger import LOG_FILE, Sealed
 from telemetry.spool.producers import Position
 from telemetry.spool.spool import FORMAT_FILE, Spool
@@ -65,6 +65,10 @@ def _take(spool: Spool) -> tuple[Seal, bytes]:
     body = spool.read(seal)
     assert body is not None
     return seal, body
+
+
+def _size(spool: Spool, folder: str) -> int:
+    return sum(path.stat().st_size for path in (spool.directory / folder).rglob("*") if path.is_file())
 
 
 def _reopen(spool: Spool) -> Spool:
@@ -462,11 +466,17 @@ def test_the_oldest_beyond_a_number_of_segments_are_dropped(spool: Spool) -> Non
 
 
 def test_the_oldest_beyond_a_number_of_bytes_are_dropped(spool: Spool) -> None:
+    active = spool.begin(make_head())
+    append(active, 100)
     heads = [add_segment(spool, events=10) for _ in range(5)]
-    size = (spool.directory / "sealed" / heads[-1].file).stat().st_size
-    spool.enforce(int(2.5 * size), NO_LIMIT, WEEK)
+    size = (_size(spool, "") - _size(spool, "active")) // 5  # of data, Seal and ledger's line
+    room_bytes = spool.enforce(_size(spool, "") - 2 * size, NO_LIMIT, WEEK)
 
+    assert names(spool.directory / "sealed") >= {head.file for head in heads[3:]}
     assert read_balanced(spool).tally.dropped == {"spool_full": 30}
+    assert 0 <= room_bytes < size
+    spool.enforce(_size(spool, ""), NO_LIMIT, WEEK, room_bytes=2)
+    assert read_balanced(spool).tally.dropped == {"spool_full": 40}
 
 
 def test_what_is_too_old_is_dropped(spool: Spool) -> None:
@@ -487,6 +497,38 @@ def test_a_clock_that_jumped_drops_nothing(spool: Spool) -> None:
 
     assert spool.waiting == 2
     spool.close()
+
+
+@pytest.mark.parametrize("jump_seconds", [-365 * 86_400, 365 * 86_400], ids=["a year back", "a year forward"])
+def test_a_clock_that_jumps_while_the_shipper_runs_or_over_its_restart_drops_nothing(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, jump_seconds: int
+) -> None:
+    add_segment(spool)
+    begun_before = spool.begin(make_head())
+    append(begun_before, 3)
+    jumped = time() + jump_seconds
+    monkeypatch.setattr(folder, "time", lambda: jumped)
+    spool.seal(begun_before, Tally(emitted=3, kept=3))
+    add_segment(spool, created_ns=int(jumped * 1e9))
+    for _ in range(2):
+        spool.enforce(NO_LIMIT, NO_LIMIT, WEEK)
+        assert (spool.waiting, read_balanced(spool).on_disk) == (3, 9)
+        spool = _reopen(spool)
+    spool.close()
+
+
+def test_the_ledger_of_a_long_outage_stays_short(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "COMPACT_BYTES", 20_000)
+    spool.log._long_bytes = 20_000
+    most_bytes = 0
+    for _ in range(500):
+        add_segment(spool)
+        spool.enforce(NO_LIMIT, 5, WEEK)
+        most_bytes = max(most_bytes, (spool.directory / LOG_FILE).stat().st_size)
+
+    assert 20_000 <= most_bytes < 21_000
+    found = read_balanced(spool)
+    assert (found.tally.emitted, found.tally.dropped, found.on_disk) == (1500, {"spool_full": 1485}, 15)
 
 
 def test_the_segment_on_its_way_is_never_dropped(spool: Spool) -> None:
@@ -528,7 +570,7 @@ def test_what_is_local_is_never_offered_and_is_bounded(spool: Spool) -> None:
 
 def test_copies_of_what_was_sent_are_bounded_over_restarts(spool: Spool) -> None:
     heads = [add_segment(spool, events=10) for _ in range(4)]
-    size = (spool.directory / "sealed" / heads[0].file).stat().st_size
+    size = _size(spool, "sealed") // 4 + 1
     for number in range(4):
         spool.ack(_take(spool)[0], 2 * size)
         if number == 1:

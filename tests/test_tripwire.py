@@ -309,9 +309,9 @@ def test_a_segment_that_trips_it_is_quarantined_and_the_others_go(
 def test_a_second_hit_pauses_the_uploads_for_the_rest_of_the_run(
     spool: Spool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    add(spool, "by janeroe")
-    add(spool, "-----BEGIN RSA PRIVATE KEY-----")
+    add(spool, "by janeroe")  # the oldest goes first, then the newest
     add(spool, "all is well")
+    add(spool, "-----BEGIN RSA PRIVATE KEY-----")
     alarm = tripwire()
     with Endpoint() as endpoint:
         loop = uploader(spool, endpoint, alarm)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-import random
 import socket
 from email.utils import formatdate
 from threading import Thread
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from conftest import wait_until
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from spools import (
     RESET,
     Answer,
@@ -21,6 +23,7 @@ from spools import (
     append,
     make_head,
     names,
+    nobody_lives,
     open_spool,
     read_balanced,
     scratch,
@@ -29,19 +32,18 @@ from spools import (
 from telemetry.catalog.model import Catalog
 from telemetry.consent import State, Stored
 from telemetry.drops import DropReason
-from telemetry.receipt import BATCH_HEADER
+from telemetry.receipt import BATCH_HEADER, CONSENT_HEADER, Receipt, format_receipt
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import IDLE_SECONDS, Uploader, halve
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.permission import permission_of
+from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from telemetry.spool.spool import Spool
 
 STEADY = ShipperSettings(upload_jitter_seconds=0.0)
 AT_ONCE = STEADY._replace(retry_min_seconds=0.0, retry_max_seconds=0.0, pause_seconds=0.0)
@@ -60,8 +62,23 @@ def spool() -> Iterator[Spool]:
         opened.close()
 
 
-def _uploader(spool: Spool, endpoint: Endpoint, settings: ShipperSettings = AT_ONCE) -> Uploader:
-    return Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings, lambda: PERMITTED, TRIPWIRE)
+class Clock:
+    """Time that stands still unless it is moved."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def _uploader(
+    spool: Spool,
+    endpoint: Endpoint,
+    settings: ShipperSettings = AT_ONCE,
+    clock: Callable[[], float] = monotonic,
+) -> Uploader:
+    return Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings, lambda: PERMITTED, TRIPWIRE, clock)
 
 
 def _deliver_all(uploader: Uploader, spool: Spool) -> None:
@@ -418,14 +435,13 @@ def test_an_end_does_not_wait_for_an_endpoint_in_trouble(spool: Spool) -> None:
 JITTERED = AT_ONCE._replace(upload_jitter_seconds=1000.0)
 
 
-def test_a_first_upload_waits_for_a_random_time(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "random", iter([0.5, 0.0]).__next__)
+def test_a_first_upload_waits_for_a_random_time(spool: Spool) -> None:
     add_segment(spool)
     add_segment(spool)
     with Endpoint() as endpoint:
         uploader = _uploader(spool, endpoint, JITTERED)
-        assert 400 < uploader.step() <= 500
-        assert 400 < uploader.step() <= 500, "the same time however often it is looked at"
+        first, second = uploader.step(), uploader.step()
+        assert 0 < second < first <= 1000, "the same time however often it is looked at"
         assert endpoint.requests == []
         uploader.hurry()
         assert (uploader.step(), uploader.step()) == (0.0, 0.0)
@@ -448,16 +464,17 @@ def test_the_times_are_spread_over_the_whole_of_the_jitter(spool: Spool) -> None
     assert all(0 < wait <= 1000 for wait in waits)
 
 
-def test_a_backlog_waits_once_and_not_segment_by_segment(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "random", lambda: 0.9)
+def test_a_backlog_waits_once_and_not_segment_by_segment(spool: Spool) -> None:
+    now = Clock(monotonic())
     for _ in range(20):
         add_segment(spool)
+    now.seconds = monotonic() + JITTERED.upload_jitter_seconds  # all have waited out their jitter
     with Endpoint() as endpoint:
-        uploader = _uploader(spool, endpoint, AT_ONCE._replace(upload_jitter_seconds=0.3))
-        began = monotonic()
-        _deliver_all(uploader, spool)
+        uploader = _uploader(spool, endpoint, JITTERED, now)
+        for _ in range(20):
+            assert uploader.step() == 0.0
 
-    assert 0.2 < monotonic() - began < 20 * 0.27
+    assert read_balanced(spool).delivered == 60
 
 
 def test_what_is_sealed_after_a_hurry_waits_again(spool: Spool) -> None:
@@ -477,6 +494,164 @@ def test_halves_and_retries_wait_no_second_time(spool: Spool) -> None:
         _deliver_all(uploader, spool)
 
     assert len(endpoint.requests) == 5
+
+
+# Order: a backlog drains, and keeps nobody waiting.
+
+
+def _order(endpoint: Endpoint) -> list[str | None]:
+    return [request.header(BATCH_HEADER) for request in endpoint.requests]
+
+
+def test_one_turn_of_four_is_the_oldest_batch_s_and_three_the_newest_s(spool: Spool) -> None:
+    heads = [add_segment(spool).id for _ in range(6)]
+    with Endpoint() as endpoint:
+        uploader = _uploader(spool, endpoint)
+        uploader.hurry()
+        _deliver_all(uploader, spool)
+
+    assert _order(endpoint) == [heads[number] for number in (0, 5, 4, 3, 1, 2)]
+
+
+def test_a_fresh_batch_waits_for_two_uploads_at_most_however_long_the_backlog_is(spool: Spool) -> None:
+    for _ in range(50):
+        add_segment(spool)
+    fresh = []
+    with Endpoint() as endpoint:
+        uploader = _uploader(spool, endpoint)
+        uploader.hurry()
+        for _ in range(10):
+            fresh.append(add_segment(spool).id)
+            uploader.hurry()
+            before = len(endpoint.requests)
+            while fresh[-1] not in _order(endpoint):
+                uploader.step()
+            assert len(endpoint.requests) - before <= 2
+        assert len(endpoint.requests) == 14, "the backlog has had its turns"
+        _deliver_all(uploader, spool)
+
+    assert read_balanced(spool).delivered == 180
+
+
+def test_a_fresh_batch_that_may_not_leave_yet_keeps_no_backlog_waiting(spool: Spool) -> None:
+    old = [add_segment(spool).id for _ in range(3)]
+    with Endpoint() as endpoint:
+        uploader = _uploader(spool, endpoint, JITTERED)
+        uploader.hurry()
+        add_segment(spool)
+        assert [uploader.step() for _ in range(3)] == [0.0] * 3
+        assert uploader.step() > 0
+
+    assert _order(endpoint) == [old[0], old[2], old[1]]
+
+
+def test_a_batch_that_fails_again_and_again_keeps_no_other_waiting(spool: Spool) -> None:
+    bad, *_ = [add_segment(spool).id for _ in range(4)]
+    with Endpoint(decide=lambda request: 500 if request.header(BATCH_HEADER) == bad else 200) as endpoint:
+        uploader = _uploader(spool, endpoint)
+        for _ in range(8):
+            uploader.hurry()
+            uploader.step()
+
+    assert (spool.waiting, read_balanced(spool).delivered) == (1, 9)
+
+
+@given(st.lists(st.sampled_from([200, 409, 500, 503, 413, 400]), max_size=20), st.sets(st.integers(0, 7)))
+@settings(max_examples=25, deadline=None)
+def test_in_whatever_order_each_event_is_settled_once_under_its_own_receipt_and_none_older_than_the_consent_leaves(
+    answers: list[int], older: set[int]
+) -> None:
+    said = permission_of(Stored(State.ON, since_unix_seconds=2.0))
+    with scratch() as directory, Endpoint(*answers) as endpoint:
+        spool = open_spool(directory / "spool")
+        receipts = {}
+        for number in range(8):
+            receipt = Receipt("on", "stored", number, "cloud")
+            since = 1.0 if number in older else 2.0
+            active = spool.begin(msgspec.structs.replace(make_head(), receipt=receipt, since_unix_seconds=since))
+            append(active, 4, 4 * number)
+            spool.seal(active, Tally())
+            receipts[format_receipt(receipt)] = set(range(4 * number, 4 * number + 4))
+        sink = HttpSink(endpoint.url, AT_ONCE, {})
+        _deliver_all(Uploader(spool, sink, NDJSON, AT_ONCE, lambda: said, TRIPWIRE), spool)
+        ledger = read_balanced(spool)
+        spool.close()
+    sent = list(zip(endpoint.requests, _numbers(endpoint.requests), strict=True))
+
+    assert all(receipts[request.header(CONSENT_HEADER) or ""] >= set(numbers) for request, numbers in sent)
+    assert {number // 4 for _, numbers in sent for number in numbers} == set(range(8)) - older
+    assert ledger.tally.emitted == 32
+    assert ledger.on_disk == 4 * len(older), "withheld, for its owner to see"
+    assert ledger.delivered + ledger.tally.dropped.get("rejected", 0) == 32 - 4 * len(older)
+
+
+def test_what_waited_out_an_outage_leaves_with_pauses_and_what_is_fresh_without() -> None:
+    clock = Clock(1000.0)
+
+    def decide(_: Request) -> int:
+        clock.seconds += 0.4  # a slow upload
+        return 200
+
+    with scratch() as directory, Endpoint(503, decide=decide) as endpoint:
+        spool, _ = Spool.open(directory / "spool", nobody_lives, clock)
+        uploader = _uploader(spool, endpoint, AT_ONCE, clock)
+        for _ in range(40):
+            add_segment(spool)
+        pauses = []
+        while spool.waiting > 10:
+            if pause := uploader.step():
+                pauses.append(pause)
+                clock.seconds += pause
+        assert len(pauses) > 20
+        assert max(pauses) <= 0.8
+        assert max(pauses) > 2 * min(pauses), "by chance, so that shippers that come back together part"
+
+        for _ in range(5):
+            fresh = add_segment(spool).id
+            clock.seconds += 0.001
+            uploader.step()
+            uploader.step()
+            assert fresh in _order(endpoint)
+        spool.close()
+
+
+# Bandwidth.
+
+
+def test_uploads_keep_to_the_bandwidth_and_wait_for_nothing_else(spool: Spool) -> None:
+    clock = Clock(monotonic() + 1)
+    for _ in range(10):
+        add_segment(spool, events=100)
+    with Endpoint() as endpoint:
+        uploader = _uploader(spool, endpoint, AT_ONCE._replace(upload_bytes_per_second=1000), clock)
+        uploader.hurry()
+        began = clock.seconds
+        while spool.waiting:
+            clock.seconds += uploader.step()
+    bytes_sent = sum(len(request.body) for request in endpoint.requests)
+
+    assert (bytes_sent - len(endpoint.requests[-1].body)) / 1000 == pytest.approx(clock.seconds - began)
+    assert read_balanced(spool).delivered == 1000
+
+
+def test_a_low_bandwidth_delays_neither_an_end_nor_a_no(spool: Spool) -> None:
+    for _ in range(2):
+        add_segment(spool, events=100)
+    said = PERMITTED
+    settings = AT_ONCE._replace(upload_bytes_per_second=1)
+    with Endpoint() as endpoint:
+        uploader = Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings, lambda: said, TRIPWIRE)
+        thread = Thread(target=uploader.run)
+        thread.start()
+        wait_until(lambda: spool.waiting == 1)
+        said = permission_of(Stored(State.OFF))
+        spool.wipe(DropReason.CONSENT)
+        uploader.stop()
+        thread.join(30)
+
+    assert not thread.is_alive()
+    assert len(endpoint.requests) == 1
+    assert read_balanced(spool).tally.dropped == {"consent": 100}
 
 
 # Consent.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import logging
 import os
@@ -249,6 +250,38 @@ def test_a_sync_that_fails_loses_nothing(intake: Intake, monkeypatch: pytest.Mon
 
     assert intake.sealed_lines() == make_lines(2 * EACH).splitlines(keepends=True)
     assert read_balanced(intake.spool).tally.emitted == 2 * EACH
+
+
+@pytest.mark.parametrize("compressed", [True, False], ids=["zstd", "plain"])
+def test_the_spool_is_at_its_limit_and_never_beyond_it(
+    spool: Spool,
+    catalog: Catalog,
+    compressed: bool,  # noqa: FBT001 a column
+) -> None:
+    limit_bytes = 1 << 20
+    settings = ShipperSettings(spool_bytes=limit_bytes, segment_seconds=1000.0)
+    writer, session = (
+        Writer(spool, catalog, dataclasses.replace(NDJSON, compressed=compressed), settings, lambda: None),
+        Session(),
+    )
+    emitted, most_bytes = 0, 0
+    for _ in range(300):
+        body = b"".join(
+            b'{"event":"query_finished","detail":"%s"}\n' % os.urandom(200).hex().encode() for _ in range(40)
+        )
+        writer.append(ON, Drain(body, Tally(emitted=40, kept=40), {}), session)
+        emitted += 40
+        taken_bytes = sum(path.stat().st_size for path in spool.directory.rglob("*") if path.is_file())
+        most_bytes = max(most_bytes, taken_bytes)
+        assert taken_bytes <= limit_bytes
+    writer.seal_all(session)
+    ledger = read_balanced(spool)
+
+    assert most_bytes > 0.75 * limit_bytes
+    assert ledger.tally.emitted == emitted
+    assert ledger.tally.dropped.keys() == {"spool_full"}
+    numbers = sorted(file for file in names(spool.directory / "sealed") if file.endswith((".ndjson", ".zst")))
+    assert 5 <= len(numbers) <= 10, "a segment is a small part of the whole, whatever its size should be"
 
 
 def test_a_report_fills_a_segment_of_its_own(intake: Intake) -> None:

@@ -67,6 +67,9 @@ SURVEY_SECONDS = 60.0
 LOOK_SECONDS = 0.5
 """How often the world is looked at, and the user's choice when nothing else is to do: a no acts within a second."""
 
+MIN_LIFE_SECONDS = 60.0
+"""A shipper lives at least this long, however much memory it takes: one that only starts and ends helps nobody."""
+
 STOP_SECONDS = 2.0
 """How long a shipper that is told to stop goes on uploading; the rest waits on disk."""
 
@@ -78,6 +81,9 @@ log = logging.getLogger("telemetry.shipper")
 
 class Shipper:
     """One shipper's run; `clock` gives UNIX seconds, by which events expire.
+
+    Attributes:
+        made_way: whether it ended because of the memory that it took.
 
     Raises:
         ConfigError, SpoolError: it can't start; nothing was changed but the spool's recovery.
@@ -108,6 +114,7 @@ class Shipper:
         self._delivery = Thread(target=self._uploader.run, name="delivery", daemon=True)
         self._watch = Watch()
         self._admission = Admission()
+        self._process = psutil.Process()
         self._began = self._busy_at = self._surveyed_at = monotonic()
         self._ticked_at = self._looked_at = float("-inf")
         self._unreadable = 0
@@ -115,6 +122,7 @@ class Shipper:
         self._not_before_ns = 0
         self._is_owed = False
         self._stopping = False
+        self.made_way = False
         self._answers = {
             "confirm": self._confirm,
             "leave": self._leave,
@@ -253,6 +261,7 @@ class Shipper:
     def _look_around(self, *, idle: bool) -> None:
         """Who is left, what day it is, how full the disk is."""
         settings = self._config.settings
+        self._make_way()
         self._look_at_the_machine()
         self._watch.look()
         if self._watch:
@@ -270,6 +279,22 @@ class Shipper:
         if len(self._positions) > MAX_POSITIONS:
             self._positions = remembered(self._positions)
         self._spool.enforce(settings.spool_bytes, settings.spool_segments, settings.spool_seconds)
+
+    def _make_way(self) -> None:
+        """End when it takes too much memory: all that is worth keeping is on disk, and the next one begins with little.
+
+        Whatever made it grow, a leak or frames that came faster than a slow disk takes them, this bounds it. What
+        waited in the sockets is counted by the next one as a hole in the producers' numbers.
+        """
+        limit_bytes = self._config.settings.memory_limit_bytes
+        if not limit_bytes or monotonic() - self._began < MIN_LIFE_SECONDS:
+            return
+        if (taken_bytes := self._process.memory_info().rss) > limit_bytes:
+            log.error(
+                "%d bytes of memory are more than %d: this shipper makes way for another", taken_bytes, limit_bytes
+            )
+            self.made_way = True
+            self.stop()
 
     def _look_at_the_machine(self) -> None:
         """Its addresses and names may have changed."""
@@ -377,8 +402,7 @@ class Shipper:
         return {"pid": os.getpid()}
 
     def _status(self, _request: dict[str, Any]) -> dict[str, Any]:
-        process = psutil.Process()
-        used = process.cpu_times()
+        process, used = self._process, self._process.cpu_times()
         return {
             "pid": process.pid,
             "product": self._config.product,

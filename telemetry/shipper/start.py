@@ -31,10 +31,14 @@ TELEMETRY_DEBUG is for the program that emits; where it is set, a shipper does n
 `telemetry preview` shows what a shipper sends."""
 EXIT_CONFIG = 2
 EXIT_RUNNING = 3
+EXIT_MEMORY = 4
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a shipper; returns the exit code: 0, 2 for a fault in the configuration, 3 when another one has the lock."""
+    """Run a shipper; returns the exit code: 0, 2 for a fault in the configuration, 3 when another one has the lock.
+
+    4 when it ended because of its `memory_limit_bytes`: to be started anew (`Restart=on-failure`).
+    """
     os.umask(0o077)
     match list(arguments):
         case ["--spawned", directory]:
@@ -114,7 +118,7 @@ def _run(directory: Path, config_file: Path, *, spawned: bool) -> int:
     sockets.close()
     os.close(lock)  # after the sockets' names are gone: the next shipper binds its own
     shipper.finish()
-    return 0
+    return EXIT_MEMORY if shipper.made_way else 0
 
 
 def _prepare(directory: Path, config_file: Path, *, spawned: bool) -> tuple[Sockets, Shipper]:
@@ -132,7 +136,10 @@ def _prepare(directory: Path, config_file: Path, *, spawned: bool) -> tuple[Sock
         from telemetry.shipper.remote import Remote
 
         sockets = sockets._replace(remote=Remote(sockets.context, config.listen))
-    return sockets, Shipper(config, sockets, spawned=spawned)
+    shipper = Shipper(config, sockets, spawned=spawned)
+    if spawned:
+        os.nice(config.settings.niceness)  # not before: a short-lived host on a busy machine waits for us to begin
+    return sockets, shipper
 
 
 def _refuse(directory: Path, why: str) -> int:

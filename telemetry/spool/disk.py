@@ -56,6 +56,18 @@ def sync_directory(path: Path) -> None:
         os.close(directory)
 
 
+def size_bytes(directory: Path) -> int:
+    """Of all files in a directory together."""
+    total = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
+                total += entry.stat(follow_symlinks=False).st_size
+            except FileNotFoundError:
+                continue  # sealed meanwhile
+    return total
+
+
 def try_lock(path: Path) -> int | None:
     """Take the lock on a file, making it if there is none.
 

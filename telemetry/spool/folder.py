@@ -11,10 +11,10 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.drops import DropReason
-from telemetry.spool.segment import created_unix_seconds, is_data, seal_name
+from telemetry.spool.segment import SEAL, created_unix_seconds, is_data, seal_name
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Callable, Container, Iterator
     from pathlib import Path
 
 
@@ -29,11 +29,12 @@ class Folder:
 
     Attributes:
         path: of the directory.
-        size_bytes: of all its data files together.
+        size_bytes: of all its segments together, data and Seals.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = monotonic) -> None:
         self.path = path
+        self._clock = clock
         self.size_bytes = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
@@ -41,16 +42,16 @@ class Folder:
         """List the directory anew. Raises OSError."""
         before, self._entries, self.size_bytes = self._entries, OrderedDict(), 0
         for file, size_bytes in _list(self.path):
-            self._put(file, before.get(file) or _entry(file, size_bytes))
+            self._put(file, before.get(file) or self._entry(file, size_bytes))
 
-    def add(self, file: str, size_bytes: int) -> None:
-        """A data file was put here; it is the youngest."""
+    def add(self, file: str) -> None:
+        """A segment was put here; it is the youngest."""
         self.forget(file)
-        self._put(file, _entry(file, size_bytes))
+        self._put(file, self._entry(file, sum(map(self._size_of, (file, seal_name(file))))))
 
-    def add_first(self, file: str, size_bytes: int) -> None:
-        """A data file was put here that goes before all others."""
-        self.add(file, size_bytes)
+    def add_first(self, file: str) -> None:
+        """A segment was put here that goes before all others."""
+        self.add(file)
         self._entries.move_to_end(file, last=False)
 
     def has_news(self) -> bool:
@@ -75,13 +76,12 @@ class Folder:
 
     def move(self, file: str, other: Folder) -> None:
         """Put a segment into another folder; where that can't be, it is deleted: it is settled either way."""
-        size_bytes = self._entries[file].size_bytes if file in self else 0
         self.forget(file)
         try:
             for name in (seal_name(file), file):
                 if (self.path / name).exists():
                     (self.path / name).replace(other.path / name)
-            other.add(file, size_bytes)
+            other.add(file)
         except OSError:
             self.remove(file)
 
@@ -93,7 +93,7 @@ class Folder:
         Age is time by the monotonic clock since the segment was first seen, plus what the wall clock said then, bounded
         by half the limit: a clock that jumps drops nothing.
         """
-        now, size_bytes, segments = monotonic(), self.size_bytes, len(self)
+        now, size_bytes, segments = self._clock(), self.size_bytes, len(self)
         for file, entry in self._entries.items():
             age_seconds = now - entry.seen_at + min(entry.age_then_seconds, limit_seconds / 2)
             is_full = size_bytes > limit_bytes or segments > limit_segments
@@ -110,6 +110,9 @@ class Folder:
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._entries)
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -117,18 +120,28 @@ class Folder:
         self._entries[file] = entry
         self.size_bytes += entry.size_bytes
 
+    def _size_of(self, name: str) -> int:
+        try:
+            return (self.path / name).stat().st_size
+        except OSError:  # the segment is here all the same
+            return 0
 
-def _entry(file: str, size_bytes: int) -> _Entry:
-    return _Entry(size_bytes, monotonic(), max(0.0, time() - created_unix_seconds(file)))
+    def _entry(self, file: str, size_bytes: int) -> _Entry:
+        return _Entry(size_bytes, self._clock(), max(0.0, time() - created_unix_seconds(file)))
 
 
 def _list(path: Path) -> list[tuple[str, int]]:
-    found = []
+    """The segments in a directory, oldest first, each with the size of its data and Seal."""
+    data: dict[str, int] = {}
+    seals: dict[str, int] = {}
     with os.scandir(path) as entries:
         for entry in entries:
-            if is_data(entry.name) and entry.is_file(follow_symlinks=False):
-                try:
-                    found.append((entry.name, entry.stat(follow_symlinks=False).st_size))
-                except FileNotFoundError:
-                    continue  # another shipper of the same spool has delivered it meanwhile
-    return sorted(found)
+            name = entry.name
+            try:
+                if name.endswith(SEAL):
+                    seals[name] = entry.stat(follow_symlinks=False).st_size
+                elif is_data(name) and entry.is_file(follow_symlinks=False):
+                    data[name] = entry.stat(follow_symlinks=False).st_size
+            except FileNotFoundError:
+                continue  # another shipper of the same spool has delivered it meanwhile
+    return [(file, data[file] + seals.get(seal_name(file), 0)) for file in sorted(data)]

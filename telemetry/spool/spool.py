@@ -23,6 +23,7 @@ import logging
 import os
 import zlib
 from threading import RLock
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from telemetry.drops import DropReason
@@ -59,33 +60,40 @@ class Spool:
         is_unfinished: whether something was left half done that `salvage` has not gone through yet.
     """
 
-    def __init__(self, directory: Path, alive: Callable[[Position], bool] = lambda _: True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        alive: Callable[[Position], bool] = lambda _: True,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         """Of an opened directory; most want `open`."""
         self.directory = directory
         self.log = LedgerLog(directory)
         self.is_unfinished = True
         self._alive = alive
-        self._sealed = Folder(directory / "sealed")
-        self._sent = Folder(directory / "sent")
-        self._quarantined = Folder(directory / "quarantine")
-        self._local = Folder(directory / "local")
+        self._sealed, self._sent, self._quarantined, self._local = (
+            Folder(directory / name, clock) for name in ("sealed", "sent", "quarantine", "local")
+        )
         self._on_way: set[str] = set()
         self._delivery_lock: int | None = None
         self._lock = RLock()
 
     @classmethod
-    def open(cls, directory: Path, alive: Callable[[Position], bool]) -> tuple[Spool, Ledger]:
+    def open(
+        cls, directory: Path, alive: Callable[[Position], bool], clock: Callable[[], float] = monotonic
+    ) -> tuple[Spool, Ledger]:
         """Open the spool, making it if there is none; recover what was left half done; compact the ledger.
 
         Args:
             directory: of the spool.
             alive: whether a producer's process still runs.
+            clock: monotonic seconds, by which segments age.
 
         Raises:
             SpoolError: the directory is not ours alone, or of another format; nothing *in* it can stop us.
         """
         _prepare(directory)
-        spool = cls(directory, alive)
+        spool = cls(directory, alive, clock)
         try:
             if not spool.claim():
                 spool.salvage()
@@ -125,7 +133,7 @@ class Spool:
             finally:
                 active.close()
             if seal.tally.kept:
-                folder.add(seal.head.file, seal.length_bytes)
+                folder.add(seal.head.file)
             else:
                 folder.remove(seal.head.file)
 
@@ -168,11 +176,14 @@ class Spool:
             elif self._sealed.has_news():
                 self._reconcile()
 
-    def take(self) -> Seal | None:
-        """The oldest sealed segment, which is then on its way; None when there is none."""
+    def take(self, is_due: Callable[[str, float], bool] | None = None) -> Seal | None:
+        """The oldest sealed segment, which is then on its way; None when there is none.
+
+        With `is_due`, which is told an id and when it was first seen, the newest that is due, if one is.
+        """
         with self._lock:
             self._on_way.clear()
-            while (file := next(iter(self._sealed), None)) is not None:
+            while (file := self._choose(is_due)) is not None:
                 try:
                     seal = segment.load(self._sealed.path, file)
                 except (FileNotFoundError, ValueError):
@@ -230,36 +241,46 @@ class Spool:
                 segment.store(half, self._sealed.path)
             disk.sync_directory(self._sealed.path)
             self.log.append(Split(seal.head.id, {half.head.id: half.tally.kept for half, _ in halves}))
-            for half, body in reversed(halves):
-                self._sealed.add_first(half.head.file, len(body))
+            for half, _ in reversed(halves):
+                self._sealed.add_first(half.head.file)
                 self._on_way.add(half.head.file)
             self._sealed.remove(seal.head.file)
         return True
 
     # Both.
 
-    def enforce(self, limit_bytes: int, limit_segments: int, limit_seconds: float) -> None:
+    def enforce(self, limit_bytes: int, limit_segments: int, limit_seconds: float, room_bytes: int = 0) -> int:
         """Drop the oldest segments beyond the limits, but never one on its way; keep the ledger's file short.
 
         Never raises: what a disk refuses is tried again at the next call.
 
         Args:
-            limit_bytes: of all sealed segments together; the same of `local/` and of `quarantine/`.
+            limit_bytes: of all that waits: active and sealed segments and the ledger; the same of `local/` and of
+                `quarantine/`.
             limit_segments: how many.
             limit_seconds: their age.
+            room_bytes: what is to be written next, and must find room within the limit.
+
+        Returns:
+            Bytes that may be written before the limit is reached.
         """
         with self._lock:
             if self._delivery_lock is None:
-                return
+                return limit_bytes  # the shipper that delivers sees to it
             try:
-                for folder in (self._sealed, self._local):
-                    self._drop(folder, list(folder.beyond(limit_bytes, limit_segments, limit_seconds, self._on_way)))
-                for file, _ in list(self._quarantined.beyond(limit_bytes, limit_segments, limit_seconds)):
-                    self._quarantined.remove(file)
                 if self.log.is_long:
                     self.log.compact(self._keeps)
+                used_bytes = self.log.size_bytes + disk.size_bytes(self.directory / "active")
+                for folder in (self._sealed, self._local):
+                    found = folder.beyond(
+                        limit_bytes - used_bytes - room_bytes, limit_segments, limit_seconds, self._on_way
+                    )
+                    self._drop(folder, list(found))
+                for file, _ in list(self._quarantined.beyond(limit_bytes, limit_segments, limit_seconds)):
+                    self._quarantined.remove(file)
+                return limit_bytes - used_bytes - max(self._sealed.size_bytes, self._local.size_bytes)
             except OSError:
-                return
+                return 0
 
     def keep_local(self) -> None:
         """Move what waits for delivery to `local/`: the user has said that it stays here. Raises OSError."""
@@ -302,6 +323,13 @@ class Spool:
     def waiting(self) -> int:
         """Sealed segments that await delivery, the one on its way among them."""
         return len(self._sealed)
+
+    def _choose(self, is_due: Callable[[str, float], bool] | None) -> str | None:
+        if is_due is not None:
+            for file in reversed(self._sealed):
+                if is_due(id_of(file), self._sealed.seen_at(file)):
+                    return file
+        return next(iter(self._sealed), None)
 
     def _folder_of(self, head: Head) -> Folder:
         return self._sealed if segment.folder_of(head) == "sealed" else self._local

@@ -1,7 +1,4 @@
-"""How long to wait, by chance.
-
-Before the first try, so that its moment tells nothing; before the next one, so that shippers cut off together don't
-come back together.
+"""How long to wait before the next try: by chance, so that shippers cut off together don't come back together.
 
 Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 """
@@ -17,16 +14,6 @@ if TYPE_CHECKING:
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
 """An endpoint may ask for patience, but not switch us off for good by one wrong header."""
-
-
-def jitter(most_seconds: float, random: Callable[[], float]) -> float:
-    """Seconds to wait before a batch's first upload: evenly between 0 and `most_seconds`.
-
-    Args:
-        most_seconds: the bound.
-        random: evenly distributed in [0, 1).
-    """
-    return random() * most_seconds
 
 
 def full_jitter(failures: int, first_seconds: float, most_seconds: float, random: Callable[[], float]) -> float:

@@ -1,6 +1,10 @@
 """The delivery loop: sealed segment -> sink -> outcome -> ack, retry, split, quarantine or pause.
 
 It never touches ZeroMQ; the spool is all it shares with intake.
+
+Of four turns one is the oldest batch's, and three are the newest's that may leave. So what is fresh arrives fresh while
+a backlog drains: with what fresh batches leave of the bandwidth, and a fourth of it at least. Nor does one batch that
+fails again and again keep the others waiting.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ import hashlib
 import logging
 import random
 import zlib
+from itertools import cycle
 from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -17,8 +22,9 @@ import msgspec
 import zstandard
 
 from telemetry.drops import DropReason
-from telemetry.shipper.delivery.backoff import full_jitter, jitter
+from telemetry.shipper.delivery.backoff import full_jitter
 from telemetry.shipper.delivery.outcome import Outcome, Reply
+from telemetry.shipper.delivery.pace import Bandwidth, Pace
 from telemetry.spool.segment import Seal, open_stream
 from telemetry.spool.tally import Tally
 
@@ -64,10 +70,12 @@ class Uploader:
         settings: ShipperSettings,
         permission: Callable[[], Permission],
         tripwire: Tripwire,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         """Deliver what is in `spool`.
 
-        `permission` is asked before each batch what may leave, `tripwire` whether this batch may.
+        `permission` is asked before each batch what may leave, `tripwire` whether this batch may; `clock` is the
+        spool's.
         """
         self.state = "idle"
         self.cause = ""
@@ -81,8 +89,10 @@ class Uploader:
         self._failures = 0
         self._said: set[str] = set()  # causes in this state, so that an endpoint that varies them floods no log
         self._not_before = 0.0
-        self._jittered: tuple[str, float] = "", 0.0  # the batch whose turn it is, and its jitter in seconds
-        self._hurried_at = float("-inf")
+        self._clock = clock
+        self._pace = Pace(settings.upload_jitter_seconds, clock(), random.random)
+        self._bandwidth = Bandwidth(settings.upload_bytes_per_second)
+        self._turns = cycle((False, True, True, True))
         self._wake = Event()
         self._stopping = False
 
@@ -105,7 +115,7 @@ class Uploader:
 
     def hurry(self) -> None:
         """Upload what is sealed by now without jitter: somebody waits for it, or the shipper leaves."""
-        self._hurried_at = monotonic()
+        self._pace.hurry(self._clock())
         self._wake.set()
 
     def stop(self) -> None:
@@ -124,7 +134,8 @@ class Uploader:
         Returns:
             Seconds until there may be more to do; 0 for at once.
         """
-        if (wait_seconds := self._not_before - monotonic()) > 0:
+        now = self._clock()
+        if (wait_seconds := max(self._not_before - now, self._bandwidth.wait_seconds(now))) > 0:
             return wait_seconds
         if not self._spool.claim():
             self._spool.refresh()
@@ -137,7 +148,7 @@ class Uploader:
         if self._tripwire.cause:
             self.state, self.cause = "paused", self._tripwire.cause
             return IDLE_SECONDS
-        seal = self._spool.take()
+        seal = self._take()
         if seal is None:
             self._spool.refresh()
             self.state = "idle" if not self.cause else self.state
@@ -149,23 +160,20 @@ class Uploader:
         self._spool.withhold(seal)
         return 0.0
 
+    def _take(self) -> Seal | None:
+        """The oldest batch, or the newest that may leave, whose turn it is."""
+        return self._spool.take(self._is_due if next(self._turns) else None)
+
+    def _is_due(self, id_: str, seen_at: float) -> bool:
+        return self._pace.wait_seconds(id_, seen_at, self._clock()) <= 0
+
     def _deliver_in_time(self, seal: Seal) -> float:
-        if (wait_seconds := self._jitter_seconds(seal)) > 0:
+        wait_seconds = self._pace.wait_seconds(seal.head.id, self._spool.seen_at(seal), self._clock())
+        if wait_seconds > 0 and not seal.depth:
             self._spool.put_back()
             self.state = self.state if self.cause else "idle"
             return wait_seconds
         return self._deliver(seal)
-
-    def _jitter_seconds(self, seal: Seal) -> float:
-        """How long a batch still waits, so that two sessions can't be joined by the rhythm of their uploads.
-
-        It counts from when the segment was sealed: a backlog is not slowed.
-        """
-        if seal.depth or (seen_at := self._spool.seen_at(seal)) <= self._hurried_at:
-            return 0.0
-        if self._jittered[0] != seal.head.id:
-            self._jittered = seal.head.id, jitter(self._settings.upload_jitter_seconds, random.random)
-        return seen_at + self._jittered[1] - monotonic()
 
     def _deliver(self, seal: Seal) -> float:
         body = self._spool.read(seal)
@@ -187,11 +195,16 @@ class Uploader:
     def _send(self, seal: Seal, body: bytes) -> Reply:
         if not self._permission().lets_leave(seal.head):  # withdrawn since the batch was taken
             return Reply(Outcome.RETRY, "consent withdrawn")
+        began = self._clock()
+        self._bandwidth.spend(len(body), began)
         self.in_flight = seal.tally.kept
         try:
-            return self._sink.deliver(seal, body)
+            reply = self._sink.deliver(seal, body)
         finally:
             self.in_flight = 0
+        if reply.outcome is Outcome.DELIVERED:  # a failure has a wait of its own
+            self._pace.upload(self._spool.seen_at(seal), self._clock() - began, self._clock())
+        return reply
 
     def _settle(self, seal: Seal, body: bytes, reply: Reply) -> float:
         match reply.outcome:
@@ -234,6 +247,7 @@ class Uploader:
     def _succeed(self) -> None:
         if self.cause:
             log.info("uploads go through again")
+            self._pace.recover(self._clock())
         self.state, self.cause, self._failures = "uploading", "", 0
         self._said.clear()
 
@@ -259,7 +273,7 @@ class Uploader:
             else full_jitter(self._failures, settings.retry_min_seconds, settings.retry_max_seconds, random.random)
         )
         wait_seconds = max(own, reply.retry_after_seconds)
-        self._not_before = monotonic() + wait_seconds
+        self._not_before = self._clock() + wait_seconds
         return wait_seconds
 
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from telemetry.shipper.intake.session import Session
     from telemetry.spool.spool import Spool
 
+ROOM_BYTES = 64 << 10
+"""What a drain may take beside its body: a mark, the end of the stream, the Seal, lines of the ledger."""
+
 MAX_BODY_BYTES = 32 << 20
 """A segment is sealed at this much uncompressed: receivers bound what a body may unpack to."""
 
@@ -48,12 +51,16 @@ class Writer:
         self._owed = Drain(b"", Tally(), {})
         self._disk_refuses = False  # said, and not yet taken back
         self._has_to_mend = spool.is_unfinished
+        self._room_bytes = 0
+        # So that the oldest segment, when it is dropped, is but a small part of what waits.
+        self._segment_bytes = min(settings.segment_bytes, settings.spool_bytes // 8)
         self._synced_at = monotonic()
 
     def append(self, receipt: Receipt, drain: Drain, session: Session) -> None:
         """Write a drain to the active segment of its receipt; never raises, loses and counts instead."""
         tally = self._owed.tally.copy()
         tally.add(drain.tally)
+        self._make_room(len(drain.body))
         try:
             active = self._active_segment(receipt, session)
             active.append(drain.body, tally, self._owed.positions | drain.positions)
@@ -65,12 +72,13 @@ class Writer:
         self._say_accepted()
         _enter(session, receipt, tally)
         self._owed = Drain(b"", Tally(), {})
-        if active.length_bytes >= self._settings.segment_bytes or active.body_bytes >= MAX_BODY_BYTES:
+        if active.length_bytes >= self._segment_bytes or active.body_bytes >= MAX_BODY_BYTES:
             self._seal_lane(receipt, session)
 
     def append_report(self, receipt: Receipt, report: Report, session: Session) -> None:
         """Write a report to a segment of its own, for its own route."""
         drain = Drain(report.body, Tally(emitted=1, kept=1), {})
+        self._make_room(len(drain.body))
         try:
             active = self._spool.begin(self._head(receipt, session, report.route))
         except OSError as fault:
@@ -122,6 +130,16 @@ class Writer:
         """Seal every active segment, so that all can be uploaded."""
         for receipt in list(self._active):
             self._seal_lane(receipt, session)
+
+    def _make_room(self, body_bytes: int) -> None:
+        """Before a drain is written, so that the spool is never beyond its limit. A body counts as if uncompressed."""
+        settings = self._settings
+        need_bytes = min(body_bytes + ROOM_BYTES, settings.spool_bytes // 2)
+        if need_bytes > self._room_bytes:
+            self._room_bytes = self._spool.enforce(
+                settings.spool_bytes, settings.spool_segments, settings.spool_seconds, need_bytes
+            )
+        self._room_bytes -= need_bytes
 
     def _active_segment(self, receipt: Receipt, session: Session) -> ActiveSegment:
         if receipt not in self._active:

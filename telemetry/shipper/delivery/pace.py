@@ -1,0 +1,91 @@
+"""When a batch may leave: by chance, at the pace of the endpoint, and within a bandwidth. Pure: time is passed in.
+
+    jitter     each batch waits for a random time after it was sealed, so that uploads can't be joined by their rhythm
+    pause      what waited out an outage leaves with pauses in between, as long as its uploads take: shippers that
+               come back together leave half of the endpoint's time to others, and more when it is slow
+    bandwidth  after a body, nothing leaves until its bytes are paid for
+
+Who hurries skips jitter and pause, never the bandwidth.
+"""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_PAUSE_SECONDS = 1.0
+"""Between two batches of a backlog, so that a spool of the default size drains within a few minutes at worst."""
+
+
+class Pace:
+    """The pace of one shipper's uploads.
+
+    All times are seconds by one monotonic clock. What was seen before `now`, or before an outage ended, is backlog.
+    """
+
+    def __init__(self, jitter_seconds: float, now: float, random: Callable[[], float]) -> None:
+        self._jitter_seconds = jitter_seconds
+        self._random = random
+        self._secret = os.urandom(16)  # else a batch's id, which leaves, would tell its jitter
+        self._hurried_at = float("-inf")
+        self._recovered_at = now
+        self._backlog_not_before = float("-inf")
+
+    def wait_seconds(self, id_: str, seen_at: float, now: float) -> float:
+        """How long a batch still waits: the same however often it is asked; 0 or less when it may leave.
+
+        Args:
+            id_: of the batch.
+            seen_at: when its segment was sealed, or found at the start. A backlog has waited out its jitter.
+            now: the time.
+        """
+        if seen_at <= self._hurried_at:
+            return 0.0
+        wait_seconds = seen_at + self._jitter_of(id_) - now
+        return max(wait_seconds, self._backlog_not_before - now) if self._is_backlog(seen_at) else wait_seconds
+
+    def hurry(self, now: float) -> None:
+        """What was sealed by now leaves at once."""
+        self._hurried_at = now
+
+    def recover(self, now: float) -> None:
+        """An outage is over; what was sealed by now is its backlog."""
+        self._recovered_at = now
+
+    def upload(self, seen_at: float, took_seconds: float, now: float) -> None:
+        """A batch has left; another of the backlog pauses, as long again on average, so that the endpoint may rest."""
+        if self._is_backlog(seen_at):
+            self._backlog_not_before = now + self._random() * min(2 * took_seconds, MAX_PAUSE_SECONDS)
+
+    def _is_backlog(self, seen_at: float) -> bool:
+        return seen_at <= self._recovered_at
+
+    def _jitter_of(self, id_: str) -> float:
+        """Evenly between 0 and the bound."""
+        digest = blake2b(id_.encode(), digest_size=8, key=self._secret).digest()
+        return int.from_bytes(digest) / 2**64 * self._jitter_seconds
+
+
+class Bandwidth:
+    """A bucket of tokens, one a byte, that may be overdrawn by one body, since a body is sent whole.
+
+    The law: what is spent between two moments is at most the rate times the seconds between them, and the last body.
+    """
+
+    def __init__(self, bytes_per_second: int) -> None:
+        """Of a rate; 0 sets no bound."""
+        self._bytes_per_second = bytes_per_second
+        self._ready_at = float("-inf")
+
+    def wait_seconds(self, now: float) -> float:
+        """How long until the bucket is out of debt; 0 or less when a body may be sent."""
+        return self._ready_at - now
+
+    def spend(self, body_bytes: int, now: float) -> None:
+        """A body is sent."""
+        if self._bytes_per_second:
+            self._ready_at = max(self._ready_at, now) + body_bytes / self._bytes_per_second
