@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from telemetry.errors import CatalogError, ConfigError, TelemetryError, UndeclaredError
     from telemetry.producer.client import Client
     from telemetry.producer.timing import Timer
-    from telemetry.settings import ShipperSettings
+    from telemetry.settings import RemoteShipper, ShipperSettings
 
 __all__ = [
     "CatalogError",
     "Client",
     "ConfigError",
+    "RemoteShipper",
     "ShipperSettings",
     "TelemetryError",
     "Timer",
@@ -34,6 +35,7 @@ _LAZY = {
     "CatalogError": "telemetry.errors",
     "Client": "telemetry.producer.client",
     "ConfigError": "telemetry.errors",
+    "RemoteShipper": "telemetry.settings",
     "ShipperSettings": "telemetry.settings",
     "TelemetryError": "telemetry.errors",
     "Timer": "telemetry.producer.timing",

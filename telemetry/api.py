@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from telemetry.producer.client import Client
     from telemetry.producer.timing import Timer
-    from telemetry.settings import ShipperSettings
+    from telemetry.settings import RemoteShipper, ShipperSettings
 
 
 def _nothing(name: str, fields: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ def init(
     flush_interval_seconds: float = 0.05,
     queue_bytes: int = 32 << 20,
     handle_sigterm: bool = False,
-    shipper: ShipperSettings | None = None,
+    shipper: ShipperSettings | RemoteShipper | None = None,
 ) -> Client:
     """Make the process's client, after closing the one before if there was one; spawn a shipper when none runs.
 

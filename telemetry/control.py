@@ -3,11 +3,12 @@
 A request whose answer did not come in time leaves the connection out of step: open a new one.
 
 Requests are `{"op": "confirm" | "leave" | "seal" | "status" | "stop", ...}`, each answered by one map; what is no
-request is left unanswered.
+request is left unanswered. From other machines, `confirm` and `leave` are.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -17,26 +18,30 @@ from telemetry.errors import ShipperUnreachableError
 from telemetry.wire import CONTROL_SOCKET
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
     from typing import Self
+
+    from telemetry.curve import Peer
 
 MAX_WAIT_SECONDS = 86_400.0
 """ZeroMQ counts milliseconds in 32 bits, a lock's timeout has a limit too, and a caller may say infinity."""
 
 
 class Control:
-    """A connection to the shipper that listens in `directory`; not shared between threads.
+    """A connection to the shipper that listens in a directory, or to a peer elsewhere; not shared between threads.
 
     Connecting does not need a shipper: one that comes up later answers the same request.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], shipper: Path | Peer) -> None:
+        self._shipper = shipper
         self._socket = context.socket(zmq.DEALER)
         self._socket.linger = 0
-        self._socket.reconnect_ivl = 10
-        self._socket.connect(f"ipc://{directory / CONTROL_SOCKET}")
+        if isinstance(shipper, Path):
+            self._socket.reconnect_ivl = 10
+            self._socket.connect(f"ipc://{shipper / CONTROL_SOCKET}")
+        else:
+            shipper.connect(self._socket)
 
     def __enter__(self) -> Self:
         return self
@@ -55,7 +60,7 @@ class Control:
         self._socket.send(msgpack.packb(request), zmq.NOBLOCK)
         if not self._socket.poll(int(max(0.0, min(timeout_seconds, MAX_WAIT_SECONDS)) * 1000)):
             raise ShipperUnreachableError(
-                f"no shipper answered in {self._directory} within {timeout_seconds:.2f} s: "
+                f"no shipper answered in {self._shipper} within {timeout_seconds:.2f} s: "
                 "none runs there, or it is busy; `telemetry status` tells"
             )
         return self._reply(self._socket.recv())
@@ -67,6 +72,6 @@ class Control:
             reply = None
         if not isinstance(reply, dict):
             raise ShipperUnreachableError(
-                f"what answered in {self._directory} is no shipper of this version: stop it, a new one is spawned"
+                f"what answered in {self._shipper} is no shipper of this version: stop it, a new one is spawned"
             )
         return reply

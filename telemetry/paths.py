@@ -9,10 +9,12 @@ A variable that holds no absolute path is ignored, as XDG asks: host, shipper an
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from itertools import pairwise
 from pathlib import Path
 
+from telemetry.errors import ConfigError
 from telemetry.wire import CONTROL_SOCKET
 
 # In a rendezvous directory, beside the sockets of `wire`.
@@ -22,6 +24,7 @@ REFUSED_FILE = "refused"  # why the last one could not start
 
 TOMBSTONES = "tombstones"  # the folder of a spool that producers write to
 
+_MAX_SECRET_BYTES = 1 << 20  # a chain of certificates has some KiB
 _SOCKET_PATH_BYTES = 100  # sun_path holds 104 bytes on macOS, 108 on Linux; names below take their part
 
 
@@ -86,17 +89,86 @@ def private_dir(path: Path) -> None:
 
     Raises:
         OSError: it can't be made. PermissionError: `path` is a symbolic link, belongs to another user, or is open to
-            others; or a parent of it, in a directory that everybody may write, is somebody else's.
+            others; or a parent of it is such that another user could put something else in its place.
     """
-    _make(path)
+    if not path.exists():
+        _check_parents(path)  # nothing is made in a place that is somebody else's
+        _make(path)
     found = path.lstat()
     if path.is_symlink() or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise PermissionError(
             f"{path} must be a directory of user {os.getuid()} alone (mode 0700): remove it or mend its mode"
         )
-    for inner, outer in pairwise(path.parents):
-        if outer.stat().st_mode & 0o002 and inner.lstat().st_uid not in {0, os.getuid()}:
-            raise PermissionError(f"{inner} belongs to another user, who could replace {path}: remove it")
+    _check_parents(path)
+
+
+def is_open_to_others(found: os.stat_result) -> bool:
+    """Whether somebody else owns it or may write it; root may do so anyway."""
+    by_group = 0 if found.st_gid == os.getegid() else stat.S_IWGRP  # Debian gives each user a group of their own
+    return found.st_uid not in {0, os.getuid()} or bool(found.st_mode & (stat.S_IWOTH | by_group))
+
+
+def _check_parents(path: Path) -> None:
+    """All that stand, as named and as they are behind links."""
+    real = path.resolve()
+    for inner, outer in {*pairwise((path, *path.parents)), *pairwise((real, *real.parents))}:
+        if outer.exists() and is_open_to_others(outer.stat()):
+            _check_open_parent(inner, outer, path)
+
+
+def _check_open_parent(inner: Path, outer: Path, path: Path) -> None:
+    """Who may write in a directory may rename what is in it, unless the directory is sticky."""
+    found = outer.stat()
+    if found.st_uid not in {0, os.getuid()}:
+        raise PermissionError(f"{outer} belongs to another user, who could replace {path}: choose another place")
+    if not found.st_mode & stat.S_ISVTX:
+        raise PermissionError(f"others may write in {outer} and could replace {path}: chmod +t or go-w it")
+    if os.path.lexists(inner) and inner.lstat().st_uid not in {0, os.getuid()}:
+        raise PermissionError(f"{inner} belongs to another user, who could replace {path}: remove it")
+
+
+def private_file(path: Path, flags: int) -> int:
+    """Open a file of a private directory, making it, 0600, when `flags` say so; never blocks.
+
+    The caller closes the descriptor.
+
+    Raises:
+        OSError: it can't be opened. PermissionError: it is no file, a link, or another user's; what others have put
+            there is neither read nor written.
+    """
+    file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    found = os.fstat(file)
+    if stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and found.st_nlink <= 1:
+        return file
+    os.close(file)
+    raise PermissionError(f"{path} must be a file of user {os.getuid()}, and no link: remove it")
+
+
+def read_secret(path: Path, name: str) -> bytes:
+    """What is in a file with a secret, one that only we, and root, can read.
+
+    Args:
+        path: of the file, or of a link to it.
+        name: of the setting that names it, for the error.
+
+    Raises:
+        ConfigError: it can't be read, or others can read it.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(file, "rb") as opened:
+            found = os.fstat(file)
+            if not stat.S_ISREG(found.st_mode):
+                raise ConfigError(f"{name}={str(path)!r}: is no file; name one")
+            if found.st_uid not in {0, os.getuid()}:
+                raise ConfigError(f"{name}={str(path)!r}: belongs to another user; chown it to user {os.getuid()}")
+            if found.st_mode & 0o077:
+                mode = stat.S_IMODE(found.st_mode)
+                raise ConfigError(f"{name}={str(path)!r}: others can read it (mode {mode:o}); chmod 600 it")
+            return opened.read(_MAX_SECRET_BYTES)
+    except OSError as fault:
+        reason = os.strerror(fault.errno or 0)
+        raise ConfigError(f"{name}={str(path)!r}: {reason}; name a file that user {os.getuid()} can read") from None
 
 
 def _make(path: Path) -> None:

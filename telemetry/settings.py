@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import NamedTuple
+
+from telemetry.errors import ConfigError
 
 DEBUG = "TELEMETRY_DEBUG"
 
@@ -63,3 +66,46 @@ class ShipperSettings(NamedTuple):
     """A PEM file with our certificate and key, for endpoints that ask for one."""
     token_file: str = ""
     """A file, 0600, with the bearer token; TELEMETRY_TOKEN goes before it."""
+
+    def __repr__(self) -> str:
+        # A proxy's URL may hold a password, and a repr ends up in logs and reports of errors.
+        values = self._asdict().items()
+        return f"ShipperSettings({', '.join(f'{name}={shown(name, value)}' for name, value in values)})"
+
+
+class RemoteShipper(NamedTuple):
+    """A shipper on another machine, `telemetry ship` with `listen` in its configuration: none is spawned then.
+
+    Both sides have a pair of keys, made by `telemetry keys FILE`, and know each other's public key: over TCP nothing
+    goes that is not encrypted, and to or from nobody else.
+    """
+
+    address: str
+    """Where it listens, as in `tcp://10.0.0.5:4381`."""
+    key_file: str
+    """Our secret key, 0600. The shipper knows us by the public key beside it."""
+    shipper_key_file: str
+    """The shipper's public key."""
+
+
+def without_credentials(url: str) -> str:
+    """A URL as it may be shown: without the user and password that it may hold."""
+    scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def shown(name: str, value: object) -> str:
+    """A setting's value as an error may repeat it."""
+    return "..." if name == "proxy" and value and not isinstance(value, int | float) else repr(value)
+
+
+_TCP = re.compile(r"tcp://(\[[0-9a-fA-F:.%a-z]+\]|[^\s/:@;]+):([0-9]{1,5})")
+_MAX_PORT = 65_535
+
+
+def check_tcp(name: str, address: object) -> None:
+    """Raise ConfigError, which names the setting, unless `address` is one that ZeroMQ's TCP takes."""
+    found = _TCP.fullmatch(address) if isinstance(address, str) else None
+    if found is None or int(found[2]) > _MAX_PORT:
+        raise ConfigError(f"{name}={address!r}: must be an address such as tcp://10.0.0.5:4381")

@@ -12,6 +12,9 @@
 `names` may be left out: {kind: [name, ...]}, the producer's own names, which the shipper takes out of free text before
 it reads the frame's events (telemetry/names.py). They go over the private socket and are never written down.
 
+A frame has at most `MAX_FRAME_BYTES` and `MAX_FRAME_EVENTS`, an event at most `MAX_EVENT_FIELDS`, and `names` at most
+what telemetry/names.py allows: what is larger is no frame, or no event.
+
 Only what is in a frame on its way gets a number, so a hole in the numbers is what was lost in transit. A frame with no
 events says hello, or hands over counts.
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 PRODUCER_BYTES = 16
 MAX_FRAME_BYTES = 256 << 10
+MAX_FRAME_EVENTS = 16_384
+MAX_EVENT_FIELDS = 1024
 
 DATA_SOCKET = "data.sock"
 CONTROL_SOCKET = "control.sock"

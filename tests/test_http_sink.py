@@ -21,6 +21,7 @@ from telemetry.shipper.delivery.recorder import read_head
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from telemetry.spool.segment import Seal
@@ -280,6 +281,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "client.pem").write_text(
         (directory / "client.crt").read_text() + (directory / "client.key").read_text()
     )
+    (directory / "client.pem").chmod(0o600)
     return directory
 
 
@@ -506,3 +508,39 @@ def test_a_file_that_can_t_be_read_is_refused(tmp_path: Path, name: str) -> None
 def test_what_is_no_proxy_is_refused(proxy: str) -> None:
     with pytest.raises(ConfigError, match="proxy: must be a URL"):
         HttpSink("https://h/", SETTINGS._replace(proxy=proxy), {})
+
+
+def _others_may_read(directory: Path) -> Path:
+    (directory / "client.pem").chmod(0o640)
+    return directory / "client.pem"
+
+
+def _key_alone(directory: Path) -> Path:
+    (directory / "client.key").chmod(0o600)
+    return directory / "client.key"
+
+
+def _with_a_passphrase(directory: Path) -> Path:
+    command = ["openssl", "pkey", "-in", "client.key", "-aes256", "-passout", "pass:canary", "-out", "locked.key"]
+    subprocess.run(command, cwd=directory, check=True, capture_output=True)
+    locked = directory / "locked.pem"
+    locked.write_text((directory / "client.crt").read_text() + (directory / "locked.key").read_text())
+    locked.chmod(0o600)
+    return locked
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (_others_may_read, r"mode 640\); chmod 600"),
+        (_key_alone, "in PEM and without a passphrase"),
+        (_with_a_passphrase, "in PEM and without a passphrase"),
+    ],
+)
+def test_a_client_certificate_that_can_t_be_used_is_refused_at_once(
+    certificates: Path, spoil: Callable[[Path], Path], why: str
+) -> None:
+    file = spoil(certificates)
+    with pytest.raises(ConfigError, match=why):
+        HttpSink("https://h/", SETTINGS._replace(client_certificate=str(file)), {})
+    (certificates / "client.pem").chmod(0o600)

@@ -9,7 +9,8 @@ import sys
 import pytest
 from conftest import wait_until
 
-from telemetry.shipper.watch import Watch, may_live, started
+from telemetry.shipper.intake.receiver import REMOTE_PID
+from telemetry.shipper.watch import MAX_WATCHED, REMOTE_SECONDS, Watch, may_live, started
 from telemetry.spool.producers import Position
 
 IMPOSSIBLE = [2**22 + 1, 2**31, 2**62]
@@ -78,3 +79,29 @@ def test_thousands_of_short_lived_producers_leave_nothing_behind() -> None:
     watch.look()
 
     assert (watch._known, watch._left) == ({}, set())
+
+
+def test_a_producer_elsewhere_lives_until_it_leaves_or_was_not_heard_of_for_an_hour() -> None:
+    now = 0.0
+    watch = Watch(lambda: now)
+    watch.see({"silent": Position(REMOTE_PID), "talks": Position(REMOTE_PID), "leaves": Position(REMOTE_PID)})
+    watch.leave("leaves")
+    now = REMOTE_SECONDS
+    watch.see({"talks": Position(REMOTE_PID)})
+    watch.look()
+    assert len(watch) == 2
+    now += 1.0
+    watch.look()
+
+    assert (len(watch), may_live(Position(REMOTE_PID))) == (1, True)
+
+
+def test_a_process_that_invents_producers_takes_no_more_than_its_share() -> None:
+    watch = Watch()
+    for number in range(3 * MAX_WATCHED):
+        watch.see({str(number): Position(os.getpid())})
+        watch.leave(f"never seen {number}")
+    watch.look()
+
+    assert len(watch) == MAX_WATCHED
+    assert len(watch._left) <= 2 * MAX_WATCHED

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from telemetry.catalog.model import MAX_IDENTIFIER_LENGTH, MAX_STRING_LENGTH, OTHER, Catalog, Event, Field
+from telemetry.wire import MAX_FRAME_EVENTS
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -94,7 +95,7 @@ def compile_catalog(catalog: Catalog, today: dt.date) -> Compiled:
     any_event = union[(*envelopes.values(),) or (_Nothing,)]
     return Compiled(
         catalog=catalog,
-        decoder=msgspec.msgpack.Decoder(array[any_event]),
+        decoder=msgspec.msgpack.Decoder(Annotated[array[any_event], Meta(max_length=MAX_FRAME_EVENTS)]),
         one=msgspec.msgpack.Decoder(any_event),
         envelopes=envelopes,
         plans={fields[event.name]: _plan(event, expired[event.name]) for event in live},

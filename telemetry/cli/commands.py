@@ -10,6 +10,7 @@ _PLACES = {
     "catalog": "catalog",
     "collect": "collect",
     "demo": "demo",
+    "keys": "keys",
     "local": "consent",
     "off": "consent",
     "on": "consent",

@@ -20,6 +20,7 @@ from telemetry.consent import decide, find_product, read_stored
 from telemetry.consent.stored import iso_time
 from telemetry.errors import ConfigError, ShipperUnreachableError, SpoolError
 from telemetry.paths import TOMBSTONES, product_dir
+from telemetry.settings import without_credentials
 from telemetry.shipper.rendezvous import Rendezvous, find_rendezvous
 from telemetry.spool import account
 from telemetry.spool.contents import FOLDERS, find_segments, is_spool
@@ -112,7 +113,10 @@ def _shipper(known: list[Rendezvous]) -> dict[str, Any]:
 
 
 def _run(rendezvous: Rendezvous) -> dict[str, Any]:
-    place = {"directory": str(rendezvous.directory), "endpoint": rendezvous.endpoint}
+    place = {
+        "directory": str(rendezvous.directory),
+        "endpoint": rendezvous.endpoint and without_credentials(rendezvous.endpoint),
+    }
     try:
         answer = rendezvous.ask("status", _ASK_SECONDS)
     except ShipperUnreachableError as fault:

@@ -11,6 +11,7 @@ A product's name must have passed `check_product` before it comes here.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from contextlib import contextmanager
@@ -127,6 +128,8 @@ def _first_bytes(file: Path) -> bytes:
     # O_NONBLOCK: a FIFO in the file's place must not hang `init`.
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
+        if paths.is_open_to_others(os.fstat(descriptor)):
+            raise PermissionError(errno.EPERM, "others may write it")
         return os.read(descriptor, _MAX_BYTES)
     finally:
         os.close(descriptor)
@@ -199,7 +202,7 @@ def _try(lock: int) -> bool:
 
 def _open_lock(file: Path) -> int:
     paths.private_dir(file.parent)
-    return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return paths.private_file(file, os.O_RDWR | os.O_CREAT)
 
 
 @contextmanager
@@ -230,7 +233,8 @@ def _wait_for(lock: int) -> None:
 def _replace(file: Path, stored: Stored) -> None:
     """Write the file anew, so that a reader or a power cut meets the old one or the new one, whole."""
     temporary = file.with_suffix(".new")  # ours alone while we hold the lock
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    temporary.unlink(missing_ok=True)  # of one that was killed as it wrote
+    descriptor = paths.private_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(_format(stored))
         stream.flush()

@@ -17,7 +17,14 @@ from telemetry import paths
 from telemetry.errors import ConfigError
 from telemetry.producer.spawn import GUARD
 from telemetry.producer.timing import Timer
-from telemetry.settings import ShipperSettings, is_debugging
+from telemetry.settings import (
+    RemoteShipper,
+    ShipperSettings,
+    check_tcp,
+    is_debugging,
+    shown,
+    without_credentials,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +60,8 @@ class Client:
         flush_interval_seconds: how long an event may wait in the process, an hour at most.
         queue_bytes: what may wait for the shipper, encoded; beyond it the newest are dropped.
         handle_sigterm: flush on SIGTERM, then go on as without us. Call from the main thread.
-        shipper: how a shipper spawned from here behaves.
+        shipper: how a shipper spawned from here behaves; or, as a `RemoteShipper`, where on another machine one
+            listens: then it is that one's configuration which says where batches go.
 
     Raises:
         ConfigError: an argument is wrong, or the catalog can't be read.
@@ -73,7 +81,7 @@ class Client:
         flush_interval_seconds: float = 0.05,
         queue_bytes: int = 32 << 20,
         handle_sigterm: bool = False,
-        shipper: ShipperSettings | None = None,
+        shipper: ShipperSettings | RemoteShipper | None = None,
     ) -> None:
         consenting.check_product(product)
         _check_choice("deployment", deployment, DEPLOYMENTS)
@@ -87,7 +95,11 @@ class Client:
         if handle_sigterm:
             _check_main_thread()
         file = _check_catalog(catalog)
-        config = {"product": product, "catalog": str(file), "endpoint": endpoint, **_check_settings(shipper)}
+        remote = shipper if isinstance(shipper, RemoteShipper) else None
+        settings = _check_settings(None if isinstance(shipper, RemoteShipper) else shipper)
+        if remote:
+            _check_remote(remote)
+        config = {"product": product, "catalog": str(file), "endpoint": endpoint, **settings}
         self.record: Callable[[str, dict[str, Any]], None] = _nothing
         self.tick: Callable[[str, int, dict[str, Any]], None] = _nothing_counted
         self._link: Link | None = None
@@ -98,7 +110,7 @@ class Client:
         self.consent = consenting.evaluate(**said, callback=notice, may_tell=not is_debugging())
         if self.consent.state is not consenting.State.OFF and GUARD not in os.environ:
             reconsider = partial(consenting.reconsider, **said, notice_shown=self.consent.notice)
-            self._link = _link(self.consent, reconsider, config, packages, flush_interval_seconds, queue_bytes)
+            self._link = _link(self.consent, reconsider, config, packages, flush_interval_seconds, queue_bytes, remote)
             self.record, self.tick = self._link.recorder(), self._link.ticker()
         if strict:
             self._be_strict(file)
@@ -163,6 +175,7 @@ def _link(
     packages: tuple[str, ...],
     flush_interval_seconds: float,
     queue_bytes: int,
+    remote: RemoteShipper | None,
 ) -> Link:
     """Load what a living client needs, now and on the caller's thread: an import in a thread hangs a forked child."""
     import hashlib
@@ -176,11 +189,16 @@ def _link(
     directory, spool = paths.rendezvous_dir(product, digest, endpoint), paths.spool_dir(product, endpoint)
     ground = consent.state.value, consent.basis, consent.notice, consent.deployment
     context = Context(os.getpid(), digest, *ground, names_of_this_process())
-    kind: type[Link] = Link
+    kind: Callable[..., Link] = Link
     if is_debugging():
         from telemetry.producer.debug import DebugLink
 
         kind = DebugLink
+    elif remote:
+        from telemetry.curve import Peer
+        from telemetry.producer.remote import RemoteLink
+
+        kind = partial(RemoteLink, Peer(remote))
     return kind(Site(directory, spool, config), reconsider, context, packages, flush_interval_seconds, queue_bytes)
 
 
@@ -205,7 +223,8 @@ def _check_range(argument: str, value: float, least: float, most: float = math.i
 
 def _check_endpoint(endpoint: str) -> None:
     if not isinstance(endpoint, str) or "://" not in endpoint:
-        raise ConfigError(f"endpoint={endpoint!r}: must be a URL, as in https://t.acme.example/v1/batches")
+        text = without_credentials(endpoint) if isinstance(endpoint, str) else endpoint
+        raise ConfigError(f"endpoint={text!r}: must be a URL, as in https://t.acme.example/v1/batches")
 
 
 def _check_packages(packages: tuple[str, ...]) -> None:
@@ -219,14 +238,24 @@ def _check_main_thread() -> None:
         raise ConfigError("handle_sigterm=True: Python takes signal handlers from the main thread only; call it there")
 
 
+def _check_remote(remote: RemoteShipper) -> None:
+    check_tcp("shipper: address", remote.address)
+    for name in ("key_file", "shipper_key_file"):
+        value = getattr(remote, name)
+        if not isinstance(value, str) or not value:
+            raise ConfigError(
+                f"shipper: {name}={value!r}: must name a file made by `telemetry keys`: over TCP, CURVE is required"
+            )
+
+
 def _check_settings(settings: ShipperSettings | None) -> dict[str, Any]:
     """The settings as they go into the shipper's configuration."""
     if not isinstance(settings, ShipperSettings | None):
-        raise ConfigError(f"shipper={settings!r}: must be a telemetry.ShipperSettings, or None")
+        raise ConfigError(f"shipper={settings!r}: must be a telemetry.ShipperSettings, a RemoteShipper, or None")
     found = (settings or ShipperSettings())._asdict()
     for (name, value), default in zip(found.items(), ShipperSettings(), strict=True):
         if type(value) is not type(default) and not (type(default) is float and type(value) is int):
-            raise ConfigError(f"shipper: {name}={value!r} must be of type {type(default).__name__}")
+            raise ConfigError(f"shipper: {name}={shown(name, value)} must be of type {type(default).__name__}")
     return found
 
 

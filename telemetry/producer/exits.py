@@ -10,7 +10,7 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from telemetry.paths import TOMBSTONES, private_dir
+from telemetry.paths import TOMBSTONES, private_dir, private_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +97,7 @@ def leave_tombstone(spool: Path, producer: bytes, accepted: int, dropped: dict[s
     private_dir(directory)
     text = json.dumps({"producer": producer.hex(), "pid": os.getpid(), "accepted": accepted, "dropped": dropped})
     new = directory / f".{producer.hex()}"
-    file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = private_file(new, os.O_WRONLY | os.O_CREAT)
     try:
         os.write(file, text.encode())
     finally:

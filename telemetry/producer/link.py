@@ -219,6 +219,9 @@ class Link:
         socket.connect(f"ipc://{directory / wire.DATA_SOCKET}")
         return socket
 
+    def _open_control(self) -> Control:
+        return Control(self._context(), self._private_directory())
+
     def _context(self) -> zmq.Context[zmq.Socket[bytes]]:
         if self._zmq is None:
             _check_descriptors()
@@ -248,7 +251,7 @@ class Link:
 
     def _settles(self, settled: Settled, deadline: float) -> bool:
         """Whether a shipper confirms in time; it is asked again and again. Raises ZMQError, OSError."""
-        with Control(self._context(), self._private_directory()) as control:
+        with self._open_control() as control:
             self._asking.append(control)
             try:
                 while not self._confirmed(control, settled, deadline):
@@ -288,7 +291,7 @@ class Link:
     def _say_goodbye(self, deadline: float) -> None:
         request = {"op": "leave", "producer": self._outbox.producer}
         try:
-            with Control(self._context(), self._private_directory()) as control:
+            with self._open_control() as control:
                 control.ask(request, _remaining(deadline))
         except (ShipperUnreachableError, zmq.ZMQError, OSError):
             return  # it will find this process gone

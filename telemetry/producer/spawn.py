@@ -10,18 +10,28 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from telemetry.paths import CONFIG_FILE, LOCK_FILE, REFUSED_FILE
+from telemetry.paths import CONFIG_FILE, LOCK_FILE, REFUSED_FILE, private_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 REFUSED_SECONDS = 60.0
 """How long a shipper that could not start, because of its configuration, is left in peace."""
 GUARD = "TELEMETRY_SHIPPER"
 """Set in a shipper's environment, so that nothing in it can spawn another."""
+
+_NEEDED = re.compile(
+    r"TELEMETRY_\w+|PYTHON\w+|LC_\w+|XDG_\w+|MALLOC_\w+|(?:LD|DYLD)_(?:FALLBACK_)?LIBRARY_PATH|SSL_CERT_(?:FILE|DIR)"
+    r"|(?:HTTPS?|ALL|NO)_PROXY|(?:https?|all|no)_proxy|PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|TZ|TMPDIR|VIRTUAL_ENV"
+)
+"""Where files lie, how to reach the network, and what an interpreter needs to start."""
 
 
 def shipper_runs(directory: Path) -> bool:
@@ -30,7 +40,7 @@ def shipper_runs(directory: Path) -> bool:
     The probe asks for a shared lock, so that two probes don't mistake each other for a shipper.
     """
     try:
-        lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = private_file(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT)
     except OSError:
         return False
     try:
@@ -78,13 +88,18 @@ def _start_orphan(command: list[str]) -> None:
     shell = os.posix_spawn(
         "/bin/sh",
         ["sh", "-c", 'cd / && "$@" &', "sh", *command],
-        {**os.environ, GUARD: "1", "PYTHONPATH": _python_path()},
+        {**_needed(os.environ), GUARD: "1", "PYTHONPATH": _python_path()},
         file_actions=quiet,
         setsigmask=[],
     )
     # It is reaped already when the host ignores SIGCHLD, or another thread of it waits for every child.
     with suppress(ChildProcessError):
         os.waitpid(shell, 0)
+
+
+def _needed(environ: Mapping[str, str]) -> dict[str, str]:
+    """What of the host's environment a shipper has use for: the rest holds the host's secrets, and stays with it."""
+    return {name: value for name, value in environ.items() if _NEEDED.fullmatch(name)}
 
 
 def _python_path() -> str:
@@ -98,7 +113,8 @@ def _python_path() -> str:
 def _write_private(path: Path, text: str) -> None:
     """Write a file of mode 0600 in one step, so that a shipper never reads half of it."""
     new = path.with_name(f"{path.name}.{os.getpid()}")
-    file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    new.unlink(missing_ok=True)  # of a process that had this pid, and was killed
+    file = private_file(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         os.write(file, text.encode())
     finally:

@@ -6,6 +6,12 @@ product = "acme-db"
 catalog = "acme.toml"
 endpoint = "https://t.acme.example/v1/batches"
 segment_seconds = 5.0                     # and any other name of ShipperSettings
+
+And, for hosts on other machines:
+
+listen = "tcp://0.0.0.0:4381"
+key_file = "shipper.key"                  # `telemetry keys shipper.key`
+clients_file = "clients"                  # the hosts' public keys, one a line
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from telemetry.consent import check_product
 from telemetry.errors import ConfigError
-from telemetry.settings import ShipperSettings
+from telemetry.settings import ShipperSettings, check_tcp, shown, without_credentials
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,13 +36,28 @@ _FILES = ("ca_file", "client_certificate", "token_file")
 _TIMEOUTS = ("connect_timeout_seconds", "read_timeout_seconds")
 
 
+class Listen(NamedTuple):
+    """Where to listen for hosts on other machines.
+
+    Attributes:
+        address: `tcp://HOST:PORT`.
+        key_file: our secret key.
+        clients_file: the public keys of those that may send.
+    """
+
+    address: str
+    key_file: Path
+    clients_file: Path
+
+
 class ShipperConfig(NamedTuple):
-    """What a shipper does, for whom, and how."""
+    """What a shipper does, for whom, and how; `listen` is None when it is for this machine alone."""
 
     product: str
     catalog: Path
     endpoint: str
     settings: ShipperSettings
+    listen: Listen | None = None
 
 
 def read_config(path: Path) -> ShipperConfig:
@@ -48,6 +69,7 @@ def read_config(path: Path) -> ShipperConfig:
     found = _parse(path)
     if missing := [name for name in _REQUIRED if not isinstance(found.get(name), str)]:
         raise ConfigError(f"{path}: {', '.join(missing)} must be given, as text")
+    _check_readers(found, path)
     product, catalog, endpoint = (found.pop(name) for name in _REQUIRED)
     try:
         check_product(product)
@@ -56,7 +78,8 @@ def read_config(path: Path) -> ShipperConfig:
     for name in _FILES:
         if isinstance(file := found.get(name), str) and file:
             found[name] = str(path.parent / file)
-    return ShipperConfig(product, path.parent / catalog, endpoint, read_settings(found, str(path)))
+    listen = _take_listen(found, path)
+    return ShipperConfig(product, path.parent / catalog, endpoint, read_settings(found, str(path)), listen)
 
 
 def read_settings(found: dict[str, Any], where: str) -> ShipperSettings:
@@ -72,6 +95,29 @@ def read_settings(found: dict[str, Any], where: str) -> ShipperSettings:
             raise ConfigError(f"{where}: {name} is no setting of a shipper{hint or '; remove it'}")
         _check(name, value, type(defaults[name]), where)
     return ShipperSettings(**found)
+
+
+def _check_readers(found: dict[str, Any], path: Path) -> None:
+    """Who writes a password into a file must keep it from others."""
+    urls = [url for name in ("endpoint", "proxy") if isinstance(url := found.get(name), str)]
+    mode = path.stat().st_mode
+    if mode & 0o077 and any(without_credentials(url) != url for url in urls):
+        raise ConfigError(f"{path}: holds a password, and others can read it (mode {mode & 0o777:o}); chmod 600 it")
+
+
+def _take_listen(found: dict[str, Any], path: Path) -> Listen | None:
+    """Take out what concerns hosts on other machines."""
+    names = ("listen", "key_file", "clients_file")
+    given = {name: found.pop(name) for name in names if name in found}
+    if not given:
+        return None
+    if missing := [name for name in names if not isinstance(given.get(name), str) or not given[name]]:
+        raise ConfigError(f"{path}: {', '.join(missing)} must be given, as text: over TCP, CURVE is required")
+    try:
+        check_tcp("listen", given["listen"])
+    except ConfigError as fault:
+        raise ConfigError(f"{path}: {fault}") from None
+    return Listen(given["listen"], path.parent / given["key_file"], path.parent / given["clients_file"])
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -90,10 +136,10 @@ def _parse(path: Path) -> dict[str, Any]:
 def _check(name: str, value: object, kind: type, where: str) -> None:
     fits = isinstance(value, int | float) and not isinstance(value, bool) if kind is float else type(value) is kind
     if not fits:
-        raise ConfigError(f"{where}: {name} = {value!r} must be of type {kind.__name__}")
+        raise ConfigError(f"{where}: {name} = {shown(name, value)} must be of type {kind.__name__}")
     if isinstance(value, int | float) and not value >= 0:  # so, NaN is refused too
-        raise ConfigError(f"{where}: {name} = {value!r} must not be negative")
+        raise ConfigError(f"{where}: {name} = {shown(name, value)} must not be negative")
     if kind is float and isinstance(value, int | float) and value > MAX_SECONDS:
-        raise ConfigError(f"{where}: {name} = {value!r} must be at most {MAX_SECONDS:.0f} seconds")
+        raise ConfigError(f"{where}: {name} = {shown(name, value)} must be at most {MAX_SECONDS:.0f} seconds")
     if name in _TIMEOUTS and not value:
-        raise ConfigError(f"{where}: {name} = {value!r} must be greater than 0")
+        raise ConfigError(f"{where}: {name} = {shown(name, value)} must be greater than 0")

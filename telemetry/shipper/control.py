@@ -6,6 +6,7 @@ Format: telemetry/wire.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgpack
@@ -32,12 +33,15 @@ def answer_all(socket: zmq.Socket[bytes], answers: Mapping[str, Answer]) -> None
             identity, *parts = socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
             return
-        reply = _answer(b"".join(parts), answers)
-        if reply is not None:
-            try:
-                socket.send_multipart([identity, msgpack.packb(reply)], zmq.NOBLOCK)
-            except zmq.ZMQError:
-                continue  # who asked is gone
+        answer(socket, identity, b"".join(parts), answers)
+
+
+def answer(socket: zmq.Socket[bytes], identity: bytes, message: bytes, answers: Mapping[str, Answer]) -> None:
+    """Answer one request, as `answer_all` does."""
+    reply = _answer(message, answers)
+    if reply is not None:
+        with suppress(zmq.ZMQError):  # who asked is gone
+            socket.send_multipart([identity, msgpack.packb(reply)], zmq.NOBLOCK)
 
 
 def _answer(message: bytes, answers: Mapping[str, Answer]) -> dict[str, Any] | None:

@@ -6,18 +6,30 @@ It holds states, counts and reasons; never an event's data.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from telemetry.paths import private_dir, product_dir
+from telemetry.paths import private_dir, private_file, product_dir
 
 if TYPE_CHECKING:
+    from io import TextIOWrapper
+
     from telemetry.shipper.config import ShipperConfig
 
 LOG_FILE = "shipper.log"
 _MAX_BYTES = 256 << 10
+
+
+class _PrivateHandler(RotatingFileHandler):
+    """Writes to a file of ours, or not at all."""
+
+    def _open(self) -> TextIOWrapper:
+        file = private_file(Path(self.baseFilename), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        return os.fdopen(file, "a", encoding="utf-8", errors="backslashreplace")
 
 
 def open_log(config: ShipperConfig, *, spawned: bool) -> None:
@@ -28,7 +40,7 @@ def open_log(config: ShipperConfig, *, spawned: bool) -> None:
     if spawned:
         try:
             private_dir(product_dir(config.product))
-            handler = RotatingFileHandler(
+            handler = _PrivateHandler(
                 product_dir(config.product) / LOG_FILE, maxBytes=_MAX_BYTES, backupCount=1, delay=True
             )
         except OSError:

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 from telemetry.redact.names.name import Name, know, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from telemetry.catalog.model import Catalog
     from telemetry.names import Names
     from telemetry.shipper.intake.receiver import Frame
 
-MAX_ENVIRONMENTS = 64
+MAX_ENVIRONMENTS = 256
 """Producers' sets of names that are known at a time; one that was forgotten is known again by its next frame."""
 MAX_PRODUCERS = 10_000
+MAX_KNOWN_NAMES = 1024
+"""Of all environments together. To look for so many takes some 2 s to prepare, and 190 MB; for 2,048, 530 MB."""
 
 _PROTOCOL_WORDS = ("event", "time", "session", "weight", "count", "other")
 
@@ -46,20 +48,38 @@ class OwnNames:
         self._of_machine |= know(self._machine(), self._words)
         return self._gather()
 
-    def hear(self, frames: Iterable[Frame]) -> bool:
+    def hear(self, frames: Sequence[Frame]) -> bool:
         """Take note of what producers hand over; whether there is anything new."""
+        if len(self._producers) > MAX_PRODUCERS:
+            self._producers.clear()
         strangers = {frame.producer: frame.context.names for frame in frames if frame.producer not in self._producers}
         if not strangers:
             return False
-        if len(self._producers) > MAX_PRODUCERS:
-            self._producers.clear()
+        used = {self._producers[frame.producer] for frame in frames if frame.producer in self._producers}
         for producer, names in strangers.items():
             environment = know(names, self._words)
-            self._producers[producer] = environment
-            self._environments[environment] = None
-        while len(self._environments) > MAX_ENVIRONMENTS:
-            self._forget(next(iter(self._environments)))
+            if self._make_room(environment, used):
+                self._producers[producer] = environment
+                self._environments[environment] = None
+                used.add(environment)
         return self._gather()
+
+    def covers(self, frame: Frame) -> bool:
+        """Whether its producer's names are known; where there was no room for them, its texts can't be read."""
+        return frame.producer in self._producers
+
+    def _make_room(self, environment: frozenset[Name], used: set[frozenset[Name]]) -> bool:
+        """Forget the oldest that no frame in hand needs, until there is room; False when all are needed."""
+        while environment not in self._environments and self._is_full(environment):
+            oldest = next((known for known in self._environments if known not in used), None)
+            if oldest is None:
+                return False
+            self._forget(oldest)
+        return True
+
+    def _is_full(self, environment: frozenset[Name]) -> bool:
+        names = environment.union(*self._environments)
+        return len(self._environments) >= MAX_ENVIRONMENTS or len(names) > MAX_KNOWN_NAMES
 
     def _forget(self, environment: frozenset[Name]) -> None:
         del self._environments[environment]

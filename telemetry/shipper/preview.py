@@ -14,9 +14,9 @@ import zstandard
 
 from telemetry.errors import ConfigError, SpoolError
 from telemetry.paths import CONFIG_FILE, spool_dir
-from telemetry.settings import ShipperSettings
+from telemetry.settings import ShipperSettings, without_credentials
 from telemetry.shipper.config import ShipperConfig, read_config
-from telemetry.shipper.delivery.http_sink import HttpSink, without_credentials
+from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.recorder import RequestHead
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.rendezvous import find_rendezvous

@@ -24,21 +24,23 @@ from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.machine import names_of_this_machine
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.shipper.canaries import prove
-from telemetry.shipper.control import answer_all
+from telemetry.shipper.control import answer, answer_all
 from telemetry.shipper.day import day_written, utc_day
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import Uploader
 from telemetry.shipper.encode import open_format
+from telemetry.shipper.intake.admission import Admission
 from telemetry.shipper.intake.pipeline import Pipeline
-from telemetry.shipper.intake.receiver import decode_frame, receive_waiting
+from telemetry.shipper.intake.receiver import decode_frame, decode_remote_frame, receive_waiting
 from telemetry.shipper.intake.report import raw_report
 from telemetry.shipper.intake.session import Session
 from telemetry.shipper.intake.writer import Writer
 from telemetry.shipper.own_names import OwnNames
 from telemetry.shipper.permission import Permission, permission_of
-from telemetry.shipper.watch import Watch, may_live
-from telemetry.spool.producers import Position
+from telemetry.shipper.remote import QUESTIONS
+from telemetry.shipper.watch import Watch, may_live, remembered
+from telemetry.spool.producers import MAX_POSITIONS, Position
 from telemetry.spool.spool import Spool
 from telemetry.spool.tombstones import bury_the_dead
 
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from telemetry.redact.names.name import Name
     from telemetry.shipper.config import ShipperConfig
     from telemetry.shipper.intake.receiver import Frame
+    from telemetry.shipper.remote import Remote
     from telemetry.shipper.sockets import Sockets
 
 GRACE_SECONDS = 10.0
@@ -63,9 +66,6 @@ SURVEY_SECONDS = 60.0
 
 LOOK_SECONDS = 0.5
 """How often the world is looked at, and the user's choice when nothing else is to do: a no acts within a second."""
-
-MAX_POSITIONS = 10_000
-"""Producers remembered before those whose processes are gone are forgotten."""
 
 STOP_SECONDS = 2.0
 """How long a shipper that is told to stop goes on uploading; the rest waits on disk."""
@@ -107,6 +107,7 @@ class Shipper:
         self._writer = Writer(self._spool, self._catalog, self._format, settings, self._uploader.nudge)
         self._delivery = Thread(target=self._uploader.run, name="delivery", daemon=True)
         self._watch = Watch()
+        self._admission = Admission()
         self._began = self._busy_at = self._surveyed_at = monotonic()
         self._ticked_at = self._looked_at = float("-inf")
         self._unreadable = 0
@@ -133,14 +134,22 @@ class Shipper:
         poller = zmq.Poller()
         poller.register(self._sockets.data, zmq.POLLIN)
         poller.register(self._sockets.control, zmq.POLLIN)
+        remote = self._sockets.remote
+        if remote:
+            poller.register(remote.socket, zmq.POLLIN)
+            poller.register(remote.door, zmq.POLLIN)
         while not self._done():
             ready = dict(poller.poll(int(self._patience_seconds() * 1000)))
             # First, so that nothing is taken in on a consent that was looked at long ago.
-            self._tick(idle=self._sockets.data not in ready)
+            self._tick(idle=self._sockets.data not in ready and not (remote and remote.socket in ready))
             if self._sockets.data in ready:
                 self._take_in(receive_waiting(self._sockets.data))
             if self._sockets.control in ready:
                 answer_all(self._sockets.control, self._answers)
+            if remote and remote.door in ready:
+                remote.let_in()
+            if remote and remote.socket in ready:
+                self._serve(remote)
         self._take_in(receive_waiting(self._sockets.data))
         self._writer.seal_all(self._session)
         self._writer.tick(self._session)  # the last chance of what a full disk has refused
@@ -163,12 +172,25 @@ class Shipper:
 
     # Intake.
 
-    def _take_in(self, messages: list[bytes]) -> None:
+    def _serve(self, remote: Remote) -> None:
+        """What waits from other machines: frames first, since a question is about those before it."""
+        messages = remote.receive_waiting()
+        self._take_in([message.body for message in messages if message.is_frame], decode_remote_frame)
+        answers = {name: self._answers[name] for name in QUESTIONS}
+        for message in messages:
+            if not message.is_frame:
+                answer(remote.socket, message.peer, message.body, answers)
+
+    def _take_in(self, messages: list[bytes], decode: Callable[[bytes], Frame | None] = decode_frame) -> None:
         """One drain: frames, receipt by receipt, through the pipeline to the spool."""
-        frames = [frame for message in messages if (frame := decode_frame(message)) is not None]
+        frames = [frame for message in messages if (frame := decode(message)) is not None]
         self._unreadable += len(messages) - len(frames)
+        frames = self._admission.admit(frames, self._positions)
         if self._names.hear(frames):
             self._know_names()
+        readable = [frame for frame in frames if self._names.covers(frame)]
+        self._admission.refused += len(frames) - len(readable)
+        frames = readable
         self._greet({frame.producer.hex() for frame in frames})
         for receipt, group in groupby(frames, key=self._receipt_of):
             not_before_ns = self._not_before_ns if receipt.level == "on" else 0
@@ -246,7 +268,7 @@ class Shipper:
         if utc_day(self._clock()) > self._today:
             self._compile()
         if len(self._positions) > MAX_POSITIONS:
-            self._positions = {name: position for name, position in self._positions.items() if may_live(position)}
+            self._positions = remembered(self._positions)
         self._spool.enforce(settings.spool_bytes, settings.spool_segments, settings.spool_seconds)
 
     def _look_at_the_machine(self) -> None:
@@ -367,6 +389,8 @@ class Shipper:
             "cpu_seconds": used.user + used.system,
             "producers": len(self._watch),
             "unreadable_frames": self._unreadable,
+            "refused_frames": self._admission.refused,
+            "remote": self._sockets.remote and self._sockets.remote.state,
             "text_redaction": self._texts is not None,
             "tripwire": {"hits": self._tripwire.hits, "state": self._tripwire.state},
             "upload": self._uploader.state,

@@ -1,4 +1,4 @@
-"""The shipper's two sockets. Bound before anything heavy is imported, so that a short-lived host meets its shipper."""
+"""The shipper's sockets. Bound before anything heavy is imported, so that a short-lived host meets its shipper."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from telemetry.wire import CONTROL_SOCKET, DATA_SOCKET
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from telemetry.shipper.remote import Remote
+
 MAX_MESSAGE_BYTES = 1 << 20
 """Four frames: what is larger is no frame, and not worth its memory. ZeroMQ cuts such a peer off."""
 
@@ -19,14 +21,17 @@ RECEIVE_FRAMES = 64
 
 
 class Sockets(NamedTuple):
-    """Where frames come in (PULL), and where questions are answered (ROUTER)."""
+    """Where frames come in (PULL), and where questions are answered (ROUTER); `remote` is for other machines."""
 
     context: zmq.Context[zmq.Socket[bytes]]
     data: zmq.Socket[bytes]
     control: zmq.Socket[bytes]
+    remote: Remote | None = None
 
     def close(self) -> None:
-        """Close both; when this returns, their names are gone from the rendezvous."""
+        """Close all; when this returns, their names are gone from the rendezvous."""
+        if self.remote:
+            self.remote.close()
         self.data.close()
         self.control.close(linger=100)
         self.context.term()

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from telemetry.paths import CONFIG_FILE, REFUSED_FILE
+from telemetry.paths import CONFIG_FILE, REFUSED_FILE, private_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ def _foreground(file: Path) -> int:
     import hashlib
 
     from telemetry.errors import ConfigError
-    from telemetry.paths import private_dir, rendezvous_dir
+    from telemetry.paths import rendezvous_dir
     from telemetry.settings import DEBUG, is_debugging
     from telemetry.shipper.config import read_config
 
@@ -76,7 +76,6 @@ def _foreground(file: Path) -> int:
         config = read_config(file)
         digest = hashlib.sha256(config.catalog.read_bytes()).hexdigest()
         directory = rendezvous_dir(config.product, digest, config.endpoint)
-        private_dir(directory)
     except (ConfigError, OSError) as fault:
         print(f"telemetry ship: {fault}", file=sys.stderr)
         return EXIT_CONFIG
@@ -84,12 +83,14 @@ def _foreground(file: Path) -> int:
 
 
 def _run(directory: Path, config_file: Path, *, spawned: bool) -> int:
+    from telemetry.paths import private_dir
     from telemetry.shipper.lock import acquire
 
     try:
+        private_dir(directory)
         lock = acquire(directory)
     except OSError as fault:
-        print(f"telemetry ship: {directory} can't be used ({fault.strerror}): mend or remove it", file=sys.stderr)
+        print(f"telemetry ship: {directory} can't be used ({fault}): mend or remove it", file=sys.stderr)
         return EXIT_CONFIG
     if lock is None:
         if not spawned:
@@ -127,11 +128,18 @@ def _prepare(directory: Path, config_file: Path, *, spawned: bool) -> tuple[Sock
 
     config = read_config(config_file)
     open_log(config, spawned=spawned)
+    if config.listen:
+        from telemetry.shipper.remote import Remote
+
+        sockets = sockets._replace(remote=Remote(sockets.context, config.listen))
     return sockets, Shipper(config, sockets, spawned=spawned)
 
 
 def _refuse(directory: Path, why: str) -> int:
     with suppress(OSError):  # on a full disk nobody can be told, and producers try again each second
-        (directory / REFUSED_FILE).write_text(f"{why}\n")
+        file = private_file(directory / REFUSED_FILE, os.O_WRONLY | os.O_CREAT)
+        with os.fdopen(file, "w") as opened:
+            opened.truncate()
+            opened.write(f"{why}\n")
     print(f"telemetry ship: {why}", file=sys.stderr)
     return EXIT_CONFIG

@@ -1,22 +1,52 @@
-"""Which producers live: a pid and the time its process began name one process for ever."""
+"""Which producers live: a pid and the time its process began name one process for ever.
+
+A producer on another machine has no process here. It lives until it says goodbye or was not heard of for an hour.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import psutil
 
+from telemetry.shipper.intake.receiver import REMOTE_PID
+from telemetry.spool.producers import MAX_POSITIONS
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from telemetry.spool.ledger import Positions
     from telemetry.spool.producers import Position
+
+REMOTE_SECONDS = 3600.0
+"""A host on another machine is silent while it has nothing to say; one that was killed never says goodbye."""
+
+MAX_WATCHED = 10_000
+"""Producers; beyond it the longest known is no longer watched. Somebody invents them, or others live anyway."""
 
 
 def may_live(position: Position) -> bool:
     """Whether a process of the producer's pid runs: its numbers must be remembered. A reused pid does no harm."""
     try:
-        return psutil.pid_exists(position.pid)
+        return position.pid == REMOTE_PID or psutil.pid_exists(position.pid)
     except OverflowError:  # a frame may claim any pid
         return False
+
+
+def remembered(positions: Positions) -> Positions:
+    """What of too many positions is kept: no dead process's, and at most the limit.
+
+    Beyond that the process with the most producers gives way, the oldest of them first: somebody invents them.
+    """
+    lives = {position.pid: may_live(position) for position in positions.values()}
+    living = {name: position for name, position in positions.items() if lives[position.pid]}
+    crowds = Counter(position.pid for position in living.values())
+    order = sorted(living, key=lambda name: -crowds[living[name].pid])
+    for name in order[: max(0, len(living) - MAX_POSITIONS)]:
+        del living[name]
+    return living
 
 
 def started(pid: int) -> float:
@@ -24,7 +54,7 @@ def started(pid: int) -> float:
     try:
         process = psutil.Process(pid)
         return 0.0 if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except (psutil.Error, OverflowError):
+    except (psutil.Error, OverflowError, ValueError):
         return 0.0
 
 
@@ -37,28 +67,45 @@ class Watch:
         has_seen_any: whether a producer ever came.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.has_seen_any = False
-        self._known: dict[str, tuple[int, float]] = {}
+        self._clock = clock
+        self._known: dict[str, int] = {}
+        self._began: dict[int, float] = {}  # by pid: a process may have many producers, one after the other
+        self._heard_at: dict[str, float] = {}  # of those on other machines
         self._left: set[str] = set()  # kept while the process lives: a frame may come after the goodbye
 
     def see(self, positions: Positions) -> None:
         """Take note of the producers that a drain came from."""
         for producer, position in positions.items():
             self.has_seen_any = True
-            if producer not in self._known:
-                self._known[producer] = position.pid, started(position.pid)
+            self._known.setdefault(producer, position.pid)
+            if position.pid == REMOTE_PID:
+                self._heard_at[producer] = self._clock()
+            elif position.pid not in self._began:
+                self._began[position.pid] = started(position.pid)
+        while len(self._known) > MAX_WATCHED:
+            self._forget(next(iter(self._known)))
 
     def leave(self, producer: str) -> None:
         """A producer said goodbye; its process may live on."""
-        self._left.add(producer)
+        if len(self._left) < 2 * MAX_WATCHED:
+            self._left.add(producer)
 
     def look(self) -> None:
-        """Forget the producers whose processes are gone."""
-        gone = [name for name, (pid, began) in self._known.items() if not began or started(pid) != began]
-        for producer in gone:
-            del self._known[producer]
-            self._left.discard(producer)
+        """Forget the producers whose processes are gone, and those elsewhere that were not heard of for long."""
+        gone = {pid for pid, began in self._began.items() if not began or started(pid) != began}
+        silent_since = self._clock() - REMOTE_SECONDS
+        silent = {producer for producer, heard_at in self._heard_at.items() if heard_at < silent_since}
+        for producer in [name for name, pid in self._known.items() if pid in gone or name in silent]:
+            self._forget(producer)
+        for pid in gone:
+            del self._began[pid]
+
+    def _forget(self, producer: str) -> None:
+        del self._known[producer]
+        self._heard_at.pop(producer, None)
+        self._left.discard(producer)
 
     def __len__(self) -> int:
         return len(self._known.keys() - self._left)

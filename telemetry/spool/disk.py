@@ -6,6 +6,8 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
+from telemetry.paths import private_file
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -14,7 +16,13 @@ PRIVATE = 0o600
 
 def open_append(path: Path) -> int:
     """Open for appending, making the file, 0600, if there is none. The caller closes the descriptor."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
+    return private_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+
+def read_file(path: Path) -> bytes:
+    """All of a file of ours; raises OSError for what is none, and does not wait for a pipe."""
+    with os.fdopen(private_file(path, os.O_RDONLY), "rb") as opened:
+        return opened.read()
 
 
 def write_all(file: int, data: bytes) -> None:
@@ -54,7 +62,7 @@ def try_lock(path: Path) -> int | None:
     Returns:
         A descriptor that holds it until closed; None when another process has it.
     """
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    lock = private_file(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as fault:

@@ -26,7 +26,7 @@ import msgspec
 from telemetry.drops import DropReason  # noqa: TC001 msgspec reads the annotations of a Struct
 from telemetry.spool import disk
 from telemetry.spool.journal import read_lines, whole_bytes, write_line
-from telemetry.spool.producers import Position, furthest
+from telemetry.spool.producers import MAX_POSITIONS, Position, furthest
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -196,13 +196,14 @@ class LedgerLog:
 
     def read(self) -> Ledger:
         """The state now."""
-        return replay(self._path.read_bytes() if self._path.exists() else b"")
+        return replay(disk.read_file(self._path) if self._path.exists() else b"")
 
     def compact(self, keep: Callable[[str, Position], bool]) -> Ledger:
         """Replace the log by its total, with the positions of the producers to keep only, and without a torn tail."""
         with self.locked():
             ledger = self.read()
-            ledger.positions = {name: position for name, position in ledger.positions.items() if keep(name, position)}
+            kept = [(name, position) for name, position in ledger.positions.items() if keep(name, position)]
+            ledger.positions = dict(kept[-MAX_POSITIONS:])
             line = write_line(ledger.total())
             disk.write_whole(self._path, line)
             disk.sync_directory(self._path.parent)

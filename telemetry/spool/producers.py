@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from telemetry.spool.tally import Tally
 
+MAX_POSITIONS = 10_000
+"""Producers remembered before those whose processes are gone are forgotten, and then those beyond it."""
+
 
 class Position(msgspec.Struct, array_like=True, frozen=True):
     """How far one producer has come.

@@ -380,7 +380,7 @@ def _prepare(directory: Path) -> None:
             file = directory / FORMAT_FILE
             if not file.exists():
                 disk.write_whole(file, FORMAT_VERSION.encode())
-            version = file.read_bytes()
+            version = disk.read_file(file)
     except OSError as fault:
         raise SpoolError(
             f"{directory} can't be used as a spool: {fault}; free the disk, mend its mode, or move it"

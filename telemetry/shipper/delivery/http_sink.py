@@ -7,6 +7,7 @@ sessions by the connection they came on. No cookies, no redirects, no ~/.netrc.
 from __future__ import annotations
 
 import os
+import ssl
 import time
 from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
@@ -23,6 +24,8 @@ from urllib3.exceptions import HTTPError
 
 from telemetry import receipt
 from telemetry.errors import ConfigError
+from telemetry.paths import read_secret
+from telemetry.settings import without_credentials
 from telemetry.shipper.delivery.backoff import retry_after
 from telemetry.shipper.delivery.lines import Lines
 from telemetry.shipper.delivery.outcome import Outcome, Reply, outcome_of
@@ -57,7 +60,7 @@ class HttpSink:
         self._token = _token(settings.token_file, environ)
         self._proxies = _proxies(endpoint, settings.proxy)
         _check_readable("ca_file", settings.ca_file)
-        _check_readable("client_certificate", settings.client_certificate)
+        _check_certificate(settings.client_certificate)
         self._lines = Lines()
         self._session = self._new_session()
         self._events_session = ""
@@ -173,13 +176,6 @@ def check_endpoint(endpoint: str, *, allow_http: bool) -> str:
     return endpoint.rstrip("/")
 
 
-def without_credentials(endpoint: str) -> str:
-    """The endpoint as it may be shown: without the user and password that a URL may hold."""
-    scheme, separator, rest = endpoint.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
-
-
 def _split_url(text: str) -> SplitResult | None:
     """A URL of http(s); None for what is none."""
     try:
@@ -209,11 +205,7 @@ def _token(file: str, environ: Mapping[str, str]) -> str:
         return _check_token(token, "TELEMETRY_TOKEN")
     if not file:
         return ""
-    _check_readable("token_file", file)
-    mode = Path(file).stat().st_mode
-    if mode & 0o077:
-        raise ConfigError(f"token_file={file!r}: others can read it (mode {mode & 0o777:o}); chmod 600 it")
-    return _check_token(Path(file).read_bytes().decode(errors="replace"), f"token_file={file!r}")
+    return _check_token(read_secret(Path(file), "token_file").decode(errors="replace"), f"token_file={file!r}")
 
 
 def _check_token(text: str, where: str) -> str:
@@ -234,6 +226,20 @@ def _check_readable(name: str, file: str) -> None:
         raise ConfigError(f"{name}={file!r}: {reason}; name a file that user {os.getuid()} can read") from None
     except ValueError:
         raise ConfigError(f"{name}={file!r}: no file can have that name; name one that is there") from None
+
+
+def _check_certificate(file: str) -> None:
+    """One that can't be used must be said now: each upload would fail, as if it were the network."""
+    if not file:
+        return
+    read_secret(Path(file), "client_certificate")
+    try:
+        # A passphrase is not asked for: nobody may be there.
+        ssl.create_default_context().load_cert_chain(file, password=lambda: "")
+    except (ssl.SSLError, ValueError):
+        raise ConfigError(
+            f"client_certificate={file!r}: must hold a certificate and its key, in PEM and without a passphrase"
+        ) from None
 
 
 def _proxies(endpoint: str, proxy: str) -> dict[str, str]:

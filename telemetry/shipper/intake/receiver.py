@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 import zmq
 from msgspec import Meta
+from msgspec.structs import replace
 
 from telemetry import wire
 from telemetry.names import MAX_CHARACTERS, MAX_NAMES
@@ -18,8 +19,15 @@ from telemetry.receipt import Receipt
 DRAIN_BYTES = 4 << 20
 """What one drain takes at most: it bounds the memory of the stages after it."""
 
+DRAIN_MESSAGES = 1024
+"""... and at most so many: frames of a few bytes each must not keep the shipper from its other work."""
+
+REMOTE_PID = -1
+"""What stands for the process of a producer on another machine: a number of there says nothing here."""
+
 _Count = Annotated[int, Meta(ge=0, le=2**48)]
 _Name = Annotated[str, Meta(max_length=2 * MAX_CHARACTERS)]
+_MAX_KINDS = 16  # of names; there are nine
 _HostReason = Literal["queue_full", "no_shipper", "unencodable", "too_large"]
 
 
@@ -32,7 +40,10 @@ class FrameContext(msgspec.Struct, frozen=True, gc=False):
     basis: Literal["stored", "environment", "host", "cloud-default", "none"]
     notice: Annotated[int, Meta(ge=0, le=1_000_000)]
     deployment: Literal["cloud", "self-hosted", "enterprise", "unknown"]
-    names: dict[Annotated[str, Meta(max_length=16)], Annotated[list[_Name], Meta(max_length=MAX_NAMES)]] = {}
+    names: Annotated[
+        dict[Annotated[str, Meta(max_length=16)], Annotated[list[_Name], Meta(max_length=MAX_NAMES)]],
+        Meta(max_length=_MAX_KINDS),
+    ] = {}
 
     @property
     def receipt(self) -> Receipt:
@@ -57,9 +68,16 @@ _DECODER = msgspec.msgpack.Decoder(Frame)
 def decode_frame(message: bytes) -> Frame | None:
     """Read a message as a frame; None when it is none, or of a protocol this version does not know."""
     try:
-        return _DECODER.decode(message)
+        frame = _DECODER.decode(message)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    return frame if sum(map(len, frame.context.names.values())) <= MAX_NAMES else None
+
+
+def decode_remote_frame(message: bytes) -> Frame | None:
+    """The same for a frame of a producer on another machine: its pid is `REMOTE_PID`."""
+    frame = decode_frame(message)
+    return frame and replace(frame, context=replace(frame.context, pid=REMOTE_PID))
 
 
 def receive_waiting(socket: zmq.Socket[bytes]) -> list[bytes]:
@@ -67,7 +85,7 @@ def receive_waiting(socket: zmq.Socket[bytes]) -> list[bytes]:
     messages: list[bytes] = []
     size = 0
     try:
-        while size < DRAIN_BYTES:
+        while size < DRAIN_BYTES and len(messages) < DRAIN_MESSAGES:
             message = socket.recv(zmq.NOBLOCK)
             messages.append(message)
             size += len(message)

@@ -25,6 +25,7 @@ from telemetry.catalog.compile import (
 from telemetry.drops import DropReason
 from telemetry.redact.checksum import is_card
 from telemetry.spool.tally import UNDECLARED_FIELD
+from telemetry.wire import MAX_EVENT_FIELDS, MAX_FRAME_EVENTS
 
 if TYPE_CHECKING:
     from telemetry.spool.tally import Tally
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
 # What decoding foreign bytes can raise. The texts of these errors hold data: they are never passed on.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-_ARRAY = msgspec.msgpack.Decoder(list[Raw])
+_ARRAY: msgspec.msgpack.Decoder[list[Raw]] = msgspec.msgpack.Decoder(
+    Annotated[list[Raw], Meta(max_length=MAX_FRAME_EVENTS)]
+)
 _FORM = msgspec.msgpack.Decoder(tuple[str, Annotated[int, Meta(ge=0, le=MAX_TIME_NS)], dict[Any, Raw]])
 
 
 class UnreadableEventsError(ValueError):
-    """The events of a frame are no msgpack array, or nested too deep; how many they were is unknown."""
+    """The events of a frame are no msgpack array, too many, or nested too deep; how many they were is unknown."""
 
 
 class Validator:
@@ -100,6 +103,9 @@ class Validator:
         try:
             name, time_ns, fields = _FORM.decode(raw)
         except _UNREADABLE:
+            tally.drop(DropReason.INVALID)
+            return None
+        if len(fields) > MAX_EVENT_FIELDS:
             tally.drop(DropReason.INVALID)
             return None
         parts = self._parts.get(name)

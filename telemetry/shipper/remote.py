@@ -1,0 +1,142 @@
+"""The way in for hosts on other machines: one TCP port, CURVE, and only peers whose public key is in a file.
+
+Frames come in, and two questions are answered, `confirm` and `leave`; all others are for this machine's own user. Who
+has no key that is known is refused before a byte of a message is read.
+
+ZeroMQ asks about each peer over a socket of its own, ZAP (RFC 27). It is answered from the shipper's loop, with the
+file read anew: a key that is taken out opens no connection any more. Nobody gets in while nobody answers.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+import zmq
+from zmq.utils import z85
+
+from telemetry.curve import SILENCE_MILLISECONDS, check_curve, read_key, read_public_keys
+from telemetry.errors import ConfigError
+from telemetry.shipper.intake.receiver import DRAIN_BYTES, DRAIN_MESSAGES
+from telemetry.shipper.sockets import MAX_MESSAGE_BYTES, RECEIVE_FRAMES
+
+if TYPE_CHECKING:
+    from telemetry.shipper.config import Listen
+
+QUESTIONS = ("confirm", "leave")
+
+ZAP_ADDRESS = "inproc://zeromq.zap.01"
+_DOMAIN = b"telemetry"
+_ZAP_PARTS = 7  # version, request, domain, address, identity, mechanism, key
+
+HANDSHAKE_MILLISECONDS = 5_000
+"""Who has not said who it is by then is cut off: a scanner must not keep our descriptors."""
+
+MAX_PEERS_AT_ONCE = 64
+"""Judged in one go: a storm of connections must not keep the shipper from its frames."""
+
+log = logging.getLogger("telemetry.shipper")
+
+
+class Message(NamedTuple):
+    """What a peer sent, and where an answer to it goes."""
+
+    peer: bytes
+    body: bytes
+
+    @property
+    def is_frame(self) -> bool:
+        """Whether it is an array, as frames are; questions are maps."""
+        return self.body[:1] in _ARRAYS
+
+
+_ARRAYS = frozenset(bytes([first]) for first in (*range(0x90, 0xA0), 0xDC, 0xDD))
+
+
+class Remote:
+    """The port, and who may use it.
+
+    Attributes:
+        socket: a ROUTER; readable when messages wait.
+        door: readable when somebody is at the door, see `let_in`.
+        address: with the port that was chosen, where it was left to the system.
+        refused: how many peers were.
+
+    Raises:
+        ConfigError: no CURVE, a key file that can't be used, or an address that can't be listened at.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], listen: Listen) -> None:
+        check_curve()
+        self._clients_file = listen.clients_file
+        self.refused = 0
+        key = read_key(listen.key_file, "key_file")
+        known = read_public_keys(listen.clients_file, "clients_file")
+        self.door = context.socket(zmq.REP)
+        self.door.bind(ZAP_ADDRESS)
+        self.socket = context.socket(zmq.ROUTER)
+        try:
+            _listen(self.socket, listen.address, key)
+        except zmq.ZMQError as fault:
+            self.close()
+            raise ConfigError(f"listen={listen.address!r}: {fault.strerror}; choose another address") from None
+        self.address = self.socket.get_string(zmq.LAST_ENDPOINT)
+        log.info("listening at %s for %d known keys", self.address, len(known))
+
+    def let_in(self) -> None:
+        """Judge the peers at the door; never blocks."""
+        for _ in range(MAX_PEERS_AT_ONCE):
+            try:
+                question = self.door.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            is_known = self._knows(question)
+            self.refused += not is_known
+            status = (b"200", b"OK") if is_known else (b"400", b"no known key")
+            self.door.send_multipart([b"1.0", question[1], *status, b"", b""])
+
+    def receive_waiting(self) -> list[Message]:
+        """What waits, up to a drain's worth; never blocks. A message of many parts is none of ours."""
+        messages: list[Message] = []
+        size = 0
+        try:
+            while size < DRAIN_BYTES and len(messages) < DRAIN_MESSAGES:
+                peer, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
+                body = parts[0] if len(parts) == 1 else b""
+                messages.append(Message(peer, body))
+                size += len(body)
+        except zmq.Again:
+            pass  # nothing more waits
+        return messages
+
+    @property
+    def state(self) -> dict[str, str | int]:
+        """For `telemetry status`."""
+        return {"address": self.address, "refused_peers": self.refused}
+
+    def close(self) -> None:
+        """Close the port, then the door."""
+        self.socket.close(linger=100)
+        self.door.close(linger=0)
+
+    def _knows(self, question: list[bytes]) -> bool:
+        if len(question) != _ZAP_PARTS or question[2] != _DOMAIN or question[5] != b"CURVE":
+            return False
+        try:
+            return z85.encode(question[6]) in read_public_keys(self._clients_file, "clients_file")
+        except (ConfigError, ValueError):
+            return False
+
+
+def _listen(socket: zmq.Socket[bytes], address: str, key: bytes) -> None:
+    socket.rcvhwm = RECEIVE_FRAMES
+    socket.maxmsgsize = MAX_MESSAGE_BYTES
+    socket.handshake_ivl = HANDSHAKE_MILLISECONDS
+    socket.tcp_maxrt = SILENCE_MILLISECONDS
+    socket.tcp_keepalive = 1
+    socket.ipv6 = "[" in address or "*" in address
+    socket.zap_domain = _DOMAIN
+    socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without it, a door that is not answered lets everybody in
+    socket.curve_server = True
+    socket.curve_secretkey = key
+    socket.bind(address)
