@@ -29,6 +29,13 @@ def test_an_input_that_once_crashed_is_borne(target: str, data: bytes, tmp_path:
     assert replay(openers(tmp_path)[target].open(), data) is None
 
 
+def test_marks_that_name_a_file_no_disk_takes_do_not_stop_recovery(tmp_path: Path) -> None:
+    spool = openers(tmp_path)["spool"].open()
+    data = spool.seeds[0].replace(b'.ndjson.zst"', b'.ndjson.zst.%b"' % (b"a" * 300), 1)
+    assert data != spool.seeds[0]
+    assert replay(spool, data) is None
+
+
 def test_every_target_bears_some_thousand_inputs() -> None:
     names = tuple(openers(Path("unopened")))
     found = run(names, seed=1, inputs=12_000, seconds=60.0, workers=1)

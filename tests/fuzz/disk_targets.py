@@ -178,6 +178,7 @@ def _look(folder: Path) -> object:
     """What is read of a spool without a shipper, before one and after one has opened it."""
     before = len(verify(folder)), read_account(folder).on_disk
     spool, _ = Spool.open(folder, lambda _: False)
+    assert not spool.is_unfinished, "what lies there stops recovery"
     for found in find_segments(folder):
         for what in (read_batch, read_body):
             with suppress(SpoolError, FileNotFoundError):

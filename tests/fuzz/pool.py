@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -57,6 +58,7 @@ def begin(folder: str, names: tuple[str, ...]) -> None:
     """Open the targets in a process of their own."""
     scratch = Path(tempfile.mkdtemp(dir=folder))
     os.environ["TELEMETRY_HOME"] = str(scratch)
+    logging.disable()
     _opened.update({name: opener.open() for name, opener in openers(scratch).items() if name in names})
     limit_memory()
 
