@@ -85,9 +85,14 @@ def make_keys(path: Path) -> str:
     """
     check_curve()
     public, secret = zmq.curve_keypair()
+    public_path = path.with_name(f"{path.name}.pub")
     try:
         _write(path, _line("secret", secret))
-        _write(path.with_name(f"{path.name}.pub"), _line("public", public))
+        try:
+            _write(public_path, _line("public", public))
+        except OSError:
+            path.unlink()  # half a pair is none
+            raise
     except OSError as fault:
         raise ConfigError(f"{fault.filename}: {fault.strerror}; name a file that does not exist yet") from None
     return _line("public", public).decode()

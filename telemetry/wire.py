@@ -10,7 +10,8 @@
     events     [[name, unix_ns, {field: scalar}], ...]
 
 `names` may be left out: {kind: [name, ...]}, the producer's own names, which the shipper takes out of free text before
-it reads the frame's events (telemetry/names.py). They go over the private socket and are never written down.
+it reads the frame's events (telemetry/names.py). They go over the private socket, or encrypted, and are never written
+down.
 
 A frame has at most `MAX_FRAME_BYTES` and `MAX_FRAME_EVENTS`, an event at most `MAX_EVENT_FIELDS`, and `names` at most
 what telemetry/names.py allows: what is larger is no frame, or no event.

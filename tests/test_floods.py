@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -169,7 +170,7 @@ def test_thousands_of_connections_keep_nobody_from_an_answer(start_host: StartHo
     host.emit(1)
     (directory,) = home.glob("run/*")
     crowd: list[socket.socket] = []
-    for number in range(1000):
+    for number in range(min(1000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)):
         name = CONTROL_SOCKET if number % 2 else DATA_SOCKET
         one = socket.socket(socket.AF_UNIX)
         one.settimeout(0.0)

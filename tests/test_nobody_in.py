@@ -336,7 +336,8 @@ def test_another_user_can_neither_push_nor_ask_nor_read(home: Path, start_host: 
     (shipper,) = (process.pid for process in shippers_of(home))
     in_child(NOBODY, work)
     host.emit(5)
-    report: dict[str, Any] = gather(PRODUCT)
+    report: dict[str, Any] = {}
+    wait_until(lambda: report.update(gather(PRODUCT)) or "unreadable_frames" in report["shipper"])
 
     assert (report["ledger"]["emitted"], report["ledger"]["dropped"]) == (10, {})
     assert report["shipper"]["unreadable_frames"] == 0

@@ -59,8 +59,9 @@ class Site(NamedTuple):
 
     @property
     def shipper_state(self) -> dict[str, Any]:
-        """As `telemetry status` has it."""
-        found: dict[str, Any] = gather(PRODUCT)["shipper"]
+        """As `telemetry status` has it, once there is an answer."""
+        found: dict[str, Any] = {}
+        wait_until(lambda: found.update(gather(PRODUCT)["shipper"]) or "uptime_seconds" in found)
         return found
 
     @property

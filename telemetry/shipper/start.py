@@ -29,6 +29,7 @@ USAGE = """usage: telemetry ship --config FILE
 Runs a shipper in the foreground, until SIGINT or SIGTERM.
 TELEMETRY_DEBUG is for the program that emits; where it is set, a shipper does not start.
 `telemetry preview` shows what a shipper sends."""
+MAX_DESCRIPTORS = 65_536
 EXIT_CONFIG = 2
 EXIT_RUNNING = 3
 EXIT_MEMORY = 4
@@ -90,6 +91,7 @@ def _run(directory: Path, config_file: Path, *, spawned: bool) -> int:
     from telemetry.paths import private_dir
     from telemetry.shipper.lock import acquire
 
+    _take_descriptors()
     try:
         private_dir(directory)
         lock = acquire(directory)
@@ -119,6 +121,15 @@ def _run(directory: Path, config_file: Path, *, spawned: bool) -> int:
     os.close(lock)  # after the sockets' names are gone: the next shipper binds its own
     shipper.finish()
     return EXIT_MEMORY if shipper.made_way else 0
+
+
+def _take_descriptors() -> None:
+    """As many as this user may have: a crowd of connections must not take those that the spool needs."""
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS takes no more than a limit of its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most if 0 < most < MAX_DESCRIPTORS else MAX_DESCRIPTORS, most))
 
 
 def _prepare(directory: Path, config_file: Path, *, spawned: bool) -> tuple[Sockets, Shipper]:
