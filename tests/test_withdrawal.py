@@ -405,7 +405,7 @@ def test_on_again_works_without_a_restart_and_brings_nothing_back(start: Callabl
             wait_until(lambda host=host: _emits(host), WITHIN_SECONDS)  # type: ignore[misc]
             host.emit(10, 4)
             host.end()
-        wait_until(lambda: not _ledger()["on_disk"])
+        wait_until(lambda: (ledger := _ledger())["on_disk"] == ledger["in_flight"] == 0)
         assert _numbers(endpoint) <= {3, 4}
         assert 4 in _numbers(endpoint)
         assert {request.header("Telemetry-Consent") for request in endpoint.requests} == {
