@@ -169,6 +169,8 @@ def read_secret(path: Path, name: str) -> bytes:
     except OSError as fault:
         reason = os.strerror(fault.errno or 0)
         raise ConfigError(f"{name}={str(path)!r}: {reason}; name a file that user {os.getuid()} can read") from None
+    except ValueError:
+        raise ConfigError(f"{name}={str(path)!r}: no file can have that name; name one that is there") from None
 
 
 def _make(path: Path) -> None:

@@ -202,7 +202,7 @@ def _control() -> Target:
         "leave": lambda request: Shipper._leave(shipper, request),
         "stop": lambda request: Shipper._stop(shipper, request),
     }
-    asking: Any = SimpleNamespace(_directory="x")
+    asking: Any = SimpleNamespace(_directory="x", _shipper="x")
 
     def read(data: bytes) -> object:
         answer = _answer(data, answers)
