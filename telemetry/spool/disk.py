@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,10 +13,36 @@ if TYPE_CHECKING:
 
 PRIVATE = 0o600
 
+_MAY_PASS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
+"""What says nothing of the file that was to be read: the same read may succeed later."""
+
 
 def open_append(path: Path) -> int:
     """Open for appending, making the file, 0600, if there is none. The caller closes the descriptor."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file; follows no link, and waits for no pipe of that name.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+        ValueError: what is there is no file, or one that can't be read.
+        OSError: this process can't read now, whatever is there.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise ValueError(f"{path} is no file")
+            with os.fdopen(file, "rb", closefd=False) as found:
+                return found.read()
+        finally:
+            os.close(file)
+    except OSError as fault:
+        if isinstance(fault, FileNotFoundError) or fault.errno in _MAY_PASS:
+            raise
+        raise ValueError(f"{path} can't be read: {fault.strerror}") from None
 
 
 def write_all(file: int, data: bytes) -> None:

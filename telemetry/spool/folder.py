@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from contextlib import suppress
 from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -70,8 +71,9 @@ class Folder:
     def remove(self, file: str) -> None:
         """Delete a segment. The data goes last: without it, a Seal would never be found again."""
         self.forget(file)
-        for name in (seal_name(file), file):
-            (self.path / name).unlink(missing_ok=True)
+        with suppress(IsADirectoryError, PermissionError):  # somebody's directory of that name
+            (self.path / seal_name(file)).unlink(missing_ok=True)
+        (self.path / file).unlink(missing_ok=True)
 
     def move(self, file: str, other: Folder) -> None:
         """Put a segment into another folder; where that can't be, it is deleted: it is settled either way."""

@@ -195,8 +195,11 @@ class LedgerLog:
                 os.close(file)
 
     def read(self) -> Ledger:
-        """The state now."""
-        return replay(self._path.read_bytes() if self._path.exists() else b"")
+        """The state now; the beginning when there is no file that can be read. Raises OSError when that may pass."""
+        try:
+            return replay(disk.read_file(self._path))
+        except (FileNotFoundError, ValueError):
+            return Ledger()
 
     def compact(self, keep: Callable[[str, Position], bool]) -> Ledger:
         """Replace the log by its total, with the positions of the producers to keep only, and without a torn tail."""
@@ -229,6 +232,8 @@ class LedgerLog:
         try:
             disk.write_all(file, data)
             os.fsync(file)
+            if not size_bytes:
+                disk.sync_directory(self._path.parent)
         except OSError:
             os.ftruncate(file, size_bytes)
             raise
