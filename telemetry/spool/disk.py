@@ -52,9 +52,14 @@ def write_all(file: int, data: bytes) -> None:
         view = view[os.write(file, view) :]
 
 
+def new_name(name: str) -> str:
+    """What a file that `write_whole` makes is called until it is whole."""
+    return f".{name}.new"
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Make `path` hold `data`, all or nothing, and durable but for its directory's entry: see `sync_directory`."""
-    new = path.with_name(f".{path.name}.new")
+    new = path.with_name(new_name(path.name))
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
     try:
         write_all(file, data)

@@ -25,7 +25,7 @@ import msgspec
 
 from telemetry.drops import DropReason  # noqa: TC001 msgspec reads the annotations of a Struct
 from telemetry.spool import disk
-from telemetry.spool.journal import read_lines, whole_bytes, write_line
+from telemetry.spool.journal import read_good_lines, write_line
 from telemetry.spool.producers import Position, furthest
 from telemetry.spool.tally import Tally
 
@@ -164,10 +164,10 @@ class Ledger:
 
 
 def replay(log: bytes) -> Ledger:
-    """The ledger that a log's bytes add up to; a torn tail is left out."""
+    """The ledger that a log's bytes add up to; what is torn or altered is left out."""
     ledger = Ledger()
     line: Line
-    for line, _ in read_lines(log, Line):  # type: ignore[arg-type] # a union is a type to msgspec
+    for line in read_good_lines(log, Line):  # type: ignore[arg-type] # a union is a type to msgspec
         ledger.apply(line)
     return ledger
 
@@ -239,10 +239,10 @@ class LedgerLog:
             raise
 
     def _cut_torn_tail(self, file: int) -> int:
-        """Make sure that replay comes to the log's end; another shipper may have been killed as it wrote."""
+        """Make sure that what is appended begins a line; another shipper may have been killed as it wrote."""
         size_bytes = os.fstat(file).st_size
         if size_bytes and not self._ends_with_a_line():
-            size_bytes = whole_bytes(self._path.read_bytes(), Line)  # type: ignore[arg-type] # as in replay
+            size_bytes = self._path.read_bytes().rfind(b"\n") + 1
             os.ftruncate(file, size_bytes)
         return size_bytes
 

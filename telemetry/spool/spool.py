@@ -21,9 +21,11 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import zlib
 from contextlib import suppress
 from threading import RLock
+from time import time_ns
 from typing import TYPE_CHECKING
 
 from telemetry.drops import DropReason
@@ -32,7 +34,19 @@ from telemetry.paths import TOMBSTONES, private_dir
 from telemetry.spool import disk, segment
 from telemetry.spool.disk import try_lock
 from telemetry.spool.folder import Folder
-from telemetry.spool.ledger import Acked, Dropped, Ledger, LedgerLog, Line, Noted, Quarantined, Sealed, Split
+from telemetry.spool.ledger import (
+    LOCK_FILE,
+    LOG_FILE,
+    Acked,
+    Dropped,
+    Ledger,
+    LedgerLog,
+    Line,
+    Noted,
+    Quarantined,
+    Sealed,
+    Split,
+)
 from telemetry.spool.producers import furthest
 from telemetry.spool.recovery import erase, positions_in, recover
 from telemetry.spool.segment import ActiveSegment, Head, Seal, id_of
@@ -47,6 +61,7 @@ if TYPE_CHECKING:
 FORMAT_FILE = "format"
 FORMAT_VERSION = "1"
 DELIVERY_LOCK_FILE = "delivery.lock"
+FILES = (FORMAT_FILE, LOG_FILE, LOCK_FILE, DELIVERY_LOCK_FILE, *map(disk.new_name, (FORMAT_FILE, LOG_FILE)))
 FOLDERS = ("active", "sealed", "sent", "quarantine", "local", TOMBSTONES)
 
 log = logging.getLogger("telemetry.shipper")
@@ -414,18 +429,23 @@ class Spool:
 def _prepare(directory: Path) -> None:
     made = [path for path in directory.parents if not path.exists()]
     try:
-        for path in (directory, *(directory / folder for folder in FOLDERS)):
-            private_dir(path)
+        private_dir(directory)
+        for folder in FOLDERS:
+            if (directory / folder).is_file() or (directory / folder).is_fifo():
+                _put_aside(directory / folder)
+            private_dir(directory / folder)
         disk.sync_directory(directory)
         for path in (directory.parent, *(path.parent for path in made)):
             with suppress(PermissionError):  # one that we may enter and not list
                 disk.sync_directory(path)
+        for name in FILES:
+            _clear(directory / name)
         with LedgerLog(directory).locked():
             file = directory / FORMAT_FILE
             if not file.exists():
                 disk.write_whole(file, FORMAT_VERSION.encode())
-            version = file.read_bytes()
-    except OSError as fault:
+            version = disk.read_file(file)
+    except (OSError, ValueError) as fault:
         raise SpoolError(
             f"{directory} can't be used as a spool: {fault}; free the disk, mend its mode, or move it"
         ) from None
@@ -434,3 +454,19 @@ def _prepare(directory: Path) -> None:
             f"{directory} is a spool of format {version[:20]!r}, this version knows {FORMAT_VERSION}: "
             "use the version that made it, or move it away"
         )
+
+
+def _clear(path: Path) -> None:
+    """Put aside what has the name of a file of ours and is none that we can read and write."""
+    try:
+        is_ours = stat.S_ISREG(path.lstat().st_mode) and os.access(path, os.R_OK | os.W_OK)
+    except FileNotFoundError:
+        return
+    if not is_ours:
+        _put_aside(path)
+
+
+def _put_aside(path: Path) -> None:
+    aside = path.with_name(f"aside-{time_ns()}-{path.name}")
+    log.warning("%s is no file of a spool: it is put aside as %s", path, aside.name)
+    path.replace(aside)
