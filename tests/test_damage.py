@@ -1,4 +1,4 @@
-"""Every file of a small spool cut off at every byte, and with a bit of every byte flipped: it opens and sends no lie."""
+"""Every file of a small spool cut off at every byte, and with a bit of every byte flipped: it opens, and never lies."""
 
 from __future__ import annotations
 

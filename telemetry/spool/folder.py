@@ -19,10 +19,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class _Seen(NamedTuple):
+    """When a data file was first seen: one for all that are listed at once, for there may be 100,000."""
+
+    at: float  # monotonic seconds
+    unix_seconds: float  # by the wall clock, which may be wrong
+
+
 class _Entry(NamedTuple):
     size_bytes: int
-    seen_at: float  # monotonic seconds
-    age_then_seconds: float  # by the wall clock, which may be wrong
+    seen: _Seen
 
 
 class Folder:
@@ -40,14 +46,16 @@ class Folder:
 
     def load(self) -> None:
         """List the directory anew. Raises OSError."""
+        found = sorted(_list(self.path))
         before, self._entries, self.size_bytes = self._entries, OrderedDict(), 0
-        for file, size_bytes in _list(self.path):
-            self._put(file, before.get(file) or _entry(file, size_bytes))
+        now = _Seen(monotonic(), time())
+        for file, size_bytes in found:
+            self._put(file, before.get(file) or _Entry(size_bytes, now))
 
     def add(self, file: str, size_bytes: int) -> None:
         """A data file was put here; it is the youngest."""
         self.forget(file)
-        self._put(file, _entry(file, size_bytes))
+        self._put(file, _Entry(size_bytes, _Seen(monotonic(), time())))
 
     def add_first(self, file: str, size_bytes: int) -> None:
         """A data file was put here that goes before all others."""
@@ -61,7 +69,7 @@ class Folder:
     def seen_at(self, file: str) -> float:
         """When the data file was first seen, monotonic seconds; long ago when it is not here."""
         entry = self._entries.get(file)
-        return entry.seen_at if entry else float("-inf")
+        return entry.seen.at if entry else float("-inf")
 
     def forget(self, file: str) -> None:
         """The data file is not of this folder any more; nothing happens to it."""
@@ -97,7 +105,8 @@ class Folder:
         """
         now, size_bytes, segments = monotonic(), self.size_bytes, len(self)
         for file, entry in self._entries.items():
-            age_seconds = now - entry.seen_at + min(entry.age_then_seconds, limit_seconds / 2)
+            age_then_seconds = max(0.0, entry.seen.unix_seconds - created_unix_seconds(file))
+            age_seconds = now - entry.seen.at + min(age_then_seconds, limit_seconds / 2)
             is_full = size_bytes > limit_bytes or segments > limit_segments
             if not is_full and age_seconds < limit_seconds:
                 return
@@ -120,17 +129,11 @@ class Folder:
         self.size_bytes += entry.size_bytes
 
 
-def _entry(file: str, size_bytes: int) -> _Entry:
-    return _Entry(size_bytes, monotonic(), max(0.0, time() - created_unix_seconds(file)))
-
-
-def _list(path: Path) -> list[tuple[str, int]]:
-    found = []
+def _list(path: Path) -> Iterator[tuple[str, int]]:
     with os.scandir(path) as entries:
         for entry in entries:
             if is_data(entry.name) and entry.is_file(follow_symlinks=False):
                 try:
-                    found.append((entry.name, entry.stat(follow_symlinks=False).st_size))
+                    yield entry.name, entry.stat(follow_symlinks=False).st_size
                 except FileNotFoundError:
                     continue  # another shipper of the same spool has delivered it meanwhile
-    return sorted(found)

@@ -267,7 +267,7 @@ def folder_of(head: Head) -> str:
 
 def is_data(name: str) -> bool:
     """Whether a file's name is that of a segment's data."""
-    return _DATA_NAME.fullmatch(name) is not None and not name.endswith((SEAL, MARKS))
+    return not name.endswith((SEAL, MARKS)) and _DATA_NAME.fullmatch(name) is not None
 
 
 def id_of(file: str) -> str:

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from telemetry.spool.ledger import Positions
     from telemetry.spool.producers import Position
     from telemetry.spool.tally import Tally
 
@@ -105,9 +106,8 @@ class Spool:
         spool = cls(directory, alive)
         try:
             if spool.claim():
-                spool._compact()
-            else:
-                spool.salvage()
+                return spool, _advance(spool._compact(), spool._positions_in_active())
+            spool.salvage()
         except OSError as fault:  # a full disk, say: uploads may go on, and make room
             log.warning("%s can't be written (%s): recovery is tried again", directory, os.strerror(fault.errno or 0))
         try:
@@ -168,11 +168,8 @@ class Spool:
 
     def ledger(self) -> Ledger:
         """The ledger, its positions as far as the producers have come in what is not sealed yet. Raises OSError."""
-        active = positions_in(self.directory / "active")  # before the ledger: what is sealed in between is in both
-        ledger = self.log.read()
-        for producer, position in active.items():
-            ledger.positions[producer] = furthest(ledger.positions.get(producer), position)
-        return ledger
+        active = self._positions_in_active()  # before the ledger: what is sealed in between is in both
+        return _advance(self.log.read(), active)
 
     # Delivery. Raises OSError when the disk refuses, and then the segment is where it was.
 
@@ -340,18 +337,21 @@ class Spool:
         """Whether a producer's position matters still: it may go on, or its tombstone be counted against it."""
         return self._alive(position) or (self.directory / TOMBSTONES / f"{producer}.json").exists()
 
-    def _compact(self) -> None:
+    def _positions_in_active(self) -> Positions:
+        return positions_in(self.directory / "active")
+
+    def _compact(self) -> Ledger:
         """Forget the segments that are settled, unless a crash or a power cut can bring one of them back as a new one.
 
         On whoever delivers alone: another can't know which files a settled segment still has.
         """
-        ledger = self.log.read()
-        marked = {id_of(path.name) for path in (self.directory / "active").glob(f"*{segment.MARKS}")}
-        if any(ledger.knows(id_) and id_ not in ledger.live for id_ in marked):
-            return  # its shipper is about to delete them, or recovery is
+        if marked := {id_of(path.name) for path in (self.directory / "active").glob(f"*{segment.MARKS}")}:
+            ledger = self.log.read()
+            if any(ledger.knows(id_) and id_ not in ledger.live for id_ in marked):
+                return ledger  # its shipper is about to delete them, or recovery is
         for folder in ("active", "sealed", "local"):
             disk.sync_directory(self.directory / folder)
-        self.log.compact(self._keeps)
+        return self.log.compact(self._keeps)
 
     def _recover(self) -> None:
         for seal in recover(self.directory):
@@ -371,21 +371,20 @@ class Spool:
             raise
 
     def _agree_with(self, ledger: Ledger) -> None:
-        here: set[str] = set()
+        gone = set(ledger.live)
         adopted: list[Line] = []
         stale = []
         for folder in (self._sealed, self._local):
             folder.load()
             for file in list(folder):
                 if id_of(file) in ledger.live:
-                    here.add(id_of(file))
+                    gone.discard(id_of(file))
                 elif ledger.knows(id_of(file)):
                     stale.append((folder, file))
                 elif (line := self._adopt(folder, file)) is not None:
                     adopted.append(line)
-        gone = [Dropped(id_, DropReason.CORRUPT) for id_ in ledger.live.keys() - here]
         if adopted or gone:
-            self.log.append(*adopted, *gone)
+            self.log.append(*adopted, *(Dropped(id_, DropReason.CORRUPT) for id_ in gone))
         for folder, file in stale:
             folder.remove(file)
 
@@ -424,6 +423,12 @@ class Spool:
                     path.unlink(missing_ok=True)
             folder.load()
         erase(self.directory)
+
+
+def _advance(ledger: Ledger, active: Positions) -> Ledger:
+    for producer, position in active.items():
+        ledger.positions[producer] = furthest(ledger.positions.get(producer), position)
+    return ledger
 
 
 def _prepare(directory: Path) -> None:
