@@ -1,17 +1,17 @@
-"""`python -m bench emit|outage|pipeline|redact [--runs N] [--events N] [--json]`."""
+"""`python -m bench emit|outage|pipeline|redact|spool [--runs N] [--events N] [--json]`."""
 
 from __future__ import annotations
 
 import argparse
 
-from bench import emit, outage, pipeline, redact
+from bench import emit, outage, pipeline, redact, spool
 from bench.measure import show
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", choices=["emit", "outage", "pipeline", "redact"])
+    parser.add_argument("name", choices=["emit", "outage", "pipeline", "redact", "spool"])
     parser.add_argument("--runs", type=int, help="after one that warms up (5); redact: each with other values (1)")
     parser.add_argument("--events", type=int, default=1_000_000, help="a run (1,000,000)")
     parser.add_argument("--seconds", type=int, default=86_400, help="outage: how long it is, simulated (86,400)")
@@ -27,6 +27,8 @@ def main() -> None:
         results = outage.measure(runs, options.events, options.seconds)
     elif options.name == "pipeline":
         results = pipeline.measure(runs, options.events, options.dirty)
+    elif options.name == "spool":
+        results = spool.measure(runs)
     else:
         results = redact.measure(runs, options.canaries, detailed=options.detailed)
     show(results, as_json=options.json)

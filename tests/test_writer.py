@@ -236,16 +236,23 @@ def test_refusal_and_recovery_are_said_once_each(
     ]
 
 
-def test_a_sync_that_fails_loses_nothing(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fsync(_: int) -> None:
-        raise OSError(errno.EIO, "broken")
+def _refuse_syncs(patch: pytest.MonkeyPatch, times: int) -> None:
+    real, count = os.fsync, iter(range(1000))
 
+    def fsync(file: int) -> None:
+        if next(count) < times:
+            raise OSError(errno.EIO, "broken")
+        real(file)
+
+    patch.setattr(os, "fsync", fsync)
+
+
+def test_a_sync_that_fails_once_loses_nothing(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> None:
     intake.drain()
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fsync)
+        _refuse_syncs(patch, 1)
         intake.tick()
         intake.drain()
-    intake.tick()
     intake.seal()
 
     assert intake.sealed_lines() == make_lines(2 * EACH).splitlines(keepends=True)
@@ -282,6 +289,73 @@ def test_the_spool_is_at_its_limit_and_never_beyond_it(
     assert ledger.tally.dropped.keys() == {"spool_full"}
     numbers = sorted(file for file in names(spool.directory / "sealed") if file.endswith((".ndjson", ".zst")))
     assert 5 <= len(numbers) <= 10, "a segment is a small part of the whole, whatever its size should be"
+
+
+def test_what_a_failed_sync_left_is_written_anew_for_a_second_sync_would_not_say_that_it_is_lost(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake.drain()
+    with monkeypatch.context() as patch:
+        _refuse_syncs(patch, 1)
+        first = names(intake.spool.directory / "active")
+        assert intake.writer.sync()
+
+    assert len(first) == 2
+    assert names(intake.spool.directory / "active") == set()
+    assert intake.spool.waiting == 1
+
+
+def test_while_nothing_can_be_synced_nothing_is_confirmed_and_no_more_is_gathered(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake.drain()
+    with monkeypatch.context() as patch:
+        _refuse_syncs(patch, 1000)
+        for _ in range(5):
+            intake.drain()
+            assert not intake.writer.sync()
+        gathered = names(intake.spool.directory / "active")
+    intake.tick()
+    intake.drain()
+    assert intake.writer.sync()
+    intake.seal()
+    intake.tick()
+
+    assert len(gathered) == 2
+    ledger = read_balanced(intake.spool)
+    assert (ledger.tally.emitted, ledger.tally.dropped) == (7 * EACH, {"write_failed": 4 * EACH})
+
+
+def test_what_the_disk_took_before_it_refused_is_not_confirmed_before_it_is_durable(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake.drain()
+    with monkeypatch.context() as patch:
+        _full(patch)
+        intake.drain()
+    intake.drain()
+    confirmed = [intake.writer.sync()]
+    intake.tick()
+    confirmed.append(intake.writer.sync())
+
+    assert confirmed == [False, True]
+
+
+def test_an_account_that_the_disk_took_though_it_said_no_counts_once(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        _full(patch)
+        intake.drain()
+    with monkeypatch.context() as patch:
+        _refuse_syncs(patch, 1000)
+        patch.setattr(os, "ftruncate", lambda file, _: os.fsync(file))
+        patch.setattr(disk, "sync_directory", lambda _: None)
+        intake.tick()
+        assert intake.writer.owes
+    intake.tick()
+
+    assert read_balanced(intake.spool).tally.emitted == EACH
 
 
 def test_a_report_fills_a_segment_of_its_own(intake: Intake) -> None:

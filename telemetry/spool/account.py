@@ -129,7 +129,7 @@ def _check_lines(spool: Path) -> Fault | None:
         pass
     if end == len(data):
         return None
-    return Fault(LOG_FILE, f"is torn or altered from byte {end} on; what follows is not counted")
+    return Fault(LOG_FILE, f"is torn or altered at byte {end}; what can't be read there is not counted")
 
 
 def _check(spool: Path, found: Found) -> str | None:

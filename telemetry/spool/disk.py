@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 PRIVATE = 0o600
 
+_MAY_PASS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
+"""What says nothing of the file that was to be read: the same read may succeed later."""
+
 
 def open_append(path: Path) -> int:
     """Open for appending, making the file, 0600, if there is none. The caller closes the descriptor."""
@@ -20,9 +24,20 @@ def open_append(path: Path) -> int:
 
 
 def read_file(path: Path) -> bytes:
-    """All of a file of ours; raises OSError for what is none, and does not wait for a pipe."""
-    with os.fdopen(private_file(path, os.O_RDONLY), "rb") as opened:
-        return opened.read()
+    """The bytes of a file of ours; follows no link, and waits for no pipe of that name.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+        ValueError: what is there is no file of ours, or one that can't be read.
+        OSError: this process can't read now, whatever is there.
+    """
+    try:
+        with os.fdopen(private_file(path, os.O_RDONLY), "rb") as found:
+            return found.read()
+    except OSError as fault:
+        if isinstance(fault, FileNotFoundError) or fault.errno in _MAY_PASS:
+            raise
+        raise ValueError(f"{path} can't be read: {fault.strerror or fault}") from None
 
 
 def write_all(file: int, data: bytes) -> None:
@@ -32,9 +47,14 @@ def write_all(file: int, data: bytes) -> None:
         view = view[os.write(file, view) :]
 
 
+def new_name(name: str) -> str:
+    """What a file that `write_whole` makes is called until it is whole."""
+    return f".{name}.new"
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Make `path` hold `data`, all or nothing, and durable but for its directory's entry: see `sync_directory`."""
-    new = path.with_name(f".{path.name}.new")
+    new = path.with_name(new_name(path.name))
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
     try:
         write_all(file, data)

@@ -7,21 +7,33 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from contextlib import suppress
 from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.drops import DropReason
-from telemetry.spool.segment import SEAL, created_unix_seconds, is_data, seal_name
+from telemetry.spool.segment import created_unix_seconds, is_data, seal_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
     from pathlib import Path
 
 
+_SEAL_BYTES = 1024
+"""Counted for the Seal of a segment that is only listed: more than all but a few take. To look at each of 100,000 would
+make a start a third longer."""
+
+
+class _Seen(NamedTuple):
+    """When a data file was first seen: one for all that are listed at once, for there may be 100,000."""
+
+    at: float  # monotonic seconds
+    unix_seconds: float  # by the wall clock, which may be wrong
+
+
 class _Entry(NamedTuple):
     size_bytes: int
-    seen_at: float  # monotonic seconds
-    age_then_seconds: float  # by the wall clock, which may be wrong
+    seen: _Seen
 
 
 class Folder:
@@ -40,14 +52,16 @@ class Folder:
 
     def load(self) -> None:
         """List the directory anew. Raises OSError."""
+        found = sorted(_list(self.path))
         before, self._entries, self.size_bytes = self._entries, OrderedDict(), 0
-        for file, size_bytes in _list(self.path):
-            self._put(file, before.get(file) or self._entry(file, size_bytes))
+        now = self._now()
+        for file, size_bytes in found:
+            self._put(file, before.get(file) or _Entry(size_bytes + _SEAL_BYTES, now))
 
     def add(self, file: str) -> None:
         """A segment was put here; it is the youngest."""
         self.forget(file)
-        self._put(file, self._entry(file, sum(map(self._size_of, (file, seal_name(file))))))
+        self._put(file, _Entry(sum(map(self._size_of, (file, seal_name(file)))), self._now()))
 
     def add_first(self, file: str) -> None:
         """A segment was put here that goes before all others."""
@@ -61,7 +75,7 @@ class Folder:
     def seen_at(self, file: str) -> float:
         """When the data file was first seen, monotonic seconds; long ago when it is not here."""
         entry = self._entries.get(file)
-        return entry.seen_at if entry else float("-inf")
+        return entry.seen.at if entry else float("-inf")
 
     def forget(self, file: str) -> None:
         """The data file is not of this folder any more; nothing happens to it."""
@@ -71,8 +85,9 @@ class Folder:
     def remove(self, file: str) -> None:
         """Delete a segment. The data goes last: without it, a Seal would never be found again."""
         self.forget(file)
-        for name in (seal_name(file), file):
-            (self.path / name).unlink(missing_ok=True)
+        with suppress(IsADirectoryError, PermissionError):  # somebody's directory of that name
+            (self.path / seal_name(file)).unlink(missing_ok=True)
+        (self.path / file).unlink(missing_ok=True)
 
     def move(self, file: str, other: Folder) -> None:
         """Put a segment into another folder; where that can't be, it is deleted: it is settled either way."""
@@ -95,7 +110,8 @@ class Folder:
         """
         now, size_bytes, segments = self._clock(), self.size_bytes, len(self)
         for file, entry in self._entries.items():
-            age_seconds = now - entry.seen_at + min(entry.age_then_seconds, limit_seconds / 2)
+            age_then_seconds = max(0.0, entry.seen.unix_seconds - created_unix_seconds(file))
+            age_seconds = now - entry.seen.at + min(age_then_seconds, limit_seconds / 2)
             is_full = size_bytes > limit_bytes or segments > limit_segments
             if not is_full and age_seconds < limit_seconds:
                 return
@@ -126,22 +142,15 @@ class Folder:
         except OSError:  # the segment is here all the same
             return 0
 
-    def _entry(self, file: str, size_bytes: int) -> _Entry:
-        return _Entry(size_bytes, self._clock(), max(0.0, time() - created_unix_seconds(file)))
+    def _now(self) -> _Seen:
+        return _Seen(self._clock(), time())
 
 
-def _list(path: Path) -> list[tuple[str, int]]:
-    """The segments in a directory, oldest first, each with the size of its data and Seal."""
-    data: dict[str, int] = {}
-    seals: dict[str, int] = {}
+def _list(path: Path) -> Iterator[tuple[str, int]]:
     with os.scandir(path) as entries:
         for entry in entries:
-            name = entry.name
-            try:
-                if name.endswith(SEAL):
-                    seals[name] = entry.stat(follow_symlinks=False).st_size
-                elif is_data(name) and entry.is_file(follow_symlinks=False):
-                    data[name] = entry.stat(follow_symlinks=False).st_size
-            except FileNotFoundError:
-                continue  # another shipper of the same spool has delivered it meanwhile
-    return [(file, data[file] + seals.get(seal_name(file), 0)) for file in sorted(data)]
+            if is_data(entry.name) and entry.is_file(follow_symlinks=False):
+                try:
+                    yield entry.name, entry.stat(follow_symlinks=False).st_size
+                except FileNotFoundError:
+                    continue  # another shipper of the same spool has delivered it meanwhile

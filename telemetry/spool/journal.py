@@ -1,7 +1,7 @@
 """Lines that can be trusted after a crash: `crc32 of the rest, 8 hexadecimal digits; a blank; JSON; newline`.
 
-The ledger and the marks beside a segment are such files. A reader takes lines up to the first that is torn or
-altered; what was written after it is not vouched for.
+The ledger and the marks beside a segment are such files. Marks are taken up to the first that is torn or altered: what
+was written after it is not vouched for. Of a ledger only that line is lost: each stands for itself.
 """
 
 from __future__ import annotations
@@ -32,20 +32,30 @@ def read_lines(data: bytes, kind: type[T]) -> Iterator[tuple[T, int]]:
         data: the journal's bytes.
         kind: the type of a record, a msgspec Struct or a tagged union of them.
     """
+    for record, end in _lines(data, kind):
+        if record is None:
+            return
+        yield record, end
+
+
+def read_good_lines(data: bytes, kind: type[T]) -> Iterator[T]:
+    """The records of a journal in order, without the bad lines: for records that stand each for itself."""
+    return (record for record, _ in _lines(data, kind) if record is not None)
+
+
+def _lines(data: bytes, kind: type[T]) -> Iterator[tuple[T | None, int]]:
     decoder = msgspec.json.Decoder(kind)
     start = 0
     while (end := data.find(b"\n", start)) >= 0:
-        line = data[start:end]
-        if line[:_HEAD] != b"%08x " % zlib.crc32(line[_HEAD:]):
-            return
-        try:
-            record = decoder.decode(line[_HEAD:])
-        except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
-            return
+        yield _read_line(data[start:end], decoder), end + 1
         start = end + 1
-        yield record, start
 
 
-def whole_bytes(data: bytes, kind: type[T]) -> int:
-    """How much of a journal its readers take: what is appended behind that is lost."""
-    return max((end for _, end in read_lines(data, kind)), default=0)
+def _read_line(line: bytes, decoder: msgspec.json.Decoder[T]) -> T | None:
+    text = memoryview(line)[_HEAD:]  # no copy: the total of a full spool is megabytes
+    if line[:_HEAD] != b"%08x " % zlib.crc32(text):
+        return None
+    try:
+        return decoder.decode(text)
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
+        return None

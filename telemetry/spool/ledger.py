@@ -25,7 +25,7 @@ import msgspec
 
 from telemetry.drops import DropReason  # noqa: TC001 msgspec reads the annotations of a Struct
 from telemetry.spool import disk
-from telemetry.spool.journal import read_lines, whole_bytes, write_line
+from telemetry.spool.journal import read_good_lines, write_line
 from telemetry.spool.producers import MAX_POSITIONS, Position, furthest
 from telemetry.spool.tally import Tally
 
@@ -164,10 +164,10 @@ class Ledger:
 
 
 def replay(log: bytes) -> Ledger:
-    """The ledger that a log's bytes add up to; a torn tail is left out."""
+    """The ledger that a log's bytes add up to; what is torn or altered is left out."""
     ledger = Ledger()
     line: Line
-    for line, _ in read_lines(log, Line):  # type: ignore[arg-type] # a union is a type to msgspec
+    for line in read_good_lines(log, Line):  # type: ignore[arg-type] # a union is a type to msgspec
         ledger.apply(line)
     return ledger
 
@@ -195,8 +195,11 @@ class LedgerLog:
                 os.close(file)
 
     def read(self) -> Ledger:
-        """The state now."""
-        return replay(disk.read_file(self._path) if self._path.exists() else b"")
+        """The state now; the beginning when there is no file that can be read. Raises OSError when that may pass."""
+        try:
+            return replay(disk.read_file(self._path))
+        except (FileNotFoundError, ValueError):
+            return Ledger()
 
     def compact(self, keep: Callable[[str, Position], bool]) -> Ledger:
         """Replace the log by its total, with the positions of the producers to keep only, and without a torn tail."""
@@ -235,15 +238,17 @@ class LedgerLog:
         try:
             disk.write_all(file, data)
             os.fsync(file)
+            if not size_bytes:
+                disk.sync_directory(self._path.parent)
         except OSError:
             os.ftruncate(file, size_bytes)
             raise
 
     def _cut_torn_tail(self, file: int) -> int:
-        """Make sure that replay comes to the log's end; another shipper may have been killed as it wrote."""
+        """Make sure that what is appended begins a line; another shipper may have been killed as it wrote."""
         size_bytes = os.fstat(file).st_size
         if size_bytes and not self._ends_with_a_line():
-            size_bytes = whole_bytes(self._path.read_bytes(), Line)  # type: ignore[arg-type] # as in replay
+            size_bytes = self._path.read_bytes().rfind(b"\n") + 1
             os.ftruncate(file, size_bytes)
         return size_bytes
 

@@ -11,12 +11,14 @@ import fcntl
 import glob
 import os
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import zstandard
 
 from telemetry.drops import DropReason
 from telemetry.spool import disk, segment
+from telemetry.spool.producers import furthest
 from telemetry.spool.segment import MARKS, Head, Mark, Seal
 from telemetry.spool.tally import Tally
 
@@ -34,7 +36,7 @@ def recover(spool: Path) -> Iterator[Seal]:
     """Finish every active segment that nobody owns; yields the Seal of each, also of those without events.
 
     Nothing found there is an error: what can't be read is quarantined. The caller must have taken note of a Seal when
-    it asks for the next, for the marks are deleted then.
+    it asks for the next, for the active files are deleted then.
 
     Raises:
         OSError: the disk refuses; what is not finished yet is as it was.
@@ -45,7 +47,19 @@ def recover(spool: Path) -> Iterator[Seal]:
             _set_aside(marks_path, spool / "quarantine")
         else:
             yield seal
-            marks_path.unlink(missing_ok=True)
+            for path in (marks_path.with_name(seal.head.file), marks_path):
+                path.unlink(missing_ok=True)
+
+
+def positions_in(active: Path) -> Positions:
+    """How far the producers have come in the active segments of all shippers. Raises OSError."""
+    known: Positions = {}
+    for marks_path in sorted(active.glob(f"*{MARKS}")):
+        with suppress(FileNotFoundError):  # sealed meanwhile
+            _, marks = segment.read_marks(marks_path) or (None, [])
+            for producer, position in _positions(marks).items():
+                known[producer] = furthest(known.get(producer), position)
+    return known
 
 
 def erase(spool: Path) -> None:
@@ -64,6 +78,8 @@ def _unowned(active: Path) -> Iterator[Path]:
             lock = os.open(marks_path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             continue  # its owner has sealed it meanwhile
+        except PermissionError:
+            continue  # no shipper makes such
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield marks_path
@@ -74,10 +90,7 @@ def _unowned(active: Path) -> Iterator[Path]:
 
 
 def _finish(marks_path: Path, spool: Path) -> Seal | None:
-    try:
-        found = segment.read_marks(marks_path)
-    except OSError:
-        found = None
+    found = segment.read_marks(marks_path)
     if found is None or not _belongs(found[0], marks_path):
         return None
     head, marks = found
@@ -85,13 +98,12 @@ def _finish(marks_path: Path, spool: Path) -> Seal | None:
     data_path = marks_path.with_name(head.file)
     try:
         seal = segment.load(sealed, head.file)
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         seal = _salvage(head, marks, data_path, sealed)
     else:
         if data_path.exists() and not (sealed / data_path.name).exists():  # there, when a recovery was cut short
             data_path.replace(sealed / data_path.name)
-    data_path.unlink(missing_ok=True)
-    disk.sync_directory(sealed)
+    disk.sync_directory(sealed)  # before the old data goes: after a power cut, one of them is there
     return seal
 
 
@@ -122,10 +134,10 @@ def _read_good(head: Head, marks: list[Mark], data_path: Path, sealed: Path) -> 
 
 
 def _read(path: Path) -> bytes:
-    """A file's bytes; none when it is not there or can't be read."""
+    """A file's bytes; none when it is not there or can't be read. Raises OSError when that may pass."""
     try:
-        return path.read_bytes()
-    except OSError:
+        return disk.read_file(path)
+    except (FileNotFoundError, ValueError):
         return b""
 
 

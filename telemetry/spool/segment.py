@@ -168,6 +168,7 @@ class ActiveSegment:
         self._stream = open_stream(compressed=head.compressed)
         self._marks_bytes = 0
         self._dirty = False
+        self._has_durable_names = False
         # The marks come first and go last: recovery finds a segment by them.
         self._marks = disk.open_append(self.marks_path)
         self._data = -1
@@ -203,11 +204,19 @@ class ActiveSegment:
         self._dirty = True
 
     def sync(self) -> None:
-        """Make durable what was appended."""
+        """Make durable what was appended.
+
+        Raises:
+            OSError: the disk refuses. Nobody knows what of it is durable, and a second try would not say: only `close`
+                is left, and recovery, which writes anew what can be read.
+        """
         if self._dirty:
             os.fsync(self._data)
             os.fsync(self._marks)
             self._dirty = False
+        if not self._has_durable_names:
+            disk.sync_directory(self.data_path.parent)
+            self._has_durable_names = True
 
     def seal(self, sealed: Path, session_tally: Tally) -> Seal:
         """Finish the stream and move it to `sealed`, with its Seal beside it.
@@ -259,7 +268,8 @@ def folder_of(head: Head) -> str:
 
 def is_data(name: str) -> bool:
     """Whether a file's name is that of a segment's data."""
-    return len(name) <= _NAME_CHARACTERS and bool(_DATA_NAME.fullmatch(name)) and not name.endswith((SEAL, MARKS))
+    is_ours = len(name) <= _NAME_CHARACTERS and not name.endswith((SEAL, MARKS))
+    return is_ours and _DATA_NAME.fullmatch(name) is not None
 
 
 def id_of(file: str) -> str:
@@ -292,10 +302,11 @@ def load(directory: Path, file: str) -> Seal:
     """Read the Seal beside a data file.
 
     Raises:
-        OSError, ValueError: there is none, or it is not what was written.
+        FileNotFoundError, ValueError: there is none, or it is not what was written.
+        OSError: this process can't read now.
     """
     try:
-        seal = msgspec.json.decode((directory / seal_name(file)).read_bytes(), type=Seal)
+        seal = msgspec.json.decode(disk.read_file(directory / seal_name(file)), type=Seal)
     except RecursionError:
         raise ValueError(f"the Seal of {file} is nested too deep") from None
     if seal.check != _check(seal) or seal.head.file != file:
@@ -304,8 +315,12 @@ def load(directory: Path, file: str) -> Seal:
 
 
 def read_marks(path: Path) -> tuple[Head, list[Mark]] | None:
-    """What a `.marks` file vouches for; None when not even its head can be read. Raises OSError."""
-    found: Iterator[tuple[MarksLine, int]] = read_lines(path.read_bytes(), MarksLine)  # type: ignore[arg-type] # as in ledger
+    """What a `.marks` file vouches for; None when not even its head can be read. Raises OSError when that may pass."""
+    try:
+        data = disk.read_file(path)
+    except ValueError:
+        return None
+    found: Iterator[tuple[MarksLine, int]] = read_lines(data, MarksLine)  # type: ignore[arg-type] # as in ledger
     lines = [line for line, _ in found]
     if not lines or not isinstance(lines[0], Head):
         return None

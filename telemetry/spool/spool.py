@@ -21,9 +21,11 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import zlib
+from contextlib import suppress
 from threading import RLock
-from time import monotonic
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
 from telemetry.drops import DropReason
@@ -32,20 +34,35 @@ from telemetry.paths import TOMBSTONES, private_dir
 from telemetry.spool import disk, segment
 from telemetry.spool.disk import try_lock
 from telemetry.spool.folder import Folder
-from telemetry.spool.ledger import Acked, Dropped, Ledger, LedgerLog, Line, Noted, Quarantined, Sealed, Split
-from telemetry.spool.recovery import erase, recover
+from telemetry.spool.ledger import (
+    LOCK_FILE,
+    LOG_FILE,
+    Acked,
+    Dropped,
+    Ledger,
+    LedgerLog,
+    Line,
+    Noted,
+    Quarantined,
+    Sealed,
+    Split,
+)
+from telemetry.spool.producers import furthest
+from telemetry.spool.recovery import erase, positions_in, recover
 from telemetry.spool.segment import ActiveSegment, Head, Seal, id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from telemetry.spool.ledger import Positions
     from telemetry.spool.producers import Position
     from telemetry.spool.tally import Tally
 
 FORMAT_FILE = "format"
 FORMAT_VERSION = "1"
 DELIVERY_LOCK_FILE = "delivery.lock"
+FILES = (FORMAT_FILE, LOG_FILE, LOCK_FILE, DELIVERY_LOCK_FILE, *map(disk.new_name, (FORMAT_FILE, LOG_FILE)))
 FOLDERS = ("active", "sealed", "sent", "quarantine", "local", TOMBSTONES)
 
 log = logging.getLogger("telemetry.shipper")
@@ -95,12 +112,16 @@ class Spool:
         _prepare(directory)
         spool = cls(directory, alive, clock)
         try:
-            if not spool.claim():
-                spool.salvage()
-            return spool, spool.log.compact(spool._keeps)
+            if spool.claim():
+                return spool, _advance(spool._compact(), spool._positions_in_active())
+            spool.salvage()
         except OSError as fault:  # a full disk, say: uploads may go on, and make room
             log.warning("%s can't be written (%s): recovery is tried again", directory, os.strerror(fault.errno or 0))
-            return spool, spool.log.read()
+        try:
+            return spool, spool.ledger()
+        except OSError as fault:
+            spool.close()
+            raise SpoolError(f"{directory} can't be read now: {fault}; start again when it can") from None
 
     def close(self) -> None:
         """Leave delivery to another shipper of the same spool."""
@@ -152,6 +173,11 @@ class Spool:
         """Enter losses that belong to no segment; `key` makes sure that they count once. Raises OSError."""
         self.log.append(Noted(key, tally, positions))
 
+    def ledger(self) -> Ledger:
+        """The ledger, its positions as far as the producers have come in what is not sealed yet. Raises OSError."""
+        active = self._positions_in_active()  # before the ledger: what is sealed in between is in both
+        return _advance(self.log.read(), active)
+
     # Delivery. Raises OSError when the disk refuses, and then the segment is where it was.
 
     def claim(self) -> bool:
@@ -186,7 +212,7 @@ class Spool:
             while (file := self._choose(is_due)) is not None:
                 try:
                     seal = segment.load(self._sealed.path, file)
-                except (FileNotFoundError, ValueError):
+                except (FileNotFoundError, ValueError):  # any other OSError may pass, and says nothing of the segment
                     self._set_aside(file, DropReason.CORRUPT)
                 else:
                     self._on_way.add(file)
@@ -201,8 +227,8 @@ class Spool:
     def read(self, seal: Seal) -> bytes | None:
         """The body of an upload; None when it is not what was written, and then the segment is quarantined."""
         try:
-            body = (self._sealed.path / seal.head.file).read_bytes()
-        except FileNotFoundError:  # any other OSError may pass, and says nothing of the segment
+            body = disk.read_file(self._sealed.path / seal.head.file)
+        except (FileNotFoundError, ValueError):
             body = b""
         if len(body) == seal.length_bytes and zlib.crc32(body) == seal.crc:
             return body
@@ -269,7 +295,7 @@ class Spool:
                 return limit_bytes  # the shipper that delivers sees to it
             try:
                 if self.log.is_long:
-                    self.log.compact(self._keeps)
+                    self._compact()
                 used_bytes = self.log.size_bytes + disk.size_bytes(self.directory / "active")
                 for folder in (self._sealed, self._local):
                     found = folder.beyond(
@@ -338,6 +364,22 @@ class Spool:
         """Whether a producer's position matters still: it may go on, or its tombstone be counted against it."""
         return self._alive(position) or (self.directory / TOMBSTONES / f"{producer}.json").exists()
 
+    def _positions_in_active(self) -> Positions:
+        return positions_in(self.directory / "active")
+
+    def _compact(self) -> Ledger:
+        """Forget the segments that are settled, unless a crash or a power cut can bring one of them back as a new one.
+
+        On whoever delivers alone: another can't know which files a settled segment still has.
+        """
+        if marked := {id_of(path.name) for path in (self.directory / "active").glob(f"*{segment.MARKS}")}:
+            ledger = self.log.read()
+            if any(ledger.knows(id_) and id_ not in ledger.live for id_ in marked):
+                return ledger  # its shipper is about to delete them, or recovery is
+        for folder in ("active", "sealed", "local"):
+            disk.sync_directory(self.directory / folder)
+        return self.log.compact(self._keeps)
+
     def _recover(self) -> None:
         for seal in recover(self.directory):
             self.log.append(Sealed(seal.head.id, seal.tally, seal.positions))  # counts once, if it was there already
@@ -346,40 +388,50 @@ class Spool:
     def _reconcile(self) -> None:
         """Make ledger and directory agree: finish what a crash left between a line and its file."""
         ledger = self.log.read()  # before the directory: what is sealed in between is new, and not gone
-        adopted: dict[str, Line] = {}
-        here = set()
+        try:
+            self._agree_with(ledger)
+        except OSError:
+            for folder in (self._sealed, self._local):
+                for file in list(folder):
+                    if id_of(file) not in ledger.live:  # not to be delivered before the ledger knows it
+                        folder.forget(file)
+            raise
+
+    def _agree_with(self, ledger: Ledger) -> None:
+        gone = set(ledger.live)
+        adopted: list[Line] = []
+        stale = []
         for folder in (self._sealed, self._local):
             folder.load()
             for file in list(folder):
                 if id_of(file) in ledger.live:
-                    here.add(id_of(file))
-                elif not ledger.knows(id_of(file)) and (line := self._adopt(folder, file)) is not None:
-                    adopted[file] = line
-                else:
-                    folder.remove(file)
-        gone = [Dropped(id_, DropReason.CORRUPT) for id_ in ledger.live.keys() - here]
-        self._enter(adopted, gone)
-
-    def _enter(self, adopted: dict[str, Line], gone: list[Dropped]) -> None:
-        try:
-            if adopted or gone:
-                self.log.append(*adopted.values(), *gone)
-        except OSError:
-            for file in adopted:  # not to be delivered before the ledger knows it
-                self._sealed.forget(file)
-            raise
+                    gone.discard(id_of(file))
+                elif ledger.knows(id_of(file)):
+                    stale.append((folder, file))
+                elif (line := self._adopt(folder, file)) is not None:
+                    adopted.append(line)
+        if adopted or gone:
+            self.log.append(*adopted, *(Dropped(id_, DropReason.CORRUPT) for id_ in gone))
+        for folder, file in stale:
+            folder.remove(file)
 
     def _adopt(self, folder: Folder, file: str) -> Sealed | None:
         """The line of a sealed segment that the ledger does not know: the crash came between the two.
 
-        A half that it does not know is none: its parent is still there.
+        One that has marks still is recovery's. A half that the ledger does not know is none: its parent is still there.
         """
+        if (self.directory / "active" / segment.marks_name(file)).exists():
+            folder.forget(file)
+            return None
         try:
             seal = segment.load(folder.path, file)
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             folder.move(file, self._quarantined)
             return None
-        return Sealed(seal.head.id, seal.tally, seal.positions) if seal.depth == 0 else None
+        if seal.depth:
+            folder.remove(file)
+            return None
+        return Sealed(seal.head.id, seal.tally, seal.positions)
 
     def _set_aside(self, file: str, reason: DropReason) -> None:
         self.log.append(Quarantined(id_of(file), reason))
@@ -400,16 +452,32 @@ class Spool:
         erase(self.directory)
 
 
+def _advance(ledger: Ledger, active: Positions) -> Ledger:
+    for producer, position in active.items():
+        ledger.positions[producer] = furthest(ledger.positions.get(producer), position)
+    return ledger
+
+
 def _prepare(directory: Path) -> None:
+    made = [path for path in directory.parents if not path.exists()]
     try:
-        for path in (directory, *(directory / folder for folder in FOLDERS)):
-            private_dir(path)
+        private_dir(directory)
+        for folder in FOLDERS:
+            if (directory / folder).is_file() or (directory / folder).is_fifo():
+                _put_aside(directory / folder)
+            private_dir(directory / folder)
+        disk.sync_directory(directory)
+        for path in (directory.parent, *(path.parent for path in made)):
+            with suppress(PermissionError):  # one that we may enter and not list
+                disk.sync_directory(path)
+        for name in FILES:
+            _clear(directory / name)
         with LedgerLog(directory).locked():
             file = directory / FORMAT_FILE
             if not file.exists():
                 disk.write_whole(file, FORMAT_VERSION.encode())
             version = disk.read_file(file)
-    except OSError as fault:
+    except (OSError, ValueError) as fault:
         raise SpoolError(
             f"{directory} can't be used as a spool: {fault}; free the disk, mend its mode, or move it"
         ) from None
@@ -418,3 +486,19 @@ def _prepare(directory: Path) -> None:
             f"{directory} is a spool of format {version[:20]!r}, this version knows {FORMAT_VERSION}: "
             "use the version that made it, or move it away"
         )
+
+
+def _clear(path: Path) -> None:
+    """Put aside what has the name of a file of ours and is none that we can read and write."""
+    try:
+        is_ours = stat.S_ISREG(path.lstat().st_mode) and os.access(path, os.R_OK | os.W_OK)
+    except FileNotFoundError:
+        return
+    if not is_ours:
+        _put_aside(path)
+
+
+def _put_aside(path: Path) -> None:
+    aside = path.with_name(f"aside-{time_ns()}-{path.name}")
+    log.warning("%s is no file of a spool: it is put aside as %s", path, aside.name)
+    path.replace(aside)

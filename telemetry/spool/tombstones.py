@@ -9,8 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from telemetry.paths import TOMBSTONES
-from telemetry.spool.producers import Position, bury, furthest
-from telemetry.spool.segment import MARKS, read_marks
+from telemetry.spool.producers import Position, bury
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -63,13 +62,7 @@ def _bury(spool: Spool, positions: Positions, found: _Tombstone | None) -> None:
 
 def _known_to_others(spool: Spool, producer: str) -> Position | None:
     """How far the shipper of another catalog, which shares the spool, has come with a producer. Raises OSError."""
-    known = spool.log.read().positions.get(producer)
-    for path in (spool.directory / "active").glob(f"*{MARKS}"):
-        _, marks = read_marks(path) or (None, [])
-        for mark in marks:
-            if producer in mark.positions:
-                known = furthest(known, mark.positions[producer])
-    return known
+    return spool.ledger().positions.get(producer)
 
 
 def _read(path: Path) -> _Tombstone | None:

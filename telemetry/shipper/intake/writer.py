@@ -1,7 +1,7 @@
 """The active segments, one for each receipt: drains are appended, and sealed by size and age.
 
 When the disk refuses, a drain's events are lost and counted; its account is owed, and written with the next drain that
-goes through, or alone. What could not be sealed is left to recovery, which is tried again until it goes through.
+goes through, or alone. What could not be synced or sealed is left to recovery, which is tried again until it succeeds.
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ class Writer:
         self._sealed = sealed
         self._active: dict[Receipt, tuple[ActiveSegment, float]] = {}
         self._owed = Drain(b"", Tally(), {})
+        self._noted: tuple[str, Drain] | None = None  # an account on its way to the ledger, which may have it already
+        self._left = False  # whether drains that the disk took wait for recovery: they may not be durable
+        self._unsynced: OSError | None = None  # why they are not; until they are, the disk is given no more
         self._disk_refuses = False  # said, and not yet taken back
         self._has_to_mend = spool.is_unfinished
         self._room_bytes = 0
@@ -62,11 +65,13 @@ class Writer:
         tally.add(drain.tally)
         self._make_room(len(drain.body))
         try:
+            if self._unsynced:
+                raise self._unsynced
             active = self._active_segment(receipt, session)
             active.append(drain.body, tally, self._owed.positions | drain.positions)
         except OSError as fault:
             if receipt in self._active:
-                self._active.pop(receipt)[0].abandon()
+                self._leave(receipt)
             self._lose(drain, fault)
             return
         self._say_accepted()
@@ -107,7 +112,7 @@ class Writer:
     @property
     def owes(self) -> bool:
         """Whether there is an account that the disk has refused: it is in memory alone."""
-        return bool(self._owed.tally.emitted)
+        return bool(self._noted or self._owed.tally.emitted)
 
     @property
     def receipts(self) -> list[Receipt]:
@@ -117,14 +122,16 @@ class Writer:
     def sync(self) -> bool:
         """Make durable what was appended; whether all of it is."""
         self._synced_at = monotonic()
-        durable = True
-        for active, _ in self._active.values():
+        for receipt, (active, _) in list(self._active.items()):
             try:
                 active.sync()
             except OSError as fault:
                 self._say_refused(fault)
-                durable = False
-        return durable
+                self._leave(receipt)
+                self._unsynced = fault
+        if self._unsynced:
+            self._mend()
+        return not self._left
 
     def seal_all(self, session: Session) -> None:
         """Seal every active segment, so that all can be uploaded."""
@@ -172,8 +179,14 @@ class Writer:
             self._spool.seal(active, session.tally)
         except OSError as fault:
             self._say_refused(fault)
+            self._left = True
             return
         self._sealed()
+
+    def _leave(self, receipt: Receipt) -> None:
+        """Leave a segment to recovery."""
+        self._active.pop(receipt)[0].abandon()
+        self._left = True
 
     def _lose(self, drain: Drain, fault: OSError) -> None:
         self._say_refused(fault)
@@ -196,12 +209,22 @@ class Writer:
         """Salvage what could not be sealed and write what is owed, or leave it to the next tick."""
         try:
             self._spool.salvage()
-            if self._owed.tally.emitted:
-                self._spool.note(os.urandom(16).hex(), self._owed.tally, self._owed.positions)
+            self._left, self._unsynced = False, None
+            self._note_what_is_owed()
         except OSError:
             return  # said when it began
-        self._owed, self._has_to_mend = Drain(b"", Tally(), {}), False
+        self._has_to_mend = False
         self._sealed()
+
+    def _note_what_is_owed(self) -> None:
+        """Under one id however often it is tried: a disk that says no may have taken it, and it counts once."""
+        if self._noted is None and self._owed.tally.emitted:
+            self._noted = os.urandom(16).hex(), self._owed
+            self._owed = Drain(b"", Tally(), {})
+        if self._noted is not None:
+            key, owed = self._noted
+            self._spool.note(key, owed.tally, owed.positions)
+            self._noted = None
 
 
 def _enter(session: Session, receipt: Receipt, tally: Tally) -> None:
