@@ -36,7 +36,7 @@ from telemetry.spool.recovery import erase, recover
 from telemetry.spool.segment import ActiveSegment, Head, Seal, id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
     from pathlib import Path
 
     from telemetry.spool.producers import Position
@@ -87,9 +87,11 @@ class Spool:
         _prepare(directory)
         spool = cls(directory, alive)
         try:
-            if not spool.claim():
-                spool.salvage()
-            return spool, spool.log.compact(spool._keeps)
+            if spool.claim():
+                return spool, spool.log.compact(spool._keeps)
+            # Who delivers may be killed between a line and its file: only who has made them agree may forget the line.
+            spool.salvage()
+            return spool, spool.log.read()
         except OSError as fault:  # a full disk, say: uploads may go on, and make room
             log.warning("%s can't be written (%s): recovery is tried again", directory, os.strerror(fault.errno or 0))
             return spool, spool.log.read()
@@ -325,7 +327,7 @@ class Spool:
             for file in list(folder):
                 if id_of(file) in ledger.live:
                     here.add(id_of(file))
-                elif not ledger.knows(id_of(file)) and (line := self._adopt(folder, file)) is not None:
+                elif not ledger.knows(id_of(file)) and (line := self._adopt(folder, file, ledger.live)) is not None:
                     adopted[file] = line
                 else:
                     folder.remove(file)
@@ -341,15 +343,16 @@ class Spool:
                 self._sealed.forget(file)
             raise
 
-    def _adopt(self, folder: Folder, file: str) -> Sealed | None:
+    def _adopt(self, folder: Folder, file: str, live: Container[str]) -> Sealed | None:
         """The line of a sealed segment that the ledger does not know: the crash came between the two.
 
-        A half that it does not know is none: its parent is still there.
+        A half that it does not know is none, whole or not: its parent is still there.
         """
         try:
             seal = segment.load(folder.path, file)
         except (OSError, ValueError):
-            folder.move(file, self._quarantined)
+            if not _is_half(file, folder, live):
+                folder.move(file, self._quarantined)
             return None
         return Sealed(seal.head.id, seal.tally, seal.positions) if seal.depth == 0 else None
 
@@ -370,6 +373,12 @@ class Spool:
                     path.unlink(missing_ok=True)
             folder.load()
         erase(self.directory)
+
+
+def _is_half(file: str, folder: Folder, live: Container[str]) -> bool:
+    """Whether a file can only be the beginning of a split that was cut short: its name has the time of its parent's."""
+    time_ns = file.partition("-")[0]
+    return any(other.startswith(time_ns) and id_of(other) in live for other in folder)
 
 
 def _prepare(directory: Path) -> None:
