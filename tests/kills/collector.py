@@ -127,7 +127,11 @@ def _handler(collector: Collector) -> type[http.server.BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            size_bytes = int(self.headers["Content-Length"])
+            body = self.rfile.read(size_bytes)
+            if len(body) < size_bytes:  # its shipper was killed amid the upload
+                self.close_connection = True
+                return
             status = collector.answer(self.headers[BATCH_HEADER], self.headers[LEDGER_HEADER], body)
             if status:
                 self.send_response(status)
