@@ -67,6 +67,9 @@ LOOK_SECONDS = 0.5
 MAX_POSITIONS = 10_000
 """Producers remembered before those whose processes are gone are forgotten."""
 
+REST_SECONDS = 0.5
+"""How long a shipper that leaves takes in what still comes."""
+
 STOP_SECONDS = 2.0
 """How long a shipper that is told to stop goes on uploading; the rest waits on disk."""
 
@@ -141,8 +144,7 @@ class Shipper:
                 self._take_in(receive_waiting(self._sockets.data))
             if self._sockets.control in ready:
                 answer_all(self._sockets.control, self._answers)
-        self._take_in(receive_waiting(self._sockets.data))
-        self._writer.seal_all(self._session)
+        self._take_in_the_rest()
         self._writer.tick(self._session)  # the last chance of what a full disk has refused
 
     def finish(self) -> None:
@@ -179,6 +181,19 @@ class Shipper:
             self._writer.append(receipt, drain, self._session)
             self._positions |= drain.positions
             self._watch.see(drain.positions)
+
+    def _take_in_the_rest(self) -> None:
+        """Seal all that has come, also while the disk took its time: a newcomer may have sent its first frame to us.
+
+        Who sends on and on ends up with the next shipper, and what fell between the two is a hole in its numbers.
+        """
+        deadline = monotonic() + REST_SECONDS
+        waiting = True
+        while waiting and monotonic() < deadline:
+            messages = receive_waiting(self._sockets.data)
+            self._take_in(messages)
+            self._writer.seal_all(self._session)
+            waiting = bool(messages)
 
     def _know_names(self) -> None:
         """Before the first text that may hold them is read. What can't be looked for is dropped with all free text."""
