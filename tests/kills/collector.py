@@ -63,6 +63,11 @@ class Collector:
         self._server.shutdown()
         self._server.server_close()
 
+    def has(self, producer: int, number: int) -> bool:
+        """Whether an event has arrived."""
+        times = self.arrived[producer]
+        return number < len(times) and times[number] > 0
+
     def answer(self, batch: str, ledger: str, body: bytes) -> int:
         """The status of the reply; 0 to reset the connection."""
         with self._lock:

@@ -19,24 +19,21 @@ class Snapshot(NamedTuple):
     """A spool whose shipper stands still.
 
     Attributes:
-        events: every (producer, number) that lies in an active or a sealed segment.
         quarantined: segments that were set aside.
         reached: by the pid of a producer, how many of its events are accounted for; the next may be lost.
     """
 
-    events: set[tuple[int, int]]
     quarantined: set[str]
     reached: dict[int, int]
 
 
 def look(spool: Path) -> Snapshot:
-    """Read all of it; changes nothing. Raises SpoolError when a segment can't be read."""
-    return Snapshot(
-        set(_events(spool)), {f.id for f in find_segments(spool) if f.folder == "quarantine"}, _reached(spool)
-    )
+    """Read names, ledger and marks; changes nothing."""
+    return Snapshot({found.id for found in find_segments(spool) if found.folder == "quarantine"}, _reached(spool))
 
 
-def _events(spool: Path) -> Iterator[tuple[int, int]]:
+def events_on_disk(spool: Path) -> Iterator[tuple[int, int]]:
+    """Every (producer, number) in an active or a sealed segment. Raises SpoolError when one can't be read."""
     for found in find_segments(spool):
         if found.folder in {"active", "sealed"}:
             for line in read_body(spool, found).splitlines():

@@ -22,6 +22,7 @@ class Run(NamedTuple):
         confirmed: whether each was told that all of it is on disk, or counted.
         collector: what arrived.
         snapshots: of the spool, one for each kill.
+        lost_from_disk: events that lay on disk at a kill and never arrived.
         account: of the spool at the end.
         kills_while_starting: how many met a shipper that was just starting.
         pauses: by SIGSTOP, with a SIGCONT after.
@@ -34,6 +35,7 @@ class Run(NamedTuple):
     confirmed: bool
     collector: Collector
     snapshots: list[Snapshot]
+    lost_from_disk: int
     account: Account
     kills_while_starting: int
     pauses: int
@@ -79,9 +81,6 @@ def judge(run: Run) -> Verdict:
     """Hold what arrived against what was emitted, and both against the ledger."""
     gaps = [list(_gaps(run, index)) for index in range(len(run.pids))]
     arrived = sum(emitted - sum(map(len, ranges)) for emitted, ranges in zip(run.emitted, gaps, strict=True))
-    lost_from_disk = len(
-        _on_disk(run) & {(at, number) for at, ranges in enumerate(gaps) for r in ranges for number in r}
-    )
     lost_beyond_hand = sum(
         len(gap) for index, ranges in enumerate(gaps) for gap in ranges if gap.start not in _next_in_line(run, index)
     )
@@ -93,7 +92,7 @@ def judge(run: Run) -> Verdict:
         arrived=arrived,
         lost=run.account.tally.dropped,
         most_lost_at_once=max((len(gap) for ranges in gaps for gap in ranges), default=0),
-        lost_from_disk=lost_from_disk,
+        lost_from_disk=run.lost_from_disk,
         lost_beyond_hand=lost_beyond_hand,
         repeated_batches=run.collector.repeated,
         slowest_return_seconds=round(run.slowest_return_seconds, 3),
@@ -111,10 +110,6 @@ def _gaps(run: Run, index: int) -> Iterator[range]:
     for before, after in pairwise([-1, *there, run.emitted[index]]):
         if after > before + 1:
             yield range(before + 1, after)
-
-
-def _on_disk(run: Run) -> set[tuple[int, int]]:
-    return set().union(*(snapshot.events for snapshot in run.snapshots))
 
 
 def _next_in_line(run: Run, index: int) -> set[int]:

@@ -17,7 +17,7 @@ import psutil
 
 from kills import producer
 from kills.collector import Collector
-from kills.disk import Snapshot, look
+from kills.disk import Snapshot, events_on_disk, look
 from kills.judgement import Run, judge
 from telemetry.paths import spool_dir
 from telemetry.shipper.rendezvous import find_rendezvous
@@ -83,6 +83,7 @@ def run(directory: Path, kills: int, seed: int, progress: Callable[[int], None] 
             confirmed=all(host["confirmed"] for host in said),
             collector=loop.collector,
             snapshots=loop.snapshots,
+            lost_from_disk=sum(not loop.collector.has(*event) for event in loop.owed),
             account=read_account(loop.spool),
             kills_while_starting=loop.kills_while_starting,
             pauses=loop.pauses,
@@ -105,6 +106,7 @@ class Loop:
         self.collector = Collector(PRODUCERS, self.emitted, seed)
         self.spool = spool_dir("acme-db", self.collector.url)
         self.snapshots: list[Snapshot] = []
+        self.owed: set[tuple[int, int]] = set()  # on disk at a kill, and not arrived yet
         self.kills_while_starting = 0
         self.pauses = 0
         self.slowest_return_seconds = 0.0
@@ -145,6 +147,7 @@ class Loop:
         os.kill(pid, signal.SIGSTOP)
         self._await(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "the shipper stands still")
         self.snapshots.append(look(self.spool))
+        self.owed = {event for event in (*self.owed, *events_on_disk(self.spool)) if not self.collector.has(*event)}
         os.kill(pid, signal.SIGKILL)
         return pid
 
