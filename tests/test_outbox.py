@@ -500,6 +500,18 @@ def test_a_shipper_that_comes_back_gets_what_follows(catalog: Path) -> None:
         assert first.values("number") == [1]
 
 
+@pytest.mark.usefixtures("no_python")
+def test_what_was_lost_in_the_hands_of_a_shipper_that_died_is_told_to_the_next_by_flush(catalog: Path) -> None:
+    with host(catalog) as client:
+        with stand_in(catalog) as first:
+            client.emit("query_finished", number=1)
+            eventually(lambda: first.values("number") == [1])  # in its hands; it never confirms
+        with stand_in(catalog) as second:
+            assert client.flush(30)  # nothing more is emitted
+            assert second.values("number") == []
+            assert second.frames[-1].first == 1
+
+
 def test_sockets_of_a_shipper_that_is_not_ours_get_nothing(catalog: Path) -> None:
     """Somebody else made the directory, holds the lock in it, and listens."""
     directory = rendezvous(catalog)

@@ -731,6 +731,39 @@ def test_a_shipper_that_starts_beside_one_that_splits_does_not_take_its_halves_f
     assert read_balanced(spool).delivered == 4
 
 
+def test_a_half_that_was_being_written_when_its_shipper_was_killed_is_no_corrupt_segment(spool: Spool) -> None:
+    add_segment(spool, events=4)
+    seal, body = _take(spool)
+    half, half_body = halve(seal, body, NDJSON)[0]
+    (spool.directory / "sealed" / half.head.file).write_bytes(half_body)  # its Seal would have come next
+    spool = _reopen(spool)
+
+    assert spool.waiting == 1
+    assert names(spool.directory / "quarantine") == set()
+    assert read_balanced(spool).on_disk == 4
+    spool.close()
+
+
+@pytest.mark.parametrize("act", [_ack, _quarantine, _split, _drop], ids=["ack", "quarantine", "split", "drop"])
+def test_a_shipper_that_does_not_deliver_forgets_nothing_that_the_one_that_does_leaves_half_done(
+    spool: Spool, act: Callable[[Spool], None]
+) -> None:
+    head = add_segment(spool, events=4)
+    sealed = spool.directory / "sealed"
+    before = {path: path.read_bytes() for path in (sealed / head.file, sealed / segment.seal_name(head.file))}
+    act(spool)
+    account = read_balanced(spool).total()
+    for path, data in before.items():  # as if it were killed between the line and the file
+        path.write_bytes(data)
+    other = open_spool(spool.directory)
+    other.close()
+    spool = _reopen(spool)
+
+    assert read_balanced(spool).total().delivered == account.delivered
+    assert read_balanced(spool).tally == account.tally
+    spool.close()
+
+
 def test_intake_and_delivery_at_once_lose_and_double_nothing(spool: Spool) -> None:
     segments = 150
     done: list[str] = []

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from spools import names, nobody_lives, open_spool, read_balanced, scratch
+from spools import make_head, names, nobody_lives, open_spool, read_balanced, scratch
 
 from telemetry.paths import TOMBSTONES
 from telemetry.producer.exits import leave_tombstone
 from telemetry.spool import disk, tombstones
+from telemetry.spool.account import read_account
 from telemetry.spool.producers import Position
 from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally
@@ -106,6 +108,57 @@ def test_a_crash_between_the_count_and_its_removal_counts_nothing_twice(spool: S
 
     assert read_balanced(again).tally.dropped == {"exit_unconfirmed": 10, "queue_full": 1}
     again.close()
+
+
+def _of_another_shipper(spool: Spool) -> Positions:
+    """What a shipper knows that began before the producer went on with another one."""
+    before = {PRODUCER.hex(): Position(7, 2)}
+    spool.note("n", Tally(), {PRODUCER.hex(): Position(7, 9)})
+    _tombstone(spool, 10, {})
+    return before
+
+
+def test_one_of_another_shippers_producer_is_left_to_that_shipper(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tombstones, "STRANGER_SECONDS", math.inf)
+    positions = _of_another_shipper(spool)
+    bury_the_dead(spool, positions)
+
+    assert read_balanced(spool).tally == Tally()
+    assert len(_left(spool)) == 1
+
+
+def test_one_that_the_other_shipper_leaves_alone_is_counted_against_what_that_one_knew(spool: Spool) -> None:
+    positions = _of_another_shipper(spool)
+    bury_the_dead(spool, positions)
+
+    assert read_balanced(spool).tally.dropped == {"exit_unconfirmed": 1}
+    assert positions[PRODUCER.hex()].next == 10
+
+
+def test_what_it_says_is_in_the_account_before_a_shipper_has_counted_it_and_the_same_after(spool: Spool) -> None:
+    spool.note("n", Tally(emitted=7, dropped={"invalid": 7}), {PRODUCER.hex(): Position(7, 7)})
+    active = spool.begin(make_head())
+    active.append(b"{}\n", Tally(emitted=1, kept=1), {PRODUCER.hex(): Position(7, 8, {"queue_full": 1})})
+    _tombstone(spool, 10, {"queue_full": 3, "exit_unconfirmed": 4})
+    before = read_account(spool.directory)
+    bury_the_dead(spool, {PRODUCER.hex(): Position(7, 8, {"queue_full": 1})})
+    after = read_account(spool.directory)
+    active.close()
+
+    assert before == after
+    assert before.balance == 0
+    assert before.tally.dropped == {"invalid": 7, "queue_full": 2, "exit_unconfirmed": 2 + 4}
+
+
+def test_rubbish_among_them_changes_no_account(spool: Spool) -> None:
+    (spool.directory / TOMBSTONES / "x.json").write_text("[")
+    (spool.directory / TOMBSTONES / "y.json").mkdir()
+    for path in (spool.directory / TOMBSTONES).iterdir():
+        _age(path)
+
+    assert read_account(spool.directory).tally == Tally()
 
 
 def test_a_full_disk_leaves_it_for_later(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 CONFIRM_POLL_SECONDS = 0.005
 """How often the shipper is asked whether it has everything; one of its drains takes about as long."""
 
+HELLO_SECONDS = 0.05
+"""How often a shipper that is behind is told how far this process has come: a frame that was lost on its way to one
+that left or died is noticed by the next one only, and there may be none."""
+
 ANSWER_SECONDS = 0.5
 """How long an answer may take before the shipper is looked after and asked anew; doubled each time. Over `close`'s
 0.3 s: it asks once."""
@@ -253,8 +257,12 @@ class Link:
         """Whether a shipper confirms in time; it is asked again and again. Raises ZMQError, OSError."""
         with self._open_control() as control:
             self._asking.append(control)
+            said_at = float("-inf")
             try:
                 while not self._confirmed(control, settled, deadline):
+                    if monotonic() - said_at >= HELLO_SECONDS:
+                        said_at = monotonic()
+                        self._outbox.hello()
                     sleep(CONFIRM_POLL_SECONDS)
             except ShipperUnreachableError:
                 return False
@@ -265,12 +273,7 @@ class Link:
     def _confirmed(self, control: Control, settled: Settled, deadline: float) -> bool:
         self._outbox.drain()
         reply = control.ask({"op": "confirm", "producer": self._outbox.producer}, _remaining(deadline))
-        if reply.get("accepted", 0) < settled.accepted:
-            return False
-        if reply.get("dropped", 0) >= settled.dropped:
-            return True
-        self._outbox.hello()
-        return False
+        return bool(reply.get("accepted", 0) >= settled.accepted and reply.get("dropped", 0) >= settled.dropped)
 
     def _end(self, confirmed: Settled | None, deadline: float) -> None:
         """Close the outbox; only its final totals tell what is owed: others may have emitted during the flush."""

@@ -70,6 +70,9 @@ LOOK_SECONDS = 0.5
 MIN_LIFE_SECONDS = 60.0
 """A shipper lives at least this long, however much memory it takes: one that only starts and ends helps nobody."""
 
+REST_SECONDS = 0.5
+"""How long a shipper that leaves takes in what still comes."""
+
 STOP_SECONDS = 2.0
 """How long a shipper that is told to stop goes on uploading; the rest waits on disk."""
 
@@ -158,8 +161,7 @@ class Shipper:
                 remote.let_in()
             if remote and remote.socket in ready:
                 self._serve(remote)
-        self._take_in(receive_waiting(self._sockets.data))
-        self._writer.seal_all(self._session)
+        self._take_in_the_rest()
         self._writer.tick(self._session)  # the last chance of what a full disk has refused
 
     def finish(self) -> None:
@@ -209,6 +211,19 @@ class Shipper:
             self._writer.append(receipt, drain, self._session)
             self._positions |= drain.positions
             self._watch.see(drain.positions)
+
+    def _take_in_the_rest(self) -> None:
+        """Seal all that has come, also while the disk took its time: a newcomer may have sent its first frame to us.
+
+        Who sends on and on ends up with the next shipper, and what fell between the two is a hole in its numbers.
+        """
+        deadline = monotonic() + REST_SECONDS
+        waiting = True
+        while waiting and monotonic() < deadline:
+            messages = receive_waiting(self._sockets.data)
+            self._take_in(messages)
+            self._writer.seal_all(self._session)
+            waiting = bool(messages)
 
     def _know_names(self) -> None:
         """Before the first text that may hold them is read. What can't be looked for is dropped with all free text."""

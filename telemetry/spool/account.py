@@ -1,7 +1,8 @@
 """What became of every event of a spool, read from its directory with or without a shipper; and whether it is so.
 
-The ledger knows of sealed segments only, so the marks of active ones come in. They are read first: a segment that is
-sealed in between is then in the ledger too, and the ledger goes before.
+The ledger knows of sealed segments only, so the marks of active ones come in, and the tombstones that no shipper has
+counted yet. They are read first: what is sealed or counted in between is then in the ledger too, and the ledger goes
+before.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from telemetry.spool import segment
 from telemetry.spool.contents import Found, find_segments, last_good
 from telemetry.spool.journal import read_lines
 from telemetry.spool.ledger import LOG_FILE, Ledger, LedgerLog, Line
-from telemetry.spool.segment import MARKS
+from telemetry.spool.producers import furthest
+from telemetry.spool.segment import MARKS, Mark
 from telemetry.spool.tally import Tally
+from telemetry.spool.tombstones import Tombstone, count_missing, read_tombstones
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,11 +55,12 @@ class Fault(NamedTuple):
 def read_account(spool: Path) -> Account:
     """The account of one spool; all 0 where there is none. Changes nothing; raises OSError if it can't be read."""
     for _ in range(_LOOKS):
-        active = _active_tallies(spool)
+        tombstones = read_tombstones(spool)
+        active = _read_active(spool)
         ledger = LedgerLog(spool).read()
-        account = _add_up(ledger, active)
-        # Marks that are gone were sealed meanwhile, and a compaction may have forgotten their id: look again.
-        if all(path.exists() for path in active):
+        account = _add_up(ledger, active.values(), tombstones.values())
+        # What is gone was sealed or counted meanwhile, and a compaction may have forgotten its id: look again.
+        if all(path.exists() for path in (*active, *tombstones)):
             break
     return account
 
@@ -82,8 +86,8 @@ def verify(spool: Path) -> list[Fault]:
     return [fault for fault in first if fault in again]
 
 
-def _active_tallies(spool: Path) -> dict[Path, tuple[str, Tally]]:
-    """By marks file: the segment's id and its tally so far."""
+def _read_active(spool: Path) -> dict[Path, tuple[str, list[Mark]]]:
+    """By marks file: the segment's id and its marks so far."""
     found = {}
     for path in sorted((spool / "active").glob(f"*{MARKS}")):
         try:
@@ -92,16 +96,20 @@ def _active_tallies(spool: Path) -> dict[Path, tuple[str, Tally]]:
             continue
         if read is not None:
             head, marks = read
-            found[path] = head.id, marks[-1].tally if marks else Tally()
+            found[path] = head.id, marks
     return found
 
 
-def _add_up(ledger: Ledger, active: dict[Path, tuple[str, Tally]]) -> Account:
-    tally, on_disk = ledger.tally.copy(), ledger.on_disk
-    for id_, drained in active.values():
-        if not ledger.knows(id_):
-            tally.add(drained)
-            on_disk += drained.kept
+def _add_up(ledger: Ledger, active: Iterable[tuple[str, list[Mark]]], tombstones: Iterable[Tombstone]) -> Account:
+    tally, on_disk, positions = ledger.tally.copy(), ledger.on_disk, dict(ledger.positions)
+    for id_, marks in active:
+        if marks and not ledger.knows(id_):
+            tally.add(marks[-1].tally)
+            on_disk += marks[-1].tally.kept
+        for mark in marks:
+            positions |= {name: furthest(positions.get(name), position) for name, position in mark.positions.items()}
+    for tombstone in tombstones:
+        count_missing(tombstone, positions.get(tombstone.producer), tally)
     return Account(tally, ledger.delivered, on_disk)
 
 

@@ -32,8 +32,12 @@ def read_file(path: Path) -> bytes:
         OSError: this process can't read now, whatever is there.
     """
     try:
-        with os.fdopen(private_file(path, os.O_RDONLY), "rb") as found:
-            return found.read()
+        file = private_file(path, os.O_RDONLY)
+        try:
+            with os.fdopen(file, "rb", closefd=False) as found:
+                return found.read()
+        finally:
+            os.close(file)
     except OSError as fault:
         if isinstance(fault, FileNotFoundError) or fault.errno in _MAY_PASS:
             raise

@@ -52,7 +52,7 @@ from telemetry.spool.recovery import erase, positions_in, recover
 from telemetry.spool.segment import ActiveSegment, Head, Seal, id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
     from pathlib import Path
 
     from telemetry.spool.ledger import Positions
@@ -408,17 +408,18 @@ class Spool:
                     gone.discard(id_of(file))
                 elif ledger.knows(id_of(file)):
                     stale.append((folder, file))
-                elif (line := self._adopt(folder, file)) is not None:
+                elif (line := self._adopt(folder, file, ledger.live)) is not None:
                     adopted.append(line)
         if adopted or gone:
             self.log.append(*adopted, *(Dropped(id_, DropReason.CORRUPT) for id_ in gone))
         for folder, file in stale:
             folder.remove(file)
 
-    def _adopt(self, folder: Folder, file: str) -> Sealed | None:
+    def _adopt(self, folder: Folder, file: str, live: Container[str]) -> Sealed | None:
         """The line of a sealed segment that the ledger does not know: the crash came between the two.
 
-        One that has marks still is recovery's. A half that the ledger does not know is none: its parent is still there.
+        One that has marks still is recovery's. A half that the ledger does not know is none, whole or not: its parent
+        is still there.
         """
         if (self.directory / "active" / segment.marks_name(file)).exists():
             folder.forget(file)
@@ -426,7 +427,10 @@ class Spool:
         try:
             seal = segment.load(folder.path, file)
         except (FileNotFoundError, ValueError):
-            folder.move(file, self._quarantined)
+            if _is_half(file, folder, live):
+                folder.remove(file)
+            else:
+                folder.move(file, self._quarantined)
             return None
         if seal.depth:
             folder.remove(file)
@@ -456,6 +460,12 @@ def _advance(ledger: Ledger, active: Positions) -> Ledger:
     for producer, position in active.items():
         ledger.positions[producer] = furthest(ledger.positions.get(producer), position)
     return ledger
+
+
+def _is_half(file: str, folder: Folder, live: Container[str]) -> bool:
+    """Whether a file can only be the beginning of a split that was cut short: its name has the time of its parent's."""
+    time_ns = file.partition("-")[0]
+    return any(other.startswith(time_ns) and id_of(other) in live for other in folder)
 
 
 def _prepare(directory: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta
 
 from telemetry.paths import TOMBSTONES
-from telemetry.spool.producers import Position, bury
+from telemetry.spool.producers import Position, bury, furthest
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -21,13 +22,25 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 1.0
 """A tombstone this old: what its producer had handed to the kernel has come in, or never will."""
 
+STRANGER_SECONDS = 30.0
+"""... or this old, when another shipper of the spool knows more of its producer: that one may have the rest in hand."""
+
 _MAX_BYTES = 4096  # some thirty times what a producer writes
 _REASONS = {"queue_full", "no_shipper", "unencodable", "too_large", "exit_unconfirmed"}
 
 _Count = Annotated[int, Meta(ge=0, le=2**48)]
 
 
-class _Tombstone(msgspec.Struct, frozen=True):
+class Tombstone(msgspec.Struct, frozen=True):
+    """What a producer that left unconfirmed had come to.
+
+    Attributes:
+        producer: its id in hexadecimal.
+        pid: of its process.
+        accepted: the number that its next event would have had.
+        dropped: running totals, by reason, of what it has dropped itself.
+    """
+
     producer: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
     pid: _Count
     accepted: _Count
@@ -39,25 +52,53 @@ def bury_the_dead(spool: Spool, positions: Positions) -> None:
 
     Never raises: a tombstone that can't be counted now, because the disk refuses, is left for the next call.
     """
-    for path in sorted((spool.directory / TOMBSTONES).glob("*.json")):
+    for path in _settled(spool.directory):
         try:
-            if time.time() - path.stat().st_mtime >= SETTLE_SECONDS:
-                _bury(spool, positions, _read(path))
+            if (found := _read(path)) is None or _bury(spool, positions, found, _age_seconds(path)):
                 path.unlink()
         except OSError:
             continue
 
 
-def _bury(spool: Spool, positions: Positions, found: _Tombstone | None) -> None:
-    if found is None:
-        return
+def read_tombstones(spool: Path) -> dict[Path, Tombstone]:
+    """Those that a shipper would count now, by their files. Changes nothing."""
+    found = {}
+    for path in _settled(spool):
+        with suppress(OSError):
+            if (tombstone := _read(path)) is not None:
+                found[path] = tombstone
+    return found
+
+
+def count_missing(tombstone: Tombstone, known: Position | None, tally: Tally) -> Position:
+    """Add to `tally` what a tombstone says beyond what is `known` of its producer; returns where that one ended."""
+    dropped = {reason: events for reason, events in tombstone.dropped.items() if reason in _REASONS}
+    return bury(known or Position(tombstone.pid), tombstone.accepted, dropped, tally)
+
+
+def _settled(spool: Path) -> list[Path]:
+    return sorted(path for path in (spool / TOMBSTONES).glob("*.json") if _age_seconds(path) >= SETTLE_SECONDS)
+
+
+def _age_seconds(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _bury(spool: Spool, positions: Positions, found: Tombstone, age_seconds: float) -> bool:
+    """Whether it is counted; what is known here may be old, for the producer may have been another shipper's."""
+    here, others = positions.get(found.producer), _known_to_others(spool, found.producer)
+    known = furthest(here, others) if others else here
+    if known != here and age_seconds < STRANGER_SECONDS:
+        return False
     tally = Tally()
-    before = positions.get(found.producer) or _known_to_others(spool, found.producer) or Position(found.pid)
-    dropped = {reason: events for reason, events in found.dropped.items() if reason in _REASONS}
-    position = bury(before, found.accepted, dropped, tally)
+    position = count_missing(found, known, tally)
     if tally.emitted:
         spool.note(f"tombstone-{found.producer}", tally, {found.producer: position})
     positions[found.producer] = position
+    return True
 
 
 def _known_to_others(spool: Spool, producer: str) -> Position | None:
@@ -65,11 +106,11 @@ def _known_to_others(spool: Spool, producer: str) -> Position | None:
     return spool.ledger().positions.get(producer)
 
 
-def _read(path: Path) -> _Tombstone | None:
+def _read(path: Path) -> Tombstone | None:
     """A tombstone; None for what is none: anybody of this user may write here. Raises OSError."""
     if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_BYTES:
         return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Tombstone)
+        return msgspec.json.decode(path.read_bytes(), type=Tombstone)
     except (ValueError, RecursionError):
         return None
