@@ -168,7 +168,8 @@ def _link(
     import hashlib
 
     from telemetry.names import names_of_this_process
-    from telemetry.producer.link import Link, Site
+    from telemetry.producer.link import Link
+    from telemetry.producer.site import Site
     from telemetry.wire import Context
 
     product, endpoint = config["product"], config["endpoint"]

@@ -79,18 +79,27 @@ log = logging.getLogger("telemetry.shipper")
 class Shipper:
     """One shipper's run; `clock` gives UNIX seconds, by which events expire.
 
+    `keeps_place` sees that producers still find us, and says False when another shipper has taken our place.
+
     Raises:
         ConfigError, SpoolError: it can't start; nothing was changed but the spool's recovery.
     """
 
     def __init__(
-        self, config: ShipperConfig, sockets: Sockets, *, spawned: bool, clock: Callable[[], float] = time
+        self,
+        config: ShipperConfig,
+        sockets: Sockets,
+        *,
+        spawned: bool,
+        clock: Callable[[], float] = time,
+        keeps_place: Callable[[], bool] = lambda: True,
     ) -> None:
         settings = config.settings
         self._config = config
         self._sockets = sockets
         self._spawned = spawned
         self._clock = clock
+        self._keeps_place = keeps_place
         self._catalog: Catalog = load(config.catalog)
         self._today = day_written(config.catalog)
         self._format = open_format(settings.format, settings.node)
@@ -141,6 +150,7 @@ class Shipper:
                 self._take_in(receive_waiting(self._sockets.data))
             if self._sockets.control in ready:
                 answer_all(self._sockets.control, self._answers)
+        self._sockets.hide()
         self._take_in(receive_waiting(self._sockets.data))
         self._writer.seal_all(self._session)
         self._writer.tick(self._session)  # the last chance of what a full disk has refused
@@ -231,6 +241,9 @@ class Shipper:
     def _look_around(self, *, idle: bool) -> None:
         """Who is left, what day it is, how full the disk is."""
         settings = self._config.settings
+        if not self._keeps_place():
+            log.info("another shipper has taken this one's place: leaving")
+            self.stop()
         self._look_at_the_machine()
         self._watch.look()
         if self._watch:

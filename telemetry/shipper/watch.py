@@ -19,13 +19,23 @@ def may_live(position: Position) -> bool:
         return False
 
 
-def started(pid: int) -> float:
-    """When a process began, UNIX seconds; 0 when it is gone or a zombie."""
+def find(pid: int) -> psutil.Process | None:
+    """The process that has this pid now; None when there is none."""
     try:
-        process = psutil.Process(pid)
-        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+        return psutil.Process(pid)
     except (psutil.Error, OverflowError):
-        return 0.0
+        return None
+
+
+def lives(process: psutil.Process | None) -> bool:
+    """Whether it still runs, and no other one under its pid; a zombie does not.
+
+    psutil compares the times that they began in ticks since the boot: a clock that is set does no harm.
+    """
+    try:
+        return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 class Watch:
@@ -39,7 +49,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.has_seen_any = False
-        self._known: dict[str, tuple[int, float]] = {}
+        self._known: dict[str, psutil.Process | None] = {}
         self._left: set[str] = set()  # kept while the process lives: a frame may come after the goodbye
 
     def see(self, positions: Positions) -> None:
@@ -47,7 +57,7 @@ class Watch:
         for producer, position in positions.items():
             self.has_seen_any = True
             if producer not in self._known:
-                self._known[producer] = position.pid, started(position.pid)
+                self._known[producer] = find(position.pid)
 
     def leave(self, producer: str) -> None:
         """A producer said goodbye; its process may live on."""
@@ -55,7 +65,7 @@ class Watch:
 
     def look(self) -> None:
         """Forget the producers whose processes are gone."""
-        gone = [name for name, (pid, began) in self._known.items() if not began or started(pid) != began]
+        gone = [name for name, process in self._known.items() if not lives(process)]
         for producer in gone:
             del self._known[producer]
             self._left.discard(producer)
