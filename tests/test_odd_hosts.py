@@ -126,15 +126,15 @@ SITE = f"sys.path[:0] = [{str(PACKAGE.parent)!r}, {sysconfig.get_path('purelib')
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
 
 CASES = [
-    pytest.param(Case(options=("-I",), environment={"PYTHONPATH": "/nowhere"}), id="isolated"),
-    pytest.param(Case(SITE, options=("-S", "-E")), id="no site, no environment"),
+    pytest.param(Case(SITE, options=("-I", "-S"), environment={"PYTHONPATH": "/nowhere"}), id="isolated, no site"),
     pytest.param(Case(start='exec "$@" <&- >&- 2>&-'), id="no stdin, stdout or stderr"),
     pytest.param(
         Case("os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')", environment={"PYTHONPATH": "."}),
         id="working directory gone",
     ),
-    pytest.param(Case(environment={"TELEMETRY_HOME": "{home}/" + "long/" * 30}), id="long TELEMETRY_HOME"),
-    pytest.param(Case(environment={"TELEMETRY_HOME": "{home}/\udcff"}), id="TELEMETRY_HOME no UTF-8"),
+    pytest.param(
+        Case(environment={"TELEMETRY_HOME": "{home}/\udcff/" + "long/" * 30}), id="TELEMETRY_HOME long and no UTF-8"
+    ),
     pytest.param(
         Case(environment={"TELEMETRY_HOME": None, "HOME": "none", "XDG_RUNTIME_DIR": None, "TMPDIR": "{home}"}),
         id="no home",

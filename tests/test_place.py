@@ -173,7 +173,7 @@ def test_a_shipper_that_is_not_needed_leaves_and_leaves_no_file_but_spool_log_an
     assert {path.parts[len(home.parts)] for path in home.rglob("*") if path.is_file()} <= {"run", "state", "cache"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_has_a_shipper_seal_what_it_has_and_leave_and_the_next_event_finds_another(
     start_host: StartHost, home: Path, refusing: str, number: signal.Signals
 ) -> None:

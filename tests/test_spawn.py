@@ -18,6 +18,7 @@ import pytest
 from standin import ENDPOINT, PRODUCT, eventually, host, rendezvous, stand_in, write_catalog
 
 from telemetry import Client, ShipperSettings, consent, paths
+from telemetry.cli.status import gather
 from telemetry.producer import spawn
 
 if TYPE_CHECKING:
@@ -90,14 +91,52 @@ def test_a_host_that_ignores_its_children_spawns_as_well(
     assert shipper_of(catalog).is_running()
 
 
-def test_twenty_hosts_that_start_at_once_have_one_shipper(
-    start: Callable[..., subprocess.Popen[str]], catalog: Path
-) -> None:
-    hosts = [start(after=FLUSH) for _ in range(20)]
-    assert [line_of(process) for process in hosts] == ["True\n"] * 20
+STORM = """
+import os, sys, telemetry, telemetry.names, telemetry.producer.link
+arguments, hosts = eval(sys.argv[1]), int(sys.argv[2])
+gate, opened = os.pipe()
+children = []
+for _ in range(hosts):
+    child = os.fork()
+    if not child:
+        os.close(opened)
+        os.read(gate, 1)  # until all are there
+        telemetry.init(**arguments)
+        for _ in range(10):
+            telemetry.emit("started")
+        flushed = telemetry.flush(90)
+        sys.stdin.readline()
+        telemetry.close(30)
+        os._exit(0 if flushed else 1)
+    children.append(child)
+os.close(gate)
+os.close(opened)
+print("go", flush=True)
+print(sum(os.waitpid(child, 0)[1] != 0 for child in children), flush=True)
+try:
+    print(os.waitpid(-1, 0))
+except ChildProcessError:
+    print("no child", flush=True)
+"""
+
+
+def test_fifty_hosts_that_start_at_once_have_one_shipper_and_lose_nothing(catalog: Path) -> None:
+    settings = ShipperSettings(linger_seconds=0.2)
+    arguments = {"product": PRODUCT, "catalog": str(catalog), "endpoint": ENDPOINT, "consent": "on"}
+    code = STORM.replace("telemetry.init(**arguments)", f"telemetry.init(**arguments, shipper=telemetry.{settings!r})")
+    command = [sys.executable, "-c", code, repr(arguments), "50"]
     directory = rendezvous(catalog)
-    eventually(lambda: len(shippers_in(directory)) == 1)
-    assert shippers_in(directory) == [shipper_of(catalog)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as storm:
+        assert line_of(storm) == "go\n"
+        eventually(lambda: gather(PRODUCT)["ledger"]["emitted"] == 500, 90)
+        eventually(lambda: len(shippers_in(directory)) == 1)
+        assert shippers_in(directory) == [shipper_of(catalog)]
+        assert gather(PRODUCT)["shipper"]["producers"] == 50
+        output, _ = storm.communicate("\n" * 50, timeout=90)
+    assert output == "0\nno child\n"
+    eventually(lambda: not shippers_in(directory))
+    assert gather(PRODUCT)["ledger"]["emitted"] == 500
+    assert gather(PRODUCT)["ledger"]["dropped"] == {}
 
 
 def test_a_shipper_is_an_orphan_in_a_session_of_its_own_at_the_root(
