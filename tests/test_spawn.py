@@ -152,7 +152,8 @@ def test_a_shipper_is_an_orphan_in_a_session_of_its_own_at_the_root(
 
 
 LISTENING = """
-import socket
+import resource, socket
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 listening = socket.create_server(("127.0.0.1", 0))
 listening.set_inheritable(True)
 os.dup2(listening.fileno(), 77, inheritable=True)
@@ -161,13 +162,14 @@ print(os.readlink("/proc/self/fd/77"), flush=True)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
-def test_a_shipper_inherits_no_descriptor_of_the_host(
+def test_a_shipper_inherits_no_descriptor_of_the_host_and_not_its_limit(
     start: Callable[..., subprocess.Popen[str]], catalog: Path
 ) -> None:
     process = start(LISTENING, FLUSH)
     inode = line_of(process).strip()
     assert inode.startswith("socket:")
     assert line_of(process) == "True\n"
+    assert shipper_of(catalog).rlimit(psutil.RLIMIT_NOFILE)[0] > 128, "nor the host's limit"
     table = Path(f"/proc/{shipper_of(catalog).pid}/fd")
     for entry in table.iterdir():
         with suppress(FileNotFoundError):  # one of its own, closed by now

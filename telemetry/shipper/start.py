@@ -10,6 +10,7 @@ minute, and `telemetry status` shows it.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from contextlib import suppress
@@ -31,7 +32,7 @@ TELEMETRY_DEBUG is for the program that emits; where it is set, a shipper does n
 `telemetry preview` shows what a shipper sends."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 MAX_DESCRIPTORS = 65_536
-"""Closed where the system does not list them: it may claim to allow a thousand million."""
+"""What a shipper may open. So many are closed where a system does not list them: it may claim to allow 2^30."""
 EXIT_CONFIG = 2
 EXIT_RUNNING = 3
 
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _spawned(directory: Path) -> int:
     _close_inherited()
+    _allow_descriptors()
     with suppress(PermissionError):  # we lead a session already
         os.setsid()
     return _run(directory, directory / CONFIG_FILE, spawned=True)
@@ -70,6 +72,15 @@ def _close_inherited() -> None:
         if descriptor > 2:  # noqa: PLR2004 standard error, the last of the three that are the null device
             with suppress(OSError):
                 os.close(descriptor)  # all but the one that listed them, which is closed
+
+
+def _allow_descriptors() -> None:
+    """The host's limit is not ours: each producer takes a descriptor, and there may be thousands."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _foreground(file: Path) -> int:
