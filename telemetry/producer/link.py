@@ -139,8 +139,8 @@ class Link:
         """One round of the flusher."""
         if self._counters and monotonic() - self._tallied_at >= TALLY_SECONDS:
             self._emit_counters()
-        # Without a shipper what waits can't go on, and the flusher comes back only to keep watch.
-        done = self._outbox.drain() or not (self._site.runs or self._outbox.events)
+        # Without a shipper what is encoded can't go on, and the flusher comes back only to keep watch.
+        done = self._outbox.drain() or (self._flusher.keeps_watch and not self._outbox.events)
         return done and not self._counters
 
     def _emit_counters(self, patience_seconds: float = 0.0) -> bool:

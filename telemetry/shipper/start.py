@@ -30,7 +30,6 @@ USAGE = """usage: telemetry ship --config FILE
 Runs a shipper in the foreground, until SIGINT or SIGTERM.
 TELEMETRY_DEBUG is for the program that emits; where it is set, a shipper does not start.
 `telemetry preview` shows what a shipper sends."""
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 MAX_DESCRIPTORS = 65_536
 """What a shipper may open. So many are closed where a system does not list them: it may claim to allow 2^30."""
 EXIT_CONFIG = 2
@@ -139,7 +138,7 @@ def _run(directory: Path, config_file: Path, *, spawned: bool) -> int:
 
 def _serve(directory: Path, place: Place, shipper: Shipper, told: list[int]) -> int:
     (directory / REFUSED_FILE).unlink(missing_ok=True)
-    for number in STOP_SIGNALS:
+    for number in _stop_signals():
         signal.signal(number, lambda *_: shipper.stop())
     if told:
         shipper.stop()
@@ -153,9 +152,15 @@ def _serve(directory: Path, place: Place, shipper: Shipper, told: list[int]) -> 
 def _hear_signals() -> list[int]:
     """From now on keep a signal that ends us until there is a shipper to end: half-way it would leave files behind."""
     told: list[int] = []
-    for number in STOP_SIGNALS:
+    for number in _stop_signals():
         signal.signal(number, lambda number, _: told.append(number))
     return told
+
+
+def _stop_signals() -> list[signal.Signals]:
+    """A terminal that is closed ends us too, unless we were started to outlive it (nohup)."""
+    outlives = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([] if outlives else [signal.SIGHUP])]
 
 
 def _prepare(place: Place, config_file: Path, *, spawned: bool) -> Shipper:
