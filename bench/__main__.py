@@ -1,18 +1,20 @@
-"""`python -m bench emit|outage|pipeline|redact|spool [--runs N] [--events N] [--json]`."""
+"""`python -m bench emit|outage|pipeline|redact|respawn|rounds|spool [--runs N] [--events N] [--json]`."""
 
 from __future__ import annotations
 
 import argparse
 
-from bench import emit, outage, pipeline, redact, spool
+from bench import emit, outage, pipeline, redact, respawn, rounds, spool
 from bench.measure import show
+
+RUNS = "after one that warms up (5); redact: each with other values (1); respawn: kills (20); rounds (1,000)"
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", choices=["emit", "outage", "pipeline", "redact", "spool"])
-    parser.add_argument("--runs", type=int, help="after one that warms up (5); redact: each with other values (1)")
+    parser.add_argument("name", choices=["emit", "outage", "pipeline", "redact", "respawn", "rounds", "spool"])
+    parser.add_argument("--runs", type=int, help=RUNS)
     parser.add_argument("--events", type=int, default=1_000_000, help="a run (1,000,000)")
     parser.add_argument("--seconds", type=int, default=86_400, help="outage: how long it is, simulated (86,400)")
     parser.add_argument("--dirty", type=float, default=0.01, help="pipeline: share with something private (0.01)")
@@ -20,7 +22,7 @@ def main() -> None:
     parser.add_argument("--detailed", action="store_true", help="redact: recall by carrier and encoding too")
     parser.add_argument("--json", action="store_true", help="a list of {name, metric, unit, median, p99, runs}")
     options = parser.parse_args()
-    runs = options.runs or (1 if options.name == "redact" else 5)
+    runs = options.runs or {"redact": 1, "respawn": 20, "rounds": 1000}.get(options.name, 5)
     if options.name == "emit":
         results = emit.measure(runs, options.events)
     elif options.name == "outage":
@@ -29,6 +31,10 @@ def main() -> None:
         results = pipeline.measure(runs, options.events, options.dirty)
     elif options.name == "spool":
         results = spool.measure(runs)
+    elif options.name == "respawn":
+        results = respawn.measure(runs)
+    elif options.name == "rounds":
+        results = rounds.measure(runs)
     else:
         results = redact.measure(runs, options.canaries, detailed=options.detailed)
     show(results, as_json=options.json)

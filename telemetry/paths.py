@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from telemetry.errors import ConfigError
-from telemetry.wire import CONTROL_SOCKET
+from telemetry.wire import CONTROL_SOCKET, PROTOCOL
 
 # In a rendezvous directory, beside the sockets of `wire`.
 LOCK_FILE = "lock"  # held by the shipper, its pid inside
@@ -75,9 +75,10 @@ def spool_dir(product: str, endpoint: str) -> Path:
 def rendezvous_dir(product: str, catalog_digest: str, endpoint: str) -> Path:
     """Where the producers of one user, product, catalog and endpoint meet their shipper.
 
+    Those of another protocol meet elsewhere: an old shipper and a new producer have nothing to say to each other.
     A path that can't be a socket's name, too long or no UTF-8, falls back to a short one of the same digest.
     """
-    name = _digest(f"{os.getuid()}\0{product}\0{catalog_digest}\0{endpoint}\0{state_dir()}")
+    name = _digest(f"{os.getuid()}\0{product}\0{catalog_digest}\0{endpoint}\0{state_dir()}\0{PROTOCOL}")
     path = runtime_root() / f"{product[:24]}-{name}"
     if _can_name_a_socket(path / CONTROL_SOCKET):
         return path

@@ -88,6 +88,13 @@ def kill_shippers_of(home: Path) -> None:
     wait_until(lambda: not any(map(shipper_runs, home.glob("run/*"))))
 
 
+def _remove(home: Path) -> bool:
+    """Kill its shippers and remove it; one that is just starting may be at work there still."""
+    kill_shippers_of(home)
+    shutil.rmtree(home, ignore_errors=True)
+    return not home.exists()
+
+
 def _is_gone(process: psutil.Process) -> bool:
     """A zombie has no files any more; a process that just ends has no command line, but has them still."""
     try:
@@ -164,8 +171,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="telemetry-"))
     monkeypatch.setenv("TELEMETRY_HOME", str(path))
     yield path
-    kill_shippers_of(path)
-    shutil.rmtree(path)
+    wait_until(lambda: _remove(path))
 
 
 @pytest.fixture

@@ -136,3 +136,12 @@ def test_a_file_that_may_not_be_read_is_refused() -> None:
                 os._exit(status)
 
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_what_a_producer_of_another_version_wrote_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:
+    told = {"product": "a", "catalog": "/c.toml", "endpoint": "https://h/", "segment_seconds": 1.5, "of_tomorrow": [1]}
+    assert read_config(_write(tmp_path, json.dumps(told), "shipper.json")).settings == ShipperSettings(
+        segment_seconds=1.5
+    )
+    with pytest.raises(ConfigError, match="of_tomorrow"):
+        read_config(_write(tmp_path, 'product="a"\ncatalog="c"\nendpoint="e"\nof_tomorrow = 1\n', "ship.toml"))

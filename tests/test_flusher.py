@@ -108,6 +108,24 @@ def test_an_idle_flusher_makes_no_rounds() -> None:
     flusher.stop()
 
 
+def test_a_flusher_that_keeps_watch_looks_twice_a_second_and_no_oftener() -> None:
+    rounds = Rounds()
+
+    def supervise() -> None:
+        rounds.supervise()
+        flusher.keeps_watch = rounds.supervised < 4
+
+    flusher = Flusher(0.001, rounds.work, supervise)
+    began = time.monotonic()
+    flusher.wake()
+    eventually(lambda: rounds.supervised == 4 and flusher.asleep)
+    assert time.monotonic() - began > 3 * 0.5 * 0.9
+    assert rounds.worked <= 6
+    assert not threading.Event().wait(0.7)
+    assert rounds.supervised == 4
+    flusher.stop()
+
+
 def threads_of(flusher: Flusher) -> int:
     """How many threads are in its `_run` at this moment."""
     found = 0

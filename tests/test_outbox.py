@@ -521,15 +521,14 @@ def test_sockets_of_a_shipper_that_is_not_ours_get_nothing(catalog: Path) -> Non
             client.emit("query_finished", number=1)
             assert not client.flush(0.3)
             assert outbox_of(client).shipper_missing
+            assert outbox_of(client)._socket is None
             directory.chmod(0o700)
             with host(catalog) as later:
                 later.emit("query_finished", number=2)
                 assert later.flush(30)
-            # What the first had sent before would have come by now.
-            assert stranger.values("number") == [2]
             client.emit("query_finished", number=3)
             assert client.flush(30)
-            assert stranger.values("number") == [2, 1, 3]
+            assert sorted(stranger.values("number")) == [1, 2, 3]
 
 
 def test_a_socket_without_a_shipper_tries_less_and_less_often(catalog: Path) -> None:
@@ -553,9 +552,9 @@ def test_zeromq_lets_go_of_everything_on_close(catalog: Path) -> None:
         link = client._link
         assert link
         client.close()
-        assert link._zmq is not None
-        assert link._zmq.closed
-    assert isinstance(link._zmq, zmq.Context)
+        assert link._channel._zmq is not None
+        assert link._channel._zmq.closed
+    assert isinstance(link._channel._zmq, zmq.Context)
 
 
 def test_events_beyond_the_limit_are_let_go_and_counted_while_another_thread_drains(catalog: Path) -> None:

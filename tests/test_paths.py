@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from standin import CATALOG, ENDPOINT, PRODUCT
 
-from telemetry import paths
+from telemetry import paths, wire
 from telemetry.producer.client import Client
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ def test_a_runtime_directory_that_is_not_there_is_not_used(monkeypatch: pytest.M
     assert paths.runtime_root() == TEMPORARY / f"telemetry-{os.getuid()}"
 
 
-def test_product_catalog_endpoint_and_home_each_make_another_rendezvous(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_product_catalog_endpoint_protocol_and_home_each_make_another_rendezvous(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("TELEMETRY_HOME", "/srv/t")
     found = [
         paths.rendezvous_dir(PRODUCT, "digest", ENDPOINT),
@@ -116,6 +118,9 @@ def test_product_catalog_endpoint_and_home_each_make_another_rendezvous(monkeypa
         paths.rendezvous_dir(PRODUCT, "other", ENDPOINT),
         paths.rendezvous_dir(PRODUCT, "digest", "http://other"),
     ]
+    with monkeypatch.context() as patch:
+        patch.setattr("telemetry.paths.PROTOCOL", wire.PROTOCOL + 1)
+        found.append(paths.rendezvous_dir(PRODUCT, "digest", ENDPOINT))
     monkeypatch.setenv("TELEMETRY_HOME", "/srv/" + "long/" * 30)
     found.append(paths.rendezvous_dir(PRODUCT, "digest", ENDPOINT))
     assert len({path.name for path in found}) == len(found)

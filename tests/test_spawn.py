@@ -18,6 +18,7 @@ import pytest
 from standin import ENDPOINT, PRODUCT, eventually, host, rendezvous, stand_in, write_catalog
 
 from telemetry import Client, ShipperSettings, consent, paths
+from telemetry.cli.status import gather
 from telemetry.producer import spawn
 
 if TYPE_CHECKING:
@@ -90,14 +91,52 @@ def test_a_host_that_ignores_its_children_spawns_as_well(
     assert shipper_of(catalog).is_running()
 
 
-def test_twenty_hosts_that_start_at_once_have_one_shipper(
-    start: Callable[..., subprocess.Popen[str]], catalog: Path
-) -> None:
-    hosts = [start(after=FLUSH) for _ in range(20)]
-    assert [line_of(process) for process in hosts] == ["True\n"] * 20
+STORM = """
+import os, sys, telemetry, telemetry.names, telemetry.producer.link
+arguments, hosts = eval(sys.argv[1]), int(sys.argv[2])
+gate, opened = os.pipe()
+children = []
+for _ in range(hosts):
+    child = os.fork()
+    if not child:
+        os.close(opened)
+        os.read(gate, 1)  # until all are there
+        telemetry.init(**arguments)
+        for _ in range(10):
+            telemetry.emit("started")
+        flushed = telemetry.flush(90)
+        sys.stdin.readline()
+        telemetry.close(30)
+        os._exit(0 if flushed else 1)
+    children.append(child)
+os.close(gate)
+os.close(opened)
+print("go", flush=True)
+print(sum(os.waitpid(child, 0)[1] != 0 for child in children), flush=True)
+try:
+    print(os.waitpid(-1, 0))
+except ChildProcessError:
+    print("no child", flush=True)
+"""
+
+
+def test_fifty_hosts_that_start_at_once_have_one_shipper_and_lose_nothing(catalog: Path) -> None:
+    settings = ShipperSettings(linger_seconds=0.2)
+    arguments = {"product": PRODUCT, "catalog": str(catalog), "endpoint": ENDPOINT, "consent": "on"}
+    code = STORM.replace("telemetry.init(**arguments)", f"telemetry.init(**arguments, shipper=telemetry.{settings!r})")
+    command = [sys.executable, "-c", code, repr(arguments), "50"]
     directory = rendezvous(catalog)
-    eventually(lambda: len(shippers_in(directory)) == 1)
-    assert shippers_in(directory) == [shipper_of(catalog)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as storm:
+        assert line_of(storm) == "go\n"
+        eventually(lambda: gather(PRODUCT)["ledger"]["emitted"] == 500, 90)
+        eventually(lambda: len(shippers_in(directory)) == 1)
+        assert shippers_in(directory) == [shipper_of(catalog)]
+        assert gather(PRODUCT)["shipper"]["producers"] == 50
+        output, _ = storm.communicate("\n" * 50, timeout=90)
+    assert output == "0\nno child\n"
+    eventually(lambda: not shippers_in(directory))
+    assert gather(PRODUCT)["ledger"]["emitted"] == 500
+    assert gather(PRODUCT)["ledger"]["dropped"] == {}
 
 
 def test_a_shipper_is_an_orphan_in_a_session_of_its_own_at_the_root(
@@ -113,7 +152,8 @@ def test_a_shipper_is_an_orphan_in_a_session_of_its_own_at_the_root(
 
 
 LISTENING = """
-import socket
+import resource, socket
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 listening = socket.create_server(("127.0.0.1", 0))
 listening.set_inheritable(True)
 os.dup2(listening.fileno(), 77, inheritable=True)
@@ -122,13 +162,14 @@ print(os.readlink("/proc/self/fd/77"), flush=True)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
-def test_a_shipper_inherits_no_descriptor_of_the_host(
+def test_a_shipper_inherits_no_descriptor_of_the_host_and_not_its_limit(
     start: Callable[..., subprocess.Popen[str]], catalog: Path
 ) -> None:
     process = start(LISTENING, FLUSH)
     inode = line_of(process).strip()
     assert inode.startswith("socket:")
     assert line_of(process) == "True\n"
+    assert shipper_of(catalog).rlimit(psutil.RLIMIT_NOFILE)[0] > 128, "nor the host's limit"
     table = Path(f"/proc/{shipper_of(catalog).pid}/fd")
     for entry in table.iterdir():
         with suppress(FileNotFoundError):  # one of its own, closed by now

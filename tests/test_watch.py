@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import psutil
 import pytest
 from conftest import wait_until
 
 from telemetry.shipper.intake.receiver import REMOTE_PID
-from telemetry.shipper.watch import MAX_WATCHED, REMOTE_SECONDS, Watch, may_live, started
+from telemetry.shipper.watch import MAX_WATCHED, REMOTE_SECONDS, Watch, find, lives, may_live
 from telemetry.spool.producers import Position
 
 IMPOSSIBLE = [2**22 + 1, 2**31, 2**62]
@@ -27,7 +29,7 @@ def test_a_producer_is_counted_until_its_process_is_gone() -> None:
         watch.look()
         assert len(watch) == 1
         process.kill()  # a zombie until it is waited for
-        wait_until(lambda: not started(process.pid))
+        wait_until(lambda: not lives(find(process.pid)))
         watch.look()
 
         assert (len(watch), watch.has_seen_any) == (0, True)
@@ -63,12 +65,42 @@ def test_a_frame_of_a_process_that_can_t_be_is_forgotten(pid: int) -> None:
 @pytest.mark.parametrize("pid", IMPOSSIBLE)
 def test_a_pid_that_can_t_be_does_not_live(pid: int) -> None:
     assert not may_live(Position(pid))
-    assert started(pid) == 0.0
+    assert not lives(find(pid))
 
 
 def test_we_live() -> None:
     assert may_live(Position(os.getpid()))
-    assert started(os.getpid()) > 0
+    assert lives(find(os.getpid()))
+
+
+def test_a_clock_that_is_set_makes_no_producer_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch()
+    watch.see({"p": Position(os.getpid())})
+    boot_time = psutil.boot_time()
+    monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: boot_time + 3600)  # type: ignore[attr-defined]
+    watch.look()
+
+    assert len(watch) == 1
+
+
+@pytest.mark.skipif(not os.access("/proc/sys/kernel/ns_last_pid", os.W_OK), reason="nobody may choose a pid here")
+def test_a_pid_that_another_process_got_is_no_producer() -> None:
+    watch = Watch()
+    with _process() as first:
+        watch.see({"p": Position(first.pid)})
+        first.kill()
+    for _ in range(100):
+        Path("/proc/sys/kernel/ns_last_pid").write_text(str(first.pid - 1))
+        with _process() as second:
+            if second.pid == first.pid:
+                watch.look()
+            second.kill()
+        if second.pid == first.pid:
+            break
+    else:
+        pytest.skip("others were faster to get the pid")
+
+    assert len(watch) == 0
 
 
 def test_thousands_of_short_lived_producers_leave_nothing_behind() -> None:

@@ -176,7 +176,9 @@ def _link(
     import hashlib
 
     from telemetry.names import names_of_this_process
-    from telemetry.producer.link import Link, Site
+    from telemetry.producer.channel import Channel
+    from telemetry.producer.link import Link
+    from telemetry.producer.site import Site
     from telemetry.wire import Context
 
     product, endpoint = config["product"], config["endpoint"]
@@ -184,17 +186,18 @@ def _link(
     directory, spool = paths.rendezvous_dir(product, digest, endpoint), paths.spool_dir(product, endpoint)
     ground = consent.state.value, consent.basis, consent.notice, consent.deployment
     context = Context(os.getpid(), digest, *ground, names_of_this_process())
-    kind: Callable[..., Link] = Link
+    site = Site(directory, spool, config)
+    channel, kind = Channel(site), Link
     if is_debugging():
         from telemetry.producer.debug import DebugLink
 
         kind = DebugLink
     elif remote:
         from telemetry.curve import Peer
-        from telemetry.producer.remote import RemoteLink
+        from telemetry.producer.remote import RemoteChannel, RemoteLink
 
-        kind = partial(RemoteLink, Peer(remote))
-    return kind(Site(directory, spool, config), reconsider, context, packages, flush_interval_seconds, queue_bytes)
+        channel, kind = RemoteChannel(site, Peer(remote)), RemoteLink
+    return kind(site, channel, reconsider, context, packages, flush_interval_seconds, queue_bytes)
 
 
 def _nothing(name: str, fields: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ so an event can't be forgotten between the two.
 from __future__ import annotations
 
 import _thread
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ class Flusher:
 
     Attributes:
         asleep: read by `emit` on its way.
+        keeps_watch: set by `supervise`; whether it is to be called while nothing is emitted too.
     """
 
     def __init__(self, interval_seconds: float, work: Callable[[], bool], supervise: Callable[[], None]) -> None:
@@ -47,6 +48,7 @@ class Flusher:
     def renew(self) -> None:
         """Begin without a thread: threads don't survive a fork."""
         self.asleep = True
+        self.keeps_watch = False
         self._stopped = False
         self._unstarted = Lock()  # who gets it starts the thread
         self._watched_at = -SUPERVISE_SECONDS
@@ -84,11 +86,17 @@ class Flusher:
         return monotonic() - self._watched_at >= SUPERVISE_SECONDS
 
     def _run(self) -> None:
-        wake = self._wake
         while not self._stopped:
-            wake.get()
+            self._sleep()
             while not self._stopped and not self._idle():
                 pass
+
+    def _sleep(self) -> None:
+        """Wait to be woken, or for the next time to look."""
+        try:
+            self._wake.get(timeout=SUPERVISE_SECONDS if self.keeps_watch else None)
+        except Empty:
+            return
 
     def _idle(self) -> bool:
         """Wait an interval and drain; whether nothing is left to do then."""

@@ -5,28 +5,28 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from time import monotonic, sleep, time_ns
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from telemetry import wire
 from telemetry.consent import State
-from telemetry.control import MAX_WAIT_SECONDS, Control
+from telemetry.control import MAX_WAIT_SECONDS
 from telemetry.drops import DropReason
 from telemetry.errors import ShipperUnreachableError
-from telemetry.paths import private_dir
 from telemetry.producer import exits
 from telemetry.producer.counters import TALLY_CALLS, TALLY_SECONDS, Counters
 from telemetry.producer.exception import reduce_exception
 from telemetry.producer.flusher import Flusher
-from telemetry.producer.outbox import BATCH_EVENTS, SOCKET_FRAMES, Outbox, Settled
-from telemetry.producer.spawn import can_spawn, shipper_runs, spawn_shipper
+from telemetry.producer.outbox import BATCH_EVENTS, Outbox, Settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+    from telemetry import wire
     from telemetry.consent import Decision
+    from telemetry.control import Control
+    from telemetry.producer.channel import Channel
+    from telemetry.producer.site import Site
 
     Record = Callable[[str, dict[str, Any]], None]
     Tick = Callable[[str, int, dict[str, Any]], None]
@@ -42,26 +42,6 @@ ANSWER_SECONDS = 0.5
 """How long an answer may take before the shipper is looked after and asked anew; doubled each time. Over `close`'s
 0.3 s: it asks once."""
 
-ZMQ_DESCRIPTORS = 8
-"""More than a ZeroMQ context and its first socket take: when it gets none for its poller, it aborts the process."""
-
-_of_the_parent: list[object] = []
-"""Contexts that a forked child must not touch, not even by collecting them."""
-
-
-class Site(NamedTuple):
-    """Where a client's shipper lives, and what it is told when it is spawned.
-
-    Attributes:
-        directory: the rendezvous: sockets, lock and configuration.
-        spool: where tombstones are left.
-        config: of the shipper, as it goes into its file.
-    """
-
-    directory: Path
-    spool: Path
-    config: dict[str, Any]
-
 
 class Link:
     """One process's way to its shipper."""
@@ -69,6 +49,7 @@ class Link:
     def __init__(
         self,
         site: Site,
+        channel: Channel,
         reconsider: Callable[[], Decision | None],
         context: wire.Context,
         packages: tuple[str, ...],
@@ -77,10 +58,8 @@ class Link:
     ) -> None:
         self._site = site
         self._reconsider = reconsider
-        self._zmq: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._asking: list[Control] = []
+        self._channel = channel
         self._closed = False
-        self._needs_watch = False
         self._tallied_at = monotonic()
         self._interval_ns = int(flush_interval_seconds * 1e9)
         self._counters = Counters()
@@ -165,7 +144,9 @@ class Link:
         """One round of the flusher."""
         if self._counters and monotonic() - self._tallied_at >= TALLY_SECONDS:
             self._emit_counters()
-        return self._outbox.drain() and not self._counters and not self._needs_watch
+        # Without a shipper what is encoded can't go on, and the flusher comes back only to keep watch.
+        done = self._outbox.drain() or (self._flusher.keeps_watch and not self._outbox.events)
+        return done and not self._counters
 
     def _emit_counters(self, patience_seconds: float = 0.0) -> bool:
         """Make events of the counters; False when another thread has them in hand."""
@@ -180,19 +161,13 @@ class Link:
     def _supervise(self) -> None:
         """See what the user says by now, and that a shipper runs; spawn one when none does."""
         self._obey()
-        self._needs_watch = False
+        self._flusher.keeps_watch = False
         if self._outbox.off:
             return
-        try:
-            directory = self._private_directory()
-        except OSError:  # a read-only disk, or a directory that is not ours: events are dropped and counted
-            self._outbox.shipper_missing = True
-            return
-        runs = shipper_runs(directory)
-        there = runs or (can_spawn(directory) and spawn_shipper(directory, self._site.config))
-        self._outbox.shipper_missing = not there
+        self._site.look()
+        self._outbox.shipper_missing = self._site.is_missing
         # ZeroMQ may hold what no shipper takes yet; it must not stay there when the user says off.
-        self._needs_watch = not runs
+        self._flusher.keeps_watch = not self._site.runs
 
     def _obey(self) -> None:
         """Follow the consent of this moment. What waits goes on under the one it was emitted with, or nowhere."""
@@ -208,29 +183,8 @@ class Link:
             if self._outbox.turn(decision):
                 self._outbox.off = False
 
-    def _private_directory(self) -> Path:
-        """The rendezvous, made sure to be ours alone: who can write there can pose as the shipper."""
-        private_dir(self._site.directory)
-        return self._site.directory
-
     def _connect(self) -> zmq.Socket[bytes]:
-        directory = self._private_directory()
-        socket = self._context().socket(zmq.PUSH)
-        socket.sndhwm = SOCKET_FRAMES
-        socket.linger = 0
-        socket.reconnect_ivl = 10  # ms: a short-lived host must meet a shipper that is just starting
-        socket.reconnect_ivl_max = 100  # ... without which an idle host would try for ever at that rate
-        socket.connect(f"ipc://{directory / wire.DATA_SOCKET}")
-        return socket
-
-    def _open_control(self) -> Control:
-        return Control(self._context(), self._private_directory())
-
-    def _context(self) -> zmq.Context[zmq.Socket[bytes]]:
-        if self._zmq is None:
-            _check_descriptors()
-            self._zmq = zmq.Context()
-        return self._zmq
+        return self._channel.connect()
 
     def _flush(self, deadline: float) -> Settled | None:
         """What the shipper confirmed; None when it did not in time."""
@@ -255,8 +209,7 @@ class Link:
 
     def _settles(self, settled: Settled, deadline: float) -> bool:
         """Whether a shipper confirms in time; it is asked again and again. Raises ZMQError, OSError."""
-        with self._open_control() as control:
-            self._asking.append(control)
+        with self._channel.control() as control:
             said_at = float("-inf")
             try:
                 while not self._confirmed(control, settled, deadline):
@@ -266,8 +219,7 @@ class Link:
                     sleep(CONFIRM_POLL_SECONDS)
             except ShipperUnreachableError:
                 return False
-            finally:
-                self._asking.remove(control)
+        self._site.confirm()
         return True
 
     def _confirmed(self, control: Control, settled: Settled, deadline: float) -> bool:
@@ -287,14 +239,13 @@ class Link:
         elif used:
             self._say_goodbye(deadline)
         self._flusher.stop()
-        # Not while somebody still asks, since that would wait for them.
-        if final is not None and self._zmq is not None and not self._asking:
-            self._zmq.term()
+        if final is not None:
+            self._channel.close()
 
     def _say_goodbye(self, deadline: float) -> None:
         request = {"op": "leave", "producer": self._outbox.producer}
         try:
-            with self._open_control() as control:
+            with self._channel.control() as control:
                 control.ask(request, _remaining(deadline))
         except (ShipperUnreachableError, zmq.ZMQError, OSError):
             return  # it will find this process gone
@@ -308,10 +259,7 @@ class Link:
 
     def _renew(self) -> None:
         """Begin anew in a forked child, touching nothing that the parent shares."""
-        if self._zmq is not None:
-            _of_the_parent.append(self._zmq)
-        self._zmq = None
-        self._asking = []
+        self._channel.renew()
         if self._closed:
             return
         self._sent_ns = 0
@@ -327,14 +275,3 @@ def _deadline(timeout_seconds: float | None) -> float:
 
 def _remaining(deadline: float) -> float:
     return max(0.0, deadline - monotonic())
-
-
-def _check_descriptors() -> None:
-    """Raise OSError unless as many descriptors are free as a ZeroMQ context takes."""
-    taken: list[int] = []
-    try:
-        while len(taken) < ZMQ_DESCRIPTORS:
-            taken.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-    finally:
-        for descriptor in taken:
-            os.close(descriptor)

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import zmq
 
-from telemetry.control import Control
+from telemetry.producer.channel import Channel
 from telemetry.producer.link import Link
 from telemetry.producer.outbox import SOCKET_FRAMES
 
 if TYPE_CHECKING:
     from telemetry.curve import Peer
+    from telemetry.producer.site import Site
 
 
-class RemoteLink(Link):
-    """One process's way to a shipper elsewhere; the same promises, but for what its exit leaves behind."""
+class RemoteChannel(Channel):
+    """Connections to a shipper elsewhere, encrypted."""
 
-    def __init__(self, peer: Peer, *of_any_link: Any) -> None:
-        """As any link, to `peer`."""
+    def __init__(self, site: Site, peer: Peer) -> None:
         self._peer = peer
-        super().__init__(*of_any_link)
+        super().__init__(site)
 
-    def _connect(self) -> zmq.Socket[bytes]:
+    def connect(self) -> zmq.Socket[bytes]:
+        """A socket for frames. Raises ZMQError, OSError."""
         socket = self._context().socket(zmq.DEALER)
         socket.sndhwm = SOCKET_FRAMES
         socket.linger = 0
         self._peer.connect(socket)
         return socket
 
-    def _open_control(self) -> Control:
-        return Control(self._context(), self._peer)
+    def _door(self) -> Peer:
+        return self._peer
+
+
+class RemoteLink(Link):
+    """One process's way to a shipper elsewhere; the same promises, but for what its exit leaves behind."""
 
     def _supervise(self) -> None:
         """Nobody here can tell whether that shipper runs: what it does not take waits, and is dropped beyond that."""

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import re
+import site
 import sys
 import time
 from contextlib import suppress
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 REFUSED_SECONDS = 60.0
 """How long a shipper that could not start, because of its configuration, is left in peace."""
+START_SECONDS = 0.5
+"""How long others leave it to the producer that has just spawned one: of fifty that start at once, one or two do."""
 GUARD = "TELEMETRY_SHIPPER"
 """Set in a shipper's environment, so that nothing in it can spawn another."""
 
@@ -35,18 +38,20 @@ _NEEDED = re.compile(
 
 
 def shipper_runs(directory: Path) -> bool:
-    """Whether a living shipper holds the lock; a file left by a dead one holds nothing.
+    """Whether a living shipper holds the lock; a file left by a dead one holds nothing. Makes no file.
 
     The probe asks for a shared lock, so that two probes don't mistake each other for a shipper.
     """
     try:
-        lock = private_file(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT)
+        lock = private_file(directory / LOCK_FILE, os.O_RDONLY)
     except OSError:
         return False
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:  # no locks here: a shipper that is spawned will refuse, and say so
+        return False
     finally:
         os.close(lock)
     return False
@@ -60,11 +65,12 @@ def can_spawn(directory: Path) -> bool:
     name = Path(sys.executable or "").name
     if not name.startswith(("python", "pypy")) or getattr(sys, "frozen", False):
         return False
-    try:
-        refused_at = (directory / REFUSED_FILE).stat().st_mtime
-    except OSError:
-        return True
-    return not 0 <= time.time() - refused_at < REFUSED_SECONDS
+    return not _is_younger(directory / REFUSED_FILE, REFUSED_SECONDS)
+
+
+def is_starting(directory: Path) -> bool:
+    """Whether a producer has spawned a shipper a moment ago: it wrote its configuration."""
+    return _is_younger(directory / CONFIG_FILE, START_SECONDS)
 
 
 def spawn_shipper(directory: Path, config: dict[str, Any]) -> bool:
@@ -76,14 +82,14 @@ def spawn_shipper(directory: Path, config: dict[str, Any]) -> bool:
         False when no process can be started here (a full process table, no shell): the caller may try again later.
     """
     try:
-        _write_private(directory / CONFIG_FILE, json.dumps(config))
-        _start_orphan([sys.executable, "-P", "-m", "telemetry", "ship", "--spawned", str(directory)])
+        _write_private(directory / CONFIG_FILE, json.dumps(config).encode())
+        return _start_orphan([sys.executable, "-P", "-m", "telemetry", "ship", "--spawned", str(directory)])
     except OSError:
         return False
-    return True
 
 
-def _start_orphan(command: list[str]) -> None:
+def _start_orphan(command: list[str]) -> bool:
+    """Whether the shell could start it. Raises OSError when there is not even a shell."""
     quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
     shell = os.posix_spawn(
         "/bin/sh",
@@ -94,7 +100,8 @@ def _start_orphan(command: list[str]) -> None:
     )
     # It is reaped already when the host ignores SIGCHLD, or another thread of it waits for every child.
     with suppress(ChildProcessError):
-        os.waitpid(shell, 0)
+        return os.waitpid(shell, 0)[1] == 0
+    return True
 
 
 def _needed(environ: Mapping[str, str]) -> dict[str, str]:
@@ -103,20 +110,49 @@ def _needed(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _python_path() -> str:
-    """The host's, seen from `/`, with this package's own place ahead when it is not installed."""
-    place = Path(__file__).parents[2]
-    known = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    installed = place.name in {"site-packages", "dist-packages"}
-    return os.pathsep.join(known if installed else [str(place), *known])
+    """The host's, seen from `/`, with this package's own place ahead where an interpreter would not look by itself."""
+    place = str(Path(__file__).parents[2])
+    own = [] if place in _site_directories() else [place]
+    # What the host was told to ignore (-I, -E) its shipper ignores too.
+    said = "" if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "")
+    return os.pathsep.join([*own, *filter(None, map(_absolute, said.split(os.pathsep)))])
 
 
-def _write_private(path: Path, text: str) -> None:
+def _site_directories() -> set[str]:
+    found = {*site.getsitepackages()}
+    with suppress(Exception):  # a user without a home, among others
+        found.add(site.getusersitepackages())
+    return found
+
+
+def _absolute(path: str) -> str:
+    """Nothing for nothing, and for what is relative to a directory that is gone."""
+    try:
+        return str(Path(path).absolute()) if path else ""
+    except OSError:
+        return ""
+
+
+def _write_private(path: Path, data: bytes) -> None:
     """Write a file of mode 0600 in one step, so that a shipper never reads half of it."""
     new = path.with_name(f"{path.name}.{os.getpid()}")
     new.unlink(missing_ok=True)  # of a process that had this pid, and was killed
     file = private_file(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
-        os.write(file, text.encode())
+        written = os.write(file, data)
+    except OSError:
+        written = 0
     finally:
         os.close(file)
+    if written < len(data):  # the disk is full: a part would be taken for the whole
+        new.unlink()
+        raise OSError(f"{path} can't be written")
     new.replace(path)
+
+
+def _is_younger(path: Path, seconds: float) -> bool:
+    """Whether it was written that recently. What is dated in the future, since the clock was set back, was not."""
+    try:
+        return 0 <= time.time() - path.stat().st_mtime < seconds
+    except OSError:
+        return False

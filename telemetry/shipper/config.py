@@ -1,6 +1,7 @@
 """What a shipper is told: by the producer that spawned it (JSON, private), or in the file of `telemetry ship --config`.
 
-The file is TOML; paths in it are relative to it:
+What a producer writes may be of another version: names that this one does not know are passed over, and what is missing
+has its default. In a file that a person writes they are faults. It is TOML; paths in it are relative to it:
 
 product = "acme-db"
 catalog = "acme.toml"
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 MAX_SECONDS = 1e9
 """Thirty years: what is longer overflows a timer."""
+
+PRODUCERS_SUFFIX = ".json"
 
 _REQUIRED = ("product", "catalog", "endpoint")
 _FILES = ("ca_file", "client_certificate", "token_file")
@@ -80,6 +83,8 @@ def read_config(path: Path) -> ShipperConfig:
         if isinstance(file := found.get(name), str) and file:
             found[name] = str(path.parent / file)
     listen = _take_listen(found, path)
+    if path.suffix == PRODUCERS_SUFFIX:
+        found = {name: value for name, value in found.items() if name in ShipperSettings._fields}
     return ShipperConfig(product, path.parent / catalog, endpoint, read_settings(found, str(path)), listen)
 
 
@@ -124,7 +129,7 @@ def _take_listen(found: dict[str, Any], path: Path) -> Listen | None:
 def _parse(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text()
-        found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        found = json.loads(text) if path.suffix == PRODUCERS_SUFFIX else tomllib.loads(text)
     except OSError as fault:
         raise ConfigError(f"{path}: {fault.strerror}; give the path of the shipper's configuration") from None
     except (ValueError, RecursionError) as fault:

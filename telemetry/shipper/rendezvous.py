@@ -35,8 +35,8 @@ class Rendezvous(NamedTuple):
 
     @property
     def runs(self) -> bool:
-        """Whether a living shipper holds the lock. Makes no file."""
-        return (self.directory / LOCK_FILE).exists() and shipper_runs(self.directory)
+        """Whether a living shipper holds the lock."""
+        return shipper_runs(self.directory)
 
     @property
     def pid(self) -> int | None:

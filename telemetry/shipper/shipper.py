@@ -85,6 +85,8 @@ log = logging.getLogger("telemetry.shipper")
 class Shipper:
     """One shipper's run; `clock` gives UNIX seconds, by which events expire.
 
+    `keeps_place` sees that producers still find us, and says False when another shipper has taken our place.
+
     Attributes:
         made_way: whether it ended because of the memory that it took.
 
@@ -93,13 +95,20 @@ class Shipper:
     """
 
     def __init__(
-        self, config: ShipperConfig, sockets: Sockets, *, spawned: bool, clock: Callable[[], float] = time
+        self,
+        config: ShipperConfig,
+        sockets: Sockets,
+        *,
+        spawned: bool,
+        clock: Callable[[], float] = time,
+        keeps_place: Callable[[], bool] = lambda: True,
     ) -> None:
         settings = config.settings
         self._config = config
         self._sockets = sockets
         self._spawned = spawned
         self._clock = clock
+        self._keeps_place = keeps_place
         self._catalog: Catalog = load(config.catalog)
         self._today = day_written(config.catalog)
         self._format = open_format(settings.format, settings.node)
@@ -161,6 +170,7 @@ class Shipper:
                 remote.let_in()
             if remote and remote.socket in ready:
                 self._serve(remote)
+        self._sockets.hide()
         self._take_in_the_rest()
         self._writer.tick(self._session)  # the last chance of what a full disk has refused
 
@@ -277,6 +287,9 @@ class Shipper:
         """Who is left, what day it is, how full the disk is."""
         settings = self._config.settings
         self._make_way()
+        if not self._keeps_place():
+            log.info("another shipper has taken this one's place: leaving")
+            self.stop()
         self._look_at_the_machine()
         self._watch.look()
         if self._watch:

@@ -1,8 +1,15 @@
-"""The shipper's sockets. Bound before anything heavy is imported, so that a short-lived host meets its shipper."""
+"""The shipper's two sockets. Bound before anything heavy is imported, so that a short-lived host meets its shipper.
+
+They listen under names that are put in place, and removed, by us: ZeroMQ would remove a name when it closes, though by
+then it may be that of the next shipper.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import os
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import zmq
 
@@ -20,30 +27,88 @@ RECEIVE_FRAMES = 16
 """For each producer: a drain's worth of full frames, 4 MiB, is the most that piles up here while the disk stalls. What
 this does not hold waits on the producer's side, within its `queue_bytes`, and is dropped and counted there."""
 
+BACKLOG = 1024
+"""Producers that may connect at the same moment; the kernel may allow fewer, and the rest try again."""
 
-class Sockets(NamedTuple):
-    """Where frames come in (PULL), and where questions are answered (ROUTER); `remote` is for other machines."""
 
-    context: zmq.Context[zmq.Socket[bytes]]
-    data: zmq.Socket[bytes]
-    control: zmq.Socket[bytes]
-    remote: Remote | None = None
+class Sockets:
+    """Where frames come in (PULL), and where questions are answered (ROUTER).
+
+    Attributes:
+        remote: the same for other machines, if they may come.
+    """
+
+    def __init__(self) -> None:
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.data = self._open(zmq.PULL)
+        self.control = self._open(zmq.ROUTER)
+        self.remote: Remote | None = None
+        self._names: dict[Path, os.stat_result] = {}
+
+    def listen(self, directory: Path) -> None:
+        """Listen in a rendezvous directory where we don't, in the place of who left a name there; peers are kept.
+
+        Raises:
+            OSError: the directory is gone, or its disk refuses.
+        """
+        for ours, path in ((self.data, directory / DATA_SOCKET), (self.control, directory / CONTROL_SOCKET)):
+            if path not in self._names or not _is_at(path, self._names[path]):
+                self._names[path] = _listen(ours, path)
+
+    @property
+    def are_found(self) -> bool:
+        """Whether the names still lead to us."""
+        return all(_is_at(path, ours) for path, ours in self._names.items())
+
+    def hide(self) -> None:
+        """Remove the names, unless they are another's by now: who comes from now on waits for the next shipper."""
+        for path, ours in self._names.items():
+            if _is_at(path, ours):
+                with suppress(OSError):
+                    path.unlink()
+        self._names = {}
 
     def close(self) -> None:
         """Close all; when this returns, their names are gone from the rendezvous."""
+        self.hide()
         if self.remote:
             self.remote.close()
         self.data.close()
         self.control.close(linger=100)
         self.context.term()
 
+    def _open(self, kind: int) -> zmq.Socket[bytes]:
+        opened = self.context.socket(kind)
+        opened.rcvhwm = RECEIVE_FRAMES
+        opened.maxmsgsize = MAX_MESSAGE_BYTES
+        return opened
+
 
 def bind(directory: Path) -> Sockets:
     """Bind both sockets in a rendezvous directory; a name left by a dead shipper is taken over."""
-    context = zmq.Context()
-    sockets = Sockets(context, context.socket(zmq.PULL), context.socket(zmq.ROUTER))
-    for socket, name in ((sockets.data, DATA_SOCKET), (sockets.control, CONTROL_SOCKET)):
-        socket.rcvhwm = RECEIVE_FRAMES
-        socket.maxmsgsize = MAX_MESSAGE_BYTES
-        socket.bind(f"ipc://{directory / name}")
+    sockets = Sockets()
+    sockets.listen(directory)
     return sockets
+
+
+def _listen(ours: zmq.Socket[bytes], path: Path) -> os.stat_result:
+    """Have a socket listen at `path`; returns what lies there, which lasts as long as the socket, and so names it."""
+    new = path.with_name(".new")  # no longer than the name itself, whose length is limited
+    new.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.settimeout(0)
+        listening.bind(str(new))
+        listening.listen(BACKLOG)
+        found = new.lstat()
+        new.replace(path)
+        ours.setsockopt(zmq.USE_FD, listening.fileno())
+        ours.bind(f"ipc://{path}")
+        listening.detach()
+    return found
+
+
+def _is_at(path: Path, ours: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), ours)
+    except OSError:
+        return False

@@ -10,6 +10,7 @@ minute, and `telemetry status` shows it.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from contextlib import suppress
@@ -21,8 +22,8 @@ from telemetry.paths import CONFIG_FILE, REFUSED_FILE, private_file
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from telemetry.shipper.place import Place
     from telemetry.shipper.shipper import Shipper
-    from telemetry.shipper.sockets import Sockets
 
 USAGE = """usage: telemetry ship --config FILE
 
@@ -30,6 +31,7 @@ Runs a shipper in the foreground, until SIGINT or SIGTERM.
 TELEMETRY_DEBUG is for the program that emits; where it is set, a shipper does not start.
 `telemetry preview` shows what a shipper sends."""
 MAX_DESCRIPTORS = 65_536
+"""What a shipper may open. So many are closed where a system does not list them: it may claim to allow 2^30."""
 EXIT_CONFIG = 2
 EXIT_RUNNING = 3
 EXIT_MEMORY = 4
@@ -55,11 +57,32 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _spawned(directory: Path) -> int:
-    # What the host had open is not ours to keep: a listening socket would stay taken after the host is gone.
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    _close_inherited()
     with suppress(PermissionError):  # we lead a session already
         os.setsid()
     return _run(directory, directory / CONFIG_FILE, spawned=True)
+
+
+def _close_inherited() -> None:
+    """What the host had open is not ours to keep: a listening socket would stay taken after the host is gone."""
+    try:
+        inherited = [int(name) for name in os.listdir("/dev/fd")]  # noqa: PTH208 names are numbers
+    except OSError:
+        os.closerange(3, MAX_DESCRIPTORS)
+        return
+    for descriptor in inherited:
+        if descriptor > 2:  # noqa: PLR2004 standard error, the last of the three that are the null device
+            with suppress(OSError):
+                os.close(descriptor)  # all but the one that listed them, which is closed
+
+
+def _allow_descriptors() -> None:
+    """The host's limit is not ours: each producer takes a descriptor, and there may be thousands."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _foreground(file: Path) -> int:
@@ -88,69 +111,77 @@ def _foreground(file: Path) -> int:
 
 
 def _run(directory: Path, config_file: Path, *, spawned: bool) -> int:
-    from telemetry.paths import private_dir
-    from telemetry.shipper.lock import acquire
+    told = _hear_signals()
+    from telemetry.errors import TelemetryError
+    from telemetry.shipper.place import Place
 
-    _take_descriptors()
+    _allow_descriptors()
     try:
-        private_dir(directory)
-        lock = acquire(directory)
-    except OSError as fault:
-        print(f"telemetry ship: {directory} can't be used ({fault}): mend or remove it", file=sys.stderr)
-        return EXIT_CONFIG
-    if lock is None:
+        place = Place.take(directory)
+    except OSError as fault:  # a file system without locks among them
+        return _refuse(
+            directory, f"{directory} can't be used ({fault.strerror}): mend it, or move it by TELEMETRY_HOME"
+        )
+    if place is None:
         if not spawned:
             print(f"telemetry ship: another shipper holds {directory}; stop it first", file=sys.stderr)
         return 0 if spawned else EXIT_RUNNING
-    from telemetry.errors import TelemetryError
-
     try:
-        sockets, shipper = _prepare(directory, config_file, spawned=spawned)
+        shipper = _prepare(place, config_file, spawned=spawned)
     except TelemetryError as fault:
-        return _refuse(directory, str(fault))
+        why = str(fault)
     except Exception as fault:  # noqa: BLE001 a mistake of ours, or a machine we did not think of; its text is not known
-        return _refuse(
-            directory, f"the shipper can't start: {type(fault).__name__}; run it in the foreground to see why"
-        )
+        why = f"the shipper can't start: {type(fault).__name__}; run it in the foreground to see why"
+    else:
+        return _serve(directory, place, shipper, told)
+    code = _refuse(directory, why)
+    place.leave()
+    return code
+
+
+def _serve(directory: Path, place: Place, shipper: Shipper, told: list[int]) -> int:
     (directory / REFUSED_FILE).unlink(missing_ok=True)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _stop_signals():
         signal.signal(number, lambda *_: shipper.stop())
+    if told:
+        shipper.stop()
     shipper.run()
     # Producers may have a new shipper while this one still uploads; the spool has a lock of its own for that.
-    sockets.close()
-    os.close(lock)  # after the sockets' names are gone: the next shipper binds its own
+    place.leave()
     shipper.finish()
     return EXIT_MEMORY if shipper.made_way else 0
 
 
-def _take_descriptors() -> None:
-    """As many as this user may have: a crowd of connections must not take those that the spool needs."""
-    import resource
+def _hear_signals() -> list[int]:
+    """From now on keep a signal that ends us until there is a shipper to end: half-way it would leave files behind."""
+    told: list[int] = []
+    for number in _stop_signals():
+        signal.signal(number, lambda number, _: told.append(number))
+    return told
 
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS takes no more than a limit of its own
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most if 0 < most < MAX_DESCRIPTORS else MAX_DESCRIPTORS, most))
+
+def _stop_signals() -> list[signal.Signals]:
+    """A terminal that is closed ends us too, unless we were started to outlive it (nohup)."""
+    outlives = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([] if outlives else [signal.SIGHUP])]
 
 
-def _prepare(directory: Path, config_file: Path, *, spawned: bool) -> tuple[Sockets, Shipper]:
-    from telemetry.shipper.sockets import bind
-
-    sockets = bind(directory)
-    # Producers meet us while the rest is imported.
+def _prepare(place: Place, config_file: Path, *, spawned: bool) -> Shipper:
+    # Producers meet us while this is imported.
     from telemetry.shipper.config import read_config
     from telemetry.shipper.log import open_log
     from telemetry.shipper.shipper import Shipper
 
     config = read_config(config_file)
     open_log(config, spawned=spawned)
+    shipper = Shipper(config, place.sockets, spawned=spawned, keeps_place=place.keep)
     if config.listen:
         from telemetry.shipper.remote import Remote
 
-        sockets = sockets._replace(remote=Remote(sockets.context, config.listen))
-    shipper = Shipper(config, sockets, spawned=spawned)
+        place.sockets.remote = Remote(place.sockets.context, config.listen)
     if spawned:
         os.nice(config.settings.niceness)  # not before: a short-lived host on a busy machine waits for us to begin
-    return sockets, shipper
+    return shipper
 
 
 def _refuse(directory: Path, why: str) -> int:

@@ -40,8 +40,8 @@ def remembered(positions: Positions) -> Positions:
 
     Beyond that the process with the most producers gives way, the oldest of them first: somebody invents them.
     """
-    lives = {position.pid: may_live(position) for position in positions.values()}
-    living = {name: position for name, position in positions.items() if lives[position.pid]}
+    found = {position.pid: may_live(position) for position in positions.values()}
+    living = {name: position for name, position in positions.items() if found[position.pid]}
     crowds = Counter(position.pid for position in living.values())
     order = sorted(living, key=lambda name: -crowds[living[name].pid])
     for name in order[: max(0, len(living) - MAX_POSITIONS)]:
@@ -49,13 +49,23 @@ def remembered(positions: Positions) -> Positions:
     return living
 
 
-def started(pid: int) -> float:
-    """When a process began, UNIX seconds; 0 when it is gone or a zombie."""
+def find(pid: int) -> psutil.Process | None:
+    """The process that has this pid now; None when there is none."""
     try:
-        process = psutil.Process(pid)
-        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+        return psutil.Process(pid)
     except (psutil.Error, OverflowError, ValueError):
-        return 0.0
+        return None
+
+
+def lives(process: psutil.Process | None) -> bool:
+    """Whether it still runs, and no other one under its pid; a zombie does not.
+
+    psutil compares the times that they began in ticks since the boot: a clock that is set does no harm.
+    """
+    try:
+        return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 class Watch:
@@ -71,7 +81,8 @@ class Watch:
         self.has_seen_any = False
         self._clock = clock
         self._known: dict[str, int] = {}
-        self._began: dict[int, float] = {}  # by pid: a process may have many producers, one after the other
+        # By pid: a process may have many producers, one after the other.
+        self._processes: dict[int, psutil.Process | None] = {}
         self._heard_at: dict[str, float] = {}  # of those on other machines
         self._left: set[str] = set()  # kept while the process lives: a frame may come after the goodbye
 
@@ -82,8 +93,8 @@ class Watch:
             self._known.setdefault(producer, position.pid)
             if position.pid == REMOTE_PID:
                 self._heard_at[producer] = self._clock()
-            elif position.pid not in self._began:
-                self._began[position.pid] = started(position.pid)
+            elif position.pid not in self._processes:
+                self._processes[position.pid] = find(position.pid)
         while len(self._known) > MAX_WATCHED:
             self._forget(next(iter(self._known)))
 
@@ -94,13 +105,13 @@ class Watch:
 
     def look(self) -> None:
         """Forget the producers whose processes are gone, and those elsewhere that were not heard of for long."""
-        gone = {pid for pid, began in self._began.items() if not began or started(pid) != began}
+        gone = {pid for pid, process in self._processes.items() if not lives(process)}
         silent_since = self._clock() - REMOTE_SECONDS
         silent = {producer for producer, heard_at in self._heard_at.items() if heard_at < silent_since}
         for producer in [name for name, pid in self._known.items() if pid in gone or name in silent]:
             self._forget(producer)
         for pid in gone:
-            del self._began[pid]
+            del self._processes[pid]
 
     def _forget(self, producer: str) -> None:
         del self._known[producer]
