@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from time import monotonic, sleep, time_ns
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import zmq
@@ -19,6 +19,7 @@ from telemetry.producer import exits
 from telemetry.producer.counters import TALLY_CALLS, TALLY_SECONDS, Counters
 from telemetry.producer.exception import reduce_exception
 from telemetry.producer.flusher import Flusher
+from telemetry.producer.native import pause
 from telemetry.producer.outbox import BATCH_EVENTS, SOCKET_FRAMES, Outbox, Settled
 from telemetry.producer.spawn import can_spawn, shipper_runs, spawn_shipper
 
@@ -252,7 +253,7 @@ class Link:
             self._asking.append(control)
             try:
                 while not self._confirmed(control, settled, deadline):
-                    sleep(CONFIRM_POLL_SECONDS)
+                    pause(CONFIRM_POLL_SECONDS)
             except ShipperUnreachableError:
                 return False
             finally:
