@@ -6,7 +6,9 @@ With `EXITS_PLAIN` in the environment it is the same program without telemetry, 
 from __future__ import annotations
 
 import itertools
+import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -33,6 +35,26 @@ def init(**options: Any) -> None:
             shipper=telemetry.ShipperSettings(segment_seconds=0.5, upload_jitter_seconds=0.0, retry_max_seconds=1.0),
             **options,
         )
+
+
+def use_black_hole() -> None:
+    """Have an endpoint that takes a connection and never answers; no other program shares its shipper."""
+    os.environ["EXITS_ENDPOINT"] = f"{os.environ['EXITS_BLACK_HOLE']}/{RUN}"
+
+
+def use_another_endpoint() -> None:
+    """Have the collector under another name, so that no shipper runs for it."""
+    os.environ["EXITS_ENDPOINT"] = os.environ["EXITS_ENDPOINT"].replace("127.0.0.1", "localhost")
+
+
+def lose_shipper() -> None:
+    """Kill the shipper, and be a program that can't start another: `sys.executable` is no Python."""
+    sys.executable = ""
+    if not IS_PLAIN:
+        for lock in Path(os.environ["TELEMETRY_HOME"]).glob("run/*/lock"):
+            config = json.loads(lock.with_name("shipper.json").read_text())
+            if config["endpoint"] == os.environ["EXITS_ENDPOINT"]:
+                os.kill(int(lock.read_text()), signal.SIGKILL)
 
 
 def work(calls: int = 100) -> None:

@@ -20,7 +20,6 @@ class Row(NamedTuple):
         needs: packages without which the row is skipped.
         signal: sent when the program is ready for it.
         code: the program's exit code, as `subprocess` gives it.
-        place: `shared`, where a shipper runs; or `own`, where none does.
     """
 
     name: str
@@ -30,12 +29,6 @@ class Row(NamedTuple):
     needs: tuple[str, ...] = ()
     signal: int | None = None
     code: int = 0
-    place: str = "shared"
-
-    @property
-    def title(self) -> str:
-        """The name as a file or a test may have it."""
-        return self.name.replace(" ", "-").replace(",", "").replace("`", "")
 
 
 FROM_HOST = "from bench.exits.host import *\n"
@@ -158,7 +151,17 @@ leave()
 
 _PATCH = "import gevent.monkey; gevent.monkey.patch_all()\n"
 
+DELAYED = [
+    Row("return from main, the endpoint is a black hole", "use_black_hole(); init(); work(); leave()"),
+    Row(
+        "return from main, the shipper is killed and none can be spawned",
+        "use_black_hole(); init(); work(); flush(20); lose_shipper(); work(); leave()",
+    ),
+]
+"""Of these only the delay of the exit is measured: nothing arrives."""
+
 ROWS = [
+    Row("return from main, no shipper runs before", "use_another_endpoint(); init(); work(); leave()"),
     Row("return from main", "init(); work(); leave()"),
     Row("sys.exit", "init(); work(); leave(); sys.exit(3)", code=3),
     Row("an unhandled exception", "init(); work(); leave(); raise ValueError", code=1),
@@ -177,8 +180,7 @@ ROWS = [
     ),
     Row(
         "SIGTERM, the host's handler exits, handle_sigterm=True",
-        "import signal\nsignal.signal(15, lambda *_: sys.exit(4))\n"
-        "init(handle_sigterm=True); work(); await_signal()",
+        "import signal\nsignal.signal(15, lambda *_: sys.exit(4))\ninit(handle_sigterm=True); work(); await_signal()",
         signal=SIGTERM,
         code=4,
     ),

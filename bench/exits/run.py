@@ -1,10 +1,12 @@
-"""Running a row: its program as a process of its own, beside a real shipper and a real collector; what arrives counts."""
+"""Running a row: its program as a process of its own, beside a real shipper and a real collector. Arrivals count."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import zstandard
 
 from bench.exits.rows import FROM_HOST
+from telemetry.producer.spawn import shipper_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,13 +33,16 @@ POLL_SECONDS = 0.05
 
 _runs = count(1)
 
+_KEEPER = "init(); work(1); flush(20); settle()"
+"""A host without which the shipper would leave between two rows."""
+
 
 class Result(NamedTuple):
     """What became of a program.
 
     Attributes:
         name: of its row.
-        emitted: calls of `emit`, and as many of `count`; where the program goes on until it is gone, at least that many.
+        emitted: calls of `emit`, and as many of `count`, or at least as many.
         arrived: events at the collector.
         counted: the sum of the counter's events there.
         duplicates: events that arrived more than once.
@@ -72,7 +78,7 @@ class Arrivals:
 class Site:
     """A home, and what stands beside it."""
 
-    def __init__(self, home: Path, endpoint: str, store: Path) -> None:
+    def __init__(self, home: Path, endpoint: str, black_hole: str, store: Path) -> None:
         self.home = home
         self.arrivals = Arrivals(store)
         said = {"CI", "DO_NOT_TRACK", "TELEMETRY_DISABLED", "EXITS_TELEMETRY", "TELEMETRY_TOKEN", "TELEMETRY_DEBUG"}
@@ -81,6 +87,7 @@ class Site:
             **environment,
             "TELEMETRY_HOME": str(home),
             "EXITS_ENDPOINT": endpoint,
+            "EXITS_BLACK_HOLE": black_hole,
             "PYTHONPATH": str(ROOT),
         }
 
@@ -88,13 +95,16 @@ class Site:
         """Start a program of the table, or the same one without telemetry."""
         return Program(program, self._environment | ({"EXITS_PLAIN": "1"} if plain else {}))
 
-    def run(self, row: Row, *, plain: bool = False) -> Result:
+    def exit_seconds(self, row: Row, *, plain: bool = False) -> float:
+        """Run a row to its end, with telemetry or without it; how long the end took."""
+        return self.start(row.program, plain=plain).end(row, lambda _: None)
+
+    def run(self, row: Row) -> Result:
         """Run a row to its end, and return when all that must arrive has done so, or a deadline has passed."""
-        program = self.start(row.program, plain=plain)
+        program = self.start(row.program)
         exit_seconds = program.end(row, lambda emitted: self._await(program.run, emitted))
         emitted = program.emitted if row.emitted is None else row.emitted
-        if not plain:
-            self._await(program.run, emitted if row.kept is None else row.kept)
+        self._await(program.run, emitted if row.kept is None else row.kept)
         return Result(row.name, emitted, *self.arrivals.of(program.run), exit_seconds)
 
     def _await(self, run: int, calls: int) -> None:
@@ -110,15 +120,16 @@ class Program:
         file = self._directory / "program.py"
         file.write_text(text if FROM_HOST in text else FROM_HOST + text)
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(
-            [sys.executable, str(file)],
-            env={**environment, "EXITS_RUN": str(self.run), "EXITS_DIRECTORY": str(self._directory)},
-            cwd=self._directory,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=(self._directory / "stderr").open("w"),
-            text=True,
-        )
+        with (self._directory / "stderr").open("w") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, str(file)],
+                env={**environment, "EXITS_RUN": str(self.run), "EXITS_DIRECTORY": str(self._directory)},
+                cwd=self._directory,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=errors,
+                text=True,
+            )
 
     def end(self, row: Row, settle: Callable[[int], None]) -> float:
         """Accompany the program to its end; returns how many seconds that took."""
@@ -135,8 +146,19 @@ class Program:
                 self._process.send_signal(row.signal or 0)
         code = self._process.wait(DEADLINE_SECONDS)
         ended_at = time.monotonic()
+        self._process.communicate()
         assert code == row.code, f"{row.name} ended with {code}, not {row.code}: {self.errors[-2000:]}"
         return ended_at - (sent_at or float((self._directory / "left").read_text()))
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Have the program run until the block ends; it waits for a line."""
+        assert self._process.stdout
+        self._process.stdout.readline()
+        try:
+            yield
+        finally:
+            self._process.communicate("\n", DEADLINE_SECONDS)
 
     @property
     def errors(self) -> str:
@@ -166,17 +188,30 @@ def wait_until(predicate: Callable[[], object], timeout_seconds: float = DEADLIN
 
 @contextmanager
 def site() -> Iterator[Site]:
-    """A fresh home and a collector; both are gone afterwards, and so are the home's shippers."""
+    """A fresh home, a collector and a running shipper; all are gone afterwards."""
     home = Path(tempfile.mkdtemp(prefix="telemetry-exits-"))
     store = home / "store"
     command = [sys.executable, "-m", "telemetry", "collect", "--listen", "127.0.0.1:0", "--store", str(store)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as collector:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as collector,
+    ):
         assert collector.stdout
         try:
-            yield Site(home, f"{json.loads(collector.stdout.readline())['listening']}/v1/batches", store)
+            endpoint = f"{json.loads(collector.stdout.readline())['listening']}/v1/batches"
+            found = Site(home, endpoint, f"http://127.0.0.1:{silent.getsockname()[1]}", store)
+            with found.start(_KEEPER).kept():
+                yield found
         finally:
             collector.kill()
+            _kill_shippers(home)
             shutil.rmtree(home, ignore_errors=True)
+
+
+def _kill_shippers(home: Path) -> None:
+    for lock in home.glob("run/*/lock"):
+        if shipper_runs(lock.parent):
+            os.kill(int(lock.read_text()), signal.SIGKILL)
 
 
 def _lines(path: Path) -> list[bytes]:
