@@ -116,7 +116,7 @@ class Program:
 
     def __init__(self, text: str, environment: dict[str, str]) -> None:
         self.run = next(_runs)
-        self._directory = Path(tempfile.mkdtemp(prefix="exits-"))
+        self._directory = Path(tempfile.mkdtemp(prefix="program-", dir=environment["TELEMETRY_HOME"]))
         file = self._directory / "program.py"
         file.write_text(text if FROM_HOST in text else FROM_HOST + text)
         pipe = subprocess.PIPE
