@@ -29,5 +29,5 @@ def pause(seconds: float) -> None:
     """Wait on a thread of the host: other greenlets run meanwhile, where there are any."""
     try:
         time.sleep(seconds)  # looked up now: gevent may have replaced it since
-    except AssertionError:  # gevent's hub, as in a signal handler, may not wait for itself
+    except Exception:  # noqa: BLE001 in a signal handler: the hub may not wait for itself, or is only being made
         sleep(seconds)
