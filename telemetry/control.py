@@ -9,12 +9,14 @@ request is left unanswered. From other machines, `confirm` and `leave` are.
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 import zmq
 
 from telemetry.errors import ShipperUnreachableError
+from telemetry.producer.native import pause
 from telemetry.wire import CONTROL_SOCKET
 
 if TYPE_CHECKING:
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from telemetry.curve import Peer
 
 MAX_WAIT_SECONDS = 86_400.0
-"""ZeroMQ counts milliseconds in 32 bits, a lock's timeout has a limit too, and a caller may say infinity."""
+"""A lock's timeout has a limit, and a caller may say infinity, or nothing that is a number."""
+
+POLL_SECONDS = 0.001
+"""How often it is looked whether the answer is there."""
 
 
 class Control:
@@ -58,12 +63,21 @@ class Control:
             ShipperUnreachableError: no reply within `timeout_seconds` (a day at most), or one that is no map.
         """
         self._socket.send(msgpack.packb(request), zmq.NOBLOCK)
-        if not self._socket.poll(int(max(0.0, min(timeout_seconds, MAX_WAIT_SECONDS)) * 1000)):
+        if not self._answered(timeout_seconds):
             raise ShipperUnreachableError(
                 f"no shipper answered in {self._shipper} within {timeout_seconds:.2f} s: "
                 "none runs there, or it is busy; `telemetry status` tells"
             )
         return self._reply(self._socket.recv())
+
+    def _answered(self, timeout_seconds: float) -> bool:
+        """Wait for a reply: not in ZeroMQ, where no greenlet of the host but ours would run."""
+        deadline = monotonic() + max(0.0, min(timeout_seconds, MAX_WAIT_SECONDS))
+        while not self._socket.poll(0):
+            if monotonic() >= deadline:
+                return False
+            pause(min(POLL_SECONDS, max(0.0, deadline - monotonic())))
+        return True
 
     def _reply(self, message: bytes) -> dict[str, Any]:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import sys
 import threading
 import time
@@ -174,7 +173,7 @@ def test_a_wake_that_gets_no_thread_leaves_nothing_behind(monkeypatch: pytest.Mo
     rounds = Rounds()
     flusher = Flusher(0.001, rounds.work, rounds.supervise)
     with monkeypatch.context() as patch:
-        patch.setattr(_thread, "start_new_thread", refuse)
+        patch.setattr("telemetry.producer.flusher.start_new_thread", refuse)
         for _ in range(3):
             flusher.wake()
     assert flusher.asleep

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 from contextlib import contextmanager
 from errno import EAGAIN
-from queue import SimpleQueue
-from types import BuiltinFunctionType
 from typing import TYPE_CHECKING
 
 import zmq
 
 from telemetry import wire
 from telemetry.control import Control
+from telemetry.producer.native import SimpleQueue, start_new_thread
 from telemetry.producer.outbox import SOCKET_FRAMES
 
 if TYPE_CHECKING:
@@ -99,8 +97,6 @@ def _check_descriptors() -> None:
 
 def _check_threads() -> None:
     """Raise OSError unless threads can be started: a process table may be full, a container's limit reached."""
-    if not isinstance(_thread.start_new_thread, BuiltinFunctionType):
-        return  # gevent's: its threads are none, and say nothing about those of ZeroMQ
     hold: SimpleQueue[None] = SimpleQueue()
     ended: SimpleQueue[None] = SimpleQueue()
 
@@ -111,7 +107,7 @@ def _check_threads() -> None:
     started = 0
     try:
         for _ in range(ZMQ_THREADS):
-            _thread.start_new_thread(wait, ())
+            start_new_thread(wait, ())
             started += 1
     except RuntimeError as fault:
         if "shutdown" not in str(fault):  # at its end Python starts none, but ZeroMQ can

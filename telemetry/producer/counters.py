@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from operator import index
-from threading import Lock
 from typing import Any
 
 from telemetry.producer.alone import alone
+from telemetry.producer.native import Lock
 
 TALLY_SECONDS = 1.0
 """One aggregate a second."""

@@ -37,11 +37,14 @@ def forget(close: Callable[[], object]) -> None:
 
 
 def at_exit_of_forked_child(owner: object, close: Callable[[], object]) -> None:
-    """Have `close` called at the end of a multiprocessing child that was just forked.
+    """Have `close` called at the end of a child that was just forked by multiprocessing or Celery.
 
     Such a child leaves by `os._exit`, so `atexit` does not run; and it empties the registry of finalizers as it
-    begins, so ours is registered after that, by its own hook. A child of a bare `os.fork` inherits our `atexit`.
+    begins, so ours is registered after that, by its own hook. A worker of Celery leaves by `os._exit` without running
+    even finalizers; it says so by a signal of Celery's. A child of a bare `os.fork` inherits our `atexit`.
     """
+    if celery := sys.modules.get("celery.signals"):
+        celery.worker_process_shutdown.connect(lambda **_: close(), weak=False, dispatch_uid=f"telemetry-{id(owner)}")
     if util := sys.modules.get("multiprocessing.util"):
         util.register_after_fork(owner, lambda _: _finalize(close))
 

@@ -11,11 +11,11 @@ so an event can't be forgotten between the two.
 
 from __future__ import annotations
 
-import _thread
-from queue import Empty, SimpleQueue
-from threading import Lock
-from time import monotonic, sleep
+from queue import Empty
+from time import monotonic
 from typing import TYPE_CHECKING
+
+from telemetry.producer.native import Lock, SimpleQueue, sleep, start_new_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ class Flusher:
         self.asleep = False
         if self._unstarted.acquire(blocking=False):
             try:
-                _thread.start_new_thread(self._run, ())
+                start_new_thread(self._run, ())
             except RuntimeError:  # no thread to be had, or the interpreter ends: the next caller tries again
                 self.asleep = True
                 self._unstarted.release()

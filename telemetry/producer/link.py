@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from time import monotonic, sleep, time_ns
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -17,6 +17,7 @@ from telemetry.producer import exits
 from telemetry.producer.counters import TALLY_CALLS, TALLY_SECONDS, Counters
 from telemetry.producer.exception import reduce_exception
 from telemetry.producer.flusher import Flusher
+from telemetry.producer.native import pause
 from telemetry.producer.outbox import BATCH_EVENTS, Outbox, Settled
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ class Link:
                     if monotonic() - said_at >= HELLO_SECONDS:
                         said_at = monotonic()
                         self._outbox.hello()
-                    sleep(CONFIRM_POLL_SECONDS)
+                    pause(CONFIRM_POLL_SECONDS)
             except ShipperUnreachableError:
                 return False
         self._site.confirm()

@@ -12,7 +12,6 @@ import os
 from collections import deque
 from contextlib import suppress
 from itertools import repeat, starmap
-from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgpack
@@ -21,6 +20,7 @@ import zmq
 from telemetry import wire
 from telemetry.drops import DropReason
 from telemetry.producer.alone import alone
+from telemetry.producer.native import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,34 @@
+"""The tasks that a Celery worker runs, over a broker of files."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+from bench.exits.host import DIRECTORY, init, work
+
+DONE = DIRECTORY / "done"
+"""A byte for each task that ran."""
+
+init()
+
+app = Celery("bench.exits.tasks", broker="filesystem://")
+for folder in ("queue", "control"):
+    (DIRECTORY / folder).mkdir(exist_ok=True)
+app.conf.broker_transport_options = {
+    "data_folder_in": str(DIRECTORY / "queue"),
+    "data_folder_out": str(DIRECTORY / "queue"),
+    "control_folder": str(DIRECTORY / "control"),
+    "polling_interval": 0.01,
+}
+app.conf.worker_prefetch_multiplier = 1
+
+
+@app.task(ignore_result=True)  # type: ignore[untyped-decorator] # Celery ships no types
+def task() -> None:
+    """One call."""
+    work(1)
+    done = os.open(DONE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.write(done, b".")
+    os.close(done)
