@@ -1,4 +1,4 @@
-"""`python -m bench emit|pipeline|redact [--runs N] [--events N] [--json]`."""
+"""`python -m bench emit|pipeline|redact [--peers] [--runs N] [--events N] [--json]`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, help="after one that warms up (5); redact: each with other values (1)")
     parser.add_argument("--events", type=int, default=1_000_000, help="a run (1,000,000)")
     parser.add_argument("--dirty", type=float, default=0.01, help="pipeline: share with something private (0.01)")
+    parser.add_argument("--peers", action="store_true", help="emit: the other libraries too, in their own environment")
     parser.add_argument("--canaries", type=int, default=300, help="redact: of each kind, planted 13 times each (300)")
     parser.add_argument("--detailed", action="store_true", help="redact: recall by carrier and encoding too")
     parser.add_argument("--json", action="store_true", help="a list of {name, metric, unit, median, p99, runs}")
     options = parser.parse_args()
     runs = options.runs or (1 if options.name == "redact" else 5)
     if options.name == "emit":
-        results = emit.measure(runs, options.events)
+        results = emit.measure(runs, options.events, peers=options.peers)
     elif options.name == "pipeline":
         results = pipeline.measure(runs, options.events, options.dirty)
     else:
