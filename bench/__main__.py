@@ -1,23 +1,26 @@
-"""`python -m bench emit|pipeline|redact [--peers] [--runs N] [--events N] [--json]`."""
+"""`python -m bench emit|pipeline|redact|scale [--peers] [--runs N] [--events N] [--json] [--plot FILE]`."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from bench import emit, pipeline, redact
+from bench import emit, pipeline, redact, scale
 from bench.measure import show
+from bench.plot import draw
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", choices=["emit", "pipeline", "redact"])
+    parser.add_argument("name", choices=["emit", "pipeline", "redact", "scale"])
     parser.add_argument("--runs", type=int, help="after one that warms up (5); redact: each with other values (1)")
     parser.add_argument("--events", type=int, default=1_000_000, help="a run (1,000,000)")
     parser.add_argument("--dirty", type=float, default=0.01, help="pipeline: share with something private (0.01)")
     parser.add_argument("--peers", action="store_true", help="emit: the other libraries too, in their own environment")
     parser.add_argument("--canaries", type=int, default=300, help="redact: of each kind, planted 13 times each (300)")
     parser.add_argument("--detailed", action="store_true", help="redact: recall by carrier and encoding too")
+    parser.add_argument("--plot", metavar="FILE", help="draw the first metric as bars into FILE (.svg, .png)")
     parser.add_argument("--json", action="store_true", help="a list of {name, metric, unit, median, p99, runs}")
     options = parser.parse_args()
     runs = options.runs or (1 if options.name == "redact" else 5)
@@ -25,9 +28,13 @@ def main() -> None:
         results = emit.measure(runs, options.events, peers=options.peers)
     elif options.name == "pipeline":
         results = pipeline.measure(runs, options.events, options.dirty)
+    elif options.name == "scale":
+        results = scale.measure(runs, options.events)
     else:
         results = redact.measure(runs, options.canaries, detailed=options.detailed)
     show(results, as_json=options.json)
+    if options.plot:
+        draw(results, str(Path(options.plot).absolute()))
 
 
 if __name__ == "__main__":
