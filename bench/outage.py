@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import zmq
 
-from bench.emit import cost
+from bench.cost import cost
+from bench.emit import CHUNK_EVENTS
 from bench.measure import Result, percentile, progress, summarize
 from bench.outage_day import DEAD_ENDPOINT
 from bench.site import CATALOG, site
@@ -138,9 +139,10 @@ def host(endpoint: str, events: int) -> dict[str, tuple[float, str]]:
     client = telemetry.init(product="bench", catalog=CATALOG, endpoint=endpoint, consent="on", shipper=SMALL)
     telemetry.flush(10)
     shipper = _shipper_of(client)
-    cost(telemetry.emit, telemetry.flush, events // 10)
+    cost(telemetry.emit, telemetry.flush, events // 10, CHUNK_EVENTS)
     host_then, shipper_then = psutil.Process().memory_info().rss, shipper.memory_info().rss
-    figures = cost(telemetry.emit, telemetry.flush, events - events // 10)
+    figures = cost(telemetry.emit, telemetry.flush, events - events // 10, CHUNK_EVENTS)
+    del figures["emitted"]
     figures["host memory, growth from 10 %"] = 100 * (psutil.Process().memory_info().rss / host_then - 1), "%"
     figures["shipper memory, growth from 10 %"] = 100 * (shipper.memory_info().rss / shipper_then - 1), "%"
     telemetry.close(5)

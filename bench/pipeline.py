@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from bench.load import CHUNK_EVENTS, Load
 from bench.measure import Result, progress, summarize
 from bench.site import Site, site
 from telemetry.control import Control
@@ -27,10 +28,11 @@ PRODUCERS = 2
 def measure(runs: int, events: int, dirty_share: float) -> list[Result]:
     """Measure the whole way, several times."""
     found: dict[tuple[str, str], list[float]] = {}
+    load = Load(events // PRODUCERS // CHUNK_EVENTS, dirty_share=dirty_share)
     for run in range(runs + 1):
         progress(f"pipeline: {events:,} events, run {run or 'to warm up'}")
         with site() as place:
-            figures = one_run(place, events, dirty_share)
+            figures = one_run(place, PRODUCERS, load)
         for metric, value in figures.items():
             if run:
                 found.setdefault(metric, []).append(value)
@@ -38,11 +40,11 @@ def measure(runs: int, events: int, dirty_share: float) -> list[Result]:
     return [summarize(name, metric, unit, values) for (metric, unit), values in found.items()]
 
 
-def one_run(place: Site, events: int, dirty_share: float) -> dict[tuple[str, str], float]:
-    """Emit, wait until all is acknowledged, and take the figures."""
-    producers = [
-        place.start("bench.producer", place.endpoint, events // PRODUCERS, dirty_share) for _ in range(PRODUCERS)
-    ]
+def one_run(place: Site, number: int, load: Load) -> dict[tuple[str, str], float]:
+    """Emit from so many producers, wait until all is acknowledged, and take the figures."""
+    events = number * load.chunks * CHUNK_EVENTS
+    catalog = load.write_catalog(place.home)
+    producers = [place.start("bench.producer", place.endpoint, catalog, json.dumps(load)) for _ in range(number)]
     for producer in producers:
         assert producer.stdout is not None
         producer.stdout.readline()

@@ -1,41 +1,54 @@
-"""A producer of the pipeline benchmark: emits a realistic mix as fast as the shipper takes it."""
+"""A producer: emits its load as fast as the shipper takes it. `python -m bench.producer ENDPOINT CATALOG LOAD`."""
 
 from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, process_time, sleep
+from typing import TYPE_CHECKING
 
+import msgpack
 import zmq
 
 import telemetry
-from bench.events import mix
-from bench.site import CATALOG
+from bench.load import CHUNK_EVENTS, Load
 from telemetry.control import Control
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.events import Emission
+
 WINDOW_EVENTS = 60_000
-"""May be on their way to the shipper: enough to keep it busy, less than the queue holds, so that nothing is dropped."""
+"""May be on their way to the shipper: enough to keep it busy."""
+WINDOW_BYTES = 12 << 20
+"""... and so much: with a chunk more, less than the queue's 32 MiB, so that nothing is dropped."""
 
-CHUNK_EVENTS = 10_000
 
-
-def main(endpoint: str, events: int, dirty_share: float) -> None:
+def main(endpoint: str, catalog: str, load: Load) -> None:
     """Emit; print what it cost, as JSON."""
-    emissions = mix(CHUNK_EVENTS, dirty_share)
-    prompt = telemetry.ShipperSettings(upload_jitter_seconds=0.0)  # what a shipper can do, not what it waits for
-    client = telemetry.init(product="bench", catalog=CATALOG, endpoint=endpoint, consent="on", shipper=prompt)
+    emissions = load.emissions()
+    event_bytes = len(msgpack.packb(emissions)) / len(emissions)
+    window = min(WINDOW_EVENTS, WINDOW_BYTES / event_bytes)
+    parts = [emissions[n :: load.threads] for n in range(load.threads)]
+    # What a shipper can do, not what it waits for.
+    settings = telemetry.ShipperSettings(upload_jitter_seconds=0.0, segment_bytes=load.segment_bytes)
+    client = telemetry.init(product="bench", catalog=catalog, endpoint=endpoint, consent="on", shipper=settings)
     telemetry.flush(10)
     print("ready", flush=True)
     sys.stdin.readline()
     link = client._link  # noqa: SLF001 there is no public word for the window
     assert link is not None
-    producer, record = link._outbox.producer, telemetry.emit  # noqa: SLF001 the same
+    producer = link._outbox.producer  # noqa: SLF001 the same
     began, cpu = monotonic(), process_time()
-    with Control(zmq.Context.instance(), link._site.directory) as control:  # noqa: SLF001 the same
-        for emitted in range(0, events, CHUNK_EVENTS):
-            for name, fields in emissions:
-                record(name, **fields)
-            while emitted - control.ask({"op": "confirm", "producer": producer}, 10)["accepted"] > WINDOW_EVENTS:
+    with ThreadPoolExecutor(load.threads) as threads, Control(zmq.Context.instance(), link._site.directory) as control:  # noqa: SLF001 the same
+        for emitted in range(0, load.chunks * CHUNK_EVENTS, CHUNK_EVENTS):
+            if load.threads == 1:
+                emit(emissions)
+            else:
+                list(threads.map(emit, parts))
+            while emitted - control.ask({"op": "confirm", "producer": producer}, 10)["accepted"] > window:
                 sleep(0.001)
     telemetry.flush(30)
     print(json.dumps({"began": began, "cpu": process_time() - cpu}), flush=True)
@@ -43,5 +56,12 @@ def main(endpoint: str, events: int, dirty_share: float) -> None:
     telemetry.close(5)
 
 
+def emit(emissions: Sequence[Emission]) -> None:
+    """Emit each of them."""
+    record = telemetry.emit
+    for name, fields in emissions:
+        record(name, **fields)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], Load(*json.loads(sys.argv[3])))
