@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
-from time import time_ns
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -41,8 +41,8 @@ def nobody_lives(_: Position) -> bool:
     return False
 
 
-def open_spool(directory: Path) -> Spool:
-    return Spool.open(directory, nobody_lives)[0]
+def open_spool(directory: Path, clock: Callable[[], float] = monotonic) -> Spool:
+    return Spool.open(directory, nobody_lives, clock)[0]
 
 
 def make_head(level: str = "on", session: str = "s1", created_ns: int = 0, *, compressed: bool = True) -> Head:

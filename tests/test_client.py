@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import shippers_of
 from standin import ENDPOINT, PRODUCT, host, rendezvous, stand_in, write_catalog
 
 from telemetry import CatalogError, Client, ConfigError, ShipperSettings, UndeclaredError, paths
@@ -287,7 +288,7 @@ telemetry.emit("started", secret=1)
 telemetry.count("queries")
 with telemetry.timer("started"):
     pass
-assert telemetry.flush()
+assert telemetry.flush(30)
 telemetry.close()
 import atexit
 print([name for name in ("zmq", "msgpack", "msgspec", "psutil", "requests", "ssl") if name in sys.modules])
@@ -301,11 +302,13 @@ def test_with_consent_off_nothing_is_loaded_opened_started_or_written(home: Path
     assert list(home.iterdir()) == []
 
 
-def test_the_watch_of_the_test_above_sees_what_happens_with_consent(catalog: Path) -> None:
-    with stand_in(catalog):
-        modules, opened = run(OFF, catalog, "on")
+def test_the_watch_of_the_test_above_sees_what_happens_with_consent(home: Path, catalog: Path) -> None:
+    modules, opened = run(OFF, catalog, "on")
     assert modules == "['zmq', 'msgpack']"
     assert "os.mkdir" in opened
+    assert "os.posix_spawn" in opened
+    for shipper in shippers_of(home):
+        shipper.kill()
 
 
 def run(code: str, catalog: Path, consent: str) -> list[str]:

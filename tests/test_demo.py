@@ -38,6 +38,7 @@ from telemetry.shipper.intake.receiver import Frame, FrameContext
 from telemetry.shipper.intake.session import Session
 from telemetry.spool.account import Account
 from telemetry.spool.tally import Tally
+from telemetry.wire import MAX_FRAME_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -317,15 +318,18 @@ def write(directory: Path, text: str) -> Path:
 
 def pipeline(events: Iterable[Event]) -> tuple[list[dict[str, Any]], Tally]:
     """What leaves of events, by the demo's catalog, and the account."""
-    raw = msgspec.msgpack.encode(
-        [[name, 1, fields] for name, fields in events], enc_hook=lambda error: reduce_exception(error, ("telemetry",))
-    )
     context = FrameContext(1, "", "on", "host", 0, "unknown")
-    frame = Frame(1, b"p" * 16, context, 0, {}, msgspec.Raw(raw))
+    rows = [[name, 1, fields] for name, fields in events]
+    frames = []
+    for first in range(0, len(rows), MAX_FRAME_EVENTS):
+        raw = msgspec.msgpack.encode(
+            rows[first : first + MAX_FRAME_EVENTS], enc_hook=lambda error: reduce_exception(error, ("telemetry",))
+        )
+        frames.append(Frame(1, b"p" * 16, context, first, {}, msgspec.Raw(raw)))
     stages = Pipeline(
         load(CATALOG), dt.date(2026, 1, 1), open_format("ndjson", ""), FreeTextRedactor(), Session(), lambda: 0.0
     )
-    drain = stages.run([frame], {}, "on")
+    drain = stages.run(frames, {}, "on")
     return [json.loads(line) for line in drain.body.splitlines()], drain.tally
 
 

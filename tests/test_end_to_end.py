@@ -80,6 +80,11 @@ def _account(product: str = "acme-db") -> dict[str, Any]:
     return report
 
 
+def _is_drained() -> bool:
+    ledger = _ledger()
+    return bool(ledger["on_disk"] == ledger["in_flight"] == 0)
+
+
 def _ledger() -> dict[str, Any]:
     ledger: dict[str, Any] = _account()["ledger"]
     return ledger
@@ -215,7 +220,7 @@ def test_what_the_catalog_does_not_allow_is_dropped_by_reason_and_the_rest_goes_
     host.emit(1, "done", detail="word " * 50)
     host.emit(1, "done", number=2, engine="quantum")
     host.leave()
-    wait_until(lambda: _ledger()["on_disk"] == 0)
+    wait_until(_is_drained)
 
     ledger = _ledger()
 
@@ -233,7 +238,7 @@ def test_what_a_cap_holds_back_is_counted_and_travels_as_weight(hosts: _Hosts, c
     host = hosts.start(collector.endpoint)
     host.emit(500, "rare")
     host.leave()
-    wait_until(lambda: _ledger()["on_disk"] == 0)
+    wait_until(_is_drained)
 
     ledger = _ledger()
 
@@ -299,7 +304,7 @@ def test_a_killed_shipper_comes_back_and_what_it_had_not_written_is_counted(
     host.emit(5000, "done", number=2)
 
     host.leave()
-    wait_until(lambda: _ledger()["on_disk"] == 0)
+    wait_until(_is_drained)
     ledger = _ledger()
     assert ledger["emitted"] == 10_000
     assert ledger["dropped"].keys() <= {"in_transit", "corrupt"}

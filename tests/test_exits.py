@@ -273,7 +273,7 @@ init()
 telemetry.emit("query_finished", number=0)
 for number in range(1, 4):
     if not os.fork():
-        telemetry.init(product="acme-db", catalog={str(catalog)!r}, endpoint="http://other", consent="off")
+        telemetry.init(product="acme-db", catalog={str(catalog)!r}, endpoint="https://other.example", consent="off")
         gc.collect()
         {leave or "sys.exit(0)"}
     assert os.wait()[1] == 0

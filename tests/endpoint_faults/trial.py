@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 OUTAGE_SECONDS = 600.0
 MOST_STEPS = 1000
-TRIES_AFTER = 60
+STEPS_AFTER = 200
 MOST_SENT_BYTES = 64 << 20
 """What an endpoint may get rid of in a trial: what the kernel buffers, for each upload."""
 
@@ -116,6 +116,16 @@ class _Lines(logging.Handler):
         super().close()
 
 
+class _Clock:
+    """The time of a trial, which goes by where the uploader would wait."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
 class _Observed(NamedTuple):
     """What there is to judge by."""
 
@@ -130,17 +140,18 @@ def run(fault: Fault, resolver: Resolver) -> Result:
     lines = _Lines()
     try:
         with scratch() as directory, set_stage(fault, directory, resolver) as stage:
-            spool = open_spool(directory / "spool")
+            clock = _Clock()
+            spool = open_spool(directory / "spool", clock)
             for _ in range(BATCHES):
                 _add_batch(spool, fault.events)
             sink = _Recorder(HttpSink(stage.url, stage.settings, {"TELEMETRY_TOKEN": TOKEN}))
-            uploader = Uploader(spool, sink, NDJSON, stage.settings, lambda: PERMITTED, TRIPWIRE)
-            _live_through(uploader, spool)
+            uploader = Uploader(spool, sink, NDJSON, stage.settings, lambda: PERMITTED, TRIPWIRE, clock)
+            _live_through(uploader, spool, clock)
             failed = next((reply.cause for reply in sink.replies if reply.outcome is not Outcome.DELIVERED), "")
             during = _Observed(list(sink.replies), list(lines.texts), uploader.cause or failed, spool.waiting)
             wrong = [*_misjudged(fault, during), *_misdirected(fault, stage, resolver)]
             stage.heal()
-            _deliver_the_rest(uploader, spool)
+            _deliver_the_rest(uploader, spool, clock)
             ledger = spool.log.read()
             wrong += _miscounted(fault, ledger)
             wrong += _betrayed(directory, [*lines.texts, uploader.cause, *(reply.cause for reply in sink.replies)])
@@ -161,21 +172,18 @@ def run(fault: Fault, resolver: Resolver) -> Result:
     )
 
 
-def _live_through(uploader: Uploader, spool: Spool) -> None:
+def _live_through(uploader: Uploader, spool: Spool, clock: _Clock) -> None:
     """The outage: what the uploader would wait for is added up, not waited for."""
-    elapsed_seconds = 0.0
     for _ in range(MOST_STEPS):
-        if elapsed_seconds >= OUTAGE_SECONDS or not spool.waiting:
+        if clock.seconds >= OUTAGE_SECONDS or not spool.waiting:
             return
-        uploader._not_before = 0.0
-        elapsed_seconds += uploader.step()
+        clock.seconds += uploader.step()
 
 
-def _deliver_the_rest(uploader: Uploader, spool: Spool) -> None:
-    for _ in range(TRIES_AFTER):
+def _deliver_the_rest(uploader: Uploader, spool: Spool, clock: _Clock) -> None:
+    for _ in range(STEPS_AFTER):
         if spool.waiting:
-            uploader._not_before = 0.0
-            uploader.step()
+            clock.seconds += uploader.step()
 
 
 def _misjudged(fault: Fault, during: _Observed) -> Iterator[str]:

@@ -93,6 +93,7 @@ class Uploader:
         self._pace = Pace(settings.upload_jitter_seconds, clock(), random.random)
         self._bandwidth = Bandwidth(settings.upload_bytes_per_second)
         self._turns = cycle((False, True, True, True))
+        self._is_splitting = False
         self._wake = Event()
         self._stopping = False
 
@@ -161,8 +162,15 @@ class Uploader:
         return 0.0
 
     def _take(self) -> Seal | None:
-        """The oldest batch, or the newest that may leave, whose turn it is."""
-        return self._spool.take(self._is_due if next(self._turns) else None)
+        """The oldest batch, or the newest that may leave, whose turn it is.
+
+        Halves, which stand first, go before all others, until the guilty event is found: in turns, all of a batch would
+        be halved before the first refusal for good, at which the endpoint is left in peace.
+        """
+        takes_newest = next(self._turns) and not self._is_splitting
+        seal = self._spool.take(self._is_due if takes_newest else None)
+        self._is_splitting = seal is not None and seal.depth > 0
+        return seal
 
     def _is_due(self, id_: str, seen_at: float) -> bool:
         return self._pace.wait_seconds(id_, seen_at, self._clock()) <= 0
@@ -225,7 +233,8 @@ class Uploader:
             halves = halve(seal, body, self._format)
         except ValueError:  # not a body of this format: no event of it can be told apart
             return self._reject(reply, seal)
-        if not self._spool.split(seal, halves) or seal.depth:
+        self._is_splitting = self._spool.split(seal, halves)
+        if not self._is_splitting or seal.depth:
             return 0.0
         (first, first_body), (second, second_body) = halves
         answer = self._send(first, first_body)
