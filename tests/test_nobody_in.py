@@ -273,6 +273,7 @@ def test_a_host_takes_no_such_lock_for_a_shipper_and_writes_no_configuration_thr
     put(directory / LOCK_FILE, victim)
     put(directory / CONFIG_FILE, victim)
     put(directory / f"{CONFIG_FILE}.{os.getpid()}", victim)
+    os.utime(directory / CONFIG_FILE, (0, 0))  # else it looks as if another host had spawned a shipper a moment ago
     assert not shipper_runs(directory)
     client = _client(home)
     client.close(0.0)

@@ -316,6 +316,7 @@ def test_no_credential_of_the_endpoint_is_shown(home: Path, config: str) -> None
     assert home.exists()
     endpoint = ENDPOINT.replace("//", "//canary:canary@")
     Path(config).write_text(Path(config).read_text().replace(ENDPOINT, endpoint))
+    Path(config).chmod(0o600)
     other, _ = Spool.open(spool_dir(PRODUCT, endpoint), lambda _: False)
     other.seal(_begin(other, SEALED), Tally())
     other.close()

@@ -72,7 +72,7 @@ def test_a_sample_of_all_is_no_sampling() -> None:
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.1])
 def test_the_weights_of_a_sample_add_up_to_about_all_events(share: float) -> None:
     found = compiled(e={"sample": share})
-    number = 20_000
+    number = 16_000
     tally = Tally()
     kept = Sampler(found, random.Random(7).random).sample(decode(found, *[("e", 1)] * number), tally)
     five_sigma = 5 * (number * (1 - share) / share) ** 0.5

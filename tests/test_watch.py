@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -88,6 +89,8 @@ def test_a_pid_that_another_process_got_is_no_producer() -> None:
     watch = Watch()
     with _process() as first:
         watch.see({"p": Position(first.pid)})
+        # The times that processes began are told apart by hundredths of a second.
+        wait_until(lambda: time.time() - psutil.Process(first.pid).create_time() > 0.1)
         first.kill()
     for _ in range(100):
         Path("/proc/sys/kernel/ns_last_pid").write_text(str(first.pid - 1))

@@ -34,9 +34,8 @@ class Place:
         """Take a place; blocks for half a second when another shipper has it, and returns None then.
 
         Raises:
-            OSError: the directory is not ours alone or can't be written, or its file system has no locks.
+            OSError: the directory is gone or can't be written, or its file system has no locks.
         """
-        private_dir(directory)
         lock = acquire(directory)
         return None if lock is None else cls(directory, lock, bind(directory))
 

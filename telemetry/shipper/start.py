@@ -113,9 +113,15 @@ def _foreground(file: Path) -> int:
 def _run(directory: Path, config_file: Path, *, spawned: bool) -> int:
     told = _hear_signals()
     from telemetry.errors import TelemetryError
+    from telemetry.paths import private_dir
     from telemetry.shipper.place import Place
 
     _allow_descriptors()
+    try:
+        private_dir(directory)
+    except OSError as fault:  # where others could have made it, nothing is written, not even why
+        print(f"telemetry ship: {directory} can't be used ({fault}): mend or remove it", file=sys.stderr)
+        return EXIT_CONFIG
     try:
         place = Place.take(directory)
     except OSError as fault:  # a file system without locks among them
