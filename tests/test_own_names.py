@@ -250,8 +250,8 @@ def test_the_tripwire_stops_what_lies_in_the_spool_and_status_says_so(
         spool.seal(active, Tally(emitted=1, kept=1))
     spool.close()
     host = hosts.start(collector.endpoint)
-    host.emit(1, "failed", detail="all is well")
     wait_until(lambda: _status()["shipper"].get("upload") == "paused")
+    host.emit(1, "failed", detail="all is well")
 
     report = _status()
     assert report["shipper"]["cause"] == "tripwire: pem"
