@@ -231,7 +231,8 @@ def test_ctrl_c_ends_it_in_order_and_shows_the_ledger_so_far(fresh: Path) -> Non
     assert result["emitted"] > 0
     lost = sum(result["dropped"].values())
     assert result["emitted"] == result["delivered"] + result["on_disk"] + result["in_flight"] + lost
-    assert result["delivered"] == sum(result["stored"].values())
+    # An upload that the end cuts off may have been stored, though nobody heard that it was.
+    assert result["delivered"] <= sum(result["stored"].values()) <= result["emitted"]
     assert inhabitants(fresh) == []
     assert left(fresh) == []
 
