@@ -145,6 +145,27 @@ def private_file(path: Path, flags: int) -> int:
     raise PermissionError(f"{path} must be a file of user {os.getuid()}, and no link: remove it")
 
 
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file of a private directory, 0600, in one step: a reader meets all of it or nothing.
+
+    Raises:
+        OSError: the disk refuses, or is full; then nothing is left.
+    """
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    new.unlink(missing_ok=True)  # of a process that had this pid, and was killed
+    file = private_file(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:
+        written = os.write(file, data)
+    except OSError:
+        written = 0
+    finally:
+        os.close(file)
+    if written < len(data):  # the disk is full: a part would be taken for the whole
+        new.unlink()
+        raise OSError(f"{path} can't be written")
+    new.replace(path)
+
+
 def read_secret(path: Path, name: str) -> bytes:
     """What is in a file with a secret, one that only we, and root, can read.
 

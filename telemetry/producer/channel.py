@@ -36,14 +36,14 @@ class Channel:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self.renew()
+        self._zmq: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._asking: list[Control] = []
 
     def renew(self) -> None:
         """Begin anew in a forked child, touching nothing that the parent shares."""
-        if known := getattr(self, "_zmq", None):
-            _of_the_parent.append(known)
-        self._zmq: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._asking: list[Control] = []
+        if self._zmq is not None:
+            _of_the_parent.append(self._zmq)
+        self._zmq, self._asking = None, []
 
     def connect(self) -> zmq.Socket[bytes]:
         """A socket for frames. Connecting does not need a shipper. Raises ZMQError, OSError."""

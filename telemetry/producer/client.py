@@ -189,9 +189,9 @@ def _link(
     site = Site(directory, spool, config)
     channel, kind = Channel(site), Link
     if is_debugging():
-        from telemetry.producer.debug import DebugLink
+        from telemetry.producer.debug import DebugChannel, DebugLink
 
-        kind = DebugLink
+        channel, kind = DebugChannel(site), DebugLink
     elif remote:
         from telemetry.curve import Peer
         from telemetry.producer.remote import RemoteChannel, RemoteLink

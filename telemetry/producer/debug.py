@@ -26,6 +26,7 @@ import msgspec
 from telemetry.catalog.compile import declared_fields
 from telemetry.catalog.load import load
 from telemetry.errors import TelemetryError
+from telemetry.producer.channel import Channel
 from telemetry.producer.link import Link
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.machine import names_of_this_machine
@@ -64,20 +65,25 @@ _split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _ONE = b"\x91"  # the head of an array of one
 
 
-class DebugLink(Link):
-    """A client's way to its own stderr."""
+class DebugChannel(Channel):
+    """Leads to the host's own stderr."""
 
-    def close(self, timeout_seconds: float | None = None) -> None:  # noqa: ARG002 nobody else has to be waited for
-        """Print what waits and emit no more."""
-        super().close(EXIT_SECONDS)
+    def connect(self) -> zmq.Socket[bytes]:
+        """What prints; it sends and closes, and the outbox asks for no more."""
+        return cast("zmq.Socket[bytes]", self._printer)
 
     @cached_property
     def _printer(self) -> Printer:
         """Made by the first frame, which `init` sends: on its thread, before any fork."""
         return Printer(self._site.config)
 
-    def _connect(self) -> zmq.Socket[bytes]:
-        return cast("zmq.Socket[bytes]", self._printer)  # it sends and closes; the outbox asks for no more
+
+class DebugLink(Link):
+    """A client's way to its own stderr."""
+
+    def close(self, timeout_seconds: float | None = None) -> None:  # noqa: ARG002 nobody else has to be waited for
+        """Print what waits and emit no more."""
+        super().close(EXIT_SECONDS)
 
     def _supervise(self) -> None:
         self._obey()

@@ -10,7 +10,7 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from telemetry.paths import TOMBSTONES, private_dir, private_file
+from telemetry.paths import TOMBSTONES, private_dir, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,10 +99,4 @@ def leave_tombstone(spool: Path, producer: bytes, accepted: int, dropped: dict[s
     private_dir(spool)
     private_dir(directory)
     text = json.dumps({"producer": producer.hex(), "pid": os.getpid(), "accepted": accepted, "dropped": dropped})
-    new = directory / f".{producer.hex()}"
-    file = private_file(new, os.O_WRONLY | os.O_CREAT)
-    try:
-        os.write(file, text.encode())
-    finally:
-        os.close(file)
-    new.replace(directory / f"{producer.hex()}.json")
+    write_private(directory / f"{producer.hex()}.json", text.encode())

@@ -64,7 +64,7 @@ class Link:
         self._tallied_at = monotonic()
         self._interval_ns = int(flush_interval_seconds * 1e9)
         self._counters = Counters()
-        self._outbox = Outbox(self._connect, context, queue_bytes, lambda error: reduce_exception(error, packages))
+        self._outbox = Outbox(channel.connect, context, queue_bytes, lambda error: reduce_exception(error, packages))
         self._flusher = Flusher(flush_interval_seconds, self._round, self._supervise)
         self._sent_ns = 0
         self._flusher.watch()
@@ -183,9 +183,6 @@ class Link:
             self._emit_counters()
             if self._outbox.turn(decision):
                 self._outbox.off = False
-
-    def _connect(self) -> zmq.Socket[bytes]:
-        return self._channel.connect()
 
     def _flush(self, deadline: float) -> Settled | None:
         """What the shipper confirmed; None when it did not in time."""

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telemetry.paths import CONFIG_FILE, LOCK_FILE, REFUSED_FILE, private_file
+from telemetry.paths import CONFIG_FILE, LOCK_FILE, REFUSED_FILE, private_file, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ def spawn_shipper(directory: Path, config: dict[str, Any]) -> bool:
         False when no process can be started here (a full process table, no shell): the caller may try again later.
     """
     try:
-        _write_private(directory / CONFIG_FILE, json.dumps(config).encode())
+        write_private(directory / CONFIG_FILE, json.dumps(config).encode())
         return _start_orphan([sys.executable, "-P", "-m", "telemetry", "ship", "--spawned", str(directory)])
     except OSError:
         return False
@@ -131,23 +131,6 @@ def _absolute(path: str) -> str:
         return str(Path(path).absolute()) if path else ""
     except OSError:
         return ""
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    """Write a file of mode 0600 in one step, so that a shipper never reads half of it."""
-    new = path.with_name(f"{path.name}.{os.getpid()}")
-    new.unlink(missing_ok=True)  # of a process that had this pid, and was killed
-    file = private_file(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    try:
-        written = os.write(file, data)
-    except OSError:
-        written = 0
-    finally:
-        os.close(file)
-    if written < len(data):  # the disk is full: a part would be taken for the whole
-        new.unlink()
-        raise OSError(f"{path} can't be written")
-    new.replace(path)
 
 
 def _is_younger(path: Path, seconds: float) -> bool:

@@ -17,7 +17,7 @@ from zmq.utils import z85
 
 from telemetry.curve import SILENCE_MILLISECONDS, check_curve, read_key, read_public_keys
 from telemetry.errors import ConfigError
-from telemetry.shipper.intake.receiver import DRAIN_BYTES, DRAIN_MESSAGES
+from telemetry.shipper.intake.receiver import drain
 from telemetry.shipper.sockets import MAX_MESSAGE_BYTES, RECEIVE_FRAMES
 
 if TYPE_CHECKING:
@@ -97,17 +97,7 @@ class Remote:
 
     def receive_waiting(self) -> list[Message]:
         """What waits, up to a drain's worth; never blocks. A message of many parts is none of ours."""
-        messages: list[Message] = []
-        size = 0
-        try:
-            while size < DRAIN_BYTES and len(messages) < DRAIN_MESSAGES:
-                peer, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
-                body = parts[0] if len(parts) == 1 else b""
-                messages.append(Message(peer, body))
-                size += len(body)
-        except zmq.Again:
-            pass  # nothing more waits
-        return messages
+        return drain(self._receive, lambda message: len(message.body))
 
     @property
     def state(self) -> dict[str, str | int]:
@@ -118,6 +108,10 @@ class Remote:
         """Close the port, then the door."""
         self.socket.close(linger=100)
         self.door.close(linger=0)
+
+    def _receive(self) -> Message:
+        peer, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
+        return Message(peer, parts[0] if len(parts) == 1 else b"")
 
     def _knows(self, question: list[bytes]) -> bool:
         if len(question) != _ZAP_PARTS or question[2] != _DOMAIN or question[5] != b"CURVE":

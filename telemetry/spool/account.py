@@ -15,7 +15,7 @@ from telemetry.spool import segment
 from telemetry.spool.contents import Found, find_segments, last_good
 from telemetry.spool.journal import read_lines
 from telemetry.spool.ledger import LOG_FILE, Ledger, LedgerLog, Line
-from telemetry.spool.producers import furthest
+from telemetry.spool.producers import catch_up
 from telemetry.spool.segment import MARKS, Mark
 from telemetry.spool.tally import Tally
 from telemetry.spool.tombstones import Tombstone, count_missing, read_tombstones
@@ -107,7 +107,7 @@ def _add_up(ledger: Ledger, active: Iterable[tuple[str, list[Mark]]], tombstones
             tally.add(marks[-1].tally)
             on_disk += marks[-1].tally.kept
         for mark in marks:
-            positions |= {name: furthest(positions.get(name), position) for name, position in mark.positions.items()}
+            catch_up(positions, mark.positions)
     for tombstone in tombstones:
         count_missing(tombstone, positions.get(tombstone.producer), tally)
     return Account(tally, ledger.delivered, on_disk)

@@ -26,7 +26,7 @@ import msgspec
 from telemetry.drops import DropReason  # noqa: TC001 msgspec reads the annotations of a Struct
 from telemetry.spool import disk
 from telemetry.spool.journal import read_good_lines, write_line
-from telemetry.spool.producers import MAX_POSITIONS, Position, furthest
+from telemetry.spool.producers import MAX_POSITIONS, Position, catch_up
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -152,8 +152,7 @@ class Ledger:
             return
         self._known.add(line.id)
         self.tally.add(line.tally)
-        for name, position in line.positions.items():
-            self.positions[name] = furthest(self.positions.get(name), position)
+        catch_up(self.positions, line.positions)
         if isinstance(line, Sealed) and line.tally.kept:
             self.live[line.id] = line.tally.kept
 

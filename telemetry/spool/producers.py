@@ -69,6 +69,12 @@ def furthest(one: Position | None, other: Position) -> Position:
     return msgspec.structs.replace(other, next=max(one.next, other.next), dropped={**one.dropped, **dropped})
 
 
+def catch_up(positions: dict[str, Position], others: Mapping[str, Position]) -> None:
+    """Move each producer in `positions` on to where `others` saw it, if that is further."""
+    for producer, position in others.items():
+        positions[producer] = furthest(positions.get(producer), position)
+
+
 def _drop_new(known: dict[str, int], totals: Mapping[Any, int], tally: Tally) -> int:
     """Count what running totals have grown by; returns the sum."""
     grown = {reason: total - known.get(reason, 0) for reason, total in totals.items() if total > known.get(reason, 0)}

@@ -18,7 +18,7 @@ import zstandard
 
 from telemetry.drops import DropReason
 from telemetry.spool import disk, segment
-from telemetry.spool.producers import furthest
+from telemetry.spool.producers import catch_up
 from telemetry.spool.segment import MARKS, Head, Mark, Seal
 from telemetry.spool.tally import Tally
 
@@ -57,8 +57,7 @@ def positions_in(active: Path) -> Positions:
     for marks_path in sorted(active.glob(f"*{MARKS}")):
         with suppress(FileNotFoundError):  # sealed meanwhile
             _, marks = segment.read_marks(marks_path) or (None, [])
-            for producer, position in _positions(marks).items():
-                known[producer] = furthest(known.get(producer), position)
+            catch_up(known, _positions(marks))
     return known
 
 

@@ -47,7 +47,7 @@ from telemetry.spool.ledger import (
     Sealed,
     Split,
 )
-from telemetry.spool.producers import furthest
+from telemetry.spool.producers import catch_up
 from telemetry.spool.recovery import erase, positions_in, recover
 from telemetry.spool.segment import ActiveSegment, Head, Seal, id_of
 
@@ -113,7 +113,7 @@ class Spool:
         spool = cls(directory, alive, clock)
         try:
             if spool.claim():
-                return spool, _advance(spool._compact(), spool._positions_in_active())
+                return spool, _with(spool._compact(), spool._positions_in_active())
             spool.salvage()
         except OSError as fault:  # a full disk, say: uploads may go on, and make room
             log.warning("%s can't be written (%s): recovery is tried again", directory, os.strerror(fault.errno or 0))
@@ -176,7 +176,7 @@ class Spool:
     def ledger(self) -> Ledger:
         """The ledger, its positions as far as the producers have come in what is not sealed yet. Raises OSError."""
         active = self._positions_in_active()  # before the ledger: what is sealed in between is in both
-        return _advance(self.log.read(), active)
+        return _with(self.log.read(), active)
 
     # Delivery. Raises OSError when the disk refuses, and then the segment is where it was.
 
@@ -456,9 +456,8 @@ class Spool:
         erase(self.directory)
 
 
-def _advance(ledger: Ledger, active: Positions) -> Ledger:
-    for producer, position in active.items():
-        ledger.positions[producer] = furthest(ledger.positions.get(producer), position)
+def _with(ledger: Ledger, active: Positions) -> Ledger:
+    catch_up(ledger.positions, active)
     return ledger
 
 

@@ -5,7 +5,7 @@ Format: telemetry/wire.py.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
 import zmq
@@ -15,6 +15,11 @@ from msgspec.structs import replace
 from telemetry import wire
 from telemetry.names import MAX_CHARACTERS, MAX_NAMES
 from telemetry.receipt import Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 DRAIN_BYTES = 4 << 20
 """What one drain takes at most: it bounds the memory of the stages after it."""
@@ -82,13 +87,23 @@ def decode_remote_frame(message: bytes) -> Frame | None:
 
 def receive_waiting(socket: zmq.Socket[bytes]) -> list[bytes]:
     """The messages that wait on a socket now, up to a drain's worth; never blocks."""
-    messages: list[bytes] = []
+    return drain(lambda: socket.recv(zmq.NOBLOCK), len)
+
+
+def drain(receive: Callable[[], T], size_bytes: Callable[[T], int]) -> list[T]:
+    """What `receive` gives until it raises `zmq.Again`, up to a drain's worth.
+
+    Args:
+        receive: takes a message from a socket without waiting.
+        size_bytes: of a message.
+    """
+    messages: list[T] = []
     size = 0
     try:
         while size < DRAIN_BYTES and len(messages) < DRAIN_MESSAGES:
-            message = socket.recv(zmq.NOBLOCK)
+            message = receive()
             messages.append(message)
-            size += len(message)
+            size += size_bytes(message)
     except zmq.Again:
         pass  # nothing more waits: that is how it is asked
     return messages
