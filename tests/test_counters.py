@@ -25,6 +25,12 @@ CALLS = st.lists(
 )
 
 
+def take(counters: Counters, patience_seconds: float = 0.0) -> list[tuple[str, dict[str, Any]]] | None:
+    """What is handed over; None when another thread has it in hand."""
+    taken: list[tuple[str, dict[str, Any]]] = []
+    return taken if counters.hand_over(taken.extend, patience_seconds) else None
+
+
 @given(calls=CALLS, cut=st.integers(0, 20))
 def test_the_sums_are_those_of_the_calls(calls: list[tuple[str, int, dict[str, Any]]], cut: int) -> None:
     expected: Counter[tuple[str, tuple[tuple[str, Any], ...]]] = Counter()
@@ -34,7 +40,7 @@ def test_the_sums_are_those_of_the_calls(calls: list[tuple[str, int, dict[str, A
         counters.calls.append((name, number, fields))
         if position == cut:
             counters.tally()
-    taken = counters.take()
+    taken = take(counters)
     assert taken is not None
     found = {
         (name, tuple(sorted((key, value) for key, value in fields.items() if key != "count"))): fields["count"]
@@ -42,7 +48,7 @@ def test_the_sums_are_those_of_the_calls(calls: list[tuple[str, int, dict[str, A
     }
     assert found == dict(expected)
     assert len(taken) == len(found)
-    assert counters.take() == []
+    assert take(counters) == []
     assert not counters
 
 
@@ -63,7 +69,7 @@ def test_fields_that_cannot_be_compared_go_alone(value: object) -> None:
     counters = Counters()
     for fields in ({"a": "x"}, {"a": value}, {"a": "x"}):
         counters.calls.append(("queries", 2, fields))
-    assert counters.take() == [("queries", {"a": "x", "count": 4}), ("queries", {"a": value, "count": 2})]
+    assert take(counters) == [("queries", {"a": "x", "count": 4}), ("queries", {"a": value, "count": 2})]
 
 
 @pytest.mark.parametrize("number", ["1", 1.5, None, Angry()], ids=["text", "float", "none", "angry"])
@@ -71,18 +77,28 @@ def test_what_is_no_whole_number_goes_alone_and_spoils_no_sum(number: Any) -> No
     counters = Counters()
     for n in (1, number, 2):
         counters.calls.append(("queries", n, {}))
-    assert counters.take() == [("queries", {"count": 3}), ("queries", {"count": number})]
+    assert take(counters) == [("queries", {"count": 3}), ("queries", {"count": number})]
 
 
 def test_what_another_thread_has_in_hand_is_waited_for_and_not_taken_for_nothing() -> None:
     counters = Counters()
     counters.calls.append(("queries", 1, {}))
     with counters._lock:
-        assert counters.take() is None
-        assert counters.take(0.01) is None
+        assert take(counters) is None
+        assert take(counters, 0.01) is None
         counters.tally()
     assert counters
-    assert counters.take(0.01) == [("queries", {"count": 1})]
+    assert take(counters, 0.01) == [("queries", {"count": 1})]
+
+
+def test_what_is_on_its_way_to_the_outbox_is_in_hand_still() -> None:
+    """Else a process that ends at that moment would find nothing to hand over, and lose it."""
+    counters = Counters()
+    counters.calls.append(("queries", 1, {}))
+    seen: list[object] = []
+    assert counters.hand_over(lambda taken: seen.extend([taken, take(counters)]))
+
+    assert seen == [[("queries", {"count": 1})], None]
 
 
 @pytest.fixture

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from telemetry.producer.alone import alone
 from telemetry.producer.native import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TALLY_SECONDS = 1.0
 """One aggregate a second."""
@@ -39,20 +42,29 @@ class Counters:
         """Add the waiting calls to the totals, unless another thread is at it."""
         alone(self._lock, self._tally)
 
-    def take(self, patience_seconds: float = 0.0) -> list[Aggregate] | None:
-        """The totals as names and fields of events, `count` among the fields; begins again at nothing.
+    def hand_over(self, receive: Callable[[list[Aggregate]], object], patience_seconds: float = 0.0) -> bool:
+        """Give the totals away, as names and fields of events, `count` among the fields; begins again at nothing.
+
+        Who finds nothing here can rely on it that `receive` has come back: else the end of a process, while a thread
+        has taken the totals and not passed them on, would lose them.
 
         Args:
-            patience_seconds: how long to wait for another thread's tally; None when that did not end.
-        """
-        taken: list[Aggregate] = []
-        return taken if alone(self._lock, lambda: self._move(taken), patience_seconds) else None
+            receive: takes them; must not block.
+            patience_seconds: how long to wait for another thread that has them in hand.
 
-    def _move(self, taken: list[Aggregate]) -> None:
+        Returns:
+            False when that thread did not end in time.
+        """
+        return alone(self._lock, lambda: self._move(receive), patience_seconds)
+
+    def _move(self, receive: Callable[[list[Aggregate]], object]) -> None:
         self._tally()
-        taken += [(name, {**dict(key), "count": number}) for (name, key), number in self._totals.items()]
+        taken: list[Aggregate] = [
+            (name, {**dict(key), "count": number}) for (name, key), number in self._totals.items()
+        ]
         taken += self._apart
         self._totals, self._apart = Counter(), []
+        receive(taken)
 
     def _tally(self) -> None:
         popleft = self.calls.popleft

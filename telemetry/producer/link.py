@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from telemetry.consent import Decision
     from telemetry.control import Control
     from telemetry.producer.channel import Channel
+    from telemetry.producer.counters import Aggregate
     from telemetry.producer.site import Site
 
     Record = Callable[[str, dict[str, Any]], None]
@@ -151,13 +152,12 @@ class Link:
 
     def _emit_counters(self, patience_seconds: float = 0.0) -> bool:
         """Make events of the counters; False when another thread has them in hand."""
-        aggregates = self._counters.take(patience_seconds)
-        if aggregates is None:
-            return False
+        return self._counters.hand_over(self._take_aggregates, patience_seconds)
+
+    def _take_aggregates(self, aggregates: list[Aggregate]) -> None:
         self._tallied_at = monotonic()
         now_ns = time_ns()
         self._outbox.events.extend([(name, now_ns, fields) for name, fields in aggregates])
-        return True
 
     def _supervise(self) -> None:
         """See what the user says by now, and that a shipper runs; spawn one when none does."""
@@ -186,11 +186,11 @@ class Link:
 
     def _flush(self, deadline: float) -> Settled | None:
         """What the shipper confirmed; None when it did not in time."""
-        if not (self._outbox.used or self._counters):
-            return Settled(0, 0)  # a forked child that never emitted has nothing to wait for
-        self._obey()
         if not self._emit_counters(_remaining(deadline)):
             return None
+        if not self._outbox.used:
+            return Settled(0, 0)  # a forked child that never emitted has nothing to wait for
+        self._obey()
         settled = self._outbox.settle(_remaining(deadline))
         if settled is None or self._outbox.off:
             return settled
