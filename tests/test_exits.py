@@ -522,6 +522,27 @@ def test_on_sigterm_events_are_handed_over_and_the_process_dies_of_it(catalog: P
         assert shipper.left == shipper.producers
 
 
+def test_a_sigterm_while_the_process_ends_anyway_waits_for_its_close(catalog: Path) -> None:
+    """As a pool's workers get one, which are told to end a moment before."""
+    code = """
+import signal
+from telemetry.producer.link import Link
+init()
+flush = Link._flush
+def interrupted(self, deadline):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return flush(self, deadline)
+Link._flush = interrupted
+for number in range(100):
+    telemetry.emit("query_finished", number=number)
+"""
+    with stand_in(catalog) as shipper:
+        finish(start(code, catalog, handle_sigterm=True, flush_interval_seconds=60), -signal.SIGTERM)
+        assert shipper.values("number") == list(range(100))
+        assert shipper.left == shipper.producers
+    assert tombstones(catalog) == []
+
+
 def test_on_sigterm_the_hosts_own_handler_runs_and_may_go_on_emitting(catalog: Path) -> None:
     code = """
 import signal

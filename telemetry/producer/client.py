@@ -112,7 +112,7 @@ class Client:
         if handle_sigterm and self._link is not None:
             from telemetry.producer.exits import on_sigterm
 
-            on_sigterm(self._link.flush, self._link.close)
+            on_sigterm(self._link.flush, self._link.close_for)
 
     def emit(self, name: str, /, **fields: Any) -> None:
         """Record that something happened. Under a microsecond; never blocks; drops and counts when it must.

@@ -66,10 +66,14 @@ def _renew_all() -> None:
 os.register_at_fork(after_in_child=_renew_all)
 
 
-def on_sigterm(flush: Callable[[], object], close: Callable[[], object]) -> None:
+def on_sigterm(flush: Callable[[], object], close_for: Callable[[int], bool]) -> None:
     """On SIGTERM flush and call the host's own handler, or close and die by the signal when it has none.
 
     A host that ignores SIGTERM, or handles it outside Python, is left as it is.
+
+    Args:
+        flush: hands over what waits.
+        close_for: closes before a signal ends the process; False when that is under way, and the signal comes again.
     """
     before = signal.getsignal(signal.SIGTERM)
     if before is None or before == signal.SIG_IGN:
@@ -79,8 +83,7 @@ def on_sigterm(flush: Callable[[], object], close: Callable[[], object]) -> None
         if callable(before):
             flush()
             before(number, frame)
-        else:
-            close()
+        elif close_for(number):
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 

@@ -61,7 +61,8 @@ class Link:
         self._site = site
         self._reconsider = reconsider
         self._channel = channel
-        self._closed = False
+        self._closed = self._closing = False
+        self._signal: int | None = None  # came while it closed
         self._tallied_at = monotonic()
         self._interval_ns = int(flush_interval_seconds * 1e9)
         self._counters = Counters()
@@ -126,13 +127,29 @@ class Link:
         if self._closed:
             return
         deadline = _deadline(timeout_seconds)
-        self._closed = True
+        self._closed = self._closing = True
         exits.forget(self.close)
         confirmed = None
         try:
             confirmed = self._flush(deadline)
         finally:
             self._end(confirmed, deadline)
+            self._closing = False
+            if self._signal is not None:
+                os.kill(os.getpid(), self._signal)
+
+    def close_for(self, number: int) -> bool:
+        """Close, before a signal ends the process.
+
+        Returns:
+            False while a close is under way, which the signal may have interrupted: it sends the signal again when it
+            is done. A pool, for one, tells its workers to end, and then sends them a SIGTERM.
+        """
+        if self._closing:
+            self._signal = number
+            return False
+        self.close()
+        return True
 
     def _after_pause(self, now_ns: int) -> None:
         """Send the first event after a pause at once; have the thread look after whatever that leaves to do."""
@@ -258,6 +275,7 @@ class Link:
     def _renew(self) -> None:
         """Begin anew in a forked child, touching nothing that the parent shares."""
         self._channel.renew()
+        self._closing, self._signal = False, None
         if self._closed:
             return
         self._sent_ns = 0
