@@ -9,6 +9,7 @@ minute, and `telemetry status` shows it.
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -32,6 +33,8 @@ TELEMETRY_DEBUG is for the program that emits; where it is set, a shipper does n
 `telemetry preview` shows what a shipper sends."""
 MAX_DESCRIPTORS = 65_536
 """What a shipper may open. So many are closed where a system does not list them: it may claim to allow 2^30."""
+COLLECT_ALLOCATIONS = 20_000
+"""After so many more new objects than freed ones, cycles are looked for."""
 EXIT_CONFIG = 2
 EXIT_RUNNING = 3
 EXIT_MEMORY = 4
@@ -145,12 +148,23 @@ def _run(directory: Path, config_file: Path, *, spawned: bool) -> int:
     return code
 
 
+def _calm_the_collector() -> None:
+    """Look for cycles less often, and not among what lives as long as we do.
+
+    Values flow forward here and make next to no cycles; looking for them took 3 % of the time at full rate.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_ALLOCATIONS)
+
+
 def _serve(directory: Path, place: Place, shipper: Shipper, told: list[int]) -> int:
     (directory / REFUSED_FILE).unlink(missing_ok=True)
     for number in _stop_signals():
         signal.signal(number, lambda *_: shipper.stop())
     if told:
         shipper.stop()
+    _calm_the_collector()
     shipper.run()
     # Producers may have a new shipper while this one still uploads; the spool has a lock of its own for that.
     place.leave()

@@ -85,9 +85,20 @@ _PERSON_QUOTED = re.compile(
     r"(?P<key>(?<![A-Za-z])(?:user|login|owner|account|customer|principal)\s)(?P<value>\\*\"[^\"\n]+\"|'[^'\n]+')",
     re.IGNORECASE,
 )
+# What a server says of a login: `permission denied for user amy`, `session opened for user amy`, `invalid user amy`.
+_VERDICT = "denied|failed|failure|refused|rejected|accepted|opened|closed|expired|locked"
+_STRANGE = "invalid|unknown|illegal|no such|nonexistent"
+_PERSON_JUDGED = re.compile(
+    rf"(?P<key>\b(?:(?:{_VERDICT})\sfor|{_STRANGE})\suser\s)(?P<value>\w[\w.$\\-]*)", re.IGNORECASE
+)
 _NOBODY = frozenset(
     "true false null none unknown anonymous error input agent not is has was str string int bool bytes optional "
     "password pass passwd group".split()
+)
+_NO_LOGIN = _NOBODY | frozenset(
+    "root in on at for from with and or by to of name names id ids data type role session sessions token config "
+    "settings option options request requests space defined interface function mode account accounts credentials "
+    "context profile query code key value field event events action operation command".split()
 )
 
 
@@ -99,6 +110,13 @@ def _person(match: re.Match[str]) -> str | None:
     if value[0] in "\"'`":
         return f"{match['key']}{value[0]}{USER}{value[0] if value[-1] == value[0] else ''}"
     return match["key"] + USER
+
+
+def _judged(match: re.Match[str]) -> str | None:
+    name = match["value"].rstrip(".-")
+    if name.lower() in _NO_LOGIN:
+        return None
+    return match["key"] + USER + match["value"][len(name) :]
 
 
 PERSONS = (
@@ -117,5 +135,13 @@ PERSONS = (
         lambda match: match["key"] + USER,
         "denied for user 'amy' now",
         "denied for user [user] now",
+    ),
+    Rule(
+        "user",
+        (rf"(?:{_VERDICT})\sfor\suser\s[a-z0-9_]", rf"(?:{_STRANGE})\suser\s[a-z0-9_]"),
+        _PERSON_JUDGED,
+        _judged,
+        "permission denied for user amy: retry",
+        "permission denied for user [user]: retry",
     ),
 )

@@ -24,7 +24,7 @@ KINDS = "ip mac email url host path jwt key secret user table card iban phone id
 PLACEHOLDERS = (*KINDS, *(f"dsn:{driver}" for driver in DRIVERS), *(f"secret:{vendor}" for vendor in VENDORS))
 _FIRST = 0xE000
 _MARK_OF = {kind: chr(_FIRST + number) for number, kind in enumerate(PLACEHOLDERS)}
-_KIND_OF = {mark: kind for kind, mark in _MARK_OF.items()}
+_SHOWN = {mark: f"[{kind}]" for kind, mark in _MARK_OF.items()}
 MARKS = f"{chr(_FIRST)}-{chr(_FIRST + len(PLACEHOLDERS) - 1)}"
 """All marks, to stand within a character class of `re`."""
 _MARK = re.compile(f"[{MARKS}]")
@@ -49,4 +49,4 @@ def find_placeholders(text: str) -> list[str]:
 
 def reveal(text: str) -> str:
     """Put back the placeholders."""
-    return _MARK.sub(lambda match: f"[{_KIND_OF[match[0]]}]", text)
+    return _MARK.sub(lambda match: _SHOWN[match[0]], text)

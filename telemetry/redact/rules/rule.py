@@ -111,6 +111,8 @@ def _first_blank_before(text: str, position: int) -> int:
 
 def _edit(start: int, end: int, new: str) -> Edit:
     """What was really replaced: before the first mark and behind the last one, `new` is as it was."""
+    if len(new) == 1:  # by far the most: nothing of the candidate is left
+        return start, end, 1
     written = _WRITTEN.search(new)
     if written is None:
         return start, end, len(new)
