@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench import emit, outage, pipeline, redact, respawn, rounds, scale, spool
+from bench import emit, idle, latency, outage, pipeline, redact, respawn, rounds, scale, soak, spool
 from bench.measure import show
 from bench.plot import draw
 
-RUNS = "after one that warms up (5); redact: each with other values (1); respawn: kills (20); rounds (1,000)"
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.measure import Result
+
+RUNS = "after one that warms up (5); redact: each with other values (1); respawn: kills (20); rounds (1,000); soak: one"
+
+NAMES = ("emit", "idle", "latency", "outage", "pipeline", "redact", "respawn", "rounds", "scale", "soak", "spool")
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    names = ["emit", "outage", "pipeline", "redact", "respawn", "rounds", "scale", "spool"]
-    parser.add_argument("name", choices=names)
+    parser.add_argument("name", choices=NAMES)
     parser.add_argument("--runs", type=int, help=RUNS)
-    parser.add_argument("--events", type=int, default=1_000_000, help="a run (1,000,000)")
-    parser.add_argument("--seconds", type=int, default=86_400, help="outage: how long it is, simulated (86,400)")
+    parser.add_argument("--events", type=int, help="a run (1,000,000; latency 10,000)")
+    parser.add_argument("--seconds", type=int, help="how long: outage, simulated (86,400); soak (600); idle (20)")
     parser.add_argument("--dirty", type=float, default=0.01, help="pipeline: share with something private (0.01)")
     parser.add_argument("--peers", action="store_true", help="emit: the other libraries too, in their own environment")
     parser.add_argument("--canaries", type=int, default=300, help="redact: of each kind, planted 13 times each (300)")
@@ -27,26 +34,32 @@ def main() -> None:
     parser.add_argument("--plot", metavar="FILE", help="draw the first metric as bars into FILE (.svg, .png)")
     parser.add_argument("--json", action="store_true", help="a list of {name, metric, unit, median, p99, runs}")
     options = parser.parse_args()
-    runs = options.runs or {"redact": 1, "respawn": 20, "rounds": 1000}.get(options.name, 5)
-    if options.name == "emit":
-        results = emit.measure(runs, options.events, peers=options.peers)
-    elif options.name == "outage":
-        results = outage.measure(runs, options.events, options.seconds)
-    elif options.name == "pipeline":
-        results = pipeline.measure(runs, options.events, options.dirty)
-    elif options.name == "spool":
-        results = spool.measure(runs)
-    elif options.name == "respawn":
-        results = respawn.measure(runs)
-    elif options.name == "rounds":
-        results = rounds.measure(runs)
-    elif options.name == "scale":
-        results = scale.measure(runs, options.events)
-    else:
-        results = redact.measure(runs, options.canaries, detailed=options.detailed)
+    results = _measure(options)
     show(results, as_json=options.json)
     if options.plot:
         draw(results, str(Path(options.plot).absolute()))
+
+
+def _measure(options: argparse.Namespace) -> list[Result]:
+    """What was asked for, as long and as often as is usual for it where nothing was said."""
+    name = options.name
+    runs = options.runs or {"redact": 1, "respawn": 20, "rounds": 1000}.get(name, 5)
+    events = options.events or {"latency": 10_000}.get(name, 1_000_000)
+    seconds = options.seconds or {"soak": 600, "idle": 20}.get(name, 86_400)
+    measures: dict[str, Callable[[], list[Result]]] = {
+        "emit": lambda: emit.measure(runs, events, peers=options.peers),
+        "idle": lambda: idle.measure(runs, seconds),
+        "latency": lambda: latency.measure(runs, events),
+        "outage": lambda: outage.measure(runs, events, seconds),
+        "pipeline": lambda: pipeline.measure(runs, events, options.dirty),
+        "redact": lambda: redact.measure(runs, options.canaries, detailed=options.detailed),
+        "respawn": lambda: respawn.measure(runs),
+        "rounds": lambda: rounds.measure(runs),
+        "scale": lambda: scale.measure(runs, events),
+        "soak": lambda: soak.measure(seconds, options.dirty),
+        "spool": lambda: spool.measure(runs),
+    }
+    return measures[name]()
 
 
 if __name__ == "__main__":

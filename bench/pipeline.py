@@ -11,6 +11,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import zmq
+import zstandard
 
 from bench.load import CHUNK_EVENTS, Load
 from bench.measure import Result, progress, summarize
@@ -70,7 +71,15 @@ def one_run(place: Site, number: int, load: Load) -> dict[tuple[str, str], float
         ("host CPU per event", "us"): sum(report["cpu"] for report in reports) / events * 1e6,
         ("shipper CPU per event", "us"): (after["cpu_seconds"] - before["cpu_seconds"]) / events * 1e6,
         ("shipper memory", "MB"): after["memory_bytes"] / 1e6,
+        ("disk and wire", "% of NDJSON"): _share_of_ndjson(place.home),
     }
+
+
+def _share_of_ndjson(home: Path) -> float:
+    """What bodies take, by the copies of those that were sent."""
+    bodies = [body.read_bytes() for body in home.glob("state/*/spool-*/sent/*.zst")]
+    plain_bytes = sum(len(zstandard.ZstdDecompressor().decompressobj().decompress(body)) for body in bodies)
+    return 100 * sum(map(len, bodies)) / plain_bytes
 
 
 def _report_of(producer: subprocess.Popen[str]) -> dict[str, Any]:
