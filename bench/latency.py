@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import telemetry
 from bench.events import FIVE_FIELDS
