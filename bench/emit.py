@@ -11,9 +11,8 @@ from __future__ import annotations
 import json
 import sys
 from time import perf_counter, process_time, time_ns
-from typing import Any
 
-from bench.cost import cost
+from bench.cost import EMIT, cost
 from bench.events import FIVE_FIELDS
 from bench.measure import Result, progress, summarize
 from bench.peers import PEERS, measure_peer
@@ -24,6 +23,7 @@ CHUNK_EVENTS = 50_000
 CPU = "host CPU per event"
 FLOOR = "floor: msgpack + send"
 OURS = ("emit", "emit, consent off", "count", FLOOR)
+COUNT = "call('used', engine='batch')"
 PEER_EVENTS = 20_000
 """A peer's run: it takes ten to a hundred times as long."""
 
@@ -68,8 +68,8 @@ def subject(name: str, endpoint: str, events: int) -> dict[str, tuple[float, str
     )
     init_ms = (perf_counter() - started) * 1e3
     telemetry.flush(10)
-    call = _counting(telemetry.count) if name == "count" else telemetry.emit
-    figures = cost(call, telemetry.flush, events, CHUNK_EVENTS)
+    call, statement = (telemetry.count, COUNT) if name == "count" else (telemetry.emit, EMIT)
+    figures = cost(call, telemetry.flush, events, CHUNK_EVENTS, statement)
     emitted, _ = figures.pop("emitted")
     figures |= {"import telemetry": (import_ms, "ms"), "init": (init_ms, "ms")}
     if name == "emit":
@@ -77,10 +77,6 @@ def subject(name: str, endpoint: str, events: int) -> dict[str, tuple[float, str
         figures["delivered"] = 100.0 * (1 - dropped / emitted), "%"
     telemetry.close(5)
     return figures
-
-
-def _counting(count: Any) -> Any:
-    return lambda _name, **_fields: count("used", engine="batch")
 
 
 def _floor(events: int) -> dict[str, tuple[float, str]]:
