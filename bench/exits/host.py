@@ -18,6 +18,9 @@ RUN = int(os.environ["EXITS_RUN"])
 DIRECTORY = Path(os.environ["EXITS_DIRECTORY"])
 IS_PLAIN = "EXITS_PLAIN" in os.environ
 
+# A shell that starts the table in the background has its children ignore Ctrl-C, and they theirs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 if not IS_PLAIN:
     import telemetry
 
