@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import telemetry
 from bench.cost import cpu_us_per_event
-from bench.emit import CHUNK_EVENTS, counting, floor
+from bench.emit import CHUNK_EVENTS, HAND_OVER_SECONDS, counting, floor
 from bench.site import CATALOG
 from bench.stages import Stages, frames, take_apart
 
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     Turn = Callable[[int], float]
-
-
-HAND_OVER_SECONDS = 0.07
-"""A little more than events wait for their like; waiting takes no CPU."""
 
 
 class Pair(NamedTuple):
@@ -45,7 +41,8 @@ def _host(endpoint: str, call: str, consent: str) -> Iterator[Pair]:
     emit = counting(telemetry.count) if call == "count" else telemetry.emit
     telemetry.flush(10)
     try:
-        yield Pair(lambda events: _emitted(emit, events), floor)
+        with floor() as send:
+            yield Pair(lambda events: _emitted(emit, events), send)
     finally:
         telemetry.close(5)
 
