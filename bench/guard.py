@@ -79,8 +79,8 @@ def losses(stored: Ratios, measure: Measure) -> Ratios:
 def complaint(name: str, stored: float, measured: float) -> str:
     """What was found, and what to do about it."""
     return (
-        f"guard: {name} costs {measured:.3f} of its floor, stored is {stored:.3f}: {measured / stored - 1:.0%} more, "
-        f"{len(ROUNDS)} times in a row. Profile it (bench/README.md), or, if it is meant to, store it with --store."
+        f"guard: {name} costs {measured:.3f} times its floor, stored {stored:.3f}: {measured / stored - 1:.0%} more, "
+        f"{len(ROUNDS)} times in a row. Profile it (bench/README.md) or, if it is meant, store it with --store."
     )
 
 
@@ -89,5 +89,5 @@ def _measure(names: Collection[str], rounds: int, events: int) -> Ratios:
     for name in names:
         with site() as place:
             ratios[name] = place.run("bench.turns", name, place.endpoint, rounds, events)["ratio"]
-        progress(f"guard: {name}, {rounds} rounds: {ratios[name]:.3f} of its floor")
+        progress(f"guard: {name}, {rounds} rounds: {ratios[name]:.3f} times its floor")
     return ratios

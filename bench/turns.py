@@ -39,7 +39,7 @@ class Pair(NamedTuple):
 def _host(endpoint: str, call: str, consent: str) -> Iterator[Pair]:
     telemetry.init(product="bench", catalog=CATALOG, endpoint=endpoint, consent=consent)
     emit = counting(telemetry.count) if call == "count" else telemetry.emit
-    telemetry.flush(10)
+    assert telemetry.flush(60)
     try:
         with floor() as send:
             yield Pair(lambda events: _emitted(emit, events), send)
@@ -77,7 +77,7 @@ def ratio(pair: Pair, rounds: int, events: int) -> float:
 def _emitted(emit: Callable[..., None], events: int) -> float:
     """Emit and wait: to ask a busy shipper again and again, as `flush` does, costs what the machine is busy with."""
     cpu_us = cpu_us_per_event(emit, lambda _: sleep(HAND_OVER_SECONDS), events, CHUNK_EVENTS)
-    telemetry.flush(10)
+    assert telemetry.flush(60)
     return cpu_us
 
 
