@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import emit, idle, latency, outage, pipeline, redact, respawn, rounds, scale, soak, spool
+from bench import emit, guard, idle, latency, outage, pipeline, redact, respawn, rounds, scale, soak, spool
 from bench.measure import show
 from bench.plot import draw
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 RUNS = "after one that warms up (5); redact: each with other values (1); respawn: kills (20); rounds (1,000); soak: one"
 
-NAMES = ("emit", "idle", "latency", "outage", "pipeline", "redact", "respawn", "rounds", "scale", "soak", "spool")
+NAMES = "emit guard idle latency outage pipeline redact respawn rounds scale soak spool".split()  # noqa: SIM905 - as words
 
 
 def main() -> None:
@@ -25,15 +26,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--runs", type=int, help=RUNS)
-    parser.add_argument("--events", type=int, help="a run (1,000,000; latency 10,000)")
+    parser.add_argument("--events", type=int, help="a run (1,000,000; latency 10,000; guard: a turn 20,000)")
     parser.add_argument("--seconds", type=int, help="how long: outage, simulated (86,400); soak (600); idle (20)")
     parser.add_argument("--dirty", type=float, default=0.01, help="pipeline: share with something private (0.01)")
+    parser.add_argument("--store", action="store_true", help="guard: keep this run's ratios as those to compare with")
     parser.add_argument("--peers", action="store_true", help="emit: the other libraries too, in their own environment")
     parser.add_argument("--canaries", type=int, default=300, help="redact: of each kind, planted 13 times each (300)")
     parser.add_argument("--detailed", action="store_true", help="redact: recall by carrier and encoding too")
     parser.add_argument("--plot", metavar="FILE", help="draw the first metric as bars into FILE (.svg, .png)")
     parser.add_argument("--json", action="store_true", help="a list of {name, metric, unit, median, p99, runs}")
     options = parser.parse_args()
+    if options.name == "guard":
+        events = options.events or 20_000
+        sys.exit(guard.store(events) if options.store else guard.guard(events))
     results = _measure(options)
     show(results, as_json=options.json)
     if options.plot:

@@ -45,21 +45,33 @@ def cost(call: Any, flush: Any, events: int, chunk_events: int, statement: str =
         CPU of the process by event, the time of calls, less that of taking the time, and how many events were emitted
         in all; with their units.
     """
-    loops: dict[str, Any] = {}
-    exec(_LOOPS.format(statement=statement), loops)  # noqa: S102 as timeit does
-    cpu = process_time()
-    for start in range(0, events, chunk_events):
-        loops["repeat"](call, min(chunk_events, events - start))
-        flush(10)
-    cpu = process_time() - cpu
+    time_each = _loops(statement)["time_each"]
+    cpu_us = cpu_us_per_event(call, flush, events, chunk_events, statement)
     calls: list[int] = []
     clock: list[int] = []
     while len(calls) < min(CALLS, events):
-        loops["time_each"](call, chunk_events, perf_counter_ns, calls.append, clock.append)
+        time_each(call, chunk_events, perf_counter_ns, calls.append, clock.append)
         flush(10)
     own = percentile(clock, 0.5)
     return {
-        "host CPU per event": (cpu / events * 1e6, "us"),
+        "host CPU per event": (cpu_us, "us"),
         **{f"call, {name}": ((percentile(calls, share) - own) / 1e3, "us") for name, share in PERCENTILES.items()},
         "emitted": (events + len(calls), "events"),
     }
+
+
+def cpu_us_per_event(call: Any, flush: Any, events: int, chunk_events: int, statement: str = EMIT) -> float:
+    """CPU of the whole process by event, microseconds; the arguments are those of `cost`."""
+    repeat = _loops(statement)["repeat"]
+    cpu = process_time()
+    for start in range(0, events, chunk_events):
+        repeat(call, min(chunk_events, events - start))
+        flush(10)
+    return (process_time() - cpu) / events * 1e6
+
+
+def _loops(statement: str) -> dict[str, Any]:
+    """The loops around a statement."""
+    loops: dict[str, Any] = {}
+    exec(_LOOPS.format(statement=statement), loops)  # noqa: S102 as timeit does
+    return loops

@@ -43,7 +43,7 @@ def main(endpoint: str, catalog: str, load: Load) -> None:
     producer = link._outbox.producer  # noqa: SLF001 the same
     began, cpu = monotonic(), process_time()
     with ThreadPoolExecutor(load.threads) as threads, Control(zmq.Context.instance(), link._site.directory) as control:  # noqa: SLF001 the same
-        for emitted in range(0, load.chunks * CHUNK_EVENTS, CHUNK_EVENTS):
+        for emitted in range(CHUNK_EVENTS, (load.chunks + 1) * CHUNK_EVENTS, CHUNK_EVENTS):
             if load.threads == 1:
                 emit(emissions)
             else:

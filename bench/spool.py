@@ -72,11 +72,11 @@ def _empty(directory: Path) -> None:
 
 
 def _many(directory: Path) -> None:
-    _fill(directory, SEGMENTS, 1)
+    fill(directory, SEGMENTS, 1)
 
 
 def _big(directory: Path) -> None:
-    _fill(directory, BIG_BYTES // BIG_SEGMENT_BYTES, BIG_SEGMENT_BYTES)
+    fill(directory, BIG_BYTES // BIG_SEGMENT_BYTES, BIG_SEGMENT_BYTES)
 
 
 SPOOLS: dict[str, Callable[[Path], None]] = {
@@ -86,8 +86,8 @@ SPOOLS: dict[str, Callable[[Path], None]] = {
 }
 
 
-def _fill(directory: Path, segments: int, size_bytes: int) -> None:
-    """Seals and data files of so many segments, all in the ledger."""
+def fill(directory: Path, segments: int, size_bytes: int) -> None:
+    """Make a spool of so many sealed segments, all in the ledger; their data files are sparse."""
     _empty(directory)
     tally = Tally(emitted=1, kept=1)
     lines = []
@@ -97,6 +97,7 @@ def _fill(directory: Path, segments: int, size_bytes: int) -> None:
         with path.open("wb") as file:
             file.truncate(size_bytes)
         seal = Seal(head, size_bytes, 0, tally, {}, tally)
+        seal = msgspec.structs.replace(seal, check=segment._check(seal))  # noqa: SLF001 `store` would sync each
         (directory / "sealed" / segment.seal_name(head.file)).write_bytes(msgspec.json.encode(seal))
         lines.append(Sealed(head.id, tally))
     LedgerLog(directory).append(*lines)

@@ -510,7 +510,8 @@ WAIT = """
 for number in range(100):
     telemetry.emit("query_finished", number=number)
 print("ready", flush=True)
-time.sleep(100)
+for _ in range(2000):
+    time.sleep(0.05)  # not all at once: a signal that comes right before a sleep waits until its end
 """
 
 

@@ -95,7 +95,7 @@ WRONG_FIELDS = ["number", "ratio", "ok", "engine", "table", "statement", "file",
 OF_EACH_KIND = 3
 TRACE = 4
 HEX_TRACE = 8  # ids, times and sizes are hex and decimal: shorter runs are in them by chance
-_HEX = frozenset("0123456789abcdef.:- ")
+_HEX = frozenset("0123456789abcdef.:,- ")
 
 
 @pytest.fixture

