@@ -71,7 +71,9 @@ class Counters:
         for _ in range(len(self.calls)):
             name, number, fields = popleft()
             try:
-                self._totals[name, tuple(sorted(fields.items()))] += index(number)
+                pairs = fields.items()
+                # Their order does not matter, and one has none: most counters have one label or none.
+                self._totals[name, tuple(sorted(pairs) if len(pairs) > 1 else pairs)] += index(number)
             except Exception:  # noqa: BLE001 a value's own __hash__ or __index__ may raise anything
                 # No scalars, or no whole number: it goes on alone, to be dropped where every other such event is.
                 self._apart.append((name, {**fields, "count": number}))
