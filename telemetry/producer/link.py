@@ -41,8 +41,11 @@ HELLO_SECONDS = 0.05
 that left or died is noticed by the next one only, and there may be none."""
 
 ANSWER_SECONDS = 0.5
-"""How long an answer may take before the shipper is looked after and asked anew; doubled each time. Over `close`'s
-0.3 s: it asks once."""
+"""How long an answer may take before the shipper is looked after and asked anew; doubled each time. Over what `close`
+waits: it asks once."""
+
+EXIT_SECONDS = 0.25
+"""How long the end of a process waits for the shipper; the tombstone and ZeroMQ's threads take the rest of 0.3 s."""
 
 
 class Link:
@@ -122,7 +125,7 @@ class Link:
         """
         return self._closed or self._flush(_deadline(timeout_seconds)) is not None
 
-    def close(self, timeout_seconds: float | None = 0.3) -> None:
+    def close(self, timeout_seconds: float | None = EXIT_SECONDS) -> None:
         """Flush for at most `timeout_seconds`, say goodbye, and write down what stayed unconfirmed."""
         if self._closed:
             return
