@@ -404,9 +404,10 @@ class Spool:
         for folder in (self._sealed, self._local):
             folder.load()
             for file in list(folder):
-                if id_of(file) in ledger.live:
-                    gone.discard(id_of(file))
-                elif ledger.knows(id_of(file)):
+                id_ = id_of(file)
+                if id_ in ledger.live:
+                    gone.discard(id_)
+                elif ledger.knows(id_):
                     stale.append((folder, file))
                 elif (line := self._adopt(folder, file, ledger.live)) is not None:
                     adopted.append(line)
