@@ -98,6 +98,8 @@ def measure(runs: int, number: int, *, detailed: bool) -> list[Result]:
         clean = sentences(10 * number, seed)
         kept = 100 * (1 - len(list(changed(texts, clean))) / len(clean))
         shares.setdefault(("clean sentences", "unchanged"), []).append(kept)
+        for rule, share in _false_alarms(texts, clean).items():
+            shares.setdefault((f"clean sentences, {rule}", "changed"), []).append(share)
     found = [summarize(name, metric, "%", values) for (name, metric), values in shares.items()]
     return [*found, *_speed(texts, runs)]
 
@@ -114,6 +116,12 @@ def _recall(
         lost, all_ = _by_place(leaked), _by_place(planted)
         for (carrier, encoding), count in all_.items():
             yield f"{kind}, {carrier}, {encoding}", "recall", _share(lost[carrier, encoding], count)
+
+
+def _false_alarms(texts: TextRedactor, clean: list[str]) -> dict[str, float]:
+    """The percentage of clean sentences that each rule has changed."""
+    alarms = Counter(rule for found in texts.redact(clean).values() for rule in found.rules)
+    return {rule: 100 * number / len(clean) for rule, number in alarms.most_common()}
 
 
 def _by_place(planted: Iterable[Planted]) -> Counter[tuple[str, str]]:
