@@ -123,8 +123,7 @@ class Outbox:
         Returns:
             False when something still waits: the lock was taken, or the socket is full.
         """
-        if not self._lock.locked():  # a third of a host's CPU with eight threads went into trying for it
-            alone(self._lock, self._drain)
+        alone(self._lock, self._drain)
         return not self.events and not self._backlog
 
     def shed(self) -> None:
