@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -95,7 +96,9 @@ WRONG_FIELDS = ["number", "ratio", "ok", "engine", "table", "statement", "file",
 OF_EACH_KIND = 3
 TRACE = 4
 HEX_TRACE = 8  # ids, times and sizes are hex and decimal: shorter runs are in them by chance
-_HEX = frozenset("0123456789abcdef.:,- ")
+_HEX = frozenset("0123456789abcdef.:- ")
+_END_OF_NUMBER = re.compile(r"(?<=\d),(?=\s*\")")
+"""In JSON, before the next key: with the digits before it, it may look like the end of a port in a list of hosts."""
 
 
 @pytest.fixture
@@ -154,7 +157,8 @@ def _everywhere(home: Path, store: Path, catalog: Path, endpoints: list[str], li
     for endpoint in endpoints:
         seen += _run(catalog, endpoint, lines)
         wait_until(lambda: not shippers_of(home))
-    return "\n".join([*seen, *_files(home, store)]).replace(os.fspath(home), "").casefold()
+    left = "\n".join([*seen, *_files(home, store)]).replace(os.fspath(home), "")
+    return _END_OF_NUMBER.sub(" ", left).casefold()
 
 
 def test_no_canary_is_on_disk_on_the_wire_in_a_log_or_in_an_answer(

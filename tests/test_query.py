@@ -255,6 +255,10 @@ def test_nothing_is_fetched_or_left_in_the_home_directory(store: Path, tmp_path:
         pytest.param("FROM nowhere", id="table"),
         pytest.param("SELECT 'x'::INT", id="conversion"),
         pytest.param("SELECT CASE WHEN n > 900 THEN error('a' || chr(10)) END FROM range(999) AS r(n)", id="row"),
+        pytest.param(  # sorted: else whether the rows before it are shown first is DuckDB's affair
+            "FROM (SELECT CASE WHEN n > 5000 THEN error('a' || chr(10)) END AS x FROM range(9999) AS r(n)) ORDER BY x",
+            id="late",
+        ),
     ],
 )
 def test_a_wrong_statement_is_one_line_and_exit_1(store: Path, sql: str) -> None:
