@@ -21,6 +21,7 @@ from telemetry.spool.ledger import Ledger, LedgerLog
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Sequence
     from pathlib import Path
 
 PRODUCERS = 2
@@ -44,18 +45,11 @@ def measure(runs: int, events: int, dirty_share: float) -> list[Result]:
 def one_run(place: Site, number: int, load: Load) -> dict[tuple[str, str], float]:
     """Emit from so many producers, wait until all is acknowledged, and take the figures."""
     events = number * load.chunks * CHUNK_EVENTS
-    catalog = load.write_catalog(place.home)
-    producers = [place.start("bench.producer", place.endpoint, catalog, json.dumps(load)) for _ in range(number)]
-    for producer in producers:
-        assert producer.stdout is not None
-        producer.stdout.readline()
+    producers = start(place, number, load)
     (rendezvous,) = (place.home / "run").iterdir()
     with Control(zmq.Context.instance(), rendezvous) as control:
         before = control.ask({"op": "status"}, 10)
-        for producer in producers:
-            assert producer.stdin is not None
-            producer.stdin.write("go\n")
-            producer.stdin.flush()
+        go(producers)
         reports = [_report_of(producer) for producer in producers]
         control.ask({"op": "seal"}, 10)
         ledger, ended = _wait_for_acks(place.home)
@@ -80,6 +74,24 @@ def _share_of_ndjson(home: Path) -> float:
     bodies = [body.read_bytes() for body in home.glob("state/*/spool-*/sent/*.zst")]
     plain_bytes = sum(len(zstandard.ZstdDecompressor().decompressobj().decompress(body)) for body in bodies)
     return 100 * sum(map(len, bodies)) / plain_bytes
+
+
+def start(place: Site, number: int, load: Load) -> list[subprocess.Popen[str]]:
+    """Start so many producers; when this returns, their shipper runs and they wait for `go`."""
+    catalog = load.write_catalog(place.home)
+    producers = [place.start("bench.producer", place.endpoint, catalog, json.dumps(load)) for _ in range(number)]
+    for producer in producers:
+        assert producer.stdout is not None
+        producer.stdout.readline()
+    return producers
+
+
+def go(producers: Sequence[subprocess.Popen[str]]) -> None:
+    """Have them emit."""
+    for producer in producers:
+        assert producer.stdin is not None
+        producer.stdin.write("go\n")
+        producer.stdin.flush()
 
 
 def _report_of(producer: subprocess.Popen[str]) -> dict[str, Any]:

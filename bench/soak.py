@@ -5,7 +5,6 @@ It is read each second. What it takes after a tenth of the time is compared with
 
 from __future__ import annotations
 
-import json
 from statistics import median
 from time import monotonic, sleep
 
@@ -13,7 +12,7 @@ import psutil
 
 from bench.load import Load
 from bench.measure import Result, progress
-from bench.pipeline import PRODUCERS
+from bench.pipeline import PRODUCERS, go, start
 from bench.site import site
 from telemetry.paths import LOCK_FILE
 
@@ -42,17 +41,10 @@ def measure(seconds: int, dirty_share: float) -> list[Result]:
 
 def _watch(seconds: int, dirty_share: float) -> list[float]:
     """Megabytes of the shipper, second by second."""
-    load = Load(ENDLESS, dirty_share=dirty_share)
     found: list[float] = []
     with site() as place:
-        catalog = load.write_catalog(place.home)
-        producers = [place.start("bench.producer", place.endpoint, catalog, json.dumps(load)) for _ in range(PRODUCERS)]
-        for producer in producers:
-            assert producer.stdout is not None
-            assert producer.stdin is not None
-            producer.stdout.readline()
-            producer.stdin.write("go\n")
-            producer.stdin.flush()
+        producers = start(place, PRODUCERS, Load(ENDLESS, dirty_share=dirty_share))
+        go(producers)
         (lock,) = place.home.glob(f"run/*/{LOCK_FILE}")
         shipper = psutil.Process(int(lock.read_text()))
         ends = monotonic() + seconds
