@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from telemetry.errors import ConfigError
-from telemetry.wire import CONTROL_SOCKET, PROTOCOL
+from telemetry.wire import HANDOVER_SOCKET, PROTOCOL
 
 # In a rendezvous directory, beside the sockets of `wire`.
 LOCK_FILE = "lock"  # held by the shipper, its pid inside
@@ -80,7 +80,7 @@ def rendezvous_dir(product: str, catalog_digest: str, endpoint: str) -> Path:
     """
     name = _digest(f"{os.getuid()}\0{product}\0{catalog_digest}\0{endpoint}\0{state_dir()}\0{PROTOCOL}")
     path = runtime_root() / f"{product[:24]}-{name}"
-    if _can_name_a_socket(path / CONTROL_SOCKET):
+    if _can_name_a_socket(path / HANDOVER_SOCKET):
         return path
     return Path("/tmp") / f"telemetry-{os.getuid()}" / name  # noqa: S108 private_dir checks owner and mode
 

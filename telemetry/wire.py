@@ -19,7 +19,8 @@ what telemetry/names.py allows: what is larger is no frame, or no event.
 Only what is in a frame on its way gets a number, so a hole in the numbers is what was lost in transit. A frame with no
 events says hello, or hands over counts.
 
-The control socket speaks msgpack too: a request is a map with `op`, a reply is a map.
+The control socket speaks msgpack too: a request is a map with `op`, a reply is a map. What a host that ends leaves
+behind goes through a third socket (telemetry/handover.py).
 
 Standard library only: the host imports it.
 """
@@ -39,6 +40,7 @@ MAX_EVENT_FIELDS = 1024
 
 DATA_SOCKET = "data.sock"
 CONTROL_SOCKET = "control.sock"
+HANDOVER_SOCKET = "handover.sock"
 
 
 class Context(NamedTuple):

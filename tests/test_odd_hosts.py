@@ -72,9 +72,12 @@ class Case(NamedTuple):
 
 
 # All that the host needs is loaded before: the interpreter's own files may be root's alone.
-LOAD = "import fcntl, hashlib, json, site, telemetry.names, telemetry.producer.link, telemetry.settings"
+LOAD = """
+import fcntl, hashlib, json, site
+import telemetry.names, telemetry.producer.channel, telemetry.producer.link, telemetry.settings
+"""
 
-BE_SOMEBODY = f"{LOAD}; os.setgroups([]); os.setgid({SOMEBODY}); os.setuid({SOMEBODY})"
+BE_SOMEBODY = f"{LOAD}os.setgroups([]); os.setgid({SOMEBODY}); os.setuid({SOMEBODY})"
 
 FULL_PROCESS_TABLE = f"{BE_SOMEBODY}; resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))"
 

@@ -138,7 +138,7 @@ def test_the_longest_name_that_does_not_fall_back_fits_a_socket(monkeypatch: pyt
     lengths = []
     for length in range(1, 120):
         monkeypatch.setenv("TELEMETRY_HOME", "/" + "x" * length)
-        lengths.append(len(os.fsencode(paths.rendezvous_dir("p" * 64, "digest", ENDPOINT) / "control.sock")))
+        lengths.append(len(os.fsencode(paths.rendezvous_dir("p" * 64, "digest", ENDPOINT) / "handover.sock")))
     assert max(lengths) == 100
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from telemetry import wire
+from telemetry import handover, wire
 from telemetry.control import Control
 from telemetry.producer.native import SimpleQueue, start_new_thread
 from telemetry.producer.outbox import SOCKET_FRAMES
+from telemetry.producer.spawn import shipper_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,19 @@ class Channel:
         socket.reconnect_ivl_max = 100  # ... without which an idle host would try for ever at that rate
         socket.connect(f"ipc://{directory / wire.DATA_SOCKET}")
         return socket
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether a shipper runs, or is about to."""
+        return shipper_runs(self._site.directory)
+
+    def hand_over(self, frames: list[bytes]) -> None:
+        """Leave frames to the shipper, which may only be starting; one is spawned if there is none. Raises OSError."""
+        try:
+            handover.hand_over(self._site.directory, frames)
+        except (FileNotFoundError, ConnectionRefusedError):
+            self._site.look()
+            handover.hand_over(self._site.make_private(), frames)
 
     @contextmanager
     def control(self) -> Iterator[Control]:

@@ -98,8 +98,8 @@ class DebugLink(Link):
     def _say_goodbye(self, deadline: float) -> None:
         """There is nobody to say it to."""
 
-    def _leave_tombstone(self) -> None:
-        """There is nobody to read it."""
+    def _leave_behind(self, frames: list[bytes]) -> None:
+        """There is nobody to find it."""
 
 
 class Printer:

@@ -44,9 +44,14 @@ ANSWER_SECONDS = 0.5
 """How long an answer may take before the shipper is looked after and asked anew; doubled each time. Over what `close`
 waits: it asks once."""
 
-EXIT_SECONDS = 0.3
-"""How long the end of a process waits for the shipper. Less would lose the events of hosts that end at once: a first
-shipper takes frames 0.15 s after `init`, on a busy machine twice that."""
+EXIT_SECONDS = 0.2
+"""How long the end of a process waits for a shipper that runs; what it has not confirmed by then is left to it."""
+
+SIGNAL_SECONDS = 0.1
+"""How long a signal handler does: that of the host may end the process next, and wait as well."""
+
+LOCK_SECONDS = 0.05
+"""How long a thread that drains may take to let go: about what it takes to encode the most that may wait."""
 
 
 class Link:
@@ -75,7 +80,7 @@ class Link:
         self._sent_ns = 0
         self._flusher.watch()
         self._outbox.hello()
-        exits.at_exit(self.close)
+        exits.at_exit(self._exit)
         exits.after_fork(self, Link._renew)
 
     def recorder(self) -> Record:
@@ -115,7 +120,7 @@ class Link:
 
         return tick
 
-    def flush(self, timeout_seconds: float | None = 0.3) -> bool:
+    def flush(self, timeout_seconds: float | None = SIGNAL_SECONDS) -> bool:
         """Hand over everything emitted so far and wait until the shipper has it on disk.
 
         Args:
@@ -127,12 +132,12 @@ class Link:
         return self._closed or self._flush(_deadline(timeout_seconds)) is not None
 
     def close(self, timeout_seconds: float | None = EXIT_SECONDS) -> None:
-        """Flush for at most `timeout_seconds`, say goodbye, and write down what stayed unconfirmed."""
+        """Flush for at most `timeout_seconds`, say goodbye, or leave behind what stayed unconfirmed."""
         if self._closed:
             return
         deadline = _deadline(timeout_seconds)
         self._closed = self._closing = True
-        exits.forget(self.close)
+        exits.forget(self._exit)
         confirmed = None
         try:
             confirmed = self._flush(deadline)
@@ -152,8 +157,15 @@ class Link:
         if self._closing:
             self._signal = number
             return False
-        self.close()
+        self._exit()
         return True
+
+    def _exit(self) -> None:
+        """Close at the end of the process. One that is only starting is not waited for: it finds what is left to it."""
+        if self._channel.may_answer:
+            self.close()
+        else:
+            self.close(0.0)
 
     def _after_pause(self, now_ns: int) -> None:
         """Send the first event after a pause at once; have the thread look after whatever that leaves to do."""
@@ -248,13 +260,13 @@ class Link:
 
     def _end(self, confirmed: Settled | None, deadline: float) -> None:
         """Close the outbox; only its final totals tell what is owed: others may have emitted during the flush."""
-        self._emit_counters(_remaining(deadline))
+        self._emit_counters(max(LOCK_SECONDS, _remaining(deadline)))
         used = self._outbox.used
-        final = self._outbox.close(_remaining(deadline))
+        final = self._outbox.close(max(LOCK_SECONDS, _remaining(deadline)))
         if self._outbox.off:
             pass  # the user wants nothing told or written any more
-        elif final is None or final != confirmed:
-            self._leave_tombstone()
+        elif final is None or final.settled != confirmed:
+            self._leave_behind(final.unsure if final else [])
         elif used:
             self._say_goodbye(deadline)
         self._flusher.stop()
@@ -269,7 +281,11 @@ class Link:
         except (ShipperUnreachableError, zmq.ZMQError, OSError):
             return  # it will find this process gone
 
-    def _leave_tombstone(self) -> None:
+    def _leave_behind(self, frames: list[bytes]) -> None:
+        """To the shipper of now or of later: the frames that may not have come, and a count of those that never did."""
+        if frames:
+            with suppress(OSError):
+                self._channel.hand_over(frames)
         outbox = self._outbox
         unconfirmed = DropReason.EXIT_UNCONFIRMED.value
         dropped = {**outbox.dropped, unconfirmed: outbox.dropped.get(unconfirmed, 0) + outbox.unsettled}
@@ -286,7 +302,7 @@ class Link:
         self._counters.renew()
         self._outbox.renew(os.getpid())
         self._flusher.renew()
-        exits.at_exit_of_forked_child(self, self.close)
+        exits.at_exit_of_forked_child(self, self._exit)
 
 
 def _deadline(timeout_seconds: float | None) -> float:

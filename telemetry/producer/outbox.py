@@ -36,6 +36,10 @@ BURST_FRAMES = 4
 SOCKET_FRAMES = 32
 """Frames inside ZeroMQ, whose own limit counts messages: 8 MiB at their largest. The rest waits in the backlog."""
 
+UNSURE_FRAMES = 2 * SOCKET_FRAMES
+"""The last ones sent, of which some may never leave: those inside ZeroMQ, and beside them 8 KiB that it has encoded
+and not written, which is a frame and a half, or two dozen hellos. What it has written the kernel keeps."""
+
 WAITING_EVENT_BYTES = 512
 """About what an event takes in the process before it is encoded; it bounds how many may wait by `queue_bytes`."""
 
@@ -50,6 +54,18 @@ class Settled(NamedTuple):
 
     accepted: int
     dropped: int
+
+
+class Final(NamedTuple):
+    """What an outbox had come to when it was closed.
+
+    Attributes:
+        settled: the totals.
+        unsure: frames, in order; any that are not among them have left the process.
+    """
+
+    settled: Settled
+    unsure: list[bytes]
 
 
 class Outbox:
@@ -102,6 +118,7 @@ class Outbox:
         if self._socket is not None:
             _of_the_parent.append(self._socket)
         self._socket = None
+        self._unsure: deque[bytes] = deque(maxlen=UNSURE_FRAMES)
         self._backlog: deque[bytes] = deque()
         self._backlog_bytes = 0
         self._set_context(self._context._replace(pid=pid))
@@ -170,22 +187,27 @@ class Outbox:
         """Send a frame without events: it makes a producer known, or hands over its last counts."""
         alone(self._lock, self._say_hello)
 
-    def close(self, timeout_seconds: float) -> Settled | None:
+    def close(self, timeout_seconds: float) -> Final | None:
         """Close the socket and let all later events go. What ZeroMQ still holds is lost: ask for confirmation before.
 
         Returns:
-            The final totals, with what still waited among the dropped; None when another thread, or what a signal
-            handler interrupted, did not let go of it in time.
+            The final totals, and the frames that may not have left; None when another thread, or what a signal handler
+            interrupted, did not let go of it in time.
         """
-        self._closed = True
-        final: list[Settled] = []
+        final: list[Final] = []
 
         def close() -> None:
-            self._let_events_go()
+            self._drain()
+            self._send_backlog()
+            self._closed = True
             self._close_socket()
-            final.append(self._totals)
+            # Once each: an interrupt may have come between sending a frame and taking it out of the backlog.
+            final.append(Final(self._totals, list(dict.fromkeys([*self._unsure, *self._backlog]))))
 
-        return final[0] if alone(self._lock, close, timeout_seconds) else None
+        if alone(self._lock, close, timeout_seconds):
+            return final[0]
+        self._closed = True
+        return None
 
     def _let_events_go(self) -> None:
         self._count_shed()
@@ -201,6 +223,7 @@ class Outbox:
         """The user said off. Nothing is counted: there is nobody left to be told."""
         self.events.clear()
         self._shed.clear()
+        self._unsure.clear()
         self._backlog.clear()
         self._backlog_bytes = 0
         self._close_socket()  # with what ZeroMQ holds
@@ -313,6 +336,7 @@ class Outbox:
             if self._socket is None:
                 self._socket = self._connect()
             self._socket.send(frame, zmq.NOBLOCK)
+            self._unsure.append(frame)
         except (zmq.ZMQError, OSError):  # full (EAGAIN), no descriptor is left, no place to meet: each may pass
             return False
         return True

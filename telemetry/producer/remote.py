@@ -30,6 +30,11 @@ class RemoteChannel(Channel):
         self._peer.connect(socket)
         return socket
 
+    @property
+    def may_answer(self) -> bool:
+        """Nobody here can tell."""
+        return True
+
     def _door(self) -> Peer:
         return self._peer
 
@@ -41,5 +46,5 @@ class RemoteLink(Link):
         """Nobody here can tell whether that shipper runs: what it does not take waits, and is dropped beyond that."""
         self._obey()
 
-    def _leave_tombstone(self) -> None:
-        """The spool that it would lie in is elsewhere."""
+    def _leave_behind(self, frames: list[bytes]) -> None:
+        """The place where it would be found is elsewhere."""

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from telemetry.handover import DOOR_DESCRIPTOR, open_door
 from telemetry.paths import CONFIG_FILE, LOCK_FILE, REFUSED_FILE, private_file, write_private
 
 if TYPE_CHECKING:
@@ -83,19 +84,27 @@ def spawn_shipper(directory: Path, config: dict[str, Any]) -> bool:
     """
     try:
         write_private(directory / CONFIG_FILE, json.dumps(config).encode())
-        return _start_orphan([sys.executable, "-P", "-m", "telemetry", "ship", "--spawned", str(directory)])
+        door = open_door(directory)
     except OSError:
         return False
+    try:
+        command = [sys.executable, "-P", "-m", "telemetry", "ship", "--spawned", str(directory)]
+        return _start_orphan(command, door.fileno())
+    except OSError:
+        return False
+    finally:
+        door.close()
 
 
-def _start_orphan(command: list[str]) -> bool:
+def _start_orphan(command: list[str], door: int) -> bool:
     """Whether the shell could start it. Raises OSError when there is not even a shell."""
     quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+    handed = (os.POSIX_SPAWN_DUP2, door, DOOR_DESCRIPTOR)
     shell = os.posix_spawn(
         "/bin/sh",
         ["sh", "-c", 'cd / && "$@" &', "sh", *command],
         {**_needed(os.environ), GUARD: "1", "PYTHONPATH": _python_path()},
-        file_actions=quiet,
+        file_actions=[*quiet, handed],
         setsigmask=[],
     )
     # It is reaped already when the host ignores SIGCHLD, or another thread of it waits for every child.

@@ -31,6 +31,7 @@ from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import Uploader
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.intake.admission import Admission
+from telemetry.shipper.intake.handovers import Handovers
 from telemetry.shipper.intake.pipeline import Pipeline
 from telemetry.shipper.intake.receiver import decode_frame, decode_remote_frame, receive_waiting
 from telemetry.shipper.intake.report import raw_report
@@ -126,6 +127,7 @@ class Shipper:
         self._delivery = Thread(target=self._uploader.run, name="delivery", daemon=True)
         self._watch = Watch()
         self._admission = Admission()
+        self._handovers = Handovers(sockets.doors)
         self._process = psutil.Process()
         self._began = self._busy_at = self._surveyed_at = monotonic()
         self._ticked_at = self._looked_at = float("-inf")
@@ -160,10 +162,13 @@ class Shipper:
             poller.register(remote.door, zmq.POLLIN)
         while not self._done():
             ready = dict(poller.poll(int(self._patience_seconds() * 1000)))
+            self._handovers.let_in()
             # First, so that nothing is taken in on a consent that was looked at long ago.
             self._tick(idle=self._sockets.data not in ready and not (remote and remote.socket in ready))
             if self._sockets.data in ready:
                 self._take_in(receive_waiting(self._sockets.data))
+            if left := self._handovers.take(self._positions):
+                self._take_in(left)
             if self._sockets.control in ready:
                 answer_all(self._sockets.control, self._answers)
             if remote and remote.door in ready:
@@ -206,6 +211,7 @@ class Shipper:
         frames = [frame for message in messages if (frame := decode(message)) is not None]
         self._unreadable += len(messages) - len(frames)
         frames = self._admission.admit(frames, self._positions)
+        frames = self._handovers.without_repeats(frames, self._positions)
         if self._names.hear(frames):
             self._know_names()
         readable = [frame for frame in frames if self._names.covers(frame)]
@@ -232,8 +238,11 @@ class Shipper:
         while waiting and monotonic() < deadline:
             messages = receive_waiting(self._sockets.data)
             self._take_in(messages)
+            self._handovers.let_in()
+            # Nothing comes before what was left any more once nothing comes at all.
+            self._take_in(self._handovers.take(self._positions, at_once=not messages))
             self._writer.seal_all(self._session)
-            waiting = bool(messages)
+            waiting = bool(messages) or self._handovers.waits
 
     def _know_names(self) -> None:
         """Before the first text that may hold them is read. What can't be looked for is dropped with all free text."""
@@ -295,7 +304,7 @@ class Shipper:
         if self._watch:
             self._busy_at = monotonic()
             self._report_if_due()
-        if idle:
+        if idle and not self._handovers.waits:
             bury_the_dead(self._spool, self._positions)
             self._part()
         if self._is_leaving:
@@ -397,7 +406,7 @@ class Shipper:
     def _done(self) -> bool:
         if self._stopping:
             return True
-        if not self._spawned or self._watch:
+        if not self._spawned or self._watch or self._handovers.waits:
             return False
         idle_seconds = monotonic() - self._busy_at
         if not self._watch.has_seen_any:

@@ -1,4 +1,4 @@
-"""The shipper's two sockets. Bound before anything heavy is imported, so that a short-lived host meets its shipper.
+"""The shipper's sockets. Bound before anything heavy is imported, so that a short-lived host meets its shipper.
 
 They listen under names that are put in place, and removed, by us: ZeroMQ would remove a name when it closes, though by
 then it may be that of the next shipper.
@@ -6,16 +6,17 @@ then it may be that of the next shipper.
 
 from __future__ import annotations
 
-import os
-import socket
 from contextlib import suppress
+from socket import socket
 from typing import TYPE_CHECKING
 
 import zmq
 
-from telemetry.wire import CONTROL_SOCKET, DATA_SOCKET
+from telemetry.listening import is_at, listen_at
+from telemetry.wire import CONTROL_SOCKET, DATA_SOCKET, HANDOVER_SOCKET
 
 if TYPE_CHECKING:
+    import os
     from pathlib import Path
 
     from telemetry.shipper.remote import Remote
@@ -27,14 +28,12 @@ RECEIVE_FRAMES = 16
 """For each producer: a drain's worth of full frames, 4 MiB, is the most that piles up here while the disk stalls. What
 this does not hold waits on the producer's side, within its `queue_bytes`, and is dropped and counted there."""
 
-BACKLOG = 1024
-"""Producers that may connect at the same moment; the kernel may allow fewer, and the rest try again."""
-
 
 class Sockets:
     """Where frames come in (PULL), and where questions are answered (ROUTER).
 
     Attributes:
+        doors: where hosts that end leave their last frames; the last is the one that has the name.
         remote: the same for other machines, if they may come.
     """
 
@@ -42,6 +41,7 @@ class Sockets:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.data = self._open(zmq.PULL)
         self.control = self._open(zmq.ROUTER)
+        self.doors: list[socket] = []
         self.remote: Remote | None = None
         self._names: dict[Path, os.stat_result] = {}
 
@@ -52,18 +52,22 @@ class Sockets:
             OSError: the directory is gone, or its disk refuses.
         """
         for ours, path in ((self.data, directory / DATA_SOCKET), (self.control, directory / CONTROL_SOCKET)):
-            if path not in self._names or not _is_at(path, self._names[path]):
+            if not self._is_found(path):
                 self._names[path] = _listen(ours, path)
+        door = directory / HANDOVER_SOCKET
+        if not self._is_found(door):
+            opened, self._names[door] = listen_at(door)
+            self.doors.append(socket(fileno=opened.detach()))
 
     @property
     def are_found(self) -> bool:
         """Whether the names still lead to us."""
-        return all(_is_at(path, ours) for path, ours in self._names.items())
+        return all(map(self._is_found, self._names))
 
     def hide(self) -> None:
         """Remove the names, unless they are another's by now: who comes from now on waits for the next shipper."""
         for path, ours in self._names.items():
-            if _is_at(path, ours):
+            if is_at(path, ours):
                 with suppress(OSError):
                     path.unlink()
         self._names = {}
@@ -73,9 +77,14 @@ class Sockets:
         self.hide()
         if self.remote:
             self.remote.close()
+        for door in self.doors:
+            door.close()
         self.data.close()
         self.control.close(linger=100)
         self.context.term()
+
+    def _is_found(self, path: Path) -> bool:
+        return path in self._names and is_at(path, self._names[path])
 
     def _open(self, kind: int) -> zmq.Socket[bytes]:
         opened = self.context.socket(kind)
@@ -92,23 +101,9 @@ def bind(directory: Path) -> Sockets:
 
 
 def _listen(ours: zmq.Socket[bytes], path: Path) -> os.stat_result:
-    """Have a socket listen at `path`; returns what lies there, which lasts as long as the socket, and so names it."""
-    new = path.with_name(".new")  # no longer than the name itself, whose length is limited
-    new.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-        listening.settimeout(0)
-        listening.bind(str(new))
-        listening.listen(BACKLOG)
-        found = new.lstat()
-        new.replace(path)
-        ours.setsockopt(zmq.USE_FD, listening.fileno())
-        ours.bind(f"ipc://{path}")
-        listening.detach()
+    """Have a socket listen at `path`; returns what lies there."""
+    listening, found = listen_at(path)
+    ours.setsockopt(zmq.USE_FD, listening.fileno())
+    ours.bind(f"ipc://{path}")
+    listening.detach()
     return found
-
-
-def _is_at(path: Path, ours: os.stat_result) -> bool:
-    try:
-        return os.path.samestat(path.lstat(), ours)
-    except OSError:
-        return False

@@ -13,11 +13,13 @@ import gc
 import os
 import resource
 import signal
+import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from telemetry.handover import DOOR_DESCRIPTOR
 from telemetry.paths import CONFIG_FILE, REFUSED_FILE, private_file
 
 if TYPE_CHECKING:
@@ -60,21 +62,38 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _spawned(directory: Path) -> int:
-    _close_inherited()
+    door = inherit_door(directory)
+    _close_inherited(door.fileno() if door else -1)
     with suppress(PermissionError):  # we lead a session already
         os.setsid()
-    return _run(directory, directory / CONFIG_FILE, spawned=True)
+    return _run(directory, directory / CONFIG_FILE, door, spawned=True)
 
 
-def _close_inherited() -> None:
+def inherit_door(directory: Path) -> socket.socket | None:
+    """The door to `directory` that a producer has opened for us; None when this process was started without one."""
+    try:
+        door = socket.socket(fileno=os.dup(DOOR_DESCRIPTOR))
+    except OSError:
+        return None
+    # Who starts a shipper by hand may have anything there.
+    with suppress(OSError, ValueError):
+        listens = door.family == socket.AF_UNIX and door.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        if listens and Path(door.getsockname()).parent == directory:
+            door.settimeout(0)
+            return door
+    door.close()
+    return None
+
+
+def _close_inherited(kept: int) -> None:
     """What the host had open is not ours to keep: a listening socket would stay taken after the host is gone."""
     try:
         inherited = [int(name) for name in os.listdir("/dev/fd")]  # noqa: PTH208 names are numbers
     except OSError:
-        os.closerange(3, MAX_DESCRIPTORS)
-        return
+        inherited = list(range(MAX_DESCRIPTORS))
     for descriptor in inherited:
-        if descriptor > 2:  # noqa: PLR2004 standard error, the last of the three that are the null device
+        # Standard error is the last of the three that are the null device.
+        if descriptor > 2 and descriptor != kept:  # noqa: PLR2004
             with suppress(OSError):
                 os.close(descriptor)  # all but the one that listed them, which is closed
 
@@ -110,10 +129,10 @@ def _foreground(file: Path) -> int:
     except (ConfigError, OSError) as fault:
         print(f"telemetry ship: {fault}", file=sys.stderr)
         return EXIT_CONFIG
-    return _run(directory, file, spawned=False)
+    return _run(directory, file, None, spawned=False)
 
 
-def _run(directory: Path, config_file: Path, *, spawned: bool) -> int:
+def _run(directory: Path, config_file: Path, door: socket.socket | None, *, spawned: bool) -> int:
     told = _hear_signals()
     from telemetry.errors import TelemetryError
     from telemetry.paths import private_dir
@@ -132,9 +151,13 @@ def _run(directory: Path, config_file: Path, *, spawned: bool) -> int:
             directory, f"{directory} can't be used ({fault.strerror}): mend it, or move it by TELEMETRY_HOME"
         )
     if place is None:
+        if door:
+            _pass_on(door, directory)
         if not spawned:
             print(f"telemetry ship: another shipper holds {directory}; stop it first", file=sys.stderr)
         return 0 if spawned else EXIT_RUNNING
+    if door:
+        place.sockets.doors.insert(0, door)
     try:
         shipper = _prepare(place, config_file, spawned=spawned)
     except TelemetryError as fault:
@@ -146,6 +169,13 @@ def _run(directory: Path, config_file: Path, *, spawned: bool) -> int:
     code = _refuse(directory, why)
     place.leave()
     return code
+
+
+def _pass_on(door: socket.socket, directory: Path) -> None:
+    """Of several that are spawned at once one gets the place, and the others may have been left something."""
+    from telemetry.shipper.intake.handovers import Handovers
+
+    Handovers([door]).pass_on(directory)
 
 
 def _calm_the_collector() -> None:

@@ -25,6 +25,9 @@ SETTLE_SECONDS = 1.0
 STRANGER_SECONDS = 30.0
 """... or this old, when another shipper of the spool knows more of its producer: that one may have the rest in hand."""
 
+HANDOVER_SECONDS = 5.0
+"""... or this old, for who looks on: a shipper that is only starting may be about to take in what its producer left."""
+
 _MAX_BYTES = 4096  # some thirty times what a producer writes
 _REASONS = {"queue_full", "no_shipper", "unencodable", "too_large", "exit_unconfirmed"}
 
@@ -52,7 +55,7 @@ def bury_the_dead(spool: Spool, positions: Positions) -> None:
 
     Never raises: a tombstone that can't be counted now, because the disk refuses, is left for the next call.
     """
-    for path in _settled(spool.directory):
+    for path in _older(spool.directory, SETTLE_SECONDS):
         try:
             if (found := _read(path)) is None or _bury(spool, positions, found, _age_seconds(path)):
                 path.unlink()
@@ -61,9 +64,9 @@ def bury_the_dead(spool: Spool, positions: Positions) -> None:
 
 
 def read_tombstones(spool: Path) -> dict[Path, Tombstone]:
-    """Those that a shipper would count now, by their files. Changes nothing."""
+    """Those of which no shipper can know more any more, by their files. Changes nothing."""
     found = {}
-    for path in _settled(spool):
+    for path in _older(spool, HANDOVER_SECONDS):
         with suppress(OSError):
             if (tombstone := _read(path)) is not None:
                 found[path] = tombstone
@@ -76,8 +79,8 @@ def count_missing(tombstone: Tombstone, known: Position | None, tally: Tally) ->
     return bury(known or Position(tombstone.pid), tombstone.accepted, dropped, tally)
 
 
-def _settled(spool: Path) -> list[Path]:
-    return sorted(path for path in (spool / TOMBSTONES).glob("*.json") if _age_seconds(path) >= SETTLE_SECONDS)
+def _older(spool: Path, seconds: float) -> list[Path]:
+    return sorted(path for path in (spool / TOMBSTONES).glob("*.json") if _age_seconds(path) >= seconds)
 
 
 def _age_seconds(path: Path) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 import socket
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from fuzz.run import Target
 from telemetry.catalog.load import load
 from telemetry.control import Control
 from telemetry.errors import ShipperUnreachableError
+from telemetry.handover import LENGTH
 from telemetry.receipt import parse_receipt
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.name import know
@@ -27,6 +29,7 @@ from telemetry.shipper.delivery.backoff import MAX_RETRY_AFTER_SECONDS, retry_af
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.outcome import outcome_of
 from telemetry.shipper.encode.ndjson import NDJSON
+from telemetry.shipper.intake.handovers import Left
 from telemetry.shipper.intake.pipeline import Pipeline
 from telemetry.shipper.intake.receiver import decode_frame
 from telemetry.shipper.intake.session import Session
@@ -140,6 +143,7 @@ _REPLIES = (
 def targets(scratch: Path) -> Iterator[tuple[str, int, Callable[[], Target]]]:
     """Each target's name, its share of all inputs, and how to open it."""
     yield "frames", 40, lambda: _frames(scratch)
+    yield "left", 30, _left
     yield "control", 100, _control
     yield "names", 30, _names
     yield "reply", 100, _reply
@@ -185,6 +189,25 @@ def _frames(scratch: Path) -> Target:
         ]
     ]
     return Target("frames", seeds, read)
+
+
+def _left() -> Target:
+    """What a host that ended has left: its memory file, down to the frames in it."""
+
+    def read(data: bytes) -> object:
+        memory = os.memfd_create("fuzz")
+        os.write(memory, data)
+        left = Left(memory, 0.0)
+        frames = []
+        while not left.is_read:
+            frames += left.read(100)
+        left.close()
+        assert sum(len(frame) + LENGTH.size for frame in frames) <= len(data)
+        return len(frames), left.first
+
+    frames = [msgpack.packb([1, _PRODUCER, _CONTEXT, first, {}, [["old", _NS, {}]]]) for first in range(3)]
+    seeds = [b"".join(LENGTH.pack(len(frame)) + frame for frame in frames[:number]) for number in range(4)]
+    return Target("left", seeds, read)
 
 
 def _control() -> Target:

@@ -1,0 +1,84 @@
+"""What a host that ends unconfirmed leaves to its shipper: its last frames, held by the kernel, never on a disk.
+
+A first shipper takes longer to start than many a program to run. So who spawns one opens a *door* for it, a listening
+socket in the rendezvous, which the shipper inherits: what is passed in before the shipper is up waits in the kernel,
+whoever of the hosts passed it, and whoever of them is gone by then. One that runs, and is too busy to confirm in time,
+has such a door as well.
+
+What is passed through the door is a sealed memory file, as ancillary data of one byte on a connection of its own
+(memfd_create(2), SCM_RIGHTS in unix(7)), and in it are frames (telemetry/wire.py), each behind its length:
+
+    file = (length: 4 bytes, big-endian; frame: `length` bytes) ...
+
+All are of one producer, which sends nothing more. The numbers say which of them had come in the ordinary way.
+
+Linux only; elsewhere `hand_over` raises OSError, and what was not confirmed is counted as lost. Standard library only:
+the host imports it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
+from errno import ENOSYS
+from typing import TYPE_CHECKING
+
+from telemetry.listening import listen_at
+from telemetry.wire import HANDOVER_SOCKET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+DOOR_DESCRIPTOR = 3
+"""Where a spawned shipper finds its door: the first descriptor after the standard ones, as with systemd."""
+
+LENGTH = struct.Struct(">I")
+DESCRIPTOR = struct.Struct("i")
+
+SEALS = 0
+if hasattr(os, "memfd_create"):
+    SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
+
+
+def open_door(directory: Path) -> socket:
+    """A door in a rendezvous, for the shipper that is about to be spawned. Raises OSError."""
+    door, _ = listen_at(directory / HANDOVER_SOCKET)
+    try:
+        # In a host that has closed its standard files it is one of them, where it can't be handed on.
+        return socket(fileno=fcntl.fcntl(door, fcntl.F_DUPFD_CLOEXEC, DOOR_DESCRIPTOR + 1))
+    finally:
+        door.close()
+
+
+def hand_over(directory: Path, frames: Iterable[bytes]) -> None:
+    """Leave frames to the shipper of a rendezvous, also to one that is only starting; never waits for it.
+
+    Raises:
+        OSError: nobody is there to take them, or this system has no way.
+    """
+    if not hasattr(os, "memfd_create"):
+        raise OSError(ENOSYS, "this system has no memory files")
+    memory = os.memfd_create("telemetry", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        with os.fdopen(memory, "wb", closefd=False) as file:
+            for frame in frames:
+                file.write(LENGTH.pack(len(frame)))
+                file.write(frame)
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, SEALS)
+        pass_in(directory, memory)
+    finally:
+        os.close(memory)
+
+
+def pass_in(directory: Path, memory: int) -> None:
+    """Pass a memory file through the door of a rendezvous. Raises OSError when nobody holds one open."""
+    connection = socket(AF_UNIX, SOCK_STREAM)
+    try:
+        connection.settimeout(0)
+        connection.connect(str(directory / HANDOVER_SOCKET))
+        connection.sendmsg([b"\0"], [(SOL_SOCKET, SCM_RIGHTS, DESCRIPTOR.pack(memory))])
+    finally:
+        connection.close()

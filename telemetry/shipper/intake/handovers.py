@@ -1,0 +1,224 @@
+"""What hosts that ended have left comes in here: memory files through the door, frames out of them.
+
+Format: telemetry/handover.py.
+
+A host does not know what of its last frames had come in the ordinary way, so it leaves all that may not have. What had
+come is told by the numbers; and what comes in the ordinary way only now, though it was left as well, is told likewise.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import deque
+from contextlib import suppress
+from socket import SCM_RIGHTS, SOL_SOCKET
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+from telemetry.handover import DESCRIPTOR, LENGTH, SEALS, pass_in
+from telemetry.shipper.intake.receiver import DRAIN_BYTES, decode_frame
+from telemetry.spool.producers import Position
+from telemetry.wire import MAX_FRAME_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from socket import socket
+
+    from telemetry.shipper.intake.receiver import Frame
+    from telemetry.spool.ledger import Positions
+
+PATIENCE_SECONDS = 1.0
+"""How long frames before those that were left may take to come in the ordinary way; then they are lost. As long may a
+peer take to pass in what it came for."""
+
+MAX_WAITING = 64
+"""Memory files and silent peers held at a time, so many descriptors; others wait at the door."""
+
+PASS_ON_SECONDS = 1.0
+"""As long as hosts may still come to a door whose name another shipper is to take: it looks twice a second."""
+
+REMEMBERED_SECONDS = 60.0
+"""How long after a host has left something its frames are held against it."""
+
+
+class Handovers:
+    """What was passed in and is not taken yet. Never blocks."""
+
+    def __init__(self, doors: list[socket], clock: Callable[[], float] = monotonic) -> None:
+        """Take in by `doors`, a list that may grow; all but the last are closed once nobody is left there."""
+        self._clock = clock
+        self._doors = doors
+        self._peers: list[tuple[socket, float]] = []
+        self._left: deque[Left] = deque()
+        self._ended: dict[bytes, float] = {}  # producers that have left something, and when
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything is still to be taken."""
+        return bool(self._peers or self._left)
+
+    def take(self, positions: Positions, *, at_once: bool = False) -> list[bytes]:
+        """Frames that were let in and are due, up to a drain's worth, all of one producer.
+
+        Args:
+            positions: how far the producers have come. Frames behind a gap are due a second later.
+            at_once: do not wait for that.
+        """
+        now = self._clock()
+        for left in list(self._left):
+            behind = positions.get(left.producer.hex(), Position(0)).next < left.first
+            if behind and not at_once and now - left.came_at < PATIENCE_SECONDS:
+                continue
+            self._remember(left.producer, now)
+            frames = left.read(DRAIN_BYTES)
+            if left.is_read:
+                left.close()
+                self._left.remove(left)
+            if frames:
+                return frames
+        return []
+
+    def without_repeats(self, frames: list[Frame], positions: Positions) -> list[Frame]:
+        """Without those that a host had left as well, and that were taken: they came both ways."""
+        if not self._ended:
+            return frames
+        return [frame for frame in frames if not self._repeats(frame, positions)]
+
+    def pass_on(self, directory: Path) -> None:
+        """Leave all to the shipper that holds the rendezvous: this one has found it taken. Blocks for a second."""
+        deadline = self._clock() + PASS_ON_SECONDS
+        while self._clock() < deadline:
+            self.let_in()
+            while self._left:
+                with suppress(OSError):
+                    pass_in(directory, self._left[0].memory)
+                self._left.popleft().close()
+            sleep(0.02)
+
+    def let_in(self) -> None:
+        """Whoever is at the door, and what they have passed in by now."""
+        for door in list(self._doors):
+            if self._accept(door) and door is not self._doors[-1]:
+                door.close()
+                self._doors.remove(door)
+        self._peers = [(peer, came_at) for peer, came_at in self._peers if self._is_silent(peer, came_at)]
+
+    def _accept(self, door: socket) -> bool:
+        """Let in who is at a door; whether nobody is left there."""
+        try:
+            while len(self._peers) + len(self._left) < MAX_WAITING:
+                peer, _ = door.accept()
+                peer.settimeout(0)
+                self._peers.append((peer, self._clock()))
+        except BlockingIOError:
+            return True
+        except OSError:  # no descriptor is left: they wait at the door
+            pass
+        return False
+
+    def _is_silent(self, peer: socket, came_at: float) -> bool:
+        """Whether a peer is yet to pass in what it came for; one that has, or takes too long, is let go."""
+        try:
+            memory = _receive(peer)
+        except BlockingIOError:
+            if self._clock() - came_at < PATIENCE_SECONDS:
+                return True
+            memory = None
+        except OSError:
+            memory = None
+        peer.close()
+        if memory is not None:
+            self._look_into(memory)
+        return False
+
+    def _remember(self, producer: bytes, now: float) -> None:
+        self._ended = {name: ended for name, ended in self._ended.items() if now - ended < REMEMBERED_SECONDS}
+        self._ended[producer] = now
+
+    def _look_into(self, memory: int) -> None:
+        left = Left(memory, self._clock())
+        if left.is_read:
+            left.close()
+        else:
+            self._left.append(left)
+
+    def _repeats(self, frame: Frame, positions: Positions) -> bool:
+        if frame.producer not in self._ended:
+            return False
+        return frame.first < positions.get(frame.producer.hex(), Position(0)).next
+
+
+class Left:
+    """A memory file, and how far it was read.
+
+    Attributes:
+        memory: its descriptor.
+        came_at: when it was passed in.
+        producer: of its first frame.
+        first: the number of that frame's first event.
+        is_read: whether nothing is left in it that could be read.
+    """
+
+    def __init__(self, memory: int, came_at: float) -> None:
+        self.memory = memory
+        self.came_at = came_at
+        self._at_bytes = 0
+        self.is_read = False
+        frame = decode_frame(b"".join(self.read(1)))
+        self._at_bytes = 0
+        self.producer, self.first = (frame.producer, frame.first) if frame else (b"", 0)
+        self.is_read = frame is None
+
+    def read(self, size_bytes: int) -> list[bytes]:
+        """The next frames, until they are `size_bytes` or nothing follows."""
+        frames: list[bytes] = []
+        while size_bytes > 0:
+            frame = self._next()
+            if frame is None:
+                self.is_read = True
+                break
+            frames.append(frame)
+            size_bytes -= len(frame)
+        return frames
+
+    def close(self) -> None:
+        """Let go of it, read or not."""
+        os.close(self.memory)
+
+    def _next(self) -> bytes | None:
+        """The next frame; None at the end, and where no frame can begin."""
+        head = os.pread(self.memory, LENGTH.size, self._at_bytes)
+        if len(head) < LENGTH.size:
+            return None
+        (length,) = LENGTH.unpack(head)
+        if not 0 < length <= MAX_FRAME_BYTES:
+            return None
+        frame = os.pread(self.memory, length, self._at_bytes + LENGTH.size)
+        self._at_bytes += LENGTH.size + length
+        return frame if len(frame) == length else None
+
+
+def _receive(peer: socket) -> int | None:
+    """The memory file that a peer passes in; None when it is none. Raises BlockingIOError, OSError."""
+    _, ancillary, _, _ = peer.recvmsg(1, 2 * DESCRIPTOR.size + 64)
+    found = [
+        descriptor
+        for level, kind, data in ancillary
+        if (level, kind) == (SOL_SOCKET, SCM_RIGHTS)
+        for (descriptor,) in DESCRIPTOR.iter_unpack(data[: len(data) // DESCRIPTOR.size * DESCRIPTOR.size])
+    ]
+    memory = next((descriptor for descriptor in found if _is_sealed(descriptor)), None)
+    for descriptor in found:
+        if descriptor != memory:
+            os.close(descriptor)
+    return memory
+
+
+def _is_sealed(descriptor: int) -> bool:
+    """Whether it is a memory file that nobody can change any more: anything else might block who reads it."""
+    try:
+        return SEALS > 0 and fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & SEALS == SEALS
+    except OSError:
+        return False
