@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from standin import eventually, host, stand_in, write_catalog
 
+from telemetry.producer.backlog import FRAME_EVENTS
 from telemetry.producer.flusher import Flusher
-from telemetry.producer.outbox import BATCH_EVENTS, BURST_FRAMES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,8 +45,8 @@ def test_the_rest_is_sent_within_the_interval(catalog: Path) -> None:
         assert [len(frame.events) for frame in shipper.frames if frame.events] == [1, 99]
 
 
-def test_full_batches_are_sent_by_the_caller_that_fills_a_burst_of_them(catalog: Path) -> None:
-    events = 1 + 3 * BURST_FRAMES * BATCH_EVENTS  # the first goes alone
+def test_full_frames_are_sent_by_the_caller_that_fills_them(catalog: Path) -> None:
+    events = 1 + 3 * FRAME_EVENTS  # the first goes alone
     with stand_in(catalog) as shipper, host(catalog, flush_interval_seconds=60) as client:
         for number in range(events):
             client.emit("query_finished", number=number)

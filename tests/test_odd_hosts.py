@@ -42,7 +42,7 @@ client = telemetry.init(
 )
 {{after}}
 for number in range({{events}}):
-    telemetry.emit("query_finished", number=number)
+    telemetry.emit("query_finished", number=number, engine="x" * 1000)
 if telemetry.flush({{patience}}):
     os._exit({ARRIVED})
 dropped = dict(client._link._outbox.dropped)

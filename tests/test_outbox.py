@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from standin import eventually, host, rendezvous, stand_in, write_catalog
 
 from telemetry import paths, wire
-from telemetry.producer import outbox as outbox_module
-from telemetry.producer.outbox import SOCKET_FRAMES, WAITING_EVENT_BYTES
+from telemetry.producer import backlog
+from telemetry.producer.backlog import FRAME_EVENTS, SOCKET_FRAMES
+from telemetry.producer.outbox import WAITING_EVENT_BYTES
 from telemetry.shipper.intake.receiver import decode_frame
 from telemetry.shipper.lock import acquire
 from telemetry.shipper.sockets import bind
@@ -124,40 +125,47 @@ def test_an_event_just_small_enough_for_a_frame_arrives(catalog: Path) -> None:
         assert len(shipper.events) == 1
 
 
+LONG = "x" * 1000
+TOO_MANY = 12_000
+"""Events with a long field: more than a queue of 8 MiB holds."""
+
+
 def test_what_the_queue_cannot_hold_is_dropped_newest_first_and_counted(catalog: Path) -> None:
     with stand_in(catalog, deaf=True), host(catalog, queue_bytes=8 << 20) as client:
-        for number in range(128 * SOCKET_FRAMES * 3):
-            client.emit("query_finished", number=number)
+        for number in range(TOO_MANY):
+            client.emit("query_finished", number=number, engine=LONG)
         outbox = outbox_of(client)
         eventually(lambda: outbox.unsettled == 0)
-        assert 0 < outbox.accepted < 128 * SOCKET_FRAMES * 2
-        assert outbox.dropped == {"queue_full": 128 * SOCKET_FRAMES * 3 - outbox.accepted}
+        assert (4 << 20) // len(LONG) < outbox.accepted < (8 << 20) // len(LONG)
+        assert outbox.dropped == {"queue_full": TOO_MANY - outbox.accepted}
 
 
 @pytest.mark.usefixtures("no_python")
 def test_what_is_accepted_before_a_shipper_comes_arrives_and_the_drops_are_told(catalog: Path) -> None:
-    emitted = 128 * SOCKET_FRAMES * 3
     with host(catalog, queue_bytes=8 << 20) as client:
         with stand_in(catalog, deaf=True):
-            for number in range(emitted):
-                client.emit("query_finished", number=number)
+            for number in range(TOO_MANY):
+                client.emit("query_finished", number=number, engine=LONG)
             outbox = outbox_of(client)
             eventually(lambda: outbox.unsettled == 0)
         with stand_in(catalog) as shipper:
             assert client.flush(30)
-            assert shipper.values("number") == list(range(outbox.accepted))
-            assert sum(shipper.frames[-1].dropped.values()) == emitted - outbox.accepted
+            arrived = shipper.values("number")
+            assert len(arrived) == outbox.accepted
+            assert arrived == sorted(arrived)
+            assert arrived[: len(arrived) - 128] == list(range(len(arrived) - 128)), "the newest are dropped"
+            assert sum(shipper.frames[-1].dropped.values()) == TOO_MANY - outbox.accepted
 
 
 @pytest.mark.usefixtures("no_python")
 def test_the_backlog_keeps_what_zeromq_does_not_hold(catalog: Path) -> None:
     with host(catalog) as client:
         with stand_in(catalog, deaf=True):
-            for number in range(128 * SOCKET_FRAMES * 3):
+            for number in range(FRAME_EVENTS * SOCKET_FRAMES * 3):
                 client.emit("query_finished", number=number)
         with stand_in(catalog) as shipper:
             assert client.flush(30)
-            assert shipper.values("number") == list(range(128 * SOCKET_FRAMES * 3))
+            assert shipper.values("number") == list(range(FRAME_EVENTS * SOCKET_FRAMES * 3))
             shipper.assert_unbroken()
 
 
@@ -456,7 +464,7 @@ def test_events_after_close_are_let_go_and_open_no_socket(catalog: Path) -> None
             client.emit("query_finished", number=1)
         for _ in range(1_000):
             record("query_finished", {"number": 2})
-        assert outbox_of(client)._socket is None
+        assert outbox_of(client)._backlog.socket is None
         assert len(outbox_of(client).events) < 128
         assert shipper.values("number") == [1]
 
@@ -521,7 +529,7 @@ def test_sockets_of_a_shipper_that_is_not_ours_get_nothing(catalog: Path) -> Non
             client.emit("query_finished", number=1)
             assert not client.flush(0.3)
             assert outbox_of(client).shipper_missing
-            assert outbox_of(client)._socket is None
+            assert outbox_of(client)._backlog.socket is None
             directory.chmod(0o700)
             with host(catalog) as later:
                 later.emit("query_finished", number=2)
@@ -533,16 +541,16 @@ def test_sockets_of_a_shipper_that_is_not_ours_get_nothing(catalog: Path) -> Non
 
 def test_a_socket_without_a_shipper_tries_less_and_less_often(catalog: Path) -> None:
     with stand_in(catalog, deaf=True), host(catalog) as client:
-        socket = outbox_of(client)._socket
+        socket = outbox_of(client)._backlog.socket
         assert socket is not None
         first, most = (int(socket.getsockopt(option)) for option in (zmq.RECONNECT_IVL, zmq.RECONNECT_IVL_MAX))
         assert 0 < first < most
 
 
 def test_a_client_that_never_forks_puts_nothing_aside(catalog: Path) -> None:
-    before = len(outbox_module._of_the_parent)
+    before = len(backlog._of_the_parent)
     with stand_in(catalog), host(catalog):
-        assert len(outbox_module._of_the_parent) == before
+        assert len(backlog._of_the_parent) == before
 
 
 def test_zeromq_lets_go_of_everything_on_close(catalog: Path) -> None:

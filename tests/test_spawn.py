@@ -235,8 +235,8 @@ def test_where_sys_executable_is_no_python_nothing_is_spawned_and_losses_say_so(
 ) -> None:
     monkeypatch.setattr(sys, "executable", executable)
     with host(catalog, queue_bytes=8 << 20) as client:
-        for number in range(128 * 100):
-            client.emit("query_finished", number=number)
+        for number in range(12_000):
+            client.emit("query_finished", number=number, engine="x" * 1000)
         client.flush(0.0)
         assert client._link
         assert client._link._outbox.dropped["no_shipper"] > 0
@@ -321,7 +321,7 @@ def test_when_the_user_says_off_nothing_is_spawned_sent_or_written_until_the_use
         client.emit("query_finished", number=2)
     assert client.flush(0.0)
     assert not outbox.events
-    assert outbox._socket is None
+    assert outbox._backlog.socket is None
     assert not (rendezvous(catalog) / paths.CONFIG_FILE).exists()
     consent.store_choice(PRODUCT, consent.State.ON, time.time())
     with stand_in(catalog) as shipper:

@@ -11,8 +11,8 @@ import zmq
 
 from telemetry import handover, wire
 from telemetry.control import Control
+from telemetry.producer.backlog import SOCKET_FRAMES
 from telemetry.producer.native import SimpleQueue, start_new_thread
-from telemetry.producer.outbox import SOCKET_FRAMES
 from telemetry.producer.spawn import shipper_runs
 
 if TYPE_CHECKING:

@@ -15,38 +15,30 @@ from itertools import repeat, starmap
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgpack
-import zmq
 
 from telemetry import wire
 from telemetry.drops import DropReason
 from telemetry.producer.alone import alone
+from telemetry.producer.backlog import SOCKET_FRAMES, Backlog
 from telemetry.producer.native import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import zmq
+
     from telemetry.consent import Decision
 
 BATCH_EVENTS = 128
-"""Encoded at a time: more would delay the one emit in 128 that does it for longer, fewer would cost more frames."""
-
-BURST_FRAMES = 4
-"""Sent in a row by a busy host: waking ZeroMQ's thread costs some 15 us, and once it is awake it takes the rest."""
-
-SOCKET_FRAMES = 32
-"""Frames inside ZeroMQ, whose own limit counts messages: 8 MiB at their largest. The rest waits in the backlog."""
-
-UNSURE_FRAMES = 2 * SOCKET_FRAMES
-"""The last ones sent, of which some may never leave: those inside ZeroMQ, and beside them 8 KiB that it has encoded
-and not written, which is a frame and a half, or two dozen hellos. What it has written the kernel keeps."""
+"""Encoded at a time: more would delay the one emit in 128 that does it for longer."""
 
 WAITING_EVENT_BYTES = 512
 """About what an event takes in the process before it is encoded; it bounds how many may wait by `queue_bytes`."""
 
-RawEvent = tuple[str, int, dict[str, Any]]
+TOTALS_BYTES = 128
+"""More than the numbers in a frame's head take, of its first event and by reason."""
 
-_of_the_parent: list[object] = []
-"""Sockets that a forked child must not touch, not even by collecting them: their descriptors are its parent's too."""
+RawEvent = tuple[str, int, dict[str, Any]]
 
 
 class Settled(NamedTuple):
@@ -90,20 +82,15 @@ class Outbox:
         self.events: deque[RawEvent] = deque()
         self.shipper_missing = False
         self.off = False
-        self._connect = connect
         self._context = context
-        self._backlog_limit_bytes = max(0, queue_bytes - SOCKET_FRAMES * wire.MAX_FRAME_BYTES)
+        self._backlog = Backlog(connect, self._head, queue_bytes - SOCKET_FRAMES * wire.MAX_FRAME_BYTES)
         self._waiting_limit = queue_bytes // WAITING_EVENT_BYTES
         self._shed: deque[None] = deque()
         self._reduce = reduce
-        self._socket: zmq.Socket[bytes] | None = None
         self.renew(os.getpid())
 
     def renew(self, pid: int) -> None:
-        """Begin as a new producer: at the start, and in a forked child, whose queue is its parent's to send.
-
-        The parent's socket is put aside unclosed: its descriptors are shared with the parent.
-        """
+        """Begin as a new producer: at the start, and in a forked child, whose queue is its parent's to send."""
         self.events.clear()
         self._shed.clear()
         self.producer = os.urandom(wire.PRODUCER_BYTES)
@@ -115,18 +102,13 @@ class Outbox:
         self._settled_before = 0
         # The parent's may have been left in the middle of an event.
         self._packer = msgpack.Packer(default=lambda value: _encodable(value, self._reduce))
-        if self._socket is not None:
-            _of_the_parent.append(self._socket)
-        self._socket = None
-        self._unsure: deque[bytes] = deque(maxlen=UNSURE_FRAMES)
-        self._backlog: deque[bytes] = deque()
-        self._backlog_bytes = 0
+        self._backlog.renew()
         self._set_context(self._context._replace(pid=pid))
 
     @property
     def used(self) -> bool:
         """Whether this process has anything to account for, or has made itself known."""
-        return bool(self.events or self.accepted or self.dropped or self._socket is not None)
+        return bool(self.events or self.accepted or self.dropped or self._backlog.socket)
 
     @property
     def unsettled(self) -> int:
@@ -179,6 +161,7 @@ class Outbox:
 
         def turn() -> None:
             self._drain()
+            self._backlog.close_frame()
             self._set_context(_under(decision, self._context))
 
         return alone(self._lock, turn)
@@ -198,11 +181,10 @@ class Outbox:
 
         def close() -> None:
             self._drain()
-            self._send_backlog()
+            self._backlog.send()
             self._closed = True
-            self._close_socket()
-            # Once each: an interrupt may have come between sending a frame and taking it out of the backlog.
-            final.append(Final(self._totals, list(dict.fromkeys([*self._unsure, *self._backlog]))))
+            self._backlog.close_socket()
+            final.append(Final(self._totals, self._backlog.unsure()))
 
         if alone(self._lock, close, timeout_seconds):
             return final[0]
@@ -223,20 +205,14 @@ class Outbox:
         """The user said off. Nothing is counted: there is nobody left to be told."""
         self.events.clear()
         self._shed.clear()
-        self._unsure.clear()
         self._backlog.clear()
-        self._backlog_bytes = 0
-        self._close_socket()  # with what ZeroMQ holds
-
-    def _close_socket(self) -> None:
-        if self._socket is not None:
-            self._socket.close(linger=0)
-            self._socket = None
+        self._backlog.close_socket()
 
     def _set_context(self, context: wire.Context) -> None:
         self._context = context
         head = msgpack.packb(self.producer) + msgpack.packb(context._asdict())
         self._prefix = bytes([0x96, wire.PROTOCOL]) + head
+        self._batch_limit_bytes = wire.MAX_FRAME_BYTES - len(self._prefix) - TOTALS_BYTES
 
     @property
     def _settled(self) -> int:
@@ -247,8 +223,7 @@ class Outbox:
         return Settled(self.accepted, sum(self.dropped.values()))
 
     def _say_hello(self) -> None:
-        self._offer(self._frame(msgpack.packb([])))
-        self._send_backlog()
+        self._backlog.hello(self.accepted)
 
     def _drain(self) -> None:
         if self._closed:
@@ -262,9 +237,9 @@ class Outbox:
         waiting = len(self.events)
         for _ in range(math.ceil(waiting / BATCH_EVENTS)):
             self._hand_over_next()
-        # Full batches alone are a busy host: more will come, or the flusher.
-        if not waiting or waiting % BATCH_EVENTS or len(self._backlog) >= BURST_FRAMES:
-            self._send_backlog()
+        # Full batches alone are a busy host: more will come to fill a frame, or the flusher.
+        if not waiting or waiting % BATCH_EVENTS or self._backlog.has_full_frame:
+            self._backlog.send()
 
     def _count_shed(self) -> None:
         if number := len(self._shed):
@@ -295,10 +270,9 @@ class Outbox:
         except Exception:  # noqa: BLE001 a value may raise anything from its own methods
             self._hand_over_halves(batch, DropReason.UNENCODABLE)
             return
-        frame = self._frame(packed)
-        if len(frame) > wire.MAX_FRAME_BYTES:
+        if len(packed) > self._batch_limit_bytes:
             self._hand_over_halves(batch, DropReason.TOO_LARGE)
-        elif self._offer(frame):
+        elif self._backlog.add(self.accepted, packed, len(batch)):
             self.accepted += len(batch)
         else:
             self._drop(DropReason.NO_SHIPPER if self.shipper_missing else DropReason.QUEUE_FULL, len(batch))
@@ -312,34 +286,10 @@ class Outbox:
         self._hand_over(batch[:middle])
         self._hand_over(batch[middle:])
 
-    def _frame(self, packed_events: bytes) -> bytes:
+    def _head(self, first: int) -> bytes:
+        """Of a frame, all but its events."""
         pack: Callable[[object], bytes] = self._packer.pack
-        return b"".join((self._prefix, pack(self.accepted), pack(self.dropped), packed_events))
-
-    def _offer(self, frame: bytes) -> bool:
-        if self._backlog_bytes + len(frame) > self._backlog_limit_bytes:
-            self._send_backlog()
-            if not self._backlog and self._sent(frame):
-                return True
-            if self._backlog_bytes + len(frame) > self._backlog_limit_bytes:
-                return False
-        self._backlog.append(frame)
-        self._backlog_bytes += len(frame)
-        return True
-
-    def _send_backlog(self) -> None:
-        while self._backlog and self._sent(self._backlog[0]):
-            self._backlog_bytes -= len(self._backlog.popleft())
-
-    def _sent(self, frame: bytes) -> bool:
-        try:
-            if self._socket is None:
-                self._socket = self._connect()
-            self._socket.send(frame, zmq.NOBLOCK)
-            self._unsure.append(frame)
-        except (zmq.ZMQError, OSError):  # full (EAGAIN), no descriptor is left, no place to meet: each may pass
-            return False
-        return True
+        return b"".join((self._prefix, pack(first), pack(self.dropped)))
 
     def _drop(self, reason: DropReason, events: int) -> None:
         self.dropped[reason.value] = self.dropped.get(reason.value, 0) + events

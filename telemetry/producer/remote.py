@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import zmq
 
+from telemetry.producer.backlog import SOCKET_FRAMES
 from telemetry.producer.channel import Channel
 from telemetry.producer.link import Link
-from telemetry.producer.outbox import SOCKET_FRAMES
 
 if TYPE_CHECKING:
     from telemetry.curve import Peer
