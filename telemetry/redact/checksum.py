@@ -62,6 +62,10 @@ def is_card(digits: str) -> bool:
     return _CARD.fullmatch(digits) is not None and is_luhn(digits)
 
 
+IBAN_COUNTRIES = tuple(map(str.lower, _IBAN_LENGTHS))
+"""As two letters each."""
+
+
 def iban_length(country: str) -> int | None:
     """How many characters an IBAN of the country has; None where there are none."""
     return _IBAN_LENGTHS.get(country)

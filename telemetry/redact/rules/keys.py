@@ -50,7 +50,7 @@ KEYS = (
     ),
     Rule(
         "key",  # one line out of the body of a PEM file
-        (r"[^a-z0-9+/][a-z0-9+/]{48}",),
+        (r"[a-z0-9+/]{48}[^a-z0-9+/]",),
         _BASE64_LINE,
         always(KEY),
         "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ",

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from itertools import accumulate
 
 from telemetry.redact.checksum import (
+    IBAN_COUNTRIES,
     iban_length,
     is_card,
     is_cpf,
@@ -184,7 +185,7 @@ UUIDS = (
 IBANS = (
     Rule(
         "iban",
-        (r"[a-z]{2} ?[0-9]{2}(?:[ \t._/\-]?[a-z0-9]){11}",),
+        (rf"(?:[^a-z0-9]|iban)(?:{'|'.join(IBAN_COUNTRIES)}) ?[0-9]{{2}}(?:[ \t._/\-]?[a-z0-9]){{11}}",),
         _IBAN,
         _iban,
         "paid to DE89 3704 0044 0532 0130 00 today",
