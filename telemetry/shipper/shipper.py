@@ -234,15 +234,21 @@ class Shipper:
         Who sends on and on ends up with the next shipper, and what fell between the two is a hole in its numbers.
         """
         deadline = monotonic() + REST_SECONDS
-        waiting = True
-        while waiting and monotonic() < deadline:
-            messages = receive_waiting(self._sockets.data)
-            self._take_in(messages)
-            self._handovers.let_in()
-            # Nothing comes before what was left any more once nothing comes at all.
-            self._take_in(self._handovers.take(self._positions, at_once=not messages))
+        coming = True
+        while coming and monotonic() < deadline:
+            coming = False
+            while self._take_in_more() and monotonic() < deadline:
+                coming = True
             self._writer.seal_all(self._session)
-            waiting = bool(messages) or self._handovers.waits
+
+    def _take_in_more(self) -> bool:
+        """Take in a drain of what has come or was left; whether there may be more."""
+        messages = receive_waiting(self._sockets.data)
+        self._take_in(messages)
+        self._handovers.let_in()
+        # Nothing comes before what was left any more once nothing comes at all.
+        self._take_in(self._handovers.take(self._positions, at_once=not messages))
+        return bool(messages) or self._handovers.waits
 
     def _know_names(self) -> None:
         """Before the first text that may hold them is read. What can't be looked for is dropped with all free text."""

@@ -25,8 +25,8 @@ MAX_MESSAGE_BYTES = 1 << 20
 """Four frames: what is larger is no frame, and not worth its memory. ZeroMQ cuts such a peer off."""
 
 RECEIVE_FRAMES = 16
-"""For each producer: a drain's worth of full frames, 4 MiB, is the most that piles up here while the disk stalls. What
-this does not hold waits on the producer's side, within its `queue_bytes`, and is dropped and counted there."""
+"""For each producer: full frames of 4 MiB are the most that piles up here while the disk stalls. What this does not
+hold waits on the producer's side, within its `queue_bytes`, and is dropped and counted there."""
 
 
 class Sockets:

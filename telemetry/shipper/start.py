@@ -37,6 +37,10 @@ MAX_DESCRIPTORS = 65_536
 """What a shipper may open. So many are closed where a system does not list them: it may claim to allow 2^30."""
 COLLECT_ALLOCATIONS = 20_000
 """After so many more new objects than freed ones, cycles are looked for."""
+M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3
+"""From glibc's malloc.h."""
+OWN_PAGES_BYTES = 2 << 20
+"""What is larger gets pages of its own, which go back at once; the smallest for which that costs next to nothing."""
 EXIT_CONFIG = 2
 EXIT_RUNNING = 3
 EXIT_MEMORY = 4
@@ -134,6 +138,7 @@ def _foreground(file: Path) -> int:
 
 def _run(directory: Path, config_file: Path, door: socket.socket | None, *, spawned: bool) -> int:
     told = _hear_signals()
+    _calm_the_allocator()
     from telemetry.errors import TelemetryError
     from telemetry.paths import private_dir
     from telemetry.shipper.place import Place
@@ -176,6 +181,20 @@ def _pass_on(door: socket.socket, directory: Path) -> None:
     from telemetry.shipper.intake.handovers import Handovers
 
     Handovers([door]).pass_on(directory)
+
+
+def _calm_the_allocator() -> None:
+    """Have all threads allocate from one heap, and bodies from none: glibc's mallopt(3), where there is one.
+
+    Left to itself it takes a heap for each thread, and keeps in them what was a body once, with small things in between
+    that hold it there: memory at full rate grew by a tenth in ten minutes. Call before there are threads.
+    """
+    import ctypes
+
+    with suppress(AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_ARENA_MAX, 1)
+        mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES)
 
 
 def _calm_the_collector() -> None:

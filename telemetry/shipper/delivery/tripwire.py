@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from telemetry.shipper.encode.format import Format
     from telemetry.spool.segment import Head, Seal
 
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 128 << 10
 """Of a body, in memory at a time."""
 
 _ADVICE = "upgrade what let it through, or `telemetry purge`; a new shipper tries again"
