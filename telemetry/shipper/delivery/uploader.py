@@ -92,7 +92,8 @@ class Uploader:
         self._clock = clock
         self._pace = Pace(settings.upload_jitter_seconds, clock(), random.random)
         self._bandwidth = Bandwidth(settings.upload_bytes_per_second)
-        self._turns = cycle((False, True, True, True))
+        self._turns = cycle((True, True, True, False))
+        self._takes_newest = False
         self._is_splitting = False
         self._wake = Event()
         self._stopping = False
@@ -167,8 +168,9 @@ class Uploader:
         Halves, which stand first, go before all others, until the guilty event is found: in turns, all of a batch would
         be halved before the first refusal for good, at which the endpoint is left in peace.
         """
-        takes_newest = next(self._turns) and not self._is_splitting
-        seal = self._spool.take(self._is_due if takes_newest else None)
+        seal = None if self._takes_newest and not self._is_splitting else self._spool.take()
+        if seal is None or (not seal.depth and self._wait_seconds(seal) > 0):
+            seal = self._spool.take(self._is_due)
         self._is_splitting = seal is not None and seal.depth > 0
         return seal
 
@@ -176,12 +178,16 @@ class Uploader:
         return self._pace.wait_seconds(id_, seen_at, self._clock()) <= 0
 
     def _deliver_in_time(self, seal: Seal) -> float:
-        wait_seconds = self._pace.wait_seconds(seal.head.id, self._spool.seen_at(seal), self._clock())
+        wait_seconds = self._wait_seconds(seal)
         if wait_seconds > 0 and not seal.depth:
             self._spool.put_back()
             self.state = self.state if self.cause else "idle"
             return wait_seconds
+        self._takes_newest = next(self._turns)  # a turn is an upload: a look that finds nothing to send takes none
         return self._deliver(seal)
+
+    def _wait_seconds(self, seal: Seal) -> float:
+        return self._pace.wait_seconds(seal.head.id, self._spool.seen_at(seal), self._clock())
 
     def _deliver(self, seal: Seal) -> float:
         body = self._spool.read(seal)
