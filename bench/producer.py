@@ -24,6 +24,9 @@ WINDOW_EVENTS = 60_000
 """May be on their way to the shipper: enough to keep it busy."""
 WINDOW_BYTES = 12 << 20
 """... and so much: with a chunk more, less than the queue's 32 MiB, so that nothing is dropped."""
+LOOK_SECONDS = 0.01
+"""How often it is looked whether there is room in the window. Each answer costs a shipper a sync: asked a thousand
+times a second, as no program would, it spends a twentieth of its time on that."""
 
 
 def main(endpoint: str, catalog: str, load: Load) -> None:
@@ -49,7 +52,7 @@ def main(endpoint: str, catalog: str, load: Load) -> None:
             else:
                 list(threads.map(emit, parts))
             while emitted - control.ask({"op": "confirm", "producer": producer}, 10)["accepted"] > window:
-                sleep(0.001)
+                sleep(LOOK_SECONDS)
     telemetry.flush(30)
     print(json.dumps({"began": began, "cpu": process_time() - cpu}), flush=True)
     sys.stdin.readline()  # the shipper, which leaves with its last producer, is still to be asked what it took
