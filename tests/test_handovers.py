@@ -21,7 +21,7 @@ from telemetry.cli.status import gather
 from telemetry.consent import State
 from telemetry.consent.stored import store_choice
 from telemetry.handover import LENGTH, hand_over, pass_in
-from telemetry.shipper import start
+from telemetry.shipper import process
 from telemetry.shipper.intake import handovers
 from telemetry.shipper.intake.handovers import MAX_WAITING, PATIENCE_SECONDS, Handovers
 from telemetry.shipper.intake.receiver import DRAIN_BYTES, Frame, decode_frame
@@ -278,17 +278,17 @@ def test_where_there_are_no_memory_files_there_is_no_way(
 
 def test_a_door_is_inherited_only_if_it_is_one_to_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     door = _open_door(tmp_path)
-    monkeypatch.setattr(start, "DOOR_DESCRIPTOR", door.fileno())
-    found = start.inherit_door(tmp_path)
+    monkeypatch.setattr(process, "DOOR_DESCRIPTOR", door.fileno())
+    found = process.inherit_door(tmp_path)
     assert found is not None
     found.close()
-    assert start.inherit_door(tmp_path / "elsewhere") is None
+    assert process.inherit_door(tmp_path / "elsewhere") is None
     door.close()
-    assert start.inherit_door(tmp_path) is None
+    assert process.inherit_door(tmp_path) is None
     for other in (socket.socket(), socket.socket(socket.AF_UNIX), (tmp_path / "file").open("w")):
         with other:
-            monkeypatch.setattr(start, "DOOR_DESCRIPTOR", other.fileno())
-            assert start.inherit_door(tmp_path) is None
+            monkeypatch.setattr(process, "DOOR_DESCRIPTOR", other.fileno())
+            assert process.inherit_door(tmp_path) is None
 
 
 def test_who_finds_the_place_taken_passes_on_what_it_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FRAME_EVENTS = 512
-"""In a full frame, as a busy host sends them: a frame costs either side as much as two dozen events, whatever is in
-it, and waking ZeroMQ's thread 15 us."""
+"""In a full frame, as a busy host sends them: a frame costs ZeroMQ, its thread and the shipper the same whatever is in
+it, and waking that thread costs some 15 us."""
 
 SOCKET_FRAMES = 16
 """Frames inside ZeroMQ, whose own limit counts messages: 4 MiB at their largest. The rest waits here."""

@@ -9,20 +9,24 @@ minute, and `telemetry status` shows it.
 
 from __future__ import annotations
 
-import gc
 import os
-import resource
 import signal
-import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from telemetry.handover import DOOR_DESCRIPTOR
 from telemetry.paths import CONFIG_FILE, REFUSED_FILE, private_file
+from telemetry.shipper.process import (
+    allow_descriptors,
+    calm_the_allocator,
+    calm_the_collector,
+    close_inherited,
+    inherit_door,
+)
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from telemetry.shipper.place import Place
@@ -33,14 +37,6 @@ USAGE = """usage: telemetry ship --config FILE
 Runs a shipper in the foreground, until SIGINT or SIGTERM.
 TELEMETRY_DEBUG is for the program that emits; where it is set, a shipper does not start.
 `telemetry preview` shows what a shipper sends."""
-MAX_DESCRIPTORS = 65_536
-"""What a shipper may open. So many are closed where a system does not list them: it may claim to allow 2^30."""
-COLLECT_ALLOCATIONS = 20_000
-"""After so many more new objects than freed ones, cycles are looked for."""
-M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3
-"""From glibc's malloc.h."""
-OWN_PAGES_BYTES = 2 << 20
-"""What is larger gets pages of its own, which go back at once; the smallest for which that costs next to nothing."""
 EXIT_CONFIG = 2
 EXIT_RUNNING = 3
 EXIT_MEMORY = 4
@@ -67,48 +63,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def _spawned(directory: Path) -> int:
     door = inherit_door(directory)
-    _close_inherited(door.fileno() if door else -1)
+    close_inherited(door.fileno() if door else -1)
     with suppress(PermissionError):  # we lead a session already
         os.setsid()
     return _run(directory, directory / CONFIG_FILE, door, spawned=True)
-
-
-def inherit_door(directory: Path) -> socket.socket | None:
-    """The door to `directory` that a producer has opened for us; None when this process was started without one."""
-    try:
-        door = socket.socket(fileno=os.dup(DOOR_DESCRIPTOR))
-    except OSError:
-        return None
-    # Who starts a shipper by hand may have anything there.
-    with suppress(OSError, ValueError):
-        listens = door.family == socket.AF_UNIX and door.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        if listens and Path(door.getsockname()).parent == directory:
-            door.settimeout(0)
-            return door
-    door.close()
-    return None
-
-
-def _close_inherited(kept: int) -> None:
-    """What the host had open is not ours to keep: a listening socket would stay taken after the host is gone."""
-    try:
-        inherited = [int(name) for name in os.listdir("/dev/fd")]  # noqa: PTH208 names are numbers
-    except OSError:
-        inherited = list(range(MAX_DESCRIPTORS))
-    for descriptor in inherited:
-        # Standard error is the last of the three that are the null device.
-        if descriptor > 2 and descriptor != kept:  # noqa: PLR2004
-            with suppress(OSError):
-                os.close(descriptor)  # all but the one that listed them, which is closed
-
-
-def _allow_descriptors() -> None:
-    """The host's limit is not ours: each producer takes a descriptor, and there may be thousands."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _foreground(file: Path) -> int:
@@ -138,12 +96,12 @@ def _foreground(file: Path) -> int:
 
 def _run(directory: Path, config_file: Path, door: socket.socket | None, *, spawned: bool) -> int:
     told = _hear_signals()
-    _calm_the_allocator()
+    calm_the_allocator()
     from telemetry.errors import TelemetryError
     from telemetry.paths import private_dir
     from telemetry.shipper.place import Place
 
-    _allow_descriptors()
+    allow_descriptors()
     try:
         private_dir(directory)
     except OSError as fault:  # where others could have made it, nothing is written, not even why
@@ -183,37 +141,13 @@ def _pass_on(door: socket.socket, directory: Path) -> None:
     Handovers([door]).pass_on(directory)
 
 
-def _calm_the_allocator() -> None:
-    """Have all threads allocate from one heap, and bodies from none: glibc's mallopt(3), where there is one.
-
-    Left to itself it takes a heap for each thread, and keeps in them what was a body once, with small things in between
-    that hold it there: memory at full rate grew by a tenth in ten minutes. Call before there are threads.
-    """
-    import ctypes
-
-    with suppress(AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_ARENA_MAX, 1)
-        mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES)
-
-
-def _calm_the_collector() -> None:
-    """Look for cycles less often, and not among what lives as long as we do.
-
-    Values flow forward here and make next to no cycles; looking for them took 3 % of the time at full rate.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_ALLOCATIONS)
-
-
 def _serve(directory: Path, place: Place, shipper: Shipper, told: list[int]) -> int:
     (directory / REFUSED_FILE).unlink(missing_ok=True)
     for number in _stop_signals():
         signal.signal(number, lambda *_: shipper.stop())
     if told:
         shipper.stop()
-    _calm_the_collector()
+    calm_the_collector()
     shipper.run()
     # Producers may have a new shipper while this one still uploads; the spool has a lock of its own for that.
     place.leave()
