@@ -189,6 +189,17 @@ def test_marks_that_can_t_be_read_are_quarantined_with_their_data(killed: Active
     assert names(directory / "quarantine") == {killed.marks_path.name, killed.data_path.name}
 
 
+def test_of_a_segment_that_was_only_begun_nothing_is_left(tmp_path: Path) -> None:
+    """Killed after its files were made, and before its head was written."""
+    spool = open_spool(tmp_path)
+    spool.close()
+    for name in ("1-ab.marks", "1-ab.ndjson.zst"):
+        (tmp_path / "active" / name).touch()
+    open_spool(tmp_path).close()
+    assert names(tmp_path / "active") == set()
+    assert names(tmp_path / "quarantine") == set()
+
+
 def test_the_segment_of_a_living_shipper_is_left_alone(tmp_path: Path) -> None:
     first = open_spool(tmp_path)
     active = first.begin(make_head())

@@ -177,8 +177,14 @@ def _rewrite(head: Head, data: bytes) -> Iterator[bytes]:
 
 
 def _set_aside(marks_path: Path, quarantine: Path) -> None:
-    for path in _pair(marks_path):
-        path.replace(quarantine / path.name)
+    """Keep what can't be read; of a segment that was only begun, before its head was written, there is nothing."""
+    pair = _pair(marks_path)
+    is_empty = not any(path.stat().st_size for path in pair)
+    for path in pair:
+        if is_empty:
+            path.unlink()
+        else:
+            path.replace(quarantine / path.name)
 
 
 def _pair(marks_path: Path) -> list[Path]:
