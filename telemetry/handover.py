@@ -36,7 +36,6 @@ DOOR_DESCRIPTOR = 3
 """Where a spawned shipper finds its door: the first descriptor after the standard ones, as with systemd."""
 
 LENGTH = struct.Struct(">I")
-DESCRIPTOR = struct.Struct("i")
 
 SEALS = 0
 if hasattr(os, "memfd_create"):
@@ -79,6 +78,6 @@ def pass_in(directory: Path, memory: int) -> None:
     try:
         connection.settimeout(0)
         connection.connect(str(directory / HANDOVER_SOCKET))
-        connection.sendmsg([b"\0"], [(SOL_SOCKET, SCM_RIGHTS, DESCRIPTOR.pack(memory))])
+        connection.sendmsg([b"\0"], [(SOL_SOCKET, SCM_RIGHTS, struct.pack("i", memory))])
     finally:
         connection.close()

@@ -12,11 +12,11 @@ import fcntl
 import os
 from collections import deque
 from contextlib import suppress
-from socket import SCM_RIGHTS, SOL_SOCKET
+from socket import recv_fds
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from telemetry.handover import DESCRIPTOR, LENGTH, SEALS, pass_in
+from telemetry.handover import LENGTH, SEALS, pass_in
 from telemetry.shipper.intake.receiver import DRAIN_BYTES, decode_frame
 from telemetry.spool.producers import Position
 from telemetry.wire import MAX_FRAME_BYTES
@@ -35,6 +35,9 @@ peer take to pass in what it came for."""
 
 MAX_WAITING = 64
 """Memory files and silent peers held at a time, so many descriptors; others wait at the door."""
+
+MAX_PASSED = 16
+"""Descriptors taken from a peer, of which one is a memory file; the kernel closes what is more."""
 
 PASS_ON_SECONDS = 1.0
 """As long as hosts may still come to a door whose name another shipper is to take: it looks twice a second."""
@@ -68,8 +71,8 @@ class Handovers:
         """
         now = self._clock()
         for left in list(self._left):
-            behind = positions.get(left.producer.hex(), Position(0)).next < left.first
-            if behind and not at_once and now - left.came_at < PATIENCE_SECONDS:
+            behind_gap = _next_of(left.producer, positions) < left.first
+            if behind_gap and not at_once and now - left.came_at < PATIENCE_SECONDS:
                 continue
             self._remember(left.producer, now)
             frames = left.read(DRAIN_BYTES)
@@ -145,9 +148,7 @@ class Handovers:
             self._left.append(left)
 
     def _repeats(self, frame: Frame, positions: Positions) -> bool:
-        if frame.producer not in self._ended:
-            return False
-        return frame.first < positions.get(frame.producer.hex(), Position(0)).next
+        return frame.producer in self._ended and frame.first < _next_of(frame.producer, positions)
 
 
 class Left:
@@ -165,8 +166,7 @@ class Left:
         self.memory = memory
         self.came_at = came_at
         self._at_bytes = 0
-        self.is_read = False
-        frame = decode_frame(b"".join(self.read(1)))
+        frame = decode_frame(self._next() or b"")
         self._at_bytes = 0
         self.producer, self.first = (frame.producer, frame.first) if frame else (b"", 0)
         self.is_read = frame is None
@@ -200,15 +200,14 @@ class Left:
         return frame if len(frame) == length else None
 
 
+def _next_of(producer: bytes, positions: Positions) -> int:
+    """The number that the producer's next event will have."""
+    return positions.get(producer.hex(), Position(0)).next
+
+
 def _receive(peer: socket) -> int | None:
     """The memory file that a peer passes in; None when it is none. Raises BlockingIOError, OSError."""
-    _, ancillary, _, _ = peer.recvmsg(1, 2 * DESCRIPTOR.size + 64)
-    found = [
-        descriptor
-        for level, kind, data in ancillary
-        if (level, kind) == (SOL_SOCKET, SCM_RIGHTS)
-        for (descriptor,) in DESCRIPTOR.iter_unpack(data[: len(data) // DESCRIPTOR.size * DESCRIPTOR.size])
-    ]
+    _, found, _, _ = recv_fds(peer, 1, MAX_PASSED)
     memory = next((descriptor for descriptor in found if _is_sealed(descriptor)), None)
     for descriptor in found:
         if descriptor != memory:
