@@ -222,7 +222,7 @@ def test_any_value_but_nothing_and_0_turns_it_on(
 
 
 def test_when_it_is_not_set_none_of_it_is_loaded() -> None:
-    code = "print({'telemetry.producer.debug', 'msgspec', 'hyperscan'} & sys.modules.keys())\n"
+    code = "print({'telemetry.producer.debug', 'telemetry.shipper.intake', 'hyperscan'} & sys.modules.keys())\n"
     assert _run(code, TELEMETRY_DEBUG="0").stdout == "set()\n"
 
 

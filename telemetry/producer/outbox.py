@@ -12,14 +12,15 @@ import os
 from collections import deque
 from contextlib import suppress
 from itertools import repeat, starmap
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
-import msgpack
+import msgspec
 
 from telemetry import wire
 from telemetry.drops import DropReason
 from telemetry.producer.alone import alone
 from telemetry.producer.backlog import SOCKET_FRAMES, Backlog
+from telemetry.producer.encode import encoder
 from telemetry.producer.native import Lock
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import zmq
 
     from telemetry.consent import Decision
+    from telemetry.producer.encode import RawEvent
 
 BATCH_EVENTS = 128
 """Encoded at a time: more would delay the one emit in 128 that does it for longer."""
@@ -38,7 +40,7 @@ WAITING_EVENT_BYTES = 512
 TOTALS_BYTES = 128
 """More than the numbers in a frame's head take, of its first event and by reason."""
 
-RawEvent = tuple[str, int, dict[str, Any]]
+_pack = msgspec.msgpack.Encoder().encode
 
 
 class Settled(NamedTuple):
@@ -86,7 +88,7 @@ class Outbox:
         self._backlog = Backlog(connect, self._head, queue_bytes - SOCKET_FRAMES * wire.MAX_FRAME_BYTES)
         self._waiting_limit = queue_bytes // WAITING_EVENT_BYTES
         self._shed: deque[None] = deque()
-        self._reduce = reduce
+        self._encode = encoder(reduce)
         self.renew(os.getpid())
 
     def renew(self, pid: int) -> None:
@@ -100,8 +102,6 @@ class Outbox:
         self._closed = False
         self._in_hand: list[RawEvent] = []
         self._settled_before = 0
-        # The parent's may have been left in the middle of an event.
-        self._packer = msgpack.Packer(default=lambda value: _encodable(value, self._reduce))
         self._backlog.renew()
         self._set_context(self._context._replace(pid=pid))
 
@@ -210,8 +210,7 @@ class Outbox:
 
     def _set_context(self, context: wire.Context) -> None:
         self._context = context
-        head = msgpack.packb(self.producer) + msgpack.packb(context._asdict())
-        self._prefix = bytes([0x96, wire.PROTOCOL]) + head
+        self._prefix = bytes([0x96, wire.PROTOCOL]) + _pack(self.producer) + _pack(context._asdict())
         self._batch_limit_bytes = wire.MAX_FRAME_BYTES - len(self._prefix) - TOTALS_BYTES
 
     @property
@@ -266,7 +265,7 @@ class Outbox:
         if not batch:
             return
         try:
-            packed = self._packer.pack(batch)
+            packed = self._encode(batch)
         except Exception:  # noqa: BLE001 a value may raise anything from its own methods
             self._hand_over_halves(batch, DropReason.UNENCODABLE)
             return
@@ -288,8 +287,7 @@ class Outbox:
 
     def _head(self, first: int) -> bytes:
         """Of a frame, all but its events."""
-        pack: Callable[[object], bytes] = self._packer.pack
-        return b"".join((self._prefix, pack(first), pack(self.dropped)))
+        return b"".join((self._prefix, _pack(first), _pack(self.dropped)))
 
     def _drop(self, reason: DropReason, events: int) -> None:
         self.dropped[reason.value] = self.dropped.get(reason.value, 0) + events
@@ -303,11 +301,3 @@ def _under(decision: Decision, context: wire.Context) -> wire.Context:
         notice=decision.notice,
         deployment=decision.deployment,
     )
-
-
-def _encodable(value: object, reduce: Callable[[BaseException], str]) -> str:
-    """What msgpack does not know: an exception is reduced, anything else drops its event alone."""
-    # Not isinstance, which runs a value's own __class__.
-    if issubclass(type(value), BaseException):
-        return reduce(cast("BaseException", value))
-    raise TypeError
