@@ -44,6 +44,10 @@ def _events(frames: list[bytes]) -> Iterator[Any]:
         yield from events
 
 
+def _sizes(frames: list[bytes]) -> list[int]:
+    return [len(msgpack.unpackb(frame)[1]) for frame in frames]
+
+
 @pytest.fixture
 def pair() -> Iterator[tuple[Backlog, zmq.Socket[bytes]]]:
     """A backlog, and who reads from it."""
@@ -84,12 +88,30 @@ def test_the_events_of_any_batches_leave_once_in_order_in_frames_that_are_not_to
     assert sum(map(len, frames)) <= LIMIT_BYTES + 100 * len(frames)
 
 
-def test_full_frames_and_no_more_are_made_of_full_batches() -> None:
+def test_full_frames_are_made_of_full_batches() -> None:
     backlog = Backlog(_nowhere, _head, LIMIT_BYTES)
     for number in range(9):
-        assert backlog.has_full_frame == (number * 128 >= FRAME_EVENTS)
         assert _add(backlog, number * 128, [0] * 128)
-    assert [len(msgpack.unpackb(frame)[1]) for frame in backlog.unsure()] == [FRAME_EVENTS, FRAME_EVENTS, 128]
+    assert _sizes(backlog.unsure()) == [FRAME_EVENTS, FRAME_EVENTS, 128]
+
+
+def test_of_a_busy_host_only_full_frames_leave(pair: tuple[Backlog, zmq.Socket[bytes]]) -> None:
+    backlog, reading = pair
+    for number in range(7):
+        assert bool(reading.poll(0)) == (number * 128 >= FRAME_EVENTS)
+        assert _add(backlog, number * 128, [0] * 128)
+        backlog.send_full()
+    backlog.send()
+    assert _sizes([reading.recv(), reading.recv()]) == [FRAME_EVENTS, 3 * 128]
+    assert not backlog
+
+
+def test_behind_a_frame_that_can_not_leave_batches_go_on_joining() -> None:
+    backlog = Backlog(_nowhere, _head, LIMIT_BYTES)
+    for number in range(9):
+        assert _add(backlog, number * 128, [0] * 128)
+        backlog.send()
+    assert _sizes(backlog.unsure()) == [128, FRAME_EVENTS, FRAME_EVENTS]
 
 
 def test_what_there_is_no_room_for_is_refused_until_something_has_left(

@@ -71,11 +71,6 @@ class Backlog:
         """Whether anything waits."""
         return bool(self._frames or self._open)
 
-    @property
-    def has_full_frame(self) -> bool:
-        """Whether a frame waits that no more events would join."""
-        return bool(self._frames) or self._open_events >= FRAME_EVENTS
-
     def add(self, first: int, batch: bytes, events: int) -> bool:
         """Have a batch leave with the next frame.
 
@@ -118,8 +113,20 @@ class Backlog:
         self._open_events = self._open_bytes = 0
 
     def send(self) -> None:
-        """Hand over to ZeroMQ what it takes."""
-        self.close_frame()
+        """Hand over to ZeroMQ what it takes.
+
+        While it takes no more, the last frame stays open: sent a batch at a time, a host that is ahead of its shipper
+        would cost both of them four times as many frames.
+        """
+        self.send_full()
+        if not self._frames:
+            self.close_frame()
+            self.send_full()
+
+    def send_full(self) -> None:
+        """The same of the frames that no more events would join."""
+        if self._open_events >= FRAME_EVENTS:
+            self.close_frame()
         while self._frames and self._sent(self._frames[0]):
             self._closed_bytes -= len(self._frames.popleft())
 

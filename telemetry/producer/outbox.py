@@ -237,7 +237,9 @@ class Outbox:
         for _ in range(math.ceil(waiting / BATCH_EVENTS)):
             self._hand_over_next()
         # Full batches alone are a busy host: more will come to fill a frame, or the flusher.
-        if not waiting or waiting % BATCH_EVENTS or self._backlog.has_full_frame:
+        if waiting and not waiting % BATCH_EVENTS:
+            self._backlog.send_full()
+        else:
             self._backlog.send()
 
     def _count_shed(self) -> None:
