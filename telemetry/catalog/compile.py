@@ -120,9 +120,10 @@ def _envelope(name: str, fields: type[msgspec.Struct]) -> type[Envelope]:
 
 
 def _fields_struct(event: Event, expired: Iterable[str]) -> type[msgspec.Struct]:
-    # No wire value is an UnsetType, so a host that sends one of these names fails validation. The stages set
-    # them unchecked. (`event` sent with the tag as its value does pass: the Struct has that constant anyway.)
-    stamped = [("time", UnsetType, UNSET), ("session", UnsetType, UNSET)]
+    # No wire value is an UnsetType, so a host that sends one of these names fails validation. The stages set them
+    # unchecked; the session is written with the time. (`event` sent with the tag as its value does pass: the Struct has
+    # that constant anyway.)
+    stamped = [("time", UnsetType, UNSET)]
     if event.weighted:
         stamped.append(("weight", UnsetType, UNSET))
     declared = [(name, _fast_type(field) | None, None) for name, field in event.fields.items()]
