@@ -4,6 +4,9 @@ A request whose answer did not come in time leaves the connection out of step: o
 
 Requests are `{"op": "confirm" | "leave" | "seal" | "status" | "stop", ...}`, each answered by one map; what is no
 request is left unanswered. From other machines, `confirm` and `leave` are.
+
+`confirm` and `leave` name a `producer`. `confirm` is answered with how many of its events are durable or accounted for,
+`{accepted, dropped}`; it may say how many it waits for by the same names, and until they have come the answer is empty.
 """
 
 from __future__ import annotations

@@ -293,6 +293,10 @@ def test_a_pid_of_another_machine_is_not_looked_for_here(site: Site) -> None:
         wait_until(lambda: site.shipper_state["uptime_seconds"] > at + 2 * LOOK_SECONDS)
         assert site.shipper_state["producers"] == others + 1
     with zmq.Context() as context, Control(context, Peer(site.shipper())) as control:
+        question = {"op": "confirm", "producer": b"elsewhere, alone"}
+        assert control.ask({**question, "accepted": 1, "dropped": 0}, 60.0) == {"accepted": 1, "dropped": 0}
+        # What has not come yet is not confirmed.
+        assert control.ask({**question, "accepted": 2}, 60.0) == control.ask({**question, "dropped": 1}, 60.0) == {}
         assert control.ask({"op": "leave", "producer": b"elsewhere, alone"}, 60.0) == {}
 
     assert site.shipper_state["producers"] == others

@@ -255,7 +255,8 @@ class Link:
 
     def _confirmed(self, control: Control, settled: Settled, deadline: float) -> bool:
         self._outbox.drain()
-        reply = control.ask({"op": "confirm", "producer": self._outbox.producer}, _remaining(deadline))
+        question = {"op": "confirm", "producer": self._outbox.producer, **settled._asdict()}
+        reply = control.ask(question, _remaining(deadline))
         return bool(reply.get("accepted", 0) >= settled.accepted and reply.get("dropped", 0) >= settled.dropped)
 
     def _end(self, confirmed: Settled | None, deadline: float) -> None:

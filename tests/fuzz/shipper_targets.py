@@ -237,7 +237,7 @@ def _control() -> Target:
             reply = {}
         return answer is None, len(reply)
 
-    requests = [{"op": op, "producer": _PRODUCER} for op in answers]
+    requests = [{"op": op, "producer": _PRODUCER, "accepted": 7, "dropped": 3} for op in answers]
     seeds = [
         msgpack.packb(value) for value in [*requests, {"op": "status"}, {"op": ["seal"]}, {"accepted": 5, "dropped": 0}]
     ]
