@@ -15,7 +15,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import msgpack
+import msgspec
 import zmq
 
 from telemetry.errors import ShipperUnreachableError
@@ -65,7 +65,7 @@ class Control:
         Raises:
             ShipperUnreachableError: no reply within `timeout_seconds` (a day at most), or one that is no map.
         """
-        self._socket.send(msgpack.packb(request), zmq.NOBLOCK)
+        self._socket.send(msgspec.msgpack.encode(request), zmq.NOBLOCK)
         if not self._answered(timeout_seconds):
             raise ShipperUnreachableError(
                 f"no shipper answered in {self._shipper} within {timeout_seconds:.2f} s: "
@@ -84,8 +84,8 @@ class Control:
 
     def _reply(self, message: bytes) -> dict[str, Any]:
         try:
-            reply = msgpack.unpackb(message)
-        except (ValueError, msgpack.UnpackException):
+            reply = msgspec.msgpack.decode(message)
+        except (msgspec.DecodeError, ValueError, RecursionError):
             reply = None
         if not isinstance(reply, dict):
             raise ShipperUnreachableError(

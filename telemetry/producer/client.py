@@ -1,6 +1,6 @@
 """The client: what a program holds to emit events. `telemetry.init` makes one for the whole process.
 
-Nothing of ours but light modules is imported before consent is known: with consent off, zmq and msgpack never are.
+Nothing of ours but light modules is imported before consent is known: with consent off, zmq and msgspec never are.
 """
 
 from __future__ import annotations
