@@ -16,6 +16,7 @@ from bench.events import mix
 from bench.site import CATALOG
 from telemetry import wire
 from telemetry.catalog.load import load
+from telemetry.producer.backlog import FRAME_EVENTS
 from telemetry.receipt import Receipt
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.name import know
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-FRAME_EVENTS = 128
 RECEIPT = Receipt("on", "host", 0, "cloud")
 NAMES = {"user": ["wilhelmina"], "host": ["larkspur-seven"], "path": ["/home/wilhelmina"]}
 """Of no machine: what it costs to look for names must not depend on where it is measured."""
@@ -71,7 +71,7 @@ class Stages:
 
 
 def frames(events: int, seed: int) -> list[bytes]:
-    """The realistic mix as a producer sends it, 128 events a frame; another seed makes other texts."""
+    """The realistic mix as a busy producer sends it, in full frames; another seed makes other texts."""
     emissions = mix(events, seed=seed)
     context = wire.Context(1, "bench", *RECEIPT[:3], RECEIPT.deployment, {})._asdict()
     now = int(time() * 1e9)

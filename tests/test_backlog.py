@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from telemetry import wire
 from telemetry.producer.backlog import FRAME_EVENTS, UNSURE_FRAMES, Backlog
+from telemetry.producer.outbox import BATCH_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,7 @@ def pair() -> Iterator[tuple[Backlog, zmq.Socket[bytes]]]:
 
 
 @given(
-    st.lists(st.integers(1, 128) | st.just(128), max_size=60),
+    st.lists(st.integers(1, BATCH_EVENTS) | st.just(BATCH_EVENTS), max_size=60),
     st.lists(st.integers(0, 5000), min_size=1, max_size=5),
 )
 def test_the_events_of_any_batches_leave_once_in_order_in_frames_that_are_not_too_large(
@@ -90,28 +91,28 @@ def test_the_events_of_any_batches_leave_once_in_order_in_frames_that_are_not_to
 
 def test_full_frames_are_made_of_full_batches() -> None:
     backlog = Backlog(_nowhere, _head, LIMIT_BYTES)
-    for number in range(9):
-        assert _add(backlog, number * 128, [0] * 128)
-    assert _sizes(backlog.unsure()) == [FRAME_EVENTS, FRAME_EVENTS, 128]
+    for number in range(7):
+        assert _add(backlog, number * BATCH_EVENTS, [0] * BATCH_EVENTS)
+    assert _sizes(backlog.unsure()) == [FRAME_EVENTS, FRAME_EVENTS, BATCH_EVENTS]
 
 
 def test_of_a_busy_host_only_full_frames_leave(pair: tuple[Backlog, zmq.Socket[bytes]]) -> None:
     backlog, reading = pair
-    for number in range(7):
-        assert bool(reading.poll(0)) == (number * 128 >= FRAME_EVENTS)
-        assert _add(backlog, number * 128, [0] * 128)
+    for number in range(5):
+        assert bool(reading.poll(0)) == (number * BATCH_EVENTS >= FRAME_EVENTS)
+        assert _add(backlog, number * BATCH_EVENTS, [0] * BATCH_EVENTS)
         backlog.send_full()
     backlog.send()
-    assert _sizes([reading.recv(), reading.recv()]) == [FRAME_EVENTS, 3 * 128]
+    assert _sizes([reading.recv(), reading.recv()]) == [FRAME_EVENTS, 2 * BATCH_EVENTS]
     assert not backlog
 
 
 def test_behind_a_frame_that_can_not_leave_batches_go_on_joining() -> None:
     backlog = Backlog(_nowhere, _head, LIMIT_BYTES)
-    for number in range(9):
-        assert _add(backlog, number * 128, [0] * 128)
+    for number in range(7):
+        assert _add(backlog, number * BATCH_EVENTS, [0] * BATCH_EVENTS)
         backlog.send()
-    assert _sizes(backlog.unsure()) == [128, FRAME_EVENTS, FRAME_EVENTS]
+    assert _sizes(backlog.unsure()) == [BATCH_EVENTS, FRAME_EVENTS, FRAME_EVENTS]
 
 
 def test_what_there_is_no_room_for_is_refused_until_something_has_left(

@@ -17,6 +17,7 @@ from standin import ENDPOINT, PRODUCT, StandIn, eventually, host, rendezvous, st
 
 from telemetry import paths
 from telemetry.paths import TOMBSTONES
+from telemetry.producer.outbox import BATCH_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -611,4 +612,4 @@ while True:
             received = max(frame.first + len(frame.events) for frame in shipper.frames_of(producer))
             left = {stone["producer"]: stone for stone in tombstones(catalog)}.get(producer.hex())
             accounted = left["accepted"] + sum(left["dropped"].values()) if left else received
-            assert emitted <= accounted <= emitted + 1 + 128
+            assert emitted <= accounted <= emitted + 1 + BATCH_EVENTS

@@ -21,7 +21,7 @@ from standin import eventually, host, rendezvous, stand_in, write_catalog
 from telemetry import paths, wire
 from telemetry.producer import backlog
 from telemetry.producer.backlog import FRAME_EVENTS, SOCKET_FRAMES
-from telemetry.producer.outbox import WAITING_EVENT_BYTES
+from telemetry.producer.outbox import BATCH_EVENTS, WAITING_EVENT_BYTES
 from telemetry.shipper.intake.receiver import decode_frame
 from telemetry.shipper.lock import acquire
 from telemetry.shipper.sockets import bind
@@ -153,7 +153,7 @@ def test_what_is_accepted_before_a_shipper_comes_arrives_and_the_drops_are_told(
             arrived = shipper.values("number")
             assert len(arrived) == outbox.accepted
             assert arrived == sorted(arrived)
-            assert arrived[: len(arrived) - 128] == list(range(len(arrived) - 128)), "the newest are dropped"
+            assert arrived[:-BATCH_EVENTS] == list(range(len(arrived) - BATCH_EVENTS)), "the newest are dropped"
             assert sum(shipper.frames[-1].dropped.values()) == TOO_MANY - outbox.accepted
 
 
@@ -469,7 +469,7 @@ def test_events_after_close_are_let_go_and_open_no_socket(catalog: Path) -> None
         for _ in range(1_000):
             record("query_finished", {"number": 2})
         assert outbox_of(client)._backlog.socket is None
-        assert len(outbox_of(client).events) < 128
+        assert len(outbox_of(client).events) < BATCH_EVENTS
         assert shipper.values("number") == [1]
 
 

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from telemetry.consent import Decision
     from telemetry.producer.encode import RawEvent
 
-BATCH_EVENTS = 128
-"""Encoded at a time: more would delay the one emit in 128 that does it for longer."""
+BATCH_EVENTS = 192
+"""Encoded at a time, in some 40 us. More would delay the one call that does it for longer; with fewer, those calls come
+near one in a hundred, and the 99th percentile of all is theirs as soon as the machine has other work."""
 
 WAITING_EVENT_BYTES = 512
 """About what an event takes in the process before it is encoded; it bounds how many may wait by `queue_bytes`."""
