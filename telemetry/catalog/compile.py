@@ -35,8 +35,8 @@ class Envelope(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=
 
     Attributes:
         time_ns: when it happened, UNIX nanoseconds.
-        fields: the event's own Struct of fields; its type is a key of `Compiled.plans`. Its members `time`,
-            `session` and `weight` can't come from the wire; the stages of the shipper set them.
+        fields: the event's own Struct of fields; its type is a key of `Compiled.plans`. Its members `time` and
+            `weight` can't come from the wire; the stages of the shipper set them.
     """
 
     time_ns: Annotated[int, Meta(ge=0, le=MAX_TIME_NS)]

@@ -116,7 +116,7 @@ class Backlog:
         """Hand over to ZeroMQ what it takes.
 
         While it takes no more, the last frame stays open: sent a batch at a time, a host that is ahead of its shipper
-        would cost both of them four times as many frames.
+        would cost both of them three times as many frames.
         """
         self.send_full()
         if not self._frames:
