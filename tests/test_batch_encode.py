@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgpack
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +73,10 @@ class AttrsLikeError(Exception):
     __attrs_attrs__: tuple[Any, ...] = ()
 
 
+class Row(msgspec.Struct):
+    rows: int = 1
+
+
 def encode(*events: RawEvent) -> list[Any]:
     return list(msgpack.unpackb(encoder(lambda error: f"reduced {type(error).__name__}")(list(events))))
 
@@ -109,13 +114,28 @@ def test_an_exception_of_whatever_class_is_reduced(error: BaseException) -> None
     assert fields["error"] is error, "the host's own dict is left as it is"
 
 
+@dataclass
+class Order:
+    customer: str = "secret"
+
+
+class Plan(enum.Enum):
+    FREE = "free"
+
+
+@pytest.mark.parametrize("value", [Order(), Plan.FREE, {1, 2}, uuid.UUID(int=1), len, Order])
+def test_an_object_is_not_taken_apart(value: object) -> None:
+    with pytest.raises(TypeError):
+        encode(("e", 1, {"before": 1, "field": value}))
+
+
 @pytest.mark.parametrize("value", [object(), 1j, 2**64, -(2**63) - 1, "\ud800", [object()], [ValueError("secret")]])
 def test_what_msgpack_has_no_form_for_raises(value: object) -> None:
     with pytest.raises((TypeError, ValueError, OverflowError)):
         encode(("e", 1, {"field": value}))
 
 
-@pytest.mark.parametrize("value", [dt.datetime(2026, 1, 1, tzinfo=dt.UTC), uuid.UUID(int=1), Decimal("1.5"), {1, 2}])
+@pytest.mark.parametrize("value", [dt.datetime(2026, 1, 1, tzinfo=dt.UTC), Decimal("1.5"), Row(), [1, "a"], {"a": 1}])
 def test_what_is_no_scalar_but_has_a_form_goes_to_the_shipper_which_judges_it(value: object) -> None:
     (event,) = encode(("e", 1, {"field": value, "other": 1}))
     assert (event[0], event[1], event[2]["other"]) == ("e", 1, 1)

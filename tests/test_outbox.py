@@ -58,6 +58,7 @@ UNENCODABLE = [
     pytest.param(-(2**63) - 1, id="an integer under 64 bits"),
     pytest.param("\ud800", id="a lone surrogate"),
     pytest.param([1, {"deep": object()}], id="an object in a list"),
+    pytest.param({1, 2}, id="a set"),
     pytest.param(1j, id="a complex number"),
     pytest.param(lambda: None, id="a function"),
 ]
