@@ -7,7 +7,22 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import emit, guard, idle, latency, outage, pipeline, redact, respawn, rounds, scale, soak, spool
+from bench import (
+    emit,
+    guard,
+    idle,
+    ingest,
+    latency,
+    message,
+    outage,
+    pipeline,
+    redact,
+    respawn,
+    rounds,
+    scale,
+    soak,
+    spool,
+)
 from bench.measure import show
 from bench.plot import draw
 
@@ -18,7 +33,10 @@ if TYPE_CHECKING:
 
 RUNS = "after one that warms up (5); redact: each with other values (1); respawn: kills (20); rounds (1,000); soak: one"
 
-NAMES = "emit guard idle latency outage pipeline redact respawn rounds scale soak spool".split()  # noqa: SIM905 - as words
+NAMES = "emit guard idle ingest latency message outage pipeline redact respawn rounds scale soak spool".split()  # noqa: SIM905 - as words
+
+INGESTED_BATCHES = 600
+"""A run of ingest: some seconds."""
 
 
 def main() -> None:
@@ -26,7 +44,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--runs", type=int, help=RUNS)
-    parser.add_argument("--events", type=int, help="a run (1,000,000; latency 10,000; guard: a turn 20,000)")
+    parser.add_argument(
+        "--events", type=int, help="a run (1,000,000; latency 10,000; guard: a turn 20,000; ingest: a batch 5,000)"
+    )
     parser.add_argument("--seconds", type=int, help="how long: outage, simulated (86,400); soak (600); idle (20)")
     parser.add_argument("--dirty", type=float, default=0.01, help="pipeline: share with something private (0.01)")
     parser.add_argument("--store", action="store_true", help="guard: keep this run's ratios as those to compare with")
@@ -49,12 +69,14 @@ def _measure(options: argparse.Namespace) -> list[Result]:
     """What was asked for, as long and as often as is usual for it where nothing was said."""
     name = options.name
     runs = options.runs or {"redact": 1, "respawn": 20, "rounds": 1000}.get(name, 5)
-    events = options.events or {"latency": 10_000}.get(name, 1_000_000)
+    events = options.events or {"latency": 10_000, "ingest": 5000}.get(name, 1_000_000)
     seconds = options.seconds or {"soak": 600, "idle": 20}.get(name, 86_400)
     measures: dict[str, Callable[[], list[Result]]] = {
         "emit": lambda: emit.measure(runs, events, peers=options.peers),
         "idle": lambda: idle.measure(runs, seconds),
+        "ingest": lambda: ingest.measure(runs, events, INGESTED_BATCHES),
         "latency": lambda: latency.measure(runs, events),
+        "message": lambda: message.measure(runs),
         "outage": lambda: outage.measure(runs, events, seconds),
         "pipeline": lambda: pipeline.measure(runs, events, options.dirty),
         "redact": lambda: redact.measure(runs, options.canaries, detailed=options.detailed),

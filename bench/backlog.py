@@ -9,19 +9,24 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, process_time
+from typing import TYPE_CHECKING
 
 from bench.load import CHUNK_EVENTS
 from bench.spool import BIG_SEGMENT_BYTES, fill
 from bench.stages import Stages, frames
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.pace import Pace
+from telemetry.shipper.delivery.queue import Queue
 from telemetry.spool.spool import Spool
+
+if TYPE_CHECKING:
+    from telemetry.spool.folder import Arrival
 
 SETTINGS = ShipperSettings(spool_bytes=1 << 40, spool_segments=1_000_000)
 """Nothing is dropped to make room."""
 CHUNKS_A_SEGMENT = 10
 """More segments than a shipper at full speed makes, fewer than an idle one: a seal every 100,000 events."""
-LOOKS = 20
+LOOKS = 200
 
 
 def one_run(megabytes: int, chunks: int) -> dict[tuple[str, str], float]:
@@ -31,8 +36,9 @@ def one_run(megabytes: int, chunks: int) -> dict[tuple[str, str], float]:
         fill(directory, megabytes, BIG_SEGMENT_BYTES)
         open_seconds = _open(directory)
         stages = Stages(directory, SETTINGS)
+        waiting = stages.spool.arrivals()
         event_seconds = _work(stages, chunks) / (chunks * CHUNK_EVENTS)
-        look_seconds = _look(stages.spool)
+        look_seconds = _look(stages.spool, waiting)
         assert stages.spool.waiting == megabytes, stages.spool.waiting
         stages.spool.close()
     return {
@@ -44,7 +50,7 @@ def one_run(megabytes: int, chunks: int) -> dict[tuple[str, str], float]:
 
 def _open(directory: Path) -> float:
     cpu = process_time()
-    spool, _ = Spool.open(directory, lambda _: False)
+    spool, _ = Spool.open(directory, lambda *_: False)
     cpu = process_time() - cpu
     spool.close()
     return cpu
@@ -65,17 +71,21 @@ def _work(stages: Stages, chunks: int) -> float:
 
 
 def _deliver_newest(spool: Spool) -> None:
-    seal = spool.take(lambda _id, _seen_at: True)
+    *_, newest = spool.arrivals()
+    seal = spool.take(newest.file)
     assert seal is not None
     assert spool.read(seal) is not None
     spool.ack(seal, sent_bytes=0)
 
 
-def _look(spool: Spool) -> float:
-    """CPU seconds of a look at worst: nothing may leave yet, by its jitter or because a backlog pauses."""
-    pace = Pace(SETTINGS.upload_jitter_seconds, monotonic(), lambda: 1.0)
+def _look(spool: Spool, waiting: list[Arrival]) -> float:
+    """CPU seconds of a look at worst: nothing may leave yet, by its jitter."""
+    queue = Queue(Pace(SETTINGS.upload_jitter_seconds, monotonic(), lambda: 1.0), spool.awaits)
+    for arrival in waiting:
+        queue.add(arrival._replace(seen_at=monotonic() + 60))
     cpu = process_time()
     for _ in range(LOOKS):
-        spool.take(lambda id_, _: pace.wait_seconds(id_, monotonic() + 60, monotonic()) <= 0)
+        assert queue.newest(monotonic(), lambda _: False) is None
+        spool.take()
         spool.put_back()
     return (process_time() - cpu) / LOOKS

@@ -13,9 +13,10 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
-from time import perf_counter, process_time, sleep, time_ns
+from time import process_time, sleep, time_ns
 from typing import TYPE_CHECKING
 
+from bench import start
 from bench.cost import EMIT, cost
 from bench.events import FIVE_FIELDS
 from bench.measure import Result, progress, summarize
@@ -30,6 +31,7 @@ CHUNK_EVENTS = 50_000
 CPU = "host CPU per event"
 FLOOR = "floor: msgpack + send"
 OURS = ("emit", "emit, consent off", "count", FLOOR)
+START = "start"
 COUNT = "call('used', engine='batch')"
 HAND_OVER_SECONDS = 0.07
 """A little more than events wait for their like, and enough for ZeroMQ's threads; waiting takes no CPU."""
@@ -41,7 +43,7 @@ def measure(runs: int, events: int, *, peers: bool) -> list[Result]:
     """Measure ours, ours switched off, the floor and, if asked, the peers: alternating, in processes of their own."""
     found: dict[tuple[str, str, str], list[float]] = {}
     for run in range(runs + 1):
-        for name in (*OURS, *(PEERS if peers else ())):
+        for name in (*OURS, START, start.FLOOR, *(PEERS if peers else ())):
             progress(f"emit: {name}, run {run or 'to warm up'}")
             for metric, (value, unit) in _measure_one(name, events).items():
                 if run:
@@ -50,8 +52,11 @@ def measure(runs: int, events: int, *, peers: bool) -> list[Result]:
     cpu = {result.name: result.median for result in results if result.metric == CPU}
     ratios = {f"{OURS[0]} / floor": cpu[OURS[0]] / cpu[FLOOR]}
     ratios |= {f"{name} / {OURS[0]}": cpu[name] / cpu[OURS[0]] for name in PEERS if name in cpu}
+    of = {(result.name, result.metric): result.median for result in results}
+    above_ms = round(of[START, "CPU of init"] - of[start.FLOOR, "CPU"], 3)
     return [
         *results,
+        Result(START, "CPU of init above its floor", "ms", above_ms, above_ms, runs),
         *(Result(name, CPU, "ratio", round(ratio, 3), round(ratio, 3), runs) for name, ratio in ratios.items()),
     ]
 
@@ -60,6 +65,8 @@ def _measure_one(name: str, events: int) -> dict[str, tuple[float, str]]:
     if name in PEERS:
         return measure_peer(name, min(events, PEER_EVENTS))
     with site() as place:
+        if name in {START, start.FLOOR}:
+            return place.run("bench.start", name, place.endpoint, CATALOG)
         return place.run("bench.emit", name, place.endpoint, events)
 
 
@@ -68,20 +75,15 @@ def subject(name: str, endpoint: str, events: int) -> dict[str, tuple[float, str
     if name.startswith("floor"):
         with floor() as send:
             return {CPU: (send(events), "us")}
-    started = perf_counter()
     import telemetry  # noqa: PLC0415 the floor must not have it loaded
 
-    import_ms = (perf_counter() - started) * 1e3
-    started = perf_counter()
     client = telemetry.init(
         product="bench", catalog=CATALOG, endpoint=endpoint, consent="off" if name.endswith("off") else "on"
     )
-    init_ms = (perf_counter() - started) * 1e3
     telemetry.flush(10)
     call, statement = (telemetry.count, COUNT) if name == "count" else (telemetry.emit, EMIT)
     figures = cost(call, telemetry.flush, events, CHUNK_EVENTS, statement)
     emitted, _ = figures.pop("emitted")
-    figures |= {"import telemetry": (import_ms, "ms"), "init": (init_ms, "ms")}
     if name == "emit":
         dropped = 0 if client._link is None else sum(client._link._outbox.dropped.values())  # noqa: SLF001
         figures["delivered"] = 100.0 * (1 - dropped / emitted), "%"

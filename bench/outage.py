@@ -53,9 +53,11 @@ def _outage(seconds: int) -> list[Result]:
     progress(f"outage: {seconds:,} s at {EVENTS_PER_SECOND:,} events/s, simulated")
     with site() as place:
         spool_bytes = ShipperSettings().spool_bytes
-        figures = place.run("bench.outage_day", place.endpoint, seconds, EVENTS_PER_SECOND, spool_bytes)
+        seed = random.SystemRandom().randrange(2**32)
+        progress(f"outage: seed {seed}")
+        figures = place.run("bench.outage_day", place.endpoint, seconds, EVENTS_PER_SECOND, spool_bytes, seed)
     if faults := wrong(figures):
-        raise SystemExit(f"bench: {'; '.join(faults)}: not a valid run")
+        raise SystemExit(f"bench: {'; '.join(faults)}: not a valid run; seed {seed}")
     delays = figures["fresh_delays"]
     name = f"outage of {seconds / 3600:.1f} h"
     one = [

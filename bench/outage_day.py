@@ -10,20 +10,22 @@ that). An upload takes no simulated time: what it would take is what the bandwid
 from __future__ import annotations
 
 import json
+import random
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
+from unittest.mock import patch
 
 import psutil
 
 from bench.events import mix
 from bench.site import CATALOG
-from telemetry.catalog.load import load
 from telemetry.consent import Stored
 from telemetry.receipt import Receipt
 from telemetry.settings import ShipperSettings
+from telemetry.shipper.catalogs import read_source
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import Uploader
@@ -55,6 +57,7 @@ class Figures(NamedTuple):
     """What one outage came to.
 
     Attributes:
+        seed: of all chance in it.
         emitted: events in the outage.
         bytes_written: to segments in it.
         limit_bytes: of the spool.
@@ -71,6 +74,7 @@ class Figures(NamedTuple):
         delivered: events.
     """
 
+    seed: int
     emitted: int
     bytes_written: int
     limit_bytes: int
@@ -134,20 +138,19 @@ class Day:
             sent_bytes=0,
             upload_bytes_per_second=int(LINK_SHARE * fresh_bytes_per_second),
         )
-        self.spool, _ = Spool.open(directory, lambda _: True, self.clock)
-        catalog = load(CATALOG)
+        self.spool, _ = Spool.open(directory, lambda *_: True, self.clock)
+        self.source = read_source(CATALOG)
         self.network = Network(endpoint, self.settings, self.clock)
         self.uploader = Uploader(
             self.spool,
             self.network,
-            NDJSON,
             self.settings,
             lambda: permission_of(Stored()),
-            Tripwire(catalog, NDJSON),
+            Tripwire(lambda _: self.source.catalog),
             self.clock,
         )
         self.sealed_at: dict[str, float] = {}
-        self.writer = Writer(self.spool, catalog, NDJSON, self.settings, self._note_sealed)
+        self.writer = Writer(self.spool, NDJSON, self.settings, self._note_sealed)
         self.session = Session()
         self.events_per_second = events_per_second
         self.emitted = 0
@@ -167,19 +170,23 @@ class Day:
         body = self.bodies[self.emitted // events % BODIES]
         self.emitted += events
         position = {"00" * 16: Position(1, self.emitted)}
-        self.writer.append(RECEIPT, Drain(body, Tally(emitted=events, kept=events), position), self.session)
+        self.writer.append(
+            RECEIPT, self.source, Drain(body, Tally(emitted=events, kept=events), position), self.session
+        )
         self.writer.tick(self.session)
         self.most_bytes = max(self.most_bytes, _size_bytes(self.spool.directory))
 
     def _note_sealed(self) -> None:
-        newest = next(reversed(self.spool._sealed))  # noqa: SLF001 there is no public word for it
+        *_, newest = self.spool._sealed  # noqa: SLF001 there is no public word for it
         if self.network.is_back:  # before, it would be memory of ours and not of the shipper's
             self.sealed_at[segment.id_of(newest)] = self.clock.now
         self.bytes_written += (self.spool.directory / "sealed" / newest).stat().st_size
         self.uploader.nudge()
 
 
-def simulate(directory: Path, endpoint: str, seconds: int, events_per_second: int, spool_bytes: int) -> Figures:
+def simulate(
+    directory: Path, endpoint: str, seconds: int, events_per_second: int, spool_bytes: int, seed: int
+) -> Figures:
     """An outage of so many simulated seconds, and the return.
 
     Args:
@@ -188,7 +195,14 @@ def simulate(directory: Path, endpoint: str, seconds: int, events_per_second: in
         seconds: of the outage, simulated.
         events_per_second: emitted, before, in and after it.
         spool_bytes: the spool's limit.
+        seed: of all chance in it: jitter, backoff, pauses and ids.
     """
+    random.seed(seed)
+    with patch("os.urandom", random.Random(seed).randbytes):
+        return _simulate(directory, endpoint, seconds, events_per_second, spool_bytes)._replace(seed=seed)
+
+
+def _simulate(directory: Path, endpoint: str, seconds: int, events_per_second: int, spool_bytes: int) -> Figures:
     day, process = Day(directory, endpoint, events_per_second, spool_bytes), psutil.Process()
     day.live(seconds // 10)
     memory_then = process.memory_info().rss
@@ -206,6 +220,7 @@ def simulate(directory: Path, endpoint: str, seconds: int, events_per_second: in
     after = read_account(directory)
     day.spool.close()
     return Figures(
+        seed=0,
         emitted=emitted,
         bytes_written=written,
         limit_bytes=spool_bytes,

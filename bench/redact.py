@@ -1,19 +1,24 @@
 """How much of what is private does redaction find, how much of what is clean does it leave alone, and how fast?
 
 Recall: canaries of every kind, planted in five carriers, plain and in each encoding; one is lost if four characters in
-a row of it can be read in what is left, by whatever encoding. Precision: sentences out of installed source.
+a row of it can be read in what is left, by whatever encoding. Those that are told by themselves stand in the lines of
+other programs too. Precision: sentences out of installed source, and messages filled with what is harmless.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from functools import partial
+from itertools import cycle
 from time import process_time
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.corpus.canary import Canary, trace
 from bench.corpus.carriers import CARRIERS, ENCODINGS
 from bench.corpus.kinds import KINDS, canaries
-from bench.corpus.sentences import sentences
+from bench.corpus.lines import LINES
+from bench.corpus.sentences import messages, sentences
 from bench.events import CLEAN_TEXTS, DIRTY_TEXTS
 from bench.measure import Result, progress, summarize
 from telemetry.redact.rules.placeholder import PLACEHOLDERS
@@ -25,6 +30,16 @@ if TYPE_CHECKING:
 
 _WRITTEN = " ".join(f"[{kind}]" for kind in PLACEHOLDERS) + " https://[host]/[path] ssh://[host] Schlüssel"
 _AT_ONCE = 500
+COMPACT = {
+    "ipv4": re.compile(r"\d+(?:\.\d+){3}"),
+    "ipv6": re.compile(r"[0-9a-fA-F]*:[0-9a-fA-F:.]*"),
+    "mac": re.compile(r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2})+"),
+    "email": re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+"),
+    "phone": re.compile(r"\+\d+"),
+    "card": re.compile(r"\d{16}"),
+    "iban": re.compile(r"[A-Z]{2}\d{2}[A-Z0-9]+"),
+}
+"""Kinds that are told by themselves when they are written without blanks, whatever stands around them."""
 
 
 class Planted(NamedTuple):
@@ -56,6 +71,13 @@ def plant(kind: str, number: int, seed: int) -> Iterator[Planted]:
                 yield Planted(kind, carrier, encoding, canary, CARRIERS[carrier](encode(canary.text)))
 
 
+def plant_lines(kind: str, seed: int) -> Iterator[Planted]:
+    """Plant a value of a kind, in its compact form, in each of the lines that other programs write."""
+    compact = [one.private[0] for one in canaries(kind, 999, seed) if COMPACT[kind].fullmatch(one.private[0])]
+    for line, value in zip(LINES, cycle(compact)):
+        yield Planted(kind, line, "plain", Canary(value, (value,)), line.replace("{}", value))
+
+
 def leaks(texts: TextRedactor, planted: list[Planted]) -> Iterator[Leak]:
     """Redact the carriers and look for traces of what they carry."""
     for one, left in zip(planted, redacted(texts, [one.text for one in planted]), strict=True):
@@ -64,7 +86,7 @@ def leaks(texts: TextRedactor, planted: list[Planted]) -> Iterator[Leak]:
         around = one.canary.text
         for part in one.canary.private:
             around = around.replace(part, "\0")
-        carry = CARRIERS[one.carrier]
+        carry = CARRIERS.get(one.carrier) or partial(one.carrier.replace, "{}")
         found = trace(one.canary.private, left, f"{carry(around)} {carry('[]')} {_WRITTEN}")
         if found is not None:
             yield Leak(one, left, found)
@@ -100,6 +122,14 @@ def measure(runs: int, number: int, *, detailed: bool) -> list[Result]:
         shares.setdefault(("clean sentences", "unchanged"), []).append(kept)
         for rule, share in _false_alarms(texts, clean).items():
             shares.setdefault((f"clean sentences, {rule}", "changed"), []).append(share)
+        for form, said in zip(("constant", "filled"), messages(seed), strict=True):
+            share = 100 * len(list(changed(texts, said))) / len(said)
+            shares.setdefault((f"{form} messages of installed packages, {len(said):,}", "changed"), []).append(share)
+        for kind in COMPACT:
+            progress(f"redact: {kind} in {len(LINES)} lines, run {seed}")
+            planted = list(plant_lines(kind, seed))
+            share = _share(len(list(leaks(texts, planted))), len(planted))
+            shares.setdefault((f"{kind}, alone in each of {len(LINES)} lines", "recall"), []).append(share)
     found = [summarize(name, metric, "%", values) for (name, metric), values in shares.items()]
     return [*found, *_speed(texts, runs)]
 

@@ -68,7 +68,7 @@ def _take(found: dict[tuple[str, str, str], list[float]], run: int, name: str, f
 
 
 def _empty(directory: Path) -> None:
-    Spool.open(directory, lambda _: False)[0].close()
+    Spool.open(directory, lambda *_: False)[0].close()
 
 
 def _many(directory: Path) -> None:
@@ -130,7 +130,7 @@ def _start(directory: Path) -> Figures:
 def _open(directory: Path) -> tuple[float, float, int, int]:
     """Open a spool in this process: seconds, CPU seconds, peak memory in bytes, segments that wait."""
     began, began_cpu = perf_counter(), process_time()
-    spool, _ = Spool.open(directory, lambda _: False)
+    spool, _ = Spool.open(directory, lambda *_: False)
     seconds = perf_counter() - began
     return seconds, process_time() - began_cpu, _peak_bytes(), spool.waiting
 
@@ -150,7 +150,7 @@ def _write_and_verify() -> Figures:
     body, tally = line * DRAIN_EVENTS, Tally(emitted=DRAIN_EVENTS, kept=DRAIN_EVENTS)
     with tempfile.TemporaryDirectory(prefix="telemetry-bench-") as place:
         directory = Path(place) / "spool"
-        spool, _ = Spool.open(directory, lambda _: False)
+        spool, _ = Spool.open(directory, lambda *_: False)
         began = perf_counter()
         for first in range(0, DRAINS, SEAL_EVERY):
             active = spool.begin(_head(first))

@@ -15,13 +15,13 @@ import msgspec
 from bench.events import mix
 from bench.site import CATALOG
 from telemetry import wire
-from telemetry.catalog.load import load
 from telemetry.producer.backlog import FRAME_EVENTS
 from telemetry.receipt import Receipt
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.name import know
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.settings import ShipperSettings
+from telemetry.shipper.catalogs import read_source
 from telemetry.shipper.day import utc_day
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.intake.pipeline import Pipeline
@@ -48,18 +48,18 @@ class Stages:
 
     def __init__(self, directory: Path, settings: ShipperSettings | None = None) -> None:
         """Open the spool in `directory`, which may hold segments already."""
-        catalog = load(CATALOG)
-        self.spool, _ = Spool.open(directory, lambda _: False)
+        self._source = read_source(CATALOG)
+        self.spool, _ = Spool.open(directory, lambda *_: False)
         self._session = Session()
-        self._pipeline = Pipeline(catalog, utc_day(time()), NDJSON, _texts(), self._session, random.random)
-        self._writer = Writer(self.spool, catalog, NDJSON, settings or ShipperSettings(), lambda: None)
+        self._pipeline = Pipeline(self._source.catalog, utc_day(time()), NDJSON, _texts(), self._session, random.random)
+        self._writer = Writer(self.spool, NDJSON, settings or ShipperSettings(), lambda: None)
 
     def take_in(self, messages: Sequence[bytes]) -> None:
         """One drain, as a shipper takes it in: it ends up in the active segment."""
         frames = [frame for message in messages if (frame := decode_frame(message)) is not None]
-        drain = self._pipeline.run(frames, {}, RECEIPT.level)
+        (drain,) = self._pipeline.run(frames, {}, RECEIPT.level)
         assert drain.tally.kept == drain.tally.emitted, drain.tally
-        self._writer.append(RECEIPT, drain, self._session)
+        self._writer.append(RECEIPT, self._source, drain, self._session)
 
     def tick(self) -> None:
         """What falls due with time, a sync above all."""

@@ -5,11 +5,17 @@ Example:
     telemetry.emit("query_finished", duration_ms=12.5, engine="batch")
 """
 
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 who copies it, or installs by hand, is told in one sentence
+    raise ImportError(f"telemetry needs Python 3.11 or newer; this is {sys.version.split()[0]} at {sys.executable}")
+
 from telemetry.api import close, count, emit, flush, init, timer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from telemetry.errors import CatalogError, ConfigError, TelemetryError, UndeclaredError
+    from telemetry.errors import CatalogError, ConfigError, InvalidValueError, TelemetryError, UndeclaredError
+    from telemetry.frozen import freeze_support
     from telemetry.producer.client import Client
     from telemetry.producer.timing import Timer
     from telemetry.settings import RemoteShipper, ShipperSettings
@@ -18,6 +24,7 @@ __all__ = [
     "CatalogError",
     "Client",
     "ConfigError",
+    "InvalidValueError",
     "RemoteShipper",
     "ShipperSettings",
     "TelemetryError",
@@ -27,6 +34,7 @@ __all__ = [
     "count",
     "emit",
     "flush",
+    "freeze_support",
     "init",
     "timer",
 ]
@@ -35,9 +43,11 @@ _LAZY = {
     "CatalogError": "telemetry.errors",
     "Client": "telemetry.producer.client",
     "ConfigError": "telemetry.errors",
+    "InvalidValueError": "telemetry.errors",
     "RemoteShipper": "telemetry.settings",
     "ShipperSettings": "telemetry.settings",
     "TelemetryError": "telemetry.errors",
+    "freeze_support": "telemetry.frozen",
     "Timer": "telemetry.producer.timing",
     "UndeclaredError": "telemetry.errors",
 }

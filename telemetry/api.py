@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Literal
 
     from telemetry.producer.client import Client
     from telemetry.producer.timing import Timer
@@ -47,15 +47,21 @@ def init(
 ) -> Client:
     """Make the process's client, after closing the one before if there was one; spawn a shipper when none runs.
 
-    The arguments, and `ConfigError`, are those of `telemetry.Client`. With consent off it loads nothing and does
-    nothing, and so do all other calls.
+    The arguments, and `ConfigError`, are those of `telemetry.Client`, and so is what is returned: `init(...).consent`
+    tells what was decided, and why. With consent off it loads nothing and does nothing, and so do all other calls.
     """
     options = locals()
-    from telemetry.producer.client import Client  # noqa: PLC0415 `import telemetry` must cost next to nothing
-
     global _client, _record, _tick  # noqa: PLW0603 the module-level client is what this module is
     close()
-    _client = Client(**options)
+    try:
+        from telemetry.producer.client import Client  # noqa: PLC0415 `import telemetry` must cost next to nothing
+
+        _client = Client(**options)
+    except Exception as fault:
+        from telemetry.producer.shadow import check_shadows  # noqa: PLC0415 as above
+
+        check_shadows(fault)
+        raise
     _record, _tick = _client.record, _client.tick
     return _client
 
@@ -73,7 +79,10 @@ def emit(name: str, /, **fields: Any) -> None:
 
 
 def count(name: str, n: int = 1, /, **fields: Any) -> None:
-    """Add `n` to a counter of the catalog; one event a second carries the sum for each set of `fields`."""
+    """Add `n` to a counter of the catalog.
+
+    An event carries the sum for each set of `fields`: one a second, and one when nothing more is counted.
+    """
     _tick(name, n, fields)
 
 
@@ -89,13 +98,12 @@ def emit_fields(name: str, fields: dict[str, Any]) -> None:
     _record(name, fields)
 
 
-def flush(timeout: float = 2.0) -> bool:
+def flush(timeout: float = 2.0, until: Literal["disk", "delivered"] = "disk") -> bool:
     """Hand over now: block, for at most `timeout` seconds, until the shipper has on disk what was emitted.
 
-    Returns:
-        Whether it has. True with no client or consent off: there is nothing to hand over.
+    The arguments and what is returned are those of `telemetry.Client.flush`; True when there is no client.
     """
-    return _client is None or _client.flush(timeout)
+    return _client is None or _client.flush(timeout, until)
 
 
 def close(timeout: float = 0.3) -> None:

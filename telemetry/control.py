@@ -2,24 +2,25 @@
 
 A request whose answer did not come in time leaves the connection out of step: open a new one.
 
-Requests are `{"op": "confirm" | "leave" | "seal" | "status" | "stop", ...}`, each answered by one map; what is no
-request is left unanswered. From other machines, `confirm` and `leave` are.
+Requests are `{"op": "confirm" | "deliver" | "leave" | "seal" | "status" | "stop", ...}`, each answered by one map; what
+is no request is left unanswered. From other machines, `confirm`, `deliver` and `leave` are.
 
-`confirm` and `leave` name a `producer`. `confirm` is answered with how many of its events are durable or accounted for,
+The first three name a `producer`. `confirm` is answered with how many of its events are durable or accounted for,
 `{accepted, dropped}`; it may say how many it waits for by the same names, and until they have come the answer is empty.
+`deliver` says likewise how many it waits for. They are sealed and uploaded at once; `{"delivered": true}` when each has
+left the spool, false when nothing is uploaded now, and empty until either is so.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import zmq
 
 from telemetry.errors import ShipperUnreachableError
-from telemetry.producer.native import pause
+from telemetry.native import monotonic, pause
 from telemetry.wire import CONTROL_SOCKET
 
 if TYPE_CHECKING:

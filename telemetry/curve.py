@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import zmq
 
 from telemetry.errors import ConfigError
+from telemetry.native import open_file
 from telemetry.paths import is_open_to_others, private_file, read_secret
 
 if TYPE_CHECKING:
@@ -133,5 +134,5 @@ def _line(kind: str, key: bytes) -> bytes:
 
 def _write(path: Path, key: bytes) -> None:
     file = private_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    with os.fdopen(file, "wb") as opened:
+    with open_file(file, "wb") as opened:
         opened.write(key + b"\n")

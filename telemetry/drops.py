@@ -9,7 +9,9 @@ class DropReason(StrEnum):
     # In the host.
     QUEUE_FULL = "queue_full"  # the shipper is slower than the host for longer than the queue holds
     NO_SHIPPER = "no_shipper"  # none runs and none can be spawned
-    UNENCODABLE = "unencodable"  # a value that is no scalar, an integer over 64 bits, a lone surrogate
+    UNENCODABLE = (
+        "unencodable"  # a name that is no text; of a field, what is no scalar, over 64 bits, or half a character
+    )
     TOO_LARGE = "too_large"  # one event over the size of a frame
     EXIT_UNCONFIRMED = "exit_unconfirmed"  # the host left before the shipper had confirmed
     # On the way.

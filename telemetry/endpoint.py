@@ -1,56 +1,138 @@
-"""Where batches may go: checks of an endpoint's URL and of a proxy's. Standard library only: the host imports it."""
+r"""Where batches may go: checks of an endpoint's URL and of a proxy's. Standard library only: the host imports it.
+
+Parsers of URLs disagree about what RFC 3986 does not allow: of `http://evil\@127.0.0.1/` one connects to `evil`, and
+another judges 127.0.0.1. So nothing is taken that could be read in two ways: what is judged is what is connected to.
+"""
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-from urllib.parse import SplitResult, urlsplit
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from telemetry.errors import ConfigError
 
+_MAX_PORT = 65_535
+_PORTS = {"http": 80, "https": 443}
+# RFC 3986, 3.2 and 3.3, without a query and a fragment, and with no escapes in a host's name.
+_PLAIN = r"A-Za-z0-9._~!$&'()*+,;=\-"
+_URL = re.compile(
+    rf"(?P<scheme>https?)://(?:(?P<login>(?:[{_PLAIN}:]|%[0-9A-F]{{2}})*)@)?"
+    r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-F:.]+(?:%25[A-Za-z0-9._~-]+)?\])"
+    rf"(?::(?P<port>[0-9]{{1,5}}))?(?P<path>(?:/(?:[{_PLAIN}:@]|%[0-9A-F]{{2}})*)*)",
+    re.IGNORECASE | re.ASCII,
+)
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
 
-def check_endpoint(endpoint: str, *, allow_http: bool) -> str:
-    """The endpoint without a final slash.
+
+class Target:
+    """Who a URL leads to.
+
+    Attributes:
+        scheme: `http` or `https`.
+        login: `user:password` as it is written; empty for none.
+        host: in small letters; an address of IPv6 without its brackets.
+        port: the scheme's own when none is given.
+        path: as it is written.
+    """
+
+    def __init__(self, scheme: str, login: str, host: str, port: int, path: str) -> None:
+        self.scheme = scheme
+        self.login = login
+        self.host = host
+        self.port = port
+        self.path = path
+
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether the host is this machine beyond doubt: `localhost`, or a loopback address."""
+        address = address_of(self.host)
+        return "%" not in self.host and (address.is_loopback if address else self.host == "localhost")
+
+    @property
+    def may_be_this_machine(self) -> bool:
+        """Whether the host is, by its name, nobody else's: so is `x.localhost` (RFC 6761, 6.3) and 0.0.0.0."""
+        name, _, _ = self.host.rstrip(".").partition("%")
+        if address := address_of(name):
+            return address.is_loopback or address.is_unspecified
+        return name == "localhost" or name.endswith(".localhost")
+
+
+def check_endpoint(endpoint: str, *, allow_http: bool) -> Target:
+    """Where an endpoint leads to.
 
     Raises:
         ConfigError: it is no http(s) URL, or sends in clear over a network that was not allowed by name.
     """
     if not isinstance(endpoint, str):
         raise ConfigError(f"endpoint={endpoint!r}: must be a URL such as https://telemetry.example/v1/batches")
-    url, shown = _split_url(endpoint), without_credentials(endpoint)
-    if url is None or url.query or url.fragment:
-        raise ConfigError(f"endpoint={shown!r}: must be a URL such as https://telemetry.example/v1/batches")
-    if url.scheme == "http" and not (allow_http or _is_loopback(url)):
+    target, shown = parse(endpoint), without_credentials(endpoint)
+    if target is None:
+        raise ConfigError(
+            f"endpoint={shown!r}: must be a URL such as https://telemetry.example/v1/batches{_remedy(endpoint)}"
+        )
+    if target.scheme == "http" and not (allow_http or target.is_this_machine):
         raise ConfigError(f"endpoint={shown!r}: plain http goes to this machine only; use https, or set allow_http")
-    return endpoint.rstrip("/")
+    return target
 
 
 def check_proxy(proxy: str) -> None:
     """Raises ConfigError when it is neither empty nor the URL of an http(s) proxy."""
-    if proxy and _split_url(proxy) is None:
+    if proxy and parse(proxy) is None:
         raise ConfigError("proxy: must be a URL such as http://proxy.example:3128")  # its value may hold a password
 
 
+def parse(url: str) -> Target | None:
+    """Who a URL of http(s) leads to; None for what is none, or could be read in two ways."""
+    found = _URL.fullmatch(url)
+    if found is None:
+        return None
+    scheme, host = found["scheme"].lower(), found["host"].lower()
+    port = int(found["port"]) if found["port"] else _PORTS[scheme]
+    if not 0 < port <= _MAX_PORT or not _is_host(host):
+        return None
+    return Target(scheme, found["login"] or "", host.strip("[]").replace("%25", "%"), port, found["path"])
+
+
 def without_credentials(url: str) -> str:
-    """A URL as it may be shown: without the user and password that it may hold."""
+    """A URL as it may be shown: without the user and password that it may hold.
+
+    Of what is no URL goes all that stands before its last `@`: nobody can tell where a password ends in it.
+    """
     scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
+    if parse(url) is None:
+        return f"{scheme}{separator}{rest.rpartition('@')[2]}"
     authority, slash, path = rest.partition("/")
     return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
 
 
-def _split_url(text: str) -> SplitResult | None:
-    """A URL of http(s); None for what is none."""
+def _is_host(host: str) -> bool:
+    if host.startswith("["):
+        return ":" in host and address_of(host.strip("[]").partition("%")[0]) is not None
+    labels = host.removesuffix(".").split(".")
+    if _NUMBER.fullmatch(labels[-1]):  # else 0177.1 and 0x7f.1 are names here, and 127.0.0.1 to the resolver
+        return address_of(host) is not None
+    return all(map(_LABEL.fullmatch, labels))
+
+
+def address_of(host: str) -> IPv4Address | IPv6Address | None:
+    """An address, of IPv4 where it stands for one (::ffff:127.0.0.1); None for a name."""
     try:
-        url = urlsplit(text)
-        is_url = url.scheme in {"http", "https"} and url.hostname and (url.port is None or url.port)
+        address = ip_address(host)
     except ValueError:
         return None
-    return url if is_url else None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
-def _is_loopback(url: SplitResult) -> bool:
-    if url.hostname == "localhost":
-        return True
-    try:
-        return ip_address(url.hostname or "").is_loopback
-    except ValueError:
-        return False
+def _remedy(endpoint: str) -> str:
+    """What is wrong with a URL, where it can be told."""
+    if _BLANK.search(endpoint):
+        return "; it has a blank or the end of a line in it: remove that"
+    if not endpoint.isascii():
+        return "; in ASCII: write a host as xn--..., and escape the rest with %"
+    if "\\" in endpoint:
+        return "; without backslashes"
+    if "?" in endpoint or "#" in endpoint:
+        return "; without a query and a fragment"
+    return ""

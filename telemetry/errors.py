@@ -17,6 +17,10 @@ class UndeclaredError(TelemetryError):
     """Under `strict=True` only: an event or a field that the catalog does not declare."""
 
 
+class InvalidValueError(TelemetryError):
+    """Under `strict=True` only: a field's value that would be removed before it leaves."""
+
+
 class SpoolError(TelemetryError):
     """The spool's directory can't be used: not ours, not private, or of a format this version does not know."""
 

@@ -26,6 +26,7 @@ from errno import ENOSYS
 from typing import TYPE_CHECKING
 
 from telemetry.listening import listen_at
+from telemetry.native import open_file
 from telemetry.wire import HANDOVER_SOCKET
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def hand_over(directory: Path, frames: Iterable[bytes]) -> None:
         raise OSError(ENOSYS, "this system has no memory files")
     memory = os.memfd_create("telemetry", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        with os.fdopen(memory, "wb", closefd=False) as file:
+        with open_file(memory, "wb", closefd=False) as file:
             for frame in frames:
                 file.write(LENGTH.pack(len(frame)))
                 file.write(frame)

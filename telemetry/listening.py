@@ -6,7 +6,8 @@ Standard library only, and of it the bare module: the host imports it, and geven
 from __future__ import annotations
 
 import os
-from _socket import AF_UNIX, SOCK_STREAM, socket
+from _socket import AF_UNIX, SOCK_DGRAM, SOCK_STREAM, socket
+from errno import EPROTOTYPE
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,6 +40,19 @@ def listen_at(path: Path) -> tuple[socket, os.stat_result]:
         new.unlink(missing_ok=True)
         raise
     return listening, found
+
+
+def is_listened_at(path: Path) -> bool:
+    """Whether somebody listens at `path`, who is not disturbed: a connection of another type is refused by its type."""
+    probe = socket(AF_UNIX, SOCK_DGRAM)
+    try:
+        probe.settimeout(0)
+        probe.connect(str(path))
+    except OSError as fault:
+        return fault.errno == EPROTOTYPE
+    finally:
+        probe.close()
+    return False
 
 
 def is_at(path: Path, ours: os.stat_result) -> bool:

@@ -35,25 +35,34 @@ _HOST_VARIABLES = frozenset("host hostname computername nodename".split())
 _PERSON_VARIABLES = ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL", "EMAIL")
 _DIRECTORY_VARIABLES = ("HOME", "USERPROFILE", "PWD", "VIRTUAL_ENV")
 
-# The words of a variable's name that say secret, and last words that take it back: those hold a place or a number.
-_SECRET = re.compile(
-    r"(?:^|_)(?:secrets?|tokens?|pass|passwd|password|passphrase|pwd|pw|credentials?|creds|auth|salt|cookie|jwt|pat|pin"
-    r"|bearer|keys?|apikey|dsn|connection_?string|conn_?str|access_?key(?:_?id)?|licen[cs]e|otp|\w*password"
-    r"|\w*secret|\w*token)(?:_\d+|\d+)?(?:_(?:base64|b64|hex|raw|value|prod|production|staging|dev|test))?$"
+# What the name of a variable that holds a secret ends with, as a part of a word and as whole words; a number may
+# follow, and then a word for its form.
+_SECRET_PARTS = ("password", "secret", "token")
+_SECRET_WORDS = tuple(
+    f"_{word}"
+    for word in (
+        "secrets tokens pass passwd passphrase pwd pw credential credentials creds auth salt cookie jwt pat pin "
+        "bearer key keys apikey accesskey access_key_id access_keyid accesskey_id accesskeyid dsn connection_string "
+        "connectionstring conn_str connstr license licence otp"
+    ).split()
 )
-_NO_SECRET = re.compile(r"^(?:old)?pwd$|^(?:gpg|ssh)_key$|(?:public|foreign|primary|sort|partition|host)_?keys?$")
-# A value that says how a secret is used.
-_PLAIN_VALUE = re.compile(r"(?i:true|false|yes|no|on|off|none|null|enabled|disabled|default|required|optional)|\d{1,5}")
+_FORMS = frozenset("base64 b64 hex raw value prod production staging dev test".split())
+# What takes it back: these hold a place or a number. The first are whole names.
+_PLACES = frozenset("pwd oldpwd gpg_key ssh_key".split())
+_NO_SECRETS = tuple(
+    f"{word}{key}"
+    for word in ("public", "foreign", "primary", "sort", "partition", "host")
+    for key in ("key", "keys", "_key", "_keys")
+)
+# Values that say how a secret is used; shorter ones are none.
+_PLAIN_VALUES = frozenset("enabled disabled default required optional".split())
 
-_URL = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:(?P<login>[^/?#\s]*)@)?(?P<hosts>[^/?#\s]*)(?:/(?P<database>[\w.-]+))?",
-    re.IGNORECASE,
-)
+# Patterns as texts: few environments need one, and all are not to pay in `init` for compiling them.
+_URL = r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:(?P<login>[^/?#\s]*)@)?(?P<hosts>[^/?#\s]*)(?:/(?P<database>[\w.-]+))?"
 _WEB = frozenset("http https ws wss file".split())
-_SETTING = re.compile(
+_SETTING = (
     r"\b(?P<key>user(?:\s?id|name)?|uid|password|pwd|host|hostaddr|server|data source|dbname|database|initial catalog"
-    r"|accountkey|sharedaccesskey)\s*=\s*(?:'(?P<single>(?:[^'\\]|\\.)*)'|\"(?P<double>[^\"]*)\"|\{(?P<braced>[^}]*)\}|(?P<bare>[^\s;,]+))",
-    re.IGNORECASE,
+    r"|accountkey|sharedaccesskey)\s*=\s*(?:'(?P<single>(?:[^'\\]|\\.)*)'|\"(?P<double>[^\"]*)\"|\{(?P<braced>[^}]*)\}|(?P<bare>[^\s;,]+))"
 )
 _KIND_OF_SETTING = {
     **dict.fromkeys(("user", "userid", "user id", "username", "uid"), "user"),
@@ -61,8 +70,7 @@ _KIND_OF_SETTING = {
     **dict.fromkeys(("host", "hostaddr", "server", "data source"), "host"),
     **dict.fromkeys(("dbname", "database", "initial catalog"), "table"),
 }
-_ADDRESS = re.compile(r"[\d.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(?:%\w+)?")
-_PART = re.compile(r"[^\s\"'`{}\[\],;]{8,}")
+_PART = r"[^\s\"'`{}\[\],;]{8,}"
 
 Found = tuple[str, str]
 """A kind and a name."""
@@ -102,7 +110,7 @@ def gather(found: Iterable[Found]) -> Names:
 
 def directory_names(directory: str) -> Iterator[Found]:
     """A directory as a whole, and its last two components."""
-    components = [component for component in re.split(r"[/\\]", directory) if component]
+    components = [component for component in directory.replace("\\", "/").split("/") if component]
     if not components:
         return
     yield "path", directory.rstrip("/\\")
@@ -114,13 +122,13 @@ def home_names(home: str) -> Iterator[Found]:
     directory = home.rstrip("/\\")
     if directory.strip("/\\"):
         yield "path", directory
-        yield "user", re.split(r"[/\\]", directory)[-1]
+        yield "user", directory.replace("\\", "/").rpartition("/")[2]
 
 
 def host_names(host: str) -> Iterator[Found]:
     """A host's whole name and each of its labels; an address has none."""
     yield "host", host
-    if not _ADDRESS.fullmatch(host):
+    if not _is_address(host):
         yield from (("host", label) for label in host.split("."))
 
 
@@ -135,7 +143,8 @@ def _found(environ: Mapping[str, str], directory: str, host: str) -> Iterator[Fo
     yield from host_names(host)
     yield from directory_names(directory)
     for variable in _PERSON_VARIABLES:
-        yield from person_names(environ.get(variable, ""))
+        if name := environ.get(variable):
+            yield from person_names(name)
     for variable in _DIRECTORY_VARIABLES:
         value = environ.get(variable, "")
         yield from home_names(value) if variable in {"HOME", "USERPROFILE"} else directory_names(value)
@@ -149,8 +158,7 @@ def _of_variable(variable: str, value: str) -> Iterator[Found]:
         yield "user", value
     if last in _HOST_VARIABLES or variable == "pghost":
         yield from host_names(value)
-    is_secret = _SECRET.search(variable) is not None and _NO_SECRET.search(variable) is None
-    if is_secret and not (value.startswith("/") and value.count("/") > 1):
+    if _says_secret(variable) and not (value.startswith("/") and value.count("/") > 1):
         yield from _secret(value)
     if "://" in value:
         yield from _of_urls(value, private=variable.endswith("proxy"))
@@ -158,21 +166,38 @@ def _of_variable(variable: str, value: str) -> Iterator[Found]:
         yield from _of_settings(value)
 
 
+def _says_secret(variable: str) -> bool:
+    """Whether a variable of that name, in small letters, holds a secret."""
+    if variable in _PLACES or variable.endswith(_NO_SECRETS):
+        return False
+    name, _, form = variable.rpartition("_")
+    name = name if form in _FORMS else variable
+    without_number = name.rstrip("0123456789")
+    if without_number != name:
+        name = without_number.removesuffix("_")
+    return name.endswith(_SECRET_PARTS) or f"_{name}".endswith(_SECRET_WORDS)
+
+
+def _is_address(host: str) -> bool:
+    digits, address = set("0123456789."), set(host.partition("%")[0])
+    return digits.issuperset(host) or (":" in address and address <= digits | set("abcdefABCDEF:"))
+
+
 def _secret(value: str) -> Iterator[Found]:
     yield from _if_secret(value)
-    parts = _PART.findall(value)
+    parts = re.findall(_PART, value)
     if parts != [value]:  # a key of several lines, a header, JSON
         for part in parts:
             yield from _if_secret(part)
 
 
 def _if_secret(value: str) -> Iterator[Found]:
-    if len(value) >= MIN_SECRET_CHARACTERS and not _PLAIN_VALUE.fullmatch(value):
+    if len(value) >= MIN_SECRET_CHARACTERS and value.lower() not in _PLAIN_VALUES:
         yield "secret", value
 
 
 def _of_urls(value: str, *, private: bool) -> Iterator[Found]:
-    for url in _URL.finditer(value):
+    for url in re.finditer(_URL, value, re.IGNORECASE):
         user, _, password = (url["login"] or "").partition(":")
         yield "user", unquote(user)
         yield from _if_secret(unquote(password))
@@ -185,7 +210,7 @@ def _of_urls(value: str, *, private: bool) -> Iterator[Found]:
 
 
 def _of_settings(value: str) -> Iterator[Found]:
-    for setting in _SETTING.finditer(value):
+    for setting in re.finditer(_SETTING, value, re.IGNORECASE):
         content = next((part for part in setting.group("single", "double", "braced", "bare") if part), "")
         kind = _KIND_OF_SETTING[" ".join(setting["key"].lower().split())]
         match kind:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from msgspec import UnsetType
+
+    from telemetry.catalog.model import Sensitivity
 
 CONSENT_HEADER = "Telemetry-Consent"
 CATALOG_HEADER = "Telemetry-Catalog"
@@ -11,6 +16,7 @@ LEDGER_HEADER = "Telemetry-Ledger"
 BATCH_HEADER = "Idempotency-Key"
 
 _NOTICE = re.compile("[0-9]{1,9}")
+_CATALOG = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,99}/[0-9]{1,9})(?: *; *sha256=([0-9a-f]{64}))?")
 _BASES = {"stored", "environment", "host", "cloud-default"}
 _DEPLOYMENTS = {"cloud", "self-hosted", "enterprise", "unknown"}
 
@@ -19,7 +25,7 @@ class Receipt(NamedTuple):
     """On what ground a batch's events were collected.
 
     Attributes:
-        level: `on` or `local`.
+        level: `on`, `technical` or `local`.
         basis: who said yes: `stored`, `environment`, `host` or `cloud-default`.
         notice: the version of the notice that was shown; 0 when an explicit yes needed none.
         deployment: `cloud`, `self-hosted`, `enterprise` or `unknown`.
@@ -30,10 +36,33 @@ class Receipt(NamedTuple):
     notice: int
     deployment: str
 
+    def of(self, sensitivity: Sensitivity | UnsetType) -> Receipt:
+        """The ground on which events of one sensitivity were collected."""
+        return self._replace(level=level_of(self.level, sensitivity))
+
+
+def level_of(level: str, sensitivity: Sensitivity | UnsetType) -> str:
+    """What a level of consent means for events of one sensitivity: all but technical ones are local under `technical`.
+
+    What was written by a version that kept sensitivities together may hold either.
+    """
+    return "local" if level == "technical" and sensitivity != "technical" else level
+
 
 def format_receipt(receipt: Receipt) -> str:
     """The header's value: `level=on; basis=host; notice=0; deployment=cloud`."""
     return "; ".join(f"{name}={value}" for name, value in receipt._asdict().items())
+
+
+def format_catalog(label: str, digest: str) -> str:
+    """The catalog header's value: `acme-db/3; sha256=…`, without the digest where it is not known."""
+    return f"{label}; sha256={digest}" if digest else label
+
+
+def parse_catalog(header: str) -> tuple[str, str] | None:
+    """Read a catalog header's value: product/version and the digest, which may be empty; None for anything else."""
+    found = _CATALOG.fullmatch(header)
+    return found and (found[1], found[2] or "")
 
 
 def parse_receipt(header: str) -> Receipt | None:
@@ -49,4 +78,4 @@ def parse_receipt(header: str) -> Receipt | None:
 def _says_yes(receipt: Receipt) -> bool:
     is_known = receipt.basis in _BASES and receipt.deployment in _DEPLOYMENTS
     was_told = receipt.basis != "cloud-default" or (receipt.notice > 0 and receipt.deployment == "cloud")
-    return receipt.level == "on" and is_known and was_told
+    return receipt.level in {"on", "technical"} and is_known and was_told

@@ -1,15 +1,16 @@
 """What can be set about a shipper, with the defaults. Standard library only: the host imports it."""
 
-from __future__ import annotations
-
 import os
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple  # compiles each annotation that is a text, so none is here
 
+from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError
 
 DEBUG = "TELEMETRY_DEBUG"
 FORMATS = ("ndjson", "risingwave")
+FILES = ("ca_file", "client_certificate", "token_file")
+"""The settings that name a file."""
 
 
 def is_debugging() -> bool:
@@ -31,14 +32,14 @@ class ShipperSettings(NamedTuple):
     """At most this much is lost in a power cut; Vector's figure."""
     spool_bytes: int = 256 << 20
     """The oldest sealed segment is dropped rather than that all that waits, with its ledger, takes more than this;
-    256 MiB is Vector's smallest buffer. What is kept under the consent "local", and the quarantine, may take as much
-    each."""
+    256 MiB is Vector's smallest buffer. What is kept here by the consent, and the quarantine, may take as much each."""
     spool_segments: int = 10_000
     """... or beyond this number of segments."""
     spool_seconds: float = 7 * 86_400.0
     """... or at this age."""
     sent_bytes: int = 16 << 20
-    """Copies of what was sent are kept in `sent/` up to this total, for the user to read; 0 keeps none."""
+    """Copies of what was sent are kept in `sent/` up to this total, for the user to read; 0 keeps none. They are
+    the first to go when the disk is full."""
     upload_jitter_seconds: float = 5.0
     """A sealed segment waits for a random time up to this, so that uploads can't be joined by their rhythm; half of
     `segment_seconds`. It does not wait when the shipper is about to leave."""
@@ -59,6 +60,10 @@ class ShipperSettings(NamedTuple):
     """The last bound of it."""
     pause_seconds: float = 300.0
     """How often an endpoint that refuses us (401, 404, a captive portal) is tried again."""
+    command: str = ""
+    """What a shipper is started with, where it can't be the host's own interpreter: another one
+    (`"/usr/bin/python3"`), which gets the host's `sys.path`; or a command, in a shell's quoting, to which
+    `ship --spawned DIRECTORY` is added (`"/opt/acme/bin/telemetry"`, `"/usr/bin/python3 -m telemetry"`)."""
     niceness: int = 10
     """A spawned shipper leaves the processor to its host: added to the niceness that it inherits; 0 adds nothing."""
     memory_limit_bytes: int = 256 << 20
@@ -70,8 +75,14 @@ class ShipperSettings(NamedTuple):
     """A session id lives at most this long."""
     report_seconds: float = 6 * 3600.0
     """The interval of the catalog's `report` events; RisingWave's own."""
+    report: dict[str, str | float] = {}  # noqa: RUF012 a NamedTuple's default, which nobody changes
+    """Facts for the catalog's `report` events that the shipper can't find out by itself, by the name of their field:
+    `{"rw_version": "2.6.1", "meta_nodes": 1}`. They leave as their fields allow, like those of any event."""
     node: str = "compute"
     """With `format = "risingwave"`: whose report it is (meta, compute, frontend or compactor)."""
+    is_test: bool = False
+    """With `format = "risingwave"`: whether all messages are marked as a test's, which its endpoint checks and does not
+    store."""
     allow_http: bool = False
     """Whether plain http may go beyond the loopback address."""
     proxy: str = ""
@@ -82,6 +93,16 @@ class ShipperSettings(NamedTuple):
     """A PEM file with our certificate and key, for endpoints that ask for one."""
     token_file: str = ""
     """A file, 0600, with the bearer token; TELEMETRY_TOKEN goes before it."""
+
+    @property
+    def identity(self) -> str:
+        """What tells these settings from others, and is the same for the same: 10 seconds are 10.0.
+
+        A proxy's password is no part of it: it could be guessed from a digest that the whole machine can see. Nor is
+        `command`, which says nothing of what a shipper does.
+        """
+        told = self._replace(proxy=without_credentials(self.proxy), command="")
+        return repr([_plain(value) for value in told])
 
     def __repr__(self) -> str:
         # A proxy's URL may hold a password, and a repr ends up in logs and reports of errors.
@@ -104,17 +125,53 @@ class RemoteShipper(NamedTuple):
     """The shipper's public key."""
 
 
+def _plain(value: Any) -> Any:
+    """A setting's value in one spelling."""
+    if isinstance(value, dict):
+        return sorted((name, _plain(inner)) for name, inner in value.items())
+    return float(value) if type(value) is int else value
+
+
 def shown(name: str, value: object) -> str:
     """A setting's value as an error may repeat it."""
     return "..." if name == "proxy" and value and not isinstance(value, int | float) else repr(value)
 
 
-_TCP = re.compile(r"tcp://(\[[0-9a-fA-F:.%a-z]+\]|[^\s/:@;]+):([0-9]{1,5})")
+_TCP = r"tcp://(\[[0-9a-fA-F:.%a-z]+\]|[^\s/:@;]+):([0-9]{1,5})"
 _MAX_PORT = 65_535
 
 
 def check_tcp(name: str, address: object) -> None:
     """Raise ConfigError, which names the setting, unless `address` is one that ZeroMQ's TCP takes."""
-    found = _TCP.fullmatch(address) if isinstance(address, str) else None
+    found = re.fullmatch(_TCP, address) if isinstance(address, str) else None
     if found is None or int(found[2]) > _MAX_PORT:
         raise ConfigError(f"{name}={address!r}: must be an address such as tcp://10.0.0.5:4381")
+
+
+_MAX_SECONDS = 1e9
+"""Thirty years: what is longer overflows a timer."""
+
+_TIMEOUTS = ("connect_timeout_seconds", "read_timeout_seconds", "upload_timeout_seconds")
+
+
+def check_setting(name: str, value: object, kind: type, where: str) -> None:
+    """Raise ConfigError, which begins with `where`, unless a setting has a value of its type and within its bounds."""
+    if kind is dict:
+        _check_facts(name, value, where)
+        return
+    fits = isinstance(value, int | float) and not isinstance(value, bool) if kind is float else type(value) is kind
+    if not fits:
+        raise ConfigError(f"{where}: {name} = {shown(name, value)} must be of type {kind.__name__}")
+    if isinstance(value, int | float) and not value >= 0:  # so, NaN is refused too
+        raise ConfigError(f"{where}: {name} = {shown(name, value)} must not be negative")
+    if kind is float and isinstance(value, int | float) and value > _MAX_SECONDS:
+        raise ConfigError(f"{where}: {name} = {shown(name, value)} must be at most {_MAX_SECONDS:.0f} seconds")
+    if name in _TIMEOUTS and not value:
+        raise ConfigError(f"{where}: {name} = {shown(name, value)} must be greater than 0")
+
+
+def _check_facts(name: str, value: object, where: str) -> None:
+    facts = value if isinstance(value, dict) else {0: None}
+    for fact, given in facts.items():
+        if not (isinstance(fact, str) and isinstance(given, str | int | float)):
+            raise ConfigError(f'{where}: {name} must be a table of facts, such as {name} = {{ rw_version = "2.6.1" }}')

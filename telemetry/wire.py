@@ -3,21 +3,32 @@
     [protocol, producer, context, first, dropped, events]
 
     protocol   1
-    producer   16 random bytes, new in every process; they never leave the machine
-    context    {pid, catalog, consent, basis, notice, deployment, names}, in every frame, so that a new shipper knows it
+    producer   16 random bytes, new in every process, and under every consent; they never leave the machine
+    context    {pid, catalog, consent, basis, notice, deployment, names, since}, in every frame, so that a new shipper
+               knows it; `notice`, `names` and `since` may be left out
     first      the producer's running number of the first event in the frame, from 0
     dropped    {reason: running total} of what the producer itself has dropped
     events     [[name, unix_ns, {field: scalar}], ...]
 
-`names` may be left out: {kind: [name, ...]}, the producer's own names, which the shipper takes out of free text before
+`names` is {kind: [name, ...]}, the producer's own names, which the shipper takes out of free text before
 it reads the frame's events (telemetry/names.py). They go over the private socket, or encrypted, and are never written
 down.
+
+A value that its producer could not encode is an extension of code 1 without data: the shipper counts it, by event and
+field, as `unencodable`, and the event goes on. Msgpack's own extension for a moment is read as text, ISO 8601.
 
 A frame has at most `MAX_FRAME_BYTES` and `MAX_FRAME_EVENTS`, an event at most `MAX_EVENT_FIELDS`, and `names` at most
 what telemetry/names.py allows: what is larger is no frame, or no event.
 
+A whole number may be written as a float. What stands behind `events`, and what else is in `context`, is passed over; a
+reason that the shipper does not know counts as `in_transit`.
+
 Only what is in a frame on its way gets a number, so a hole in the numbers is what was lost in transit. A frame with no
 events says hello, or hands over counts.
+
+While it lives, a producer holds a lock on a file in the spool (telemetry/life.py): `pid` tells its frames from those of
+others, and says nothing of whether it runs, for it may come from another pid namespace. Without the lock it is taken
+for gone a minute after its last frame.
 
 The control socket speaks msgpack too: a request is a map with `op`, a reply is a map. What a host that ends leaves
 behind goes through a third socket (telemetry/handover.py).
@@ -37,6 +48,8 @@ PRODUCER_BYTES = 16
 MAX_FRAME_BYTES = 256 << 10
 MAX_FRAME_EVENTS = 16_384
 MAX_EVENT_FIELDS = 1024
+UNENCODABLE = 1
+"""The code of a msgpack extension, without data, that stands in the place of a value that can't be sent."""
 
 DATA_SOCKET = "data.sock"
 CONTROL_SOCKET = "control.sock"
@@ -48,12 +61,14 @@ class Context(NamedTuple):
 
     Attributes:
         pid: the producer's process.
-        catalog: sha256 of the catalog's file, hexadecimal.
-        consent: `on` or `local`; a producer that is off sends nothing.
+        catalog: sha256 of the catalog's file, hexadecimal; empty for whichever the shipper has.
+        consent: `on`, `technical` or `local`; a producer that is off sends nothing.
         basis: who decided: `stored`, `environment`, `host`, `cloud-default` or `none`.
         notice: the version of the notice shown, 0 for none.
         deployment: `cloud`, `self-hosted`, `enterprise` or `unknown`.
         names: the process's own, by kind.
+        since: the date of the stored consent that the frame's events were emitted under, as UNIX seconds; 0 for none,
+            and then it is left out. It tells which consent that was, whatever clocks say; never to another machine.
     """
 
     pid: int
@@ -63,3 +78,4 @@ class Context(NamedTuple):
     notice: int
     deployment: str
     names: Names
+    since: float = 0.0

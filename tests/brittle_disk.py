@@ -13,8 +13,10 @@ forgets to go through a seam.
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
+import posix
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,7 +133,8 @@ class BrittleDisk:
         }
         self._real_reading = io.open
         for name in self._real:
-            patch.setattr(os, name, getattr(self, f"_{name}"))
+            for module in (os, posix):  # who goes around patches of `os` calls these
+                patch.setattr(module, name, getattr(self, f"_{name}"))
         patch.setattr(io, "open", self._open_to_read)
 
     # What befalls it.
@@ -230,12 +233,15 @@ class BrittleDisk:
             return int(self._real["write"](file, data))
         self._refuse("write")
         taken = bytes(data)
-        if self.room_bytes is not None:
+        offset = size_bytes = os.fstat(file).st_size
+        if not fcntl.fcntl(file, fcntl.F_GETFL) & os.O_APPEND:
+            offset = os.lseek(file, 0, os.SEEK_CUR)
+        if self.room_bytes is not None and offset + len(taken) > size_bytes:  # what is written over takes no more room
             if not self.room_bytes:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             taken = taken[: self.room_bytes]
             self.room_bytes -= len(taken)
-        self._edit(file, _Edit(os.fstat(file).st_size, taken))
+        self._edit(file, _Edit(offset, taken))
         return int(self._real["write"](file, taken))
 
     def _ftruncate(self, file: int, length: int) -> None:

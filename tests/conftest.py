@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -19,11 +20,12 @@ import pytest
 
 from telemetry.consent.decide import _CI_VARIABLES
 from telemetry.producer.spawn import shipper_runs
+from telemetry.redact.text import TextRedactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 
 CATALOG = """
 [catalog]
@@ -54,7 +56,7 @@ for line in sys.stdin:
     number, name, fields = json.loads(line)
     for _ in range(number):
         telemetry.emit(name, **fields)
-    print(telemetry.flush(20.0), flush=True)
+    print(telemetry.flush(60.0), flush=True)
 """
 
 
@@ -64,6 +66,11 @@ def wait_until(predicate: Callable[[], object], timeout: float = DEADLINE_SECOND
     while not predicate():
         assert time.monotonic() < deadline, f"it did not come true within {timeout} s"
         time.sleep(0.01)
+
+
+def made_in(home: Path) -> set[str]:
+    """The names of what lies in a home and was not there from the start."""
+    return {path.name for path in home.iterdir()} - {"cache"}
 
 
 def shippers_of(home: Path) -> list[psutil.Process]:
@@ -76,6 +83,12 @@ def shippers_of(home: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue  # gone, or not ours
     return found
+
+
+def shipper_of(home: Path) -> psutil.Process:
+    """The only shipper of a home: a second one that was spawned while it started leaves when it finds the first."""
+    wait_until(lambda: len(shippers_of(home)) == 1)
+    return shippers_of(home)[0]
 
 
 def kill_shippers_of(home: Path) -> None:
@@ -158,11 +171,21 @@ class Collector(NamedTuple):
     store: Path
 
 
+@pytest.fixture(scope="session")
+def compiled_rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The redaction rules as hyperscan compiles them, which takes two seconds."""
+    cache = tmp_path_factory.mktemp("cache")
+    TextRedactor(cache)
+    (compiled,) = cache.iterdir()
+    return compiled
+
+
 @pytest.fixture
-def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(monkeypatch: pytest.MonkeyPatch, compiled_rules: Path) -> Iterator[Path]:
     """A `TELEMETRY_HOME`, with nothing in the environment that speaks of consent; at the end its shippers are killed.
 
-    Not pytest's `tmp_path`: it is so long that sockets would go to the directory that all such homes share.
+    Not pytest's `tmp_path`: it is so long that sockets would go to the directory that all such homes share. It holds
+    the compiled rules, as the home of whoever had a shipper before.
     """
     for variable in {*os.environ} & {*_CI_VARIABLES, "DO_NOT_TRACK"}:
         monkeypatch.delenv(variable)
@@ -170,6 +193,8 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.delenv(variable)
     path = Path(tempfile.mkdtemp(prefix="telemetry-"))
     monkeypatch.setenv("TELEMETRY_HOME", str(path))
+    (path / "cache").mkdir(mode=0o700)
+    shutil.copy(compiled_rules, path / "cache")
     yield path
     wait_until(lambda: _remove(path))
 
@@ -190,6 +215,21 @@ def start_host(home: Path, tmp_path: Path) -> Iterator[StartHost]:
     yield start
     for host in hosts:
         host.kill()
+
+
+@pytest.fixture
+def inherited(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """What a child would inherit that is forked after each lock by flock(2): another descriptor of the same opening."""
+    flock, kept = fcntl.flock, []
+
+    def take(file: int, kind: int) -> None:
+        flock(file, kind)
+        kept.append(os.dup(file))
+
+    monkeypatch.setattr(fcntl, "flock", take)
+    yield kept
+    for file in kept:
+        os.close(file)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import socket
 import struct
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 import zstandard
+from msgspec import UNSET, UnsetType
 
 from telemetry.receipt import Receipt
+from telemetry.shipper.catalogs import Source
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.spool.producers import Position
 from telemetry.spool.segment import Head
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Self
 
+    from telemetry.catalog.model import Catalog, Sensitivity
     from telemetry.spool.ledger import Ledger
 
 NOBODY = 65534
@@ -37,7 +41,7 @@ NOBODY = 65534
 CRASHED = 42
 
 
-def nobody_lives(_: Position) -> bool:
+def nobody_lives(_producer: str, _position: Position) -> bool:
     return False
 
 
@@ -45,7 +49,14 @@ def open_spool(directory: Path, clock: Callable[[], float] = monotonic) -> Spool
     return Spool.open(directory, nobody_lives, clock)[0]
 
 
-def make_head(level: str = "on", session: str = "s1", created_ns: int = 0, *, compressed: bool = True) -> Head:
+def make_head(
+    level: str = "on",
+    session: str = "s1",
+    created_ns: int = 0,
+    sensitivity: Sensitivity | UnsetType = UNSET,
+    *,
+    compressed: bool = True,
+) -> Head:
     id_ = os.urandom(16).hex()
     suffix = NDJSON.suffix + (".zst" if compressed else "")
     return Head(
@@ -58,6 +69,7 @@ def make_head(level: str = "on", session: str = "s1", created_ns: int = 0, *, co
         catalog="acme-db/3",
         session=session,
         receipt=Receipt(level, "host", 0, "cloud"),
+        sensitivity=sensitivity,
     )
 
 
@@ -71,9 +83,16 @@ def append(active: object, events: int, first: int = 0) -> None:
     active.append(make_lines(events, first), Tally(emitted=events, kept=events), position)  # type: ignore[attr-defined]
 
 
-def add_segment(spool: Spool, events: int = 3, level: str = "on", session: str = "s1", created_ns: int = 0) -> Head:
-    """A sealed segment of so many events."""
-    head = make_head(level, session, created_ns)
+def add_segment(
+    spool: Spool,
+    events: int = 3,
+    level: str = "on",
+    session: str = "s1",
+    created_ns: int = 0,
+    sensitivity: Sensitivity | UnsetType = UNSET,
+) -> Head:
+    """A sealed segment of so many events; without a sensitivity it is as an earlier version wrote it."""
+    head = make_head(level, session, created_ns, sensitivity)
     active = spool.begin(head)
     append(active, events)
     spool.seal(active, Tally(emitted=events, kept=events))
@@ -82,6 +101,11 @@ def add_segment(spool: Spool, events: int = 3, level: str = "on", session: str =
 
 def names(directory: Path) -> set[str]:
     return {path.name for path in directory.iterdir()}
+
+
+def source_of(catalog: Catalog) -> Source:
+    """A catalog as a shipper knows it that was written long ago."""
+    return Source("", catalog, dt.date.min)
 
 
 def decompress(data: bytes) -> bytes:

@@ -14,6 +14,7 @@ import zmq
 
 from telemetry import paths
 from telemetry.producer.client import Client
+from telemetry.settings import ShipperSettings
 from telemetry.shipper.lock import acquire
 from telemetry.shipper.sockets import Sockets, bind
 
@@ -154,6 +155,8 @@ class StandIn:
             "accepted": max((frame.first + len(frame.events) for frame in frames), default=0),
             "dropped": max((sum(frame.dropped.values()) for frame in frames), default=0),
         }
+        if any(reply[total] < request.get(total, 0) for total in reply):
+            reply = {}  # not yet
         sockets.control.send_multipart([identity, msgpack.packb(reply)])
 
 
@@ -164,9 +167,9 @@ def write_catalog(directory: Path) -> Path:
     return path
 
 
-def rendezvous(catalog: Path) -> Path:
+def rendezvous(catalog: Path, settings: ShipperSettings = ShipperSettings()) -> Path:  # noqa: B008 a value
     """Where producers with this catalog look for their shipper."""
-    return paths.rendezvous_dir(PRODUCT, hashlib.sha256(catalog.read_bytes()).hexdigest(), ENDPOINT)
+    return paths.rendezvous_dir(PRODUCT, hashlib.sha256(catalog.read_bytes()).hexdigest(), ENDPOINT, settings)
 
 
 @contextmanager

@@ -52,11 +52,11 @@ for _ in range(3):
         for _ in range(300):
             emit("query_finished", duration_ms=1.0)
         emit("never_heard_of")
-        emit("query_finished", duration_ms=object())
+        emit("\\ud800")
         sys.exit(not telemetry.flush(30))
 assert all(os.waitstatus_to_exitcode(os.wait()[1]) == 0 for _ in range(3))
 emit("query_finished", duration_ms=2.0)
-assert telemetry.flush(30)
+assert telemetry.flush(60)
 """
 
 
@@ -84,7 +84,7 @@ while not select.select([sys.stdin], [], [], 0.005)[0]:
     for _ in range(50):
         telemetry.emit("query_finished", duration_ms=1.0)
     emitted += 50
-assert telemetry.flush(30)
+assert telemetry.flush(60)
 print(emitted)
 """
 
@@ -112,12 +112,40 @@ def test_a_shipper_that_is_told_to_stop_while_events_flow_and_the_next_one(
 
 ALONE = """
 import sys, telemetry
-sys.executable = "/usr/sbin/uwsgi"  # no Python: no shipper can be spawned
+sys.executable = "/usr/sbin/uwsgi"  # no Python, nor one where this one lies: no shipper can be spawned
+sys.prefix = sys.exec_prefix = sys.base_prefix = sys.base_exec_prefix = "/nonexistent"
 telemetry.init(product="acme-db", catalog=sys.argv[1], endpoint=sys.argv[2], consent="on")
 for _ in range(300):
     telemetry.emit("query_finished", duration_ms=1.0)
-telemetry.emit("query_finished", duration_ms=object())
+telemetry.emit("\\ud800")
 """
+
+
+ON_A_FULL_DISK = """
+import errno, sys, telemetry
+from telemetry.producer import exits
+from telemetry.producer.backlog import Backlog
+
+def refuse(*_):
+    raise OSError(errno.ENOSPC, "full")
+
+exits.leave_tombstone = refuse
+telemetry.init(product="acme-db", catalog=sys.argv[1], endpoint=sys.argv[2], consent="on")
+Backlog.send, Backlog.unsure = lambda self: None, lambda self: []
+for _ in range(300):
+    telemetry.emit("query_finished", duration_ms=1.0)
+telemetry.emit("\\ud800")
+"""
+
+
+def test_what_a_host_lost_whose_tombstone_the_disk_refuses_is_told_to_its_shipper(
+    catalog: Path, collector: Collector
+) -> None:
+    _run(ON_A_FULL_DISK, catalog, collector.endpoint)
+    wait_until(lambda: _ledger()["emitted"] == 301)
+
+    dropped = _ledger()["dropped"]
+    assert (dropped["unencodable"], sum(dropped.values())) == (1, 301)
 
 
 def test_what_a_host_lost_that_never_met_a_shipper_is_read_from_its_tombstone_and_the_same_when_it_is_counted(

@@ -37,7 +37,7 @@ def test_names_imported_before_init_work_after_it(catalog: Path) -> None:
         count("queries", 2, engine="batch")
         with timer("query_finished", number=2):
             pass
-        assert flush(30)
+        assert flush(60)
         assert shipper.values("number") == [1, 2]
         assert shipper.values("count") == [2]
 
@@ -51,7 +51,7 @@ def test_a_function_decorated_before_init_is_timed_after_it(catalog: Path) -> No
         work()
         init(catalog)
         work()
-        assert flush(30)
+        assert flush(60)
         assert shipper.values("engine") == ["batch"]
 
 
@@ -80,7 +80,7 @@ def test_a_second_init_closes_the_first_client_and_takes_its_place(catalog: Path
         second = init(catalog)
         emit("query_finished", number=2)
         first.emit("query_finished", number=3)
-        assert flush(30)
+        assert flush(60)
         assert first is not second
         assert shipper.values("number") == [1, 2]
         assert len(shipper.producers) == 2

@@ -26,7 +26,7 @@ def test_a_point_has_a_figure_for_each_part_and_leaves_what_waited_as_it_was() -
 def test_a_filled_spool_is_as_large_as_it_says_takes_no_room_and_can_be_taken_from(tmp_path: Path) -> None:
     fill(tmp_path / "spool", 8, BIG_SEGMENT_BYTES)
     files = [path.stat() for path in (tmp_path / "spool" / "sealed").iterdir()]
-    spool, ledger = Spool.open(tmp_path / "spool", lambda _: False)
+    spool, ledger = Spool.open(tmp_path / "spool", lambda *_: False)
 
     assert sum(file.st_size for file in files) > 8 * BIG_SEGMENT_BYTES
     assert sum(file.st_blocks * 512 for file in files) < BIG_SEGMENT_BYTES

@@ -66,9 +66,12 @@ KEYS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "int": number_keys(st.integers(-1000, 1000)),
     "float": number_keys(st.floats(-1000, 1000)),
     "enum": st.lists(PROSE, min_size=1, max_size=4, unique=True).map(lambda values: {"values": tuple(values)}),
+    "message": st.just(
+        {"templates": ("all is well", "no route to {host}", "{level:int} {{levels}} of {table:identifier}")}
+    ),
     "text": st.integers(50, 300).map(lambda length: {"max_length": length}),
 }
-TYPES = ["bool", "int", "float", "duration", "enum", "version", "text", "identifier", "sql", "path", "error"]
+TYPES = ["bool", "int", "float", "duration", "enum", "version", "message", "text", "identifier", "sql", "path", "error"]
 
 
 @st.composite
@@ -76,6 +79,22 @@ def fields(draw: st.DrawFn, name: str) -> Field:
     type_: Any = draw(st.sampled_from(TYPES))
     expires = draw(st.none() | DAYS)
     return Field(name=name, type=type_, purpose=draw(PROSE), expires=expires, **draw(KEYS.get(type_, st.just({}))))
+
+
+def with_holes(field: Field) -> dict[str, Field]:
+    """A field and, of a message, those of its holes."""
+    types: dict[str, Any] = {"level": "int", "table": "identifier"} if field.type == "message" else {}
+    holes = {
+        f"{field.name}_{hole}": Field(
+            name=f"{field.name}_{hole}",
+            type=type_,
+            purpose=field.purpose,
+            expires=field.expires,
+            parameter_of=field.name,
+        )
+        for hole, type_ in types.items()
+    }
+    return {field.name: field, **holes}
 
 
 @st.composite
@@ -93,7 +112,7 @@ def events(draw: st.DrawFn, name: str) -> Event:
         owner=draw(PROSE),
         expires=draw(DAYS),
         sensitivity=draw(st.sampled_from(["technical", "interaction"])),
-        fields={one: draw(fields(one)) for one in names},
+        fields={name: one for field in names for name, one in with_holes(draw(fields(field))).items()},
         **(thinned if kind == "event" else {}),
     )
 
@@ -110,6 +129,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
     "duration": st.floats(0, allow_nan=False, allow_infinity=False) | st.integers(0, 10**9),
     "version": VERSIONS,
+    "message": st.sampled_from(["all is well", "no route to me", "7 {levels} of orders", "anything"]),
     "text": WORDS,
     "identifier": ANYTHING | INTS,
     "sql": ANYTHING,
@@ -162,7 +182,7 @@ class Made(NamedTuple):
         message = msgpack.packb([1, b"p" * 16, CONTEXT, 0, {}, [[event, 1_790_000_000_000_000_000, fields]]])
         frame = decode_frame(message)
         assert frame is not None
-        drain = self.pipeline.run([frame], {}, "on")
+        (drain,) = self.pipeline.run([frame], {}, "on")
         return [json.loads(line) for line in drain.body.splitlines()], drain.tally
 
     def allows(self, line: dict[str, Any]) -> bool:

@@ -28,7 +28,7 @@ sensitivity = "technical"
 [events.e.fields]
 detail = { type = "text", purpose = "why it failed" }
 """
-GOOD = BAD.replace('"text", ', '"text", max_length = 100, ')
+GOOD = BAD.replace('"text", ', '"text", max_length = 100, reason = "plugins write it", ')
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:
@@ -42,7 +42,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_check_of_a_good_catalog_says_so_and_exits_with_0() -> None:
-    assert run("check", RISINGWAVE, *ON_A_GOOD_DAY) == (0, f"{RISINGWAVE}: 30 events, 80 fields, good\n")
+    assert run("check", RISINGWAVE, *ON_A_GOOD_DAY) == (0, f"{RISINGWAVE}: 31 events, 88 fields, good\n")
 
 
 def test_check_of_a_bad_catalog_prints_a_line_for_each_fault_and_exits_with_1(path: Path) -> None:
@@ -61,8 +61,8 @@ def test_check_prints_one_json_object_of_a_good_catalog() -> None:
         "good": True,
         "faults": [],
         "warnings": [],
-        "events": 30,
-        "fields": 80,
+        "events": 31,
+        "fields": 88,
     }
 
 
@@ -100,6 +100,14 @@ def test_check_is_strict_about_warnings_when_told(path: Path) -> None:
     found = json.loads(output)
     assert (code, found["good"], found["faults"]) == (1, False, [])
     assert [warning["code"] for warning in found["warnings"]] == ["expires-soon"]
+
+
+def test_check_objects_to_a_text_without_a_reason_only_when_it_is_strict_and_a_program_runs_with_it(path: Path) -> None:
+    path.write_text(GOOD.replace('reason = "plugins write it", ', ""))
+    assert run("check", path, *ON_A_GOOD_DAY)[0] == 0
+    code, output = run("check", path, "--strict", *ON_A_GOOD_DAY)
+    assert (code, "[no-reason]" in output, 'type = "message"' in output) == (1, True, True)
+    assert load(path).events["e"].fields["detail"].reason == ""
 
 
 def test_docs_json_and_stubs_print_what_they_are_named_for() -> None:

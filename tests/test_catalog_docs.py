@@ -93,6 +93,10 @@ def test_it_says_of_each_event_why_who_until_when_what_about_and_how_often() -> 
         (field("x", "sql"), "never its text"),
         (field("x", "path"), "never a name or a folder"),
         (field("x", "error"), "never its message"),
+        (field("x", "text", max_length=9), "may hold names of people and what its rules don't know"),
+        (field("x", "message", templates=("no route to {host}",)), r'one of "no route to \{host\}"'),
+        (field("x", "message", templates=("took {ms:number} ms",)), 'any other text as "other"'),
+        (field("x", "int", parameter_of="y"), "it stands in the text of y"),
         (field("x", "bool", expires=dt.date(2026, 12, 31)), "until 2026-12-31"),
     ],
 )
@@ -110,6 +114,8 @@ def test_it_says_what_goes_with_it_and_how_to_see_refuse_and_erase_it() -> None:
         "`telemetry preview --product acme-db --sent`",
         "`telemetry status --product acme-db`",
         "`telemetry off --product acme-db`",
+        "`telemetry technical --product acme-db`",
+        "`ACME_DB_TELEMETRY=technical`",
         "`telemetry local --product acme-db`",
         "`telemetry purge --product acme-db`",
         "`ACME_DB_TELEMETRY=off`",
@@ -123,7 +129,16 @@ def test_it_says_what_goes_with_it_and_how_to_see_refuse_and_erase_it() -> None:
 
 def test_it_says_where_there_is_free_text_or_that_there_is_none() -> None:
     assert "free text: nowhere\n" in page(event())
-    assert "nowhere but in `opened.detail`" in page(event(field("detail", "text", max_length=9)))
+    assert "nowhere but in `opened.detail`, which may hold names of people and what its rules don't know" in page(
+        event(field("detail", "text", max_length=9))
+    )
+
+
+def test_what_is_held_back_is_said_of_the_fields_that_hold_it_and_of_no_other() -> None:
+    text = page(event(field("failure", "error"), field("detail", "text", max_length=9)))
+    assert "- of `opened.failure`, the message of the error\n" in text
+    assert "the text of the statement" not in text
+    assert "the message of the error" not in page(event(field("detail", "text", max_length=9)))
 
 
 def test_a_counter_and_a_report_are_described_as_such() -> None:

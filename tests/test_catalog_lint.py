@@ -6,6 +6,7 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import telemetry
@@ -18,7 +19,14 @@ ROOT = Path(telemetry.__file__).parent
 
 
 def field(name: str, type_: Any, purpose: str = "to find out", **keys: Any) -> Field:
-    return Field(name=name, type=type_, purpose=purpose, **keys)
+    reason = {"reason": "the plugins of others write it"} if type_ == "text" else {}
+    return Field(name=name, type=type_, purpose=purpose, **{**reason, **keys})
+
+
+def message(*templates: str, **holes: Any) -> list[Field]:
+    """A message field, `detail`, and those of its holes."""
+    implied = [field(f"detail_{hole}", type_, parameter_of="detail") for hole, type_ in holes.items()]
+    return [field("detail", "message", templates=templates), *implied]
 
 
 def event(*fields: Field, name: str = "e", expires: dt.date = dt.date(2027, 6, 30), **keys: Any) -> Event:
@@ -150,9 +158,68 @@ def test_a_field_of_a_counter_needs_an_end_of_values(type_: str) -> None:
     assert find(event(field("x", type_))) == []
 
 
+def test_a_message_of_a_counter_has_no_end_of_texts_before_it_is_compared() -> None:
+    found = find(event(*message("no route to {host}"), kind="counter"))
+    assert found == [("counter-field", "e", "detail", False)]
+
+
 def test_the_fields_that_a_counter_may_have_pass() -> None:
     fields = [wide("a", 3), field("ok", "bool"), field("driver", "version"), field("shards", "int")]
     assert find(event(*fields, kind="counter")) == []
+
+
+def test_a_text_without_a_reason_is_a_warning_that_names_the_message_that_would_do() -> None:
+    text = field("detail", "text", "see why it failed", max_length=200, reason="")
+    assert find(event(text)) == [("no-reason", "e", "detail", True)]
+    (fault,) = lint(Catalog(product="acme", version=1, events={"e": event(text)}), TODAY)
+    assert '`detail = { type = "message", templates = ["..."], purpose = "see why it failed" }`' in fault.fault
+    assert "names of people" in fault.fault
+
+
+@pytest.mark.parametrize(
+    "template", ["{a}", "{a}: {b}", "{a} in {b}", "{a:identifier} is {b}", "{a} at {b} of {c} to {d}"]
+)
+def test_a_template_that_is_nearly_all_hole_fails(template: str) -> None:
+    found = find(event(*message(template)))
+    assert ("hollow-template", "e", "detail", False) in found
+
+
+@pytest.mark.parametrize("template", ["{a} is not {b}", "no {a} found", "{n:int} ms", "{a}失败", "all is well"])
+def test_a_template_that_says_something_passes(template: str) -> None:
+    assert find(event(*message(template))) == []
+
+
+@pytest.mark.parametrize("hole", ["id", "user_id", "pid", "user", "account", "port", "thread", "order_number", "port2"])
+def test_a_whole_number_that_may_be_an_id_is_a_warning(hole: str) -> None:
+    fields = message(f"closed {{{hole}:int}} at last", **{hole: "int"})
+    assert find(event(*fields)) == [("id-hole", "e", f"detail_{hole}", True)]
+    bounded = field(f"detail_{hole}", "int", parameter_of="detail", buckets=(0, 10))
+    assert ("id-hole", "e", f"detail_{hole}", True) not in find(event(fields[0], bounded))
+
+
+@pytest.mark.parametrize("hole", ["level", "rows", "user_count", "port_ms", "ms", "users"])
+def test_a_whole_number_that_counts_or_measures_passes(hole: str) -> None:
+    assert find(event(*message(f"closed {{{hole}:int}} at last", **{hole: "int"}))) == []
+
+
+def test_a_hole_is_judged_by_its_own_name_and_a_secret_in_one_fails() -> None:
+    fields = [
+        field("user_event", "message", templates=("level {level:int} and {pin:int}",)),
+        *(field(f"user_event_{hole}", "int", parameter_of="user_event") for hole in ("level", "pin")),
+    ]
+    assert find(event(*fields)) == [("private-name", "e", "user_event_pin", False)]
+
+
+def test_a_thin_purpose_of_a_message_is_told_once() -> None:
+    fields = [msgspec.structs.replace(one, purpose="p") for one in message("level {level:int} is done", level="int")]
+    assert find(event(*fields)) == [("thin-purpose", "e", "detail", False)]
+
+
+def test_templates_with_values_that_fit_the_same_text_are_a_warning() -> None:
+    fields = message("{what} took {ms:number} ms", "compaction took {ms:number} ms", "all took {x} ms", ms="float")
+    warnings = [("shared-template", "e", "detail", True)] * 2
+    assert find(event(*fields)) == warnings[:1]
+    assert find(event(*message("{what} took {ms:number} ms", "no route to {host}", ms="float"))) == []
 
 
 def test_findings_stand_in_the_order_of_the_file_and_each_is_one_line(tmp_path: Path) -> None:

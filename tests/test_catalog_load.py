@@ -9,6 +9,7 @@ import tomlkit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from telemetry.catalog.columns import declared_types
 from telemetry.catalog.compile import compile_catalog
 from telemetry.catalog.load import inspect, load
 from telemetry.errors import CatalogError
@@ -36,6 +37,13 @@ engine = { type = "enum", values = ["batch", "stream"], purpose = "compare engin
 table = { type = "identifier", purpose = "distinct tables in a session" }
 statement = { type = "sql", purpose = "shape of slow queries" }
 detail = { type = "text", max_length = 200, purpose = "why it failed" }
+said_le = { type = "message", templates = ["all {vel}"], purpose = "see what" }
+[events.query_finished.fields.said]
+type = "message"
+templates = ["no route to {host}", "level {level:int} of {engine:enum} took {ms:number} ms"]
+purpose = "what is said"
+holes.engine = { values = ["batch", "stream"], purpose = "compare engines" }
+holes.ms = { buckets = [0, 10, 100] }
 
 [events.queries]
 kind = "counter"
@@ -61,7 +69,8 @@ def test_a_good_catalog_is_read_with_all_that_it_says(tmp_path: Path) -> None:
     assert list(catalog.events) == ["query_finished", "queries"]
     query = catalog.events["query_finished"]
     assert (query.sample, query.max_per_second, query.kind) == (0.5, None, "event")
-    assert list(query.fields) == ["duration_ms", "rows", "engine", "table", "statement", "detail"]
+    own = ["duration_ms", "rows", "engine", "table", "statement", "detail", "said_le", "said"]
+    assert list(query.fields) == [*own, "said_level", "said_engine", "said_ms"]
     assert query.fields["engine"].values == ("batch", "stream")
     assert list(query.fields["rows"].buckets) == [0, 5]
     assert query.fields["detail"].max_length == 200
@@ -76,6 +85,29 @@ def test_a_field_may_end_before_its_event(tmp_path: Path) -> None:
     fields = load(path).events["query_finished"].fields
     days = [fields[name].expires for name in ("statement", "detail", "table")]
     assert days == [dt.date(2027, 1, 31), dt.date(2027, 2, 1), None]
+
+
+def test_the_typed_holes_of_a_message_become_fields_right_behind_it(tmp_path: Path) -> None:
+    path = tmp_path / "acme.toml"
+    path.write_text(GOOD.replace('"what is said"', '"what is said"\nexpires = 2027-01-31'))
+    fields = load(path).events["query_finished"].fields
+    level, engine, ms = (fields[f"said_{hole}"] for hole in ("level", "engine", "ms"))
+    assert [(one.type, one.purpose, one.parameter_of) for one in (level, engine, ms)] == [
+        ("int", "what is said", "said"),
+        ("enum", "compare engines", "said"),
+        ("float", "what is said", "said"),
+    ]
+    assert (engine.values, ms.buckets) == (("batch", "stream"), (0, 10, 100))
+    columns = declared_types([load(path)])["query_finished"]
+    assert (columns["said"], columns["said_level"], columns["said_ms"]) == ({"VARCHAR"}, {"BIGINT"}, {"DOUBLE"})
+    assert {one.expires for one in (fields["said"], level, engine, ms)} == {dt.date(2027, 1, 31)}
+
+
+def test_a_message_takes_one_line_where_its_holes_need_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "acme.toml"
+    line = 'said = { type = "message", templates = ["no route to {host}", "took {ms:number} ms"], purpose = "see why" }'
+    path.write_text(GOOD[: GOOD.index("[events.query_finished.fields.said]")] + line)
+    assert list(load(path).events["query_finished"].fields)[-2:] == ["said", "said_ms"]
 
 
 def test_an_event_past_its_date_is_no_fault(tmp_path: Path) -> None:
@@ -123,6 +155,18 @@ def test_an_event_past_its_date_is_no_fault(tmp_path: Path) -> None:
         pytest.param(
             '"sql", ', '"sql", expires = "soon", ', "field statement: `expires` is 'soon'", id="field-expires"
         ),
+        pytest.param(
+            '"batch", "stream"]',
+            '"batch", "Batch"], fold_case = true',
+            "field engine: `Batch` stands for 'batch' and for 'Batch'",
+            id="one-spelling-twice",
+        ),
+        pytest.param(
+            '"batch", "stream"]',
+            '"batch"], prefix = 7',
+            "field engine: `prefix` is 7, must be",
+            id="prefix-is-a-number",
+        ),
         pytest.param("table =", "Table =", "field Table: the name must be", id="field-name"),
         pytest.param("table =", "class =", "field class: the name is a keyword", id="keyword"),
         pytest.param("table =", "event =", "field event: the name is reserved", id="reserved-event"),
@@ -153,6 +197,51 @@ def test_an_event_past_its_date_is_no_fault(tmp_path: Path) -> None:
         pytest.param('"sql", purpose', '"sql", min = 1, purpose', "no key `min` of type sql", id="min-of-sql"),
         pytest.param(
             '{ type = "sql", purpose = "shape of slow queries" }', '"sql"', "must be a table", id="field-text"
+        ),
+        pytest.param('["no route to {host}", "lev', '["lev}", "lev', "the template 'lev}' has a brace", id="template"),
+        pytest.param('["no route to {host}", "lev', '["lev", "lev", "lev', "`templates` is", id="template-twice"),
+        pytest.param('["no route to {host}", "lev', '["other", "lev', "stands for what fits none", id="template-other"),
+        pytest.param(
+            '["no route to {host}", "lev',
+            '["no {a}", "no {b}", "lev',
+            "field said: the template 'no {b}' fits the same texts as 'no {a}'",
+            id="template-of-the-same-shape",
+        ),
+        pytest.param(
+            '["no route to {host}", "lev',
+            '["no {ms:int}", "lev',
+            "the hole `ms` is of type float in 'level",
+            id="hole-of-two-types",
+        ),
+        pytest.param("holes.engine", "holes.engin", "did you mean `engine`?", id="misspelt-hole"),
+        pytest.param("holes.ms", "holes.host", "`holes` names `host`, a typed hole of no template", id="bare-hole"),
+        pytest.param(
+            "holes.ms = { buckets = [0, 10, 100] }", "holes.ms = 3", "`holes.ms` must be a table", id="hole-no-table"
+        ),
+        pytest.param("buckets = [0, 10, 100]", "values = [0]", "there is no key `values` of a hole", id="hole-key"),
+        pytest.param("buckets = [0, 10, 100]", "buckets = [1, 0]", "`holes.ms`: `buckets` is", id="hole-buckets"),
+        pytest.param("buckets = [0, 10, 100]", "min = 3, max = 2", "`holes.ms`: `min` 3 is over", id="hole-bounds"),
+        pytest.param("buckets = [0, 10, 100]", 'type = "int"', "no key `type` of a hole", id="hole-type"),
+        pytest.param(
+            'holes.engine = { values = ["batch", "stream"], purpose = "compare engines" }',
+            "",
+            "field said: `holes.engine`: `values` is missing",
+            id="hole-without-its-values",
+        ),
+        pytest.param(
+            "duration_ms = {", "said_ms = {", "the hole `ms` leaves as `said_ms`, which is a field", id="hole-and-field"
+        ),
+        pytest.param(
+            'templates = ["all {vel}"], purpose = "see what" }\n'
+            "[events.query_finished.fields.said]\n"
+            'type = "message"\n'
+            'templates = ["no route to {host}", "level {level:int}',
+            'templates = ["all {vel:int}"], purpose = "see what" }\n'
+            "[events.query_finished.fields.said]\n"
+            'type = "message"\n'
+            'templates = ["no route to {host}", "level {level:int} {le_vel:int}',
+            "the hole `vel` leaves as `said_le_vel`, as a hole of `said` does",
+            id="holes-of-two-messages",
         ),
     ],
 )
@@ -187,6 +276,22 @@ def test_a_mistake_of_syntax_is_reported_with_its_line(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="No such file"):
         load(tmp_path / "none.toml")
+
+
+def test_the_mark_that_some_editors_put_before_utf_8_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "acme.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    plain = tmp_path / "plain.toml"
+    plain.write_text(GOOD)
+    assert load(path) == load(plain)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_file_of_another_encoding_that_marks_it_is_a_fault(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "acme.toml"
+    path.write_bytes(GOOD.encode(encoding))
+    with pytest.raises(CatalogError, match="byte 0 is not UTF-8; save the file as UTF-8"):
+        load(path)
 
 
 def test_a_file_of_another_encoding_is_a_fault(tmp_path: Path) -> None:

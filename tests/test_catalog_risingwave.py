@@ -29,7 +29,7 @@ def catalog() -> Catalog:
 
 def test_it_declares_every_event_of_risingwave(catalog: Catalog) -> None:
     others = {"normal_recovery", "failure_recovery", "adhoc_recovery", "source", "sink"}
-    others |= {"connection_create", "connection_ref", "system_report"}
+    others |= {"connection_create", "connection_ref", "system_report", "cluster_report"}
     assert catalog.events.keys() == {*FEATURES.split(), *others}
 
 
@@ -57,6 +57,27 @@ def test_the_creation_of_a_source_passes_and_the_connector_of_a_user_becomes_oth
     found = compile_catalog(catalog, dt.date(2026, 1, 1))
     (one,) = found.decoder.decode(msgspec.msgpack.encode([["source", 1, fields]]))
     assert msgspec.to_builtins(one.fields) == {"event": "source", **fields, "connector_name": "other"}
+
+
+# From its sources: for_all_classified_sources and for_all_sinks, without those for its own tests.
+SOURCES = """
+    mysql-cdc postgres-cdc citus-cdc mongodb-cdc sqlserver-cdc kafka pulsar kinesis nexmark datagen google_pubsub mqtt
+    nats s3 s3_v2 gcs posix_fs azblob iceberg adbc_snowflake webhook
+"""
+SINKS = """
+    redis kafka pulsar blackhole http turbopuffer kinesis clickhouse iceberg mqtt google_pubsub nats jdbc elasticsearch
+    opensearch cassandra doris starrocks s3 gcs azblob webhdfs fs snowflake_v2 snowflake redshift deltalake bigquery
+    dynamodb mongodb sqlserver postgres table
+"""
+
+
+@pytest.mark.parametrize("event", ["source", "sink", "connection_ref"])
+def test_every_connector_of_risingwave_passes_as_it_was_typed(catalog: Catalog, event: str) -> None:
+    connectors = {*SOURCES.split(), *SINKS.split()}
+    found = compile_catalog(catalog, dt.date(2026, 1, 1))
+    for spelling in (str, str.upper, str.capitalize):
+        wire = msgspec.msgpack.encode([[event, 1, {"connector_name": spelling(name)}] for name in sorted(connectors)])
+        assert [one.fields.connector_name for one in found.decoder.decode(wire)] == sorted(connectors)
 
 
 def test_an_event_names_the_node_that_alone_reports_it(catalog: Catalog) -> None:

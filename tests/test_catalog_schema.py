@@ -51,6 +51,7 @@ file = { type = "path", purpose = "which formats are read" }
 failure = { type = "error", purpose = "why it failed" }
 driver = { type = "version", purpose = "when the old driver can go" }
 detail = { type = "text", max_length = 200, purpose = "why it failed" }
+said = { type = "message", templates = ["no route to {host}", "level {level:int} failed"], purpose = "why it failed" }
 
 [events.queries]
 kind = "counter"
@@ -72,9 +73,10 @@ events.query_finished(
     duration_ms=12.5, rows=57, engine="batch", table="customers",
     statement="SELECT name FROM customers WHERE id = 4711",
     file="/home/bob/orders.csv", failure=failure, driver="v1.4", detail="no route to 10.1.17.3",
+    said="level 7 failed",
 )
 events.queries(5)
-assert telemetry.flush(20.0)
+assert telemetry.flush(60)
 """
 STAMPS = {"event": "e", "time": "2026-11-24T12:00:00Z", "session": "0" * 32}
 
@@ -110,7 +112,9 @@ def test_the_schema_of_each_of_our_catalogs_is_one(file: str) -> None:
 
 def test_the_report_of_this_machine_holds_against_the_schema() -> None:
     catalog = load(ROOT / "catalog" / "risingwave.toml")
-    drain, _ = Pipeline(catalog, TODAY, NDJSON, None, Session(), lambda: 0.0).run_report(raw_report(catalog, 1e6, 1))
+    ((drain, _),) = Pipeline(catalog, TODAY, NDJSON, None, Session(), lambda: 0.0).run_report(
+        raw_report(catalog, {}, 1e6, 1)
+    )
     (line,) = map(json.loads, drain.body.splitlines())
     Draft202012Validator(line_schema(catalog)).validate(line)
     assert line["up_time_seconds"] == 604_800
@@ -128,10 +132,12 @@ def test_a_catalog_without_events_allows_no_line() -> None:
         ("sql", "select tables=2 joins=1", "SELECT name FROM customers"),
         ("path", "csv", "/home/bob/orders.csv"),
         ("error", "OSError@acme.io:read:12", "No such file: /home/bob"),
+        ("message", "no route to {host}", "no route to 10.1.17.3"),
     ],
 )
 def test_what_must_not_leave_is_not_allowed(type_: Any, leaves: str, never: str) -> None:
-    field = Field(name="x", type=type_, purpose="find out")
+    templates = ("no route to {host}",) if type_ == "message" else ()
+    field = Field(name="x", type=type_, purpose="find out", templates=templates)
     about: dict[str, Any] = {"purpose": "find out", "owner": "o", "expires": TODAY, "sensitivity": "technical"}
     event = Event(name="e", fields={"x": field}, **about)
     allows = Draft202012Validator(line_schema(Catalog(product="acme", version=1, events={"e": event}))).is_valid
@@ -159,5 +165,8 @@ def test_the_machine_form_says_all_that_the_file_says_and_what_it_leaves_unsaid(
         "expires": None,
         "leaves_as": 'one of "batch", "stream", "other"; any other value as "other"',
         "values": ("batch", "stream"),
+        "fold_case": False,
+        "prefix": "",
+        "numbered": False,
     }
     assert form["events"]["queries"]["fields"].keys() == {"count"}

@@ -18,6 +18,7 @@ from test_collector import (
     BODY,
     DEADLINE_SECONDS,
     HEADERS,
+    LARGE,
     begin_upload,
     random_body,
     refused,
@@ -56,6 +57,16 @@ def everything(line: socket.socket) -> bytes:
     return got
 
 
+def one_answer(line: socket.socket) -> bytes:
+    """An answer with a JSON object as its body."""
+    got = b""
+    while not got.endswith(b"}"):
+        piece = line.recv(65_536)
+        assert piece, got
+        got += piece
+    return got
+
+
 def test_a_zip_bomb_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with running(tmp_path / "store", "--max-unpacked-bytes", str(1 << 20)) as collector:
         assert collector.post(zstandard.compress(b" " * (64 << 20))).status_code == 413
@@ -71,7 +82,7 @@ def test_slow_clients_are_given_up_and_others_are_served_meanwhile(tmp_path: Pat
         idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         headless.sendall(b"POST / HTTP/1.1\r\nX-A: ")
         bodiless.sendall(head(Content_Length=str(len(BODY))) + BODY[:5])
-        until(collector.arriving)
+        until(collector.takes_in)
 
         assert collector.post().status_code == 200
         dripping = lines.enter_context(connect(collector))
@@ -84,19 +95,37 @@ def test_slow_clients_are_given_up_and_others_are_served_meanwhile(tmp_path: Pat
         until(lambda: not collector.arriving())
 
 
-def test_connections_beyond_the_bound_are_told_to_come_again(tmp_path: Path) -> None:
-    with running(tmp_path / "store", "--max-connections", "2") as collector, ExitStack() as lines:
-        held = [lines.enter_context(connect(collector)) for _ in range(2)]
-        for line in held:  # an answer says that they have been accepted
-            line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert b" 200 " in line.recv(4096)
-        busy = everything(lines.enter_context(connect(collector)))
-        assert busy.startswith(b"HTTP/1.1 503 ")
-        assert b"\r\nRetry-After: " in busy
+def test_what_comes_in_crumbs_is_taken_all_the_same(tmp_path: Path) -> None:
+    request = head(Content_Length=str(len(BODY))) + BODY
+    with running(tmp_path / "store") as collector, connect(collector) as line:
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for place in range(len(request)):
+            line.sendall(request[place : place + 1])
+        assert b'"stored":true' in one_answer(line)
+        for piece in (request[:-1], request[-1:]):
+            line.sendall(piece)
+        assert b'"stored":false' in one_answer(line)
 
-        for line in held:
-            line.close()
-        until(lambda: b" 200 " in _health(collector))
+
+def test_an_upload_beyond_the_bound_is_told_to_come_again_when_none_is_slow(tmp_path: Path) -> None:
+    with running(tmp_path / "store", "--max-connections", "2") as collector, connect(collector) as first:
+        first.sendall(head(Content_Length=str(len(BODY))) + BODY[:-1])  # of two places one is for uploads
+        until(collector.takes_in)
+        late = collector.post(Idempotency_Key=f"{2:032x}")
+        assert (late.status_code, late.headers["Retry-After"]) == (503, "5")
+        first.sendall(BODY[-1:])
+        assert b" 200 " in one_answer(first)
+
+
+def test_who_only_waits_makes_room_for_who_comes(tmp_path: Path) -> None:
+    with running(tmp_path / "store", "--max-connections", "3") as collector, ExitStack() as lines:
+        shipper = lines.enter_context(connect(collector))
+        for _ in range(2):
+            shipper.sendall(head(Content_Length=str(len(BODY))) + BODY)
+            assert b" 200 " in one_answer(shipper)
+            silent = [lines.enter_context(connect(collector)) for _ in range(10)]
+            for line in silent[:8]:
+                assert everything(line) == b""
 
 
 def _health(collector: Collector) -> bytes:
@@ -159,17 +188,17 @@ def test_a_full_store_says_so_once_keeps_what_it_has_and_takes_repetitions(tmp_p
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        pytest.param(head("Content-Length: 5", "Transfer-Encoding: chunked") + b"0\r\n\r\n", 400, id="two-lengths"),
+        pytest.param(head("Content-Length: 5", "Transfer-Encoding: chunked") + b"0\r\n\r\n", 411, id="two-lengths"),
         pytest.param(head("Content-Length: 5", "Content-Length: 6") + b"hello!", 400, id="two-content-lengths"),
         pytest.param(head("Content-Length: -1"), 400, id="negative-length"),
-        pytest.param(head("Transfer-Encoding: gzip, chunked"), 400, id="unknown-coding"),
-        pytest.param(head("Transfer-Encoding: chunked") + b"zz\r\n", 400, id="no-chunk"),
-        pytest.param(head("Transfer-Encoding: chunked") + b"ffffffffffffffffffffffff\r\n", 400, id="endless-chunk"),
+        pytest.param(head("Transfer-Encoding: gzip, chunked"), 411, id="unknown-coding"),
+        pytest.param(head("Transfer-Encoding: chunked") + b"zz\r\n", 411, id="no-chunk"),
+        pytest.param(head("Transfer-Encoding: chunked") + b"ffffffffffffffffffffffff\r\n", 411, id="endless-chunk"),
         pytest.param(head("Content-Length: 0", f"{BATCH_HEADER}: {BATCH}"), 400, id="two-ids"),
-        pytest.param(b"POST /" + b"a" * 100_000, 400, id="endless-target"),
+        pytest.param(b"POST /" + b"a" * 100_000, 431, id="endless-target"),
         pytest.param(head(*(f"X-{n}: 1" for n in range(200)), "Content-Length: 0"), 431, id="headers"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, id="tls"),
-        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 404, id="http-2"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, id="http-2"),
         pytest.param(b"DELETE /v1/batches HTTP/1.1\r\nHost: x\r\n\r\n", 405, id="method"),
         pytest.param(b"BREW /v1/batches HTTP/1.1\r\nHost: x\r\n\r\n", 405, id="strange-method"),
         pytest.param(head("Upgrade: websocket", "Connection: Upgrade", "Content-Length: 0"), 400, id="upgrade"),
@@ -189,7 +218,8 @@ def test_what_is_no_upload_is_refused_and_nothing_is_said_of_it(
 def guarded_collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
     with running(tmp_path_factory.mktemp("guarded") / "store") as collector:
         yield collector
-        assert collector.end() == (0, "", "")
+        code, out, err = collector.end()
+        assert (code, out, [line.split()[2] for line in err.splitlines()]) == (0, "", ["start:", "end:"])
 
 
 def test_pipelined_uploads_are_each_answered_in_order(tmp_path: Path) -> None:
@@ -207,12 +237,12 @@ def test_pipelined_uploads_are_each_answered_in_order(tmp_path: Path) -> None:
 
 def test_sigterm_finishes_the_upload_that_is_under_way(tmp_path: Path) -> None:
     with running(tmp_path / "store") as collector:
-        upload = begin_upload(collector, len(BODY))
-        upload.send(BODY[:-1])
+        upload = begin_upload(collector, len(LARGE))
+        upload.send(LARGE[:-1])
         until(collector.arriving)
         collector.process.send_signal(signal.SIGTERM)
         until(lambda: _is_deaf(collector))
-        upload.send(BODY[-1:])
+        upload.send(LARGE[-1:])
         assert upload.getresponse().status == 200
         upload.close()
         assert collector.process.wait(DEADLINE_SECONDS) == 0
@@ -253,3 +283,75 @@ def test_it_speaks_tls_and_no_old_one(tmp_path: Path) -> None:
     key.chmod(0o600)
     assert "no pair" in refused(tmp_path, "--tls-cert", str(key), "--tls-key", str(key))
     assert "--tls-key" in refused(tmp_path, "--tls-cert", str(certificate))
+
+
+def test_who_says_nothing_more_or_is_answered_at_once_leaves_nothing(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.touch(0o600)
+    tokens.write_text("ours")
+    options = ("--token-file", str(tokens), "--max-connections", "4")
+    with running(tmp_path / "store", *options) as collector:
+        for _ in range(20):
+            connect(collector).close()
+            with connect(collector) as line:
+                line.sendall(head(Content_Length=str(len(BODY))) + BODY)
+                assert everything(line).startswith(b"HTTP/1.1 401 ")
+            assert _health(collector).endswith(b'{"ok":true}')
+        assert collector.post(Authorization="Bearer ours").status_code == 200
+        page = requests.get(
+            collector.url + "/metrics", headers={"Authorization": "Bearer ours"}, timeout=DEADLINE_SECONDS
+        ).text
+        assert 'requests_refused_total{status="401"} 20.0' in page
+        until(lambda: not collector.arriving())
+
+
+def test_a_client_that_waits_for_a_word_gets_it_or_the_refusal_before_it_sends_its_body(tmp_path: Path) -> None:
+    waits = {"Expect": "100-continue", "Content_Length": str(len(BODY))}
+    with running(tmp_path / "store") as collector:
+        with connect(collector) as line:
+            line.sendall(head(**waits))
+            assert line.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            line.sendall(BODY)
+            assert one_answer(line).startswith(b"HTTP/1.1 200 ")
+        for changes, status in (({"Telemetry_Consent": ""}, 403), ({}, 200), ({"Content_Length": str(1 << 40)}, 413)):
+            with connect(collector) as line:
+                line.sendall(head(**{**waits, **changes}))
+                assert everything(line).startswith(b"HTTP/1.1 %d " % status)
+        with connect(collector) as line:
+            line.sendall(head(**waits, Idempotency_Key=f"{2:032x}") + BODY)  # it did not wait after all
+            assert one_answer(line).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_speaks_http_1_0_or_says_no_more_after_its_upload_is_answered_and_that_is_the_end(tmp_path: Path) -> None:
+    whole = head(Content_Length=str(len(BODY))) + BODY
+    with running(tmp_path / "store") as collector:
+        with connect(collector) as line:
+            line.sendall(whole.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+            answer = everything(line)
+            assert (answer.count(b"HTTP/1.1 200 "), answer.count(b"Connection: close")) == (1, 1)
+        with connect(collector) as line:
+            line.sendall(whole.replace(BATCH.encode(), b"f" * 32))
+            line.shutdown(socket.SHUT_WR)
+            assert b'"stored":true' in everything(line)
+        with connect(collector) as line:
+            line.sendall(b"".join(whole.replace(BATCH.encode(), digit * 32) for digit in (b"a", b"b", b"a")))
+            line.shutdown(socket.SHUT_WR)
+            assert everything(line).count(b"HTTP/1.1 200 ") == 3
+        assert len(collector.stored()) == 8
+
+
+def test_chunks_are_refused_with_words(guarded_collector: Collector) -> None:
+    with connect(guarded_collector) as line:
+        line.sendall(head("Transfer-Encoding: chunked") + b"5\r\nhello\r\n0\r\n\r\n")
+        answer = everything(line)
+        assert answer.startswith(b"HTTP/1.1 411 ")
+        assert b"Content-Length" in answer.rpartition(b"\r\n")[2]
+
+
+def test_a_thousand_repeats_at_once_by_one_connection_are_each_answered(tmp_path: Path) -> None:
+    whole = head(Content_Length=str(len(BODY))) + BODY
+    with running(tmp_path / "store") as collector, connect(collector) as line:
+        line.sendall(whole)
+        one_answer(line)
+        line.sendall(whole * 999 + head("Connection: close", Content_Length=str(len(BODY))) + BODY)
+        assert everything(line).count(b'"stored":false') == 1000

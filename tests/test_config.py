@@ -35,8 +35,13 @@ def test_a_configuration_is_read_and_its_paths_are_relative_to_it(tmp_path: Path
     )
 
 
+def test_the_mark_that_some_editors_put_before_utf_8_is_passed_over(tmp_path: Path) -> None:
+    text = '\ufeffproduct = "acme-db"\ncatalog = "acme.toml"\nendpoint = "https://h/"\n'
+    assert read_config(_write(tmp_path, text)).product == "acme-db"
+
+
 def test_what_a_producer_writes_is_read(tmp_path: Path) -> None:
-    settings = ShipperSettings(segment_bytes=7, read_timeout_seconds=1.5)
+    settings = ShipperSettings(segment_bytes=7, read_timeout_seconds=1.5, report={"rw_version": "2.6", "nodes": 3})
     text = json.dumps({"product": "a", "catalog": "/c.toml", "endpoint": "https://h/", **settings._asdict()})
     config = read_config(_write(tmp_path, text, "shipper.json"))
 
@@ -60,6 +65,8 @@ BAD = [
     pytest.param(
         GOOD + "segment_secnds = 5\n", "segment_secnds is no setting.*did you mean segment_seconds", id="misspelt"
     ),
+    pytest.param(GOOD + "report = 5\n", "report must be a table of facts", id="a number for facts"),
+    pytest.param(GOOD + "report = { nodes = [1] }\n", "report must be a table of facts", id="a list for a fact"),
     pytest.param(GOOD + "colour = 5\n", "colour is no setting of a shipper; remove it", id="unknown"),
     pytest.param(
         GOOD + 'segment_seconds = "5"\n', "segment_seconds = '5' must be of type float", id="text for seconds"

@@ -1,4 +1,4 @@
-"""`telemetry on`, `local` and `off`."""
+"""`telemetry on`, `technical`, `local` and `off`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from telemetry import paths
-from telemetry.cli.consent import local, off, on
+from telemetry.cli.consent import local, off, on, technical
 from telemetry.consent import State, check_product, find_product, read_stored
 from telemetry.errors import ConfigError
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     import click
 
-COMMANDS = pytest.mark.parametrize(("command", "choice"), [(on, "on"), (local, "local"), (off, "off")])
+COMMANDS = pytest.mark.parametrize(
+    ("command", "choice"), [(on, "on"), (technical, "technical"), (local, "local"), (off, "off")]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +39,7 @@ def _run(command: click.Command, *arguments: str) -> Result:
 @COMMANDS
 def test_a_choice_is_stored_and_printed(command: click.Command, choice: str) -> None:
     result = _run(command, "--product", "acme")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (0, "Nothing called acme has asked or collected here so far.\n")
     assert result.stdout.startswith(f"acme: {choice} since 2")
     assert read_stored("acme").choice == choice
 
@@ -66,6 +68,15 @@ def test_of_several_products_none_is_chosen_and_all_are_listed() -> None:
     assert result.exit_code == 2
     assert "acme, zebra" in result.stderr
     assert read_stored("acme").choice is State.ON
+
+
+def test_a_choice_for_what_nobody_has_heard_of_is_stored_and_says_so() -> None:
+    first = _run(on, "--product", "acme")
+    assert "Nothing called acme has asked or collected here so far.\n" in first.stderr
+    slip = _run(off, "--product", "acne")
+    assert "Nothing called acne has asked or collected here so far; known are acme.\n" in slip.stderr
+    assert (first.exit_code, slip.exit_code, read_stored("acne").choice) == (0, 0, State.OFF)
+    assert "Nothing called" not in _run(off, "--product", "acme").stderr
 
 
 def test_with_no_product_known_one_must_be_named() -> None:

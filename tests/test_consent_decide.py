@@ -15,7 +15,7 @@ from telemetry.consent.decide import _CI_VARIABLES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ON, LOCAL, OFF = State.ON, State.LOCAL, State.OFF
+ON, TECHNICAL, LOCAL, OFF = State.ON, State.TECHNICAL, State.LOCAL, State.OFF
 
 
 class Row(NamedTuple):
@@ -201,6 +201,54 @@ LOCALS = [
         notice_shown=1,
     ),
 ]
+TECHNICALS = [
+    Row("stored technical", TECHNICAL, "stored choice", "stored", stored="technical"),
+    Row("host technical", TECHNICAL, "host", "host", host="technical"),
+    Row(
+        "stored technical beats host and environment yes", TECHNICAL, "stored choice", "stored", YES, "technical", "on"
+    ),
+    Row("host technical beats stored and environment yes", TECHNICAL, "host", "host", YES, "on", "technical"),
+    Row(
+        "product variable technical, in capitals, beats stored and host yes",
+        TECHNICAL,
+        "ACME_DB_TELEMETRY=Technical",
+        "environment",
+        {"ACME_DB_TELEMETRY": " Technical "},
+        stored="on",
+        host="on",
+    ),
+    Row("technical loses to a stored local", LOCAL, "stored choice", "stored", stored="local", host="technical"),
+    Row("technical loses to a host local", LOCAL, "host", "host", stored="technical", host="local"),
+    Row("technical loses to a host off", OFF, "host", "host", stored="technical", host="off"),
+    Row("a stored TECHNICAL is a value nobody knows", OFF, "stored choice", "stored", stored="TECHNICAL", host="on"),
+    Row(
+        "technical loses to TELEMETRY_DISABLED",
+        OFF,
+        "TELEMETRY_DISABLED=1",
+        "environment",
+        {"TELEMETRY_DISABLED": "1"},
+        stored="technical",
+    ),
+    Row("technical beats the default no of CI", TECHNICAL, "host", "host", {"CI": "true"}, host="technical"),
+    Row(
+        "technical beats the default no of self-hosted",
+        TECHNICAL,
+        "stored choice",
+        "stored",
+        stored="technical",
+        deployment="self-hosted",
+    ),
+    Row("technical needs no notice in the cloud", TECHNICAL, "host", "host", host="technical", deployment="cloud"),
+    Row(
+        "technical beats the cloud default",
+        TECHNICAL,
+        "stored choice",
+        "stored",
+        stored="technical",
+        deployment="cloud",
+        notice_shown=1,
+    ),
+]
 YESES = [
     Row("stored on", ON, "stored choice", "stored", stored="on"),
     Row("host on", ON, "host", "host", host="on"),
@@ -274,7 +322,7 @@ DEFAULTS = [
         notice_shown=1,
     ),
 ]
-ROWS = HARD_NO + LOCALS + YESES + DEFAULTS
+ROWS = HARD_NO + LOCALS + TECHNICALS + YESES + DEFAULTS
 
 
 def _decide(row: Row) -> Decision:
@@ -331,9 +379,9 @@ def test_a_products_variable_has_an_underscore_for_every_sign_that_is_no_letter_
 VALUES: dict[str, list[str | None]] = {
     "DO_NOT_TRACK": [None, "", "0", "1", "true", "false", "no", " 0"],
     "TELEMETRY_DISABLED": [None, "", "0", "1", "false"],
-    "stored": [None, "on", "local", "off", "", "yes"],
-    "variable": [None, "", "on", " On ", "1", "true", "YES", "local", "off", "0", "false", "maybe"],
-    "host": [None, "on", "local", "off", "", "true"],
+    "stored": [None, "on", "technical", "local", "off", "", "yes"],
+    "variable": [None, "", "on", " On ", "1", "true", "YES", "Technical", "local", "off", "0", "false", "maybe"],
+    "host": [None, "on", "technical", "local", "off", "", "true"],
 }
 SITUATIONS = [
     (ci, deployment, notice)
@@ -358,11 +406,11 @@ def _expected(said: dict[str, str | None], ci: str | None, deployment: str | Non
             meant[voice] = "off"
     for voice in ("stored", "host"):
         if (word := said[voice]) is not None:
-            meant[voice] = word if word in {"on", "local"} else "off"
+            meant[voice] = word if word in {"on", "technical", "local"} else "off"
     if word := said["variable"]:
-        known = {"on": "on", "1": "on", "true": "on", "yes": "on", "local": "local"}
+        known = {"on": "on", "1": "on", "true": "on", "yes": "on", "technical": "technical", "local": "local"}
         meant["variable"] = known.get(word.lower().strip(), "off")
-    for strict in ("off", "local", "on"):
+    for strict in ("off", "local", "technical", "on"):
         for voice, basis in sources.items():
             if meant.get(voice) == strict:
                 return State(strict), basis
@@ -395,7 +443,7 @@ def test_every_combination_of_voices_and_values_is_decided_as_the_design_says() 
         said = dict(zip(VALUES, words, strict=True))
         assert _ask(said, None, None, 0) == _expected(said, None, None, 0), said
         combinations += 1
-    assert combinations == 8 * 5 * 6 * 12 * 6
+    assert combinations == 8 * 5 * 7 * 13 * 7
 
 
 def test_every_voice_with_every_value_alone_is_decided_in_every_situation_as_the_design_says() -> None:
@@ -417,7 +465,9 @@ def test_every_mark_of_a_ci_says_no_by_default_and_yields_to_a_yes(variable: str
 
 # Laws.
 
-_words = st.sampled_from(["on", "local", "off", "", "0", "1", "true", "false", "maybe"]) | st.text(max_size=5)
+_words = st.sampled_from(["on", "technical", "local", "off", "", "0", "1", "true", "false", "maybe"]) | st.text(
+    max_size=5
+)
 _variables = st.sampled_from(
     ["DO_NOT_TRACK", "TELEMETRY_DISABLED", "ACME_DB_TELEMETRY", "CI", "GITHUB_ACTIONS", "TF_BUILD"]
 )
@@ -467,10 +517,25 @@ def test_a_hard_no_added_to_any_situation_gives_off(
     ],
 )
 @given(situation=_situations)
-def test_a_local_added_to_any_situation_never_gives_on(
+def test_a_local_added_to_any_situation_lets_nothing_leave(
     say_local: Callable[[dict[str, Any]], dict[str, Any]], situation: dict[str, Any]
 ) -> None:
-    assert decide(**say_local(situation)).state is not ON
+    assert decide(**say_local(situation)).state in {LOCAL, OFF}
+
+
+@pytest.mark.parametrize(
+    "say_technical",
+    [
+        pytest.param(_with_variable("ACME_DB_TELEMETRY", "technical"), id="product variable"),
+        pytest.param(_with(stored="technical"), id="stored"),
+        pytest.param(_with(host="technical"), id="host"),
+    ],
+)
+@given(situation=_situations)
+def test_a_technical_added_to_any_situation_never_gives_on(
+    say_technical: Callable[[dict[str, Any]], dict[str, Any]], situation: dict[str, Any]
+) -> None:
+    assert decide(**say_technical(situation)).state is not ON
 
 
 @given(situation=_situations)
@@ -488,7 +553,7 @@ def test_nothing_is_on_without_an_explicit_yes_or_a_cloud_whose_notice_was_shown
 def test_a_variable_of_ci_never_gives_more_than_its_absence(situation: dict[str, Any]) -> None:
     strict = decide(**_with_variable("CI", "true")(situation)).state
     free = decide(**_with_variable("CI", "")(situation)).state
-    order = [OFF, LOCAL, ON]
+    order = [OFF, LOCAL, TECHNICAL, ON]
     assert order.index(strict) <= order.index(free)
 
 
@@ -508,3 +573,45 @@ def test_any_strings_at_all_get_a_decision(**situation: Any) -> None:
     assert decision.rule.isprintable()
     assert decision.basis in {"stored", "environment", "host", "cloud-default", "none"}
     assert decision.deployment in {"cloud", "self-hosted", "enterprise", "unknown"}
+
+
+VARIABLES = {"ENABLE_TELEMETRY": ["1", "t", "true"], "RW_TELEMETRY_TYPE": ["hosted", "docker-compose"]}
+
+
+@pytest.mark.parametrize(
+    ("environ", "rule"),
+    [
+        ({"ENABLE_TELEMETRY": "false"}, "ENABLE_TELEMETRY=false"),
+        ({"ENABLE_TELEMETRY": "not a bool"}, "ENABLE_TELEMETRY (unknown value)"),
+        ({"ENABLE_TELEMETRY": ""}, "ENABLE_TELEMETRY (unknown value)"),
+        ({"ENABLE_TELEMETRY": "true", "RW_TELEMETRY_TYPE": "test"}, "RW_TELEMETRY_TYPE=test"),
+        ({"RW_TELEMETRY_TYPE": '"docker-compose"'}, "RW_TELEMETRY_TYPE (unknown value)"),
+    ],
+)
+def test_a_variable_that_the_catalog_names_is_a_no_that_nothing_overrides(environ: dict[str, str], rule: str) -> None:
+    decision = decide(
+        product="risingwave",
+        environ={"RISINGWAVE_TELEMETRY": "on", **environ},
+        stored="on",
+        host="on",
+        deployment="cloud",
+        notice_shown=NOTICE_VERSION,
+        no_unless=VARIABLES,
+    )
+    assert (decision.state, decision.rule, decision.basis) == (OFF, rule, "environment")
+
+
+@pytest.mark.parametrize("environ", [{}, {"ENABLE_TELEMETRY": " True "}, {"RW_TELEMETRY_TYPE": "hosted"}])
+def test_what_the_catalog_lists_says_nothing(environ: dict[str, str]) -> None:
+    said = {"stored": None, "deployment": None, "notice_shown": 0, "no_unless": VARIABLES}
+    assert decide(product="risingwave", environ=environ, host="on", **said).rule == "host"  # type: ignore[arg-type]
+    assert decide(product="risingwave", environ=environ, host=None, **said).rule == "deployment unknown"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("variable", ["PYTEST_CURRENT_TEST", "PYTEST_VERSION"])
+def test_under_pytest_the_default_is_off_and_an_explicit_yes_counts(variable: str) -> None:
+    environ = {variable: "tests/test_x.py::test_y (call)"}
+    said = {"product": "acme", "environ": environ, "deployment": "cloud", "notice_shown": NOTICE_VERSION}
+    assert decide(host=None, stored=None, **said)[:2] == (OFF, "pytest")  # type: ignore[arg-type]
+    assert decide(host="on", stored=None, **said)[:2] == (ON, "host")  # type: ignore[arg-type]
+    assert decide(host=None, stored="on", **said)[:2] == (ON, "stored choice")  # type: ignore[arg-type]

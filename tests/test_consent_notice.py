@@ -279,7 +279,9 @@ def test_reconsidering_follows_what_is_stored_and_shows_nothing() -> None:
 # With real processes.
 
 PROGRAM = """
-import json, sys, telemetry
+import json, os, sys, telemetry
+for name in [name for name in os.environ if name.startswith("PYTEST_")]:
+    del os.environ[name]  # this is no test of the program's own
 init = json.loads(sys.argv[1])
 if sys.argv[2] == "callback":
     init["notice"] = lambda text: print("SHOWN", flush=True)
@@ -290,7 +292,7 @@ if sys.argv[2] == "together":
 client = telemetry.init(**init)
 print(client.consent.state.value, client.consent.basis, flush=True)
 telemetry.emit("query_finished", duration_ms=1.0)
-assert telemetry.flush(20)
+assert telemetry.flush(60)
 """
 
 
@@ -339,7 +341,8 @@ def test_a_program_on_a_terminal_shows_the_notice_once_and_before_anything_leave
             said, seen = _on_a_terminal(init, {})
             assert said == "on cloud-default"
             assert seen.count("To say no") == 1 - seen_before
-        wait_until(lambda: not shippers_of(real_home))
+            # A frame that comes to a shipper that is just leaving may be lost, and is counted: another test's matter.
+            wait_until(lambda: not shippers_of(real_home))
         wait_until(lambda: sum(len(request.lines) for request in endpoint.requests) == 2)
         consent = {request.header("Telemetry-Consent") for request in endpoint.requests}
         assert consent == {f"level=on; basis=cloud-default; notice={NOTICE_VERSION}; deployment=cloud"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from telemetry import paths
 from telemetry.consent import ConsentError, State, Stored, read_stored, store_choice, store_notice
+from telemetry.consent.stored import sole_teller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,8 +49,9 @@ def test_no_file_says_nothing_and_reading_makes_none(home: Path) -> None:
 
 @CHOICES
 def test_a_choice_is_read_as_it_was_stored(choice: State) -> None:
-    assert store_choice("acme", choice, NOON) == Stored(choice, NOON, 0)
-    assert read_stored("acme") == Stored(choice, NOON, 0)
+    stored = store_choice("acme", choice, NOON)
+    assert stored[:3] == (choice, NOON, 0)
+    assert read_stored("acme") == stored
 
 
 def test_the_file_is_as_documented_and_for_its_user_alone() -> None:
@@ -77,9 +80,9 @@ def test_a_choice_keeps_the_notice() -> None:
 
 @CHOICES
 def test_a_notice_keeps_the_choice_and_its_date(choice: State) -> None:
-    store_choice("acme", choice, NOON)
-    assert store_notice("acme", 1, NOON + 5) == Stored(choice, NOON, 1)
-    assert read_stored("acme") == Stored(choice, NOON, 1)
+    stored = store_choice("acme", choice, NOON)
+    assert store_notice("acme", 1, NOON + 5) == stored._replace(notice=1)
+    assert read_stored("acme") == stored._replace(notice=1)
 
 
 def test_a_notice_without_a_choice_dates_the_consent() -> None:
@@ -91,6 +94,56 @@ def test_the_same_choice_again_keeps_its_date_and_another_one_does_not() -> None
     store_choice("acme", State.LOCAL, NOON)
     assert store_choice("acme", State.LOCAL, NOON + 5).since_unix_seconds == NOON
     assert store_choice("acme", State.ON, NOON + 9).since_unix_seconds == NOON + 9
+
+
+ON, TECHNICAL, LOCAL, OFF = State.ON, State.TECHNICAL, State.LOCAL, State.OFF
+
+
+@pytest.mark.parametrize(
+    ("choices", "unbroken"),
+    [
+        ([ON, TECHNICAL], [0]),
+        ([ON, TECHNICAL, ON, TECHNICAL], [0, 1, 2]),
+        ([TECHNICAL, ON], [None, 0]),
+        ([ON, OFF, TECHNICAL], []),
+        ([ON, LOCAL, TECHNICAL], []),
+        ([TECHNICAL, LOCAL, ON], []),
+        ([TECHNICAL, OFF, ON, TECHNICAL], [2]),
+        ([ON, TECHNICAL, LOCAL], []),
+        ([ON, TECHNICAL, OFF], []),
+        ([TECHNICAL], [None]),
+        ([ON], []),
+        ([ON, TECHNICAL, TECHNICAL], [0]),
+    ],
+    ids=lambda each: "-".join(map(str, each)),
+)
+def test_a_choice_bears_the_dates_since_which_technical_events_could_leave_all_the_time(
+    choices: list[State], unbroken: list[int | None]
+) -> None:
+    """The number of a choice stands for its date, None for the time before any."""
+    for hour, choice in enumerate(choices):
+        store_choice("acme", choice, NOON + 3600 * hour)
+    expected = tuple(0.0 if hour is None else NOON + 3600 * hour for hour in unbroken)
+    stored = read_stored("acme")
+    assert stored.unbroken == expected
+    assert all(map(stored.continues, (stored.since_unix_seconds, *expected)))
+    assert not stored.continues(NOON - 1)
+
+
+def test_a_technical_lets_go_on_what_left_by_the_notice_and_an_on_begins_anew() -> None:
+    store_notice("acme", 1, NOON)
+    store_choice("acme", TECHNICAL, NOON + 5)
+    assert read_stored("acme").unbroken == (NOON,)
+    store_choice("acme", OFF, NOON + 6)
+    assert store_choice("acme", ON, NOON + 7).unbroken == ()
+
+
+def test_however_often_a_user_goes_to_and_fro_the_file_stays_one_that_is_read() -> None:
+    for second in range(200):
+        store_choice("acme", (ON, TECHNICAL)[second % 2], NOON + second)
+    stored = read_stored("acme")
+    assert (stored.choice, stored.since_unix_seconds, stored.unbroken[-1]) == (TECHNICAL, NOON + 199, NOON + 198)
+    assert len(stored.unbroken) < 100
 
 
 DAMAGED = {
@@ -105,6 +158,8 @@ DAMAGED = {
     "no date": b'{"version": 1, "choice": "on", "notice": 0}',
     "no such date": b'{"version": 1, "choice": "on", "since": "2027-02-30T08:00:00Z", "notice": 0}',
     "date without a zone": b'{"version": 1, "choice": "on", "since": "2027-01-15T08:00:00", "notice": 0}',
+    "strange dates": b'{"version": 1, "choice": null, "since": "2027-01-15T08:00Z", "notice": 0, "unbroken": [1]}',
+    "no list of dates": b'{"version": 1, "choice": "on", "since": "2027-01-15T08:00:00Z", "notice": 0, "unbroken": 5}',
     "negative notice": b'{"version": 1, "choice": null, "since": "2027-01-15T08:00:00Z", "notice": -1}',
     "nested too deep": b"[" * 4000,
     "too long": b'{"version": 1, "choice": "on", "x": "' + b"x" * 5000 + b'"}',
@@ -131,7 +186,9 @@ def test_a_notice_does_not_mend_a_damaged_file_but_a_choice_does(raw: bytes) -> 
 
 _documents = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=30) | st.sampled_from(list(State)),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["version", "choice", "since", "notice"]), inner),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.sampled_from(["version", "choice", "since", "notice", "unbroken"]), inner)
+    ),
     max_leaves=6,
 )
 
@@ -140,7 +197,7 @@ _documents = st.recursive(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_whatever_lies_there_reading_never_raises_and_never_finds_a_yes(raw: bytes) -> None:
     _write(raw)
-    assert read_stored("acme").choice is not State.ON
+    assert read_stored("acme").choice not in {ON, TECHNICAL}
 
 
 def test_a_file_that_cannot_be_opened_is_a_no() -> None:
@@ -195,6 +252,25 @@ def test_a_writer_that_never_ends_is_not_waited_for(home: Path) -> None:
         with pytest.raises(ConsentError, match="another process"):
             store_choice("acme", State.OFF, NOON)
     assert store_choice("acme", State.OFF, NOON).choice is State.OFF
+
+
+def test_a_child_forked_while_a_host_stores_its_notice_keeps_nobody_from_saying_no(inherited: list[int]) -> None:
+    with sole_teller("acme") as is_ours:
+        assert is_ours
+        store_notice("acme", 1, NOON)
+    assert len(inherited) >= 2
+    with sole_teller("acme") as is_ours:
+        assert is_ours
+    assert store_choice("acme", State.OFF, NOON).choice is State.OFF
+
+
+def test_where_no_lock_can_be_had_everybody_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", deny)
+    with sole_teller("acme") as is_ours:
+        assert is_ours
 
 
 def _notify_many_times(product: str, times: int) -> None:

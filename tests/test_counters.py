@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import enum
+import json
+import math
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -11,10 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standin import eventually, host, stand_in, write_catalog
 
+from telemetry.paths import TOMBSTONES
 from telemetry.producer.counters import TALLY_CALLS, Counters
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+numpy: Any = pytest.importorskip("numpy")
+
+
+class Whole(enum.IntEnum):
+    ONE = 1
+
 
 CALLS = st.lists(
     st.tuples(
@@ -57,11 +68,30 @@ class Unhashable:
 
 
 class Angry:
-    def __hash__(self) -> int:
-        raise ZeroDivisionError
+    """Ends the program, or would hang it, as soon as it is looked at."""
 
-    def __index__(self) -> int:
-        raise ZeroDivisionError
+    ran = 0
+
+    def _run(self, *_: object) -> Any:
+        type(self).ran += 1
+        raise SystemExit
+
+    __hash__ = __eq__ = __index__ = __int__ = __lt__ = _run
+
+
+class AngryText(str):
+    __slots__ = ()
+    __hash__ = __eq__ = __lt__ = Angry._run
+    ran = 0
+
+
+class AngryClass(type):
+    __hash__ = __eq__ = Angry._run
+    ran = 0
+
+
+class OfAngryClass(metaclass=AngryClass):
+    __slots__ = ()
 
 
 @pytest.mark.parametrize("value", [[1], {}, Unhashable(), Angry()], ids=["list", "dict", "unhashable", "angry"])
@@ -78,6 +108,71 @@ def test_what_is_no_whole_number_goes_alone_and_spoils_no_sum(number: Any) -> No
     for n in (1, number, 2):
         counters.calls.append(("queries", n, {}))
     assert take(counters) == [("queries", {"count": 3}), ("queries", {"count": number})]
+
+
+@pytest.mark.parametrize(
+    ("n", "fields"),
+    [(1, {"a": Angry()}), (1, {"a": AngryText("x")}), (1, {"a": OfAngryClass()}), (Angry(), {}), (OfAngryClass(), {})],
+    ids=["label", "text", "class", "number", "number of a class"],
+)
+def test_of_labels_and_numbers_no_code_is_run_and_no_other_count_is_lost(n: Any, fields: dict[str, Any]) -> None:
+    Angry.ran = AngryText.ran = 0
+    counters = Counters()
+    for turn in range(1001):
+        counters.calls.append(("queries", n, fields) if turn == 500 else ("queries", 1, {"a": "x"}))
+    taken = take(counters)
+    assert taken is not None
+    (_, good), (_, bad) = taken
+    assert good == {"a": "x", "count": 1000}
+    assert bad["count"] is n
+    assert Angry.ran == AngryText.ran == 0
+
+
+def test_a_name_of_a_field_that_has_code_of_its_own_goes_alone_under_what_it_plainly_is() -> None:
+    class Name(str):
+        __slots__ = ()
+        ran = 0
+
+        def __hash__(self) -> int:
+            type(self).ran += 1
+            return 1
+
+    fields = {Name("a"): "x", "b": 1}
+    Name.ran = 0
+    counters = Counters()
+    counters.calls.append(("queries", 1, fields))
+    assert take(counters) == [("queries", {"a": "x", "b": 1, "count": 1})]
+    assert Name.ran == 0
+
+
+@pytest.mark.parametrize("number", [True, numpy.int8(1), numpy.uint64(1), Whole.ONE])
+def test_a_whole_number_of_another_type_counts_as_what_it_is(number: Any) -> None:
+    counters = Counters()
+    for n in (1, number, 2):
+        counters.calls.append(("queries", n, {}))
+    assert take(counters) == [("queries", {"count": 4})]
+
+
+def test_labels_that_are_equal_and_of_different_types_are_different_labels() -> None:
+    counters = Counters()
+    for value in (1, *[True] * 1000, 1.0, *[False] * 3, 0):
+        counters.calls.append(("queries", 1, {"b": value}))
+    taken = take(counters)
+    assert taken is not None
+    found = [(type(fields["b"]), fields["b"], fields["count"]) for _, fields in taken]
+    assert found == [(int, 1, 1), (bool, True, 1000), (float, 1.0, 1), (bool, False, 3), (int, 0, 1)]
+
+
+@pytest.mark.parametrize("n", [2**62, 2**63 - 1, -(2**62), -(2**63) + 1])
+def test_a_sum_that_would_not_fit_leaves_in_parts(n: int) -> None:
+    counters = Counters()
+    for _ in range(10):
+        counters.calls.append(("queries", n, {"a": "x"}))
+    taken = take(counters)
+    assert taken is not None
+    numbers = [fields["count"] for _, fields in taken]
+    assert sum(numbers) == 10 * n
+    assert all(abs(number) < 2**63 for number in numbers)
 
 
 def test_what_another_thread_has_in_hand_is_waited_for_and_not_taken_for_nothing() -> None:
@@ -121,7 +216,7 @@ def test_counts_of_eight_threads_are_exact(catalog: Path) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert client.flush(30)
+        assert client.flush(60)
         sums: Counter[str] = Counter()
         for name, _, fields in shipper.events:
             assert name == "queries"
@@ -137,15 +232,15 @@ def test_a_count_arrives_without_a_flush(catalog: Path) -> None:
         eventually(lambda: sum(shipper.values("count")) == 100)
 
 
-def test_what_cannot_be_encoded_is_counted_as_dropped_and_the_rest_arrives(catalog: Path) -> None:
+def test_a_label_that_cannot_be_encoded_goes_alone(catalog: Path) -> None:
     with stand_in(catalog) as shipper, host(catalog) as client:
         client.count("queries", engine="batch")
         client.count("queries", engine=object())
         client.count("queries", engine={object()})
         client.count("queries", engine="batch")
-        assert client.flush(30)
-        assert shipper.values("count") == [2]
-        assert shipper.frames[-1].dropped == {"unencodable": 2}
+        assert client.flush(60)
+        assert sorted(shipper.values("count")) == [1, 1, 2]
+        assert shipper.frames[-1].dropped == {}
 
 
 def test_close_hands_over_the_counts(catalog: Path) -> None:
@@ -154,3 +249,22 @@ def test_close_hands_over_the_counts(catalog: Path) -> None:
             client.count("queries", 3)
             client.close(30)
         assert shipper.values("count") == [3]
+
+
+def test_the_last_counts_before_a_pause_do_not_wait_for_their_second(catalog: Path) -> None:
+    """A server may die right after its last request, by a signal that lets nothing of ours run."""
+    with stand_in(catalog) as shipper, host(catalog) as client:
+        client.count("queries", engine="batch")
+        client._link._tallied_at = math.inf  # type: ignore[union-attr] # so that no second is ever over
+        for _ in range(100):
+            client.count("queries", engine="batch")
+        eventually(lambda: sum(shipper.values("count")) == 101)
+
+
+def test_counts_that_nobody_can_hand_over_any_more_are_written_down(catalog: Path, home: Path) -> None:
+    """Who has them in hand does not come back: the signal handler that ends the process has interrupted it."""
+    with stand_in(catalog), host(catalog) as client, client._link._counters._lock:  # type: ignore[union-attr]
+        client.count("queries", engine="batch")
+        client.close(0.01)
+    (tombstone,) = home.glob(f"state/acme-db/*/{TOMBSTONES}/*.json")
+    assert json.loads(tombstone.read_text())["dropped"] == {"exit_unconfirmed": 1}

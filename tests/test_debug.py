@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import zstandard
-from conftest import Collector, wait_until
+from conftest import Collector, made_in, wait_until
 
 from telemetry.producer.debug import PREFIX
 from telemetry.settings import is_debugging
@@ -33,6 +33,12 @@ sensitivity = "technical"
 number = { type = "int", purpose = "tests" }
 table = { type = "identifier", purpose = "tests" }
 statement = { type = "sql", purpose = "tests" }
+
+[events.opened]
+purpose = "tests"
+owner = "tests"
+expires = "2099-12-31"
+sensitivity = "interaction"
 
 [events.old]
 purpose = "tests"
@@ -95,8 +101,8 @@ def _events(stderr: str) -> list[dict[str, Any]]:
 
 
 def _remarks(stderr: str) -> list[str]:
-    """All but the first, which says what this is."""
-    return [line for line in _lines(stderr) if line.startswith("#")][1:]
+    """All but the first two, which say what the consent is, and what this is."""
+    return [line for line in _lines(stderr) if line.startswith("#")][2:]
 
 
 @pytest.mark.usefixtures("_text")
@@ -106,6 +112,7 @@ def test_an_event_is_printed_as_it_would_go_with_what_was_done_to_it() -> None:
         "emit('failed', number='x', detail='x' * 61)\n"
     )
     assert (result.returncode, result.stdout) == (0, "")
+    assert result.stderr.startswith("[telemetry] # acme-db: consent is on (host)\n")
     first, second = _events(result.stderr)
     assert (first["event"], first["number"], first["detail"]) == ("failed", 1, "mail [email] or [ip]")
     assert second.keys() == {"event", "time", "session"}
@@ -128,14 +135,13 @@ def test_what_is_dropped_is_named_with_its_reason() -> None:
         "telemetry.flush()\n"
         "emit('failed', number=2)\n"
     )
-    assert [event.get("number") for event in _events(result.stderr)] == [None, None, 2]
-    *remarks, lost = sorted(_remarks(result.stderr), key=lambda remark: "before" in remark)  # when, is not promised
-    assert lost == "# dropped before that: 1 unencodable"
-    assert remarks == [
+    assert [event.get("number") for event in _events(result.stderr)] == [None, None, None, 2]
+    assert _remarks(result.stderr) == [
         "# dropped: 'faild' (undeclared)",
         "# dropped: " + repr("\x1b[31m" * 100)[:1] + "\\x1b[31m" * 12 + "\\x1b[31' (undeclared)",
         "# dropped: 'old' (expired)",
-        "# failed: number removed (invalid)",
+        "# failed: number removed (unencodable)",
+        "# failed: number removed (unencodable)",
         "# dropped: '5' (invalid)",
         "# failed: 'a\\nb' removed (undeclared)",
     ]
@@ -189,14 +195,18 @@ def test_no_socket_no_child_no_thread_of_zeromq_and_no_file(home: Path) -> None:
     connections, children, few_threads, descriptors = result.stdout.split()
     assert (connections, children, few_threads) == ("[]", "[]", "True")
     assert int(descriptors) <= 4  # the last one is that of the question
-    assert list(home.iterdir()) == []
+    assert not made_in(home)
 
 
 def test_with_consent_off_nothing_is_printed_and_nothing_loaded() -> None:
     code = "emit('failed', number=1)\nprint({'zmq', 'msgpack', 'msgspec'} & sys.modules.keys())\n"
-    for off in ({"OPTIONS": "{'consent': 'off'}"}, {"DO_NOT_TRACK": "1"}, {"OPTIONS": "{}"}):
+    for off, rule in (
+        ({"OPTIONS": "{'consent': 'off'}"}, "host"),
+        ({"DO_NOT_TRACK": "1"}, "DO_NOT_TRACK=1"),
+        ({"OPTIONS": "{}"}, "deployment unknown"),
+    ):
         result = _run(code, **off)
-        assert (result.stdout, result.stderr) == ("set()\n", "")
+        assert (result.stdout, result.stderr) == ("set()\n", f"[telemetry] # acme-db: consent is off ({rule})\n")
 
 
 def test_with_consent_local_it_says_that_nothing_would_leave() -> None:
@@ -205,10 +215,25 @@ def test_with_consent_local_it_says_that_nothing_would_leave() -> None:
     assert "would keep this on this machine and never send it; TELEMETRY_DEBUG" in result.stderr
 
 
+def test_with_consent_technical_it_says_which_events_would_stay() -> None:
+    result = _run("emit('failed', number=1)\nemit('opened')\n", OPTIONS="{'consent': 'technical'}")
+    lines = [line.removeprefix("[telemetry] ") for line in result.stderr.splitlines()]
+    assert any("would send what is technical of this; TELEMETRY_DEBUG" in line for line in lines)
+    (failed, opened) = [at for at, line in enumerate(lines) if line.startswith("{")]
+    assert opened == failed + 1
+    assert "never sent" in lines[opened + 1]
+    assert len(lines) == opened + 2
+
+
 def test_the_notice_is_left_for_the_day_on_which_something_leaves(home: Path) -> None:
-    result = _run("emit('failed', number=1)\n", OPTIONS="{'deployment': 'cloud', 'notice': print}")
+    result = _run(
+        "emit('failed', number=1)\n",
+        OPTIONS="{'deployment': 'cloud', 'notice': print}",
+        PYTEST_CURRENT_TEST="",
+        PYTEST_VERSION="",
+    )
     assert (result.stdout, len(_events(result.stderr))) == ("", 1)
-    assert list(home.iterdir()) == []
+    assert not made_in(home)
 
 
 @pytest.mark.parametrize(("value", "wanted"), [("1", True), ("yes", True), ("", False), ("0", False), (None, False)])
@@ -316,7 +341,7 @@ def test_a_catalog_that_can_not_be_used_is_named_and_the_host_goes_on() -> None:
         file.write("[events.bad]\n")
     result = _run("emit('failed', number=1)\nprint(telemetry.flush())\n")
     assert (result.returncode, result.stdout) == (0, "True\n")
-    assert _lines(result.stderr)[0].startswith("# nothing can be shown, and nothing would be sent: ")
+    assert _lines(result.stderr)[1].startswith("# nothing can be shown, and nothing would be sent: ")
 
 
 def test_protobuf_is_printed_by_the_names_of_its_fields() -> None:

@@ -69,7 +69,7 @@ def test_a_shipper_s_log_and_status_name_the_fault_once_and_hold_no_secret(
         for product, stage in stages.items():
             wait_until(lambda stage=stage: _tries(stage) > 2)  # type: ignore[misc] # a default binds
             report = gather(product)
-            assert re.fullmatch(faults[product].says, report["shipper"]["cause"])
+            assert re.fullmatch(rf"{faults[product].says} \(.+\)", report["shipper"]["cause"])
             assert report["ledger"]["on_disk"] + report["ledger"]["in_flight"] == 10
             assert sum("upload" in line for line in report["errors"]) == 1
             stage.heal()

@@ -35,10 +35,21 @@ def catalog(home: Path, tmp_path: Path) -> Path:
 PROLOGUE = """
 import os, sys, time, telemetry
 def init():
+    global client
     client = telemetry.init(**ARGUMENTS)
     from telemetry.producer.link import Link
     Link.close.__defaults__ = Link.flush.__defaults__ = (EXIT_SECONDS,)
     return client
+
+def fork_in_c():
+    # Not while our thread asks for the interpreter: the child would wait for it for ever (README, Limits).
+    import ctypes, threading
+    while True:
+        own, frames = threading.get_ident(), sys._current_frames()
+        places = {frame.f_code.co_name for thread, frame in frames.items() if thread != own}
+        if places <= {"_pause", "_sleep"} and (places or not client._link._flusher.awake.truth):
+            return ctypes.CDLL(None).fork()
+        time.sleep(0.01)
 """
 
 
@@ -52,7 +63,9 @@ def start(code: str, catalog: Path, exit_seconds: float = 30.0, **options: objec
     file = catalog.with_name("program.py")
     file.write_text(prologue + code)
     pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, str(file)], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    # From Python 3.12 on it warns of every fork of a process with threads, ZeroMQ's among them.
+    command = [sys.executable, "-W", "ignore:This process:DeprecationWarning", str(file)]
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> str:
@@ -279,11 +292,131 @@ for number in range(1, 4):
         {leave or "sys.exit(0)"}
     assert os.wait()[1] == 0
     telemetry.emit("query_finished", number=number)
-    assert telemetry.flush(30)
+    assert telemetry.flush(60)
 """
     with stand_in(catalog) as shipper:
         run(code, catalog)
         assert shipper.values("number") == [0, 1, 2, 3]
+        shipper.assert_unbroken()
+
+
+# Fork in C, where no hook runs: uWSGI's workers, a library that detaches.
+
+FORK_IN_C = """
+init()
+for number in range({before}):
+    telemetry.emit("query_finished", number=number)
+    telemetry.count("queries", 1)
+child = fork_in_c()
+if not child:
+    {work}
+for number in range({before}, 100):
+    telemetry.emit("query_finished", number=number)
+    telemetry.count("queries", 1)
+telemetry.close(30)
+print(child, flush=True)
+sys.stdin.read()
+"""
+
+EMIT = """
+    for number in range(1000, 1050):
+        telemetry.emit("query_finished", number=number)
+        telemetry.count("queries", 1000)
+    time.sleep(100)
+"""
+
+COUNT_FIRST = """
+    telemetry.count("queries", 50_000)
+    for number in range(1000, 1050):
+        telemetry.emit("query_finished", number=number)
+    time.sleep(100)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child before its batch is full")
+@pytest.mark.parametrize("work", [EMIT, COUNT_FIRST], ids=["emit", "count"])
+@pytest.mark.parametrize("before", [1, 99])
+def test_a_child_forked_in_c_is_a_producer_of_its_own_while_it_lives(catalog: Path, work: str, before: int) -> None:
+    """With 99 events before, the parent's thread is awake and its queue full of what is not the child's."""
+    with stand_in(catalog) as shipper:
+        code = FORK_IN_C.format(work=work, before=before)
+        process = start(code, catalog, flush_interval_seconds=0.3)
+        assert process.stdout
+        child = int(process.stdout.readline())
+        try:
+            eventually(lambda: len(shipper.values("number")) >= 150 and sum(shipper.values("count")) >= 50_100)
+        finally:
+            os.kill(child, signal.SIGKILL)
+            finish(process)
+        assert_each_once(shipper.values("number"), [*range(100), *range(1000, 1050)])
+        assert sum(shipper.values("count")) == 50_100
+        assert len(shipper.producers) == 2
+        shipper.assert_unbroken()
+        pids = {frame.context["pid"]: frame.producer for frame in shipper.frames if frame.events}
+        assert len(pids) == 2
+        assert child in pids
+
+
+LEAVE = {
+    "flush": "assert telemetry.flush(60); os._exit(0)",
+    "close": "telemetry.emit('query_finished', number=1000); telemetry.close(30); os._exit(0)",
+    "exit": "telemetry.emit('query_finished', number=1000); sys.exit(0)",
+    "fork again": """
+    child = os.fork()
+    telemetry.emit('query_finished', number=1001 if child else 1000)
+    telemetry.close(30)
+    os._exit(bool(child and os.waitpid(child, 0)[1]))
+    """,
+}
+
+
+@pytest.mark.parametrize("leave", LEAVE)
+def test_a_child_forked_in_c_ends_in_order(catalog: Path, leave: str) -> None:
+    code = f"""
+init()
+telemetry.emit("query_finished", number=0)
+child = fork_in_c()
+if not child:
+    {LEAVE[leave].strip()}
+assert os.waitpid(child, 0)[1] == 0
+telemetry.close(30)
+"""
+    with stand_in(catalog) as shipper:
+        run(code, catalog)
+        expected = {"flush": [0], "fork again": [0, 1000, 1001]}.get(leave, [0, 1000])
+        assert_each_once(shipper.values("number"), expected)
+        shipper.assert_unbroken()
+
+
+def test_threads_of_a_child_forked_in_c_lose_nothing_a_clock_tick_after_it(catalog: Path) -> None:
+    code = """
+import threading
+from telemetry.producer.flag import forked_before_ns
+init()
+for number in range(50):
+    telemetry.emit("query_finished", number=-1)
+if not fork_in_c():
+    while time.time_ns() <= forked_before_ns():
+        pass
+    barrier = threading.Barrier(8)
+    def work(thread):
+        barrier.wait()
+        for number in range(100):
+            telemetry.emit("query_finished", number=thread * 100 + number)
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    telemetry.close(30)
+    os._exit(0)
+assert os.wait()[1] == 0
+telemetry.close(30)
+"""
+    with stand_in(catalog) as shipper:
+        run(code, catalog)
+        assert_each_once([number for number in shipper.values("number") if number >= 0], list(range(800)))
+        assert shipper.values("number").count(-1) == 50
         shipper.assert_unbroken()
 
 
@@ -393,7 +526,7 @@ def test_an_exit_that_nobody_confirms_is_bounded_and_leaves_a_tombstone(catalog:
 init()
 for number in range(300):
     telemetry.emit("query_finished", number=number)
-telemetry.emit("query_finished", number=object())
+telemetry.emit(object(), number=1)
 """
     with stand_in(catalog, deaf=True):
         began = time.monotonic()
@@ -417,7 +550,7 @@ def test_a_tombstone_is_private_and_holds_counts_only(catalog: Path) -> None:
     [file] = directory.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert json.loads(file.read_text()).keys() == {"producer", "pid", "accepted", "dropped"}
+    assert json.loads(file.read_text()).keys() == {"producer", "pid", "accepted", "dropped", "place"}
     assert "secret" not in file.read_text()
 
 

@@ -70,7 +70,7 @@ class Running:
         message = msgpack.packb([1, b"p" * 16, {**CONTEXT, "pid": os.getpid()}, self._first, {}, events])
         self._first += len(events)
         self._shipper._take_in([message])
-        tally: Tally = self._shipper._session.tally
+        tally: Tally = self._shipper._session.tallies["technical"]
         assert tally.balance == 0
         return tally.dropped, tally.fields_dropped
 
@@ -94,6 +94,7 @@ def start(home: Path, tmp_path: Path, refusing: str) -> Start:
         shipper = Shipper(
             ShipperConfig("acme-db", catalog, refusing, ShipperSettings()),
             sockets,
+            home,
             spawned=False,
             clock=lambda: clock[0],
         )

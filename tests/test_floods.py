@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 import pytest
 import zmq
-from conftest import shippers_of, wait_until
+from conftest import shipper_of, wait_until
+from test_life import NAME, holder
 from test_validator import VALIDATOR, validate
 
 from telemetry.cli.status import gather
 from telemetry.control import Control
 from telemetry.drops import DropReason
+from telemetry.paths import LIVING
 from telemetry.shipper.intake import admission
 from telemetry.shipper.intake.admission import WINDOW_SECONDS, Admission
-from telemetry.shipper.intake.receiver import Frame, decode_frame
+from telemetry.shipper.intake.receiver import REMOTE_PID, Frame, decode_frame
 from telemetry.shipper.intake.validator import UnreadableEventsError
 from telemetry.shipper.sockets import MAX_MESSAGE_BYTES
 from telemetry.shipper.watch import remembered
@@ -105,13 +107,15 @@ def test_processes_that_invent_processes_are_stopped_too(monkeypatch: pytest.Mon
     assert len(gate.admit([_frame(number, pid=number) for number in range(100)], {})) == 10
 
 
-def test_of_too_many_positions_those_of_the_dead_and_of_who_invents_them_are_forgotten() -> None:
-    mine, parent = Position(os.getpid()), Position(os.getppid())
-    positions = {"other": parent, **{str(number): mine for number in range(MAX_POSITIONS)}, "dead": Position(2**22 + 1)}
-    kept = remembered(positions)
+def test_of_too_many_positions_those_of_the_dead_and_of_who_invents_them_are_forgotten(tmp_path: Path) -> None:
+    inventor, other = Position(REMOTE_PID), Position(os.getpid())
+    invented = {str(number): inventor for number in range(MAX_POSITIONS)}
+    with holder(tmp_path):
+        (tmp_path / LIVING / "dead").touch()
+        kept = remembered(tmp_path, {NAME: other, **invented, "dead": other})
 
     assert len(kept) == MAX_POSITIONS
-    assert "other" in kept
+    assert NAME in kept
     assert not {"dead", "0"} & kept.keys()
 
 
@@ -123,7 +127,7 @@ def test_a_flooder_starves_nobody_and_the_shipper_does_not_grow(start_host: Star
     host = start_host("https://127.0.0.1:9/")
     host.emit(1)
     (directory,) = home.glob("run/*")
-    (shipper,) = shippers_of(home)
+    shipper = shipper_of(home)
     worst = [
         _message(events=[None] * MAX_FRAME_EVENTS),
         _message(events=[["query_finished", 1, {f"x{n}": 1 for n in range(50_000)}]]),

@@ -21,6 +21,7 @@ _CHOICE = b'{"version": 1, "choice": "on", "since": "%b", "notice": 1}'
         pytest.param("config", b'{"product":"a","catalog":"\\ud800","endpoint":"https://a"}', id="half-a-character"),
         pytest.param("config", _TOML + b'catalog = "a"\ntoken_file = "\\u0000"', id="a-token-file-no-file-can-be"),
         pytest.param("config", _TOML + b'catalog = "a"\nca_file = "\\u0000"', id="authorities-no-file-can-be"),
+        pytest.param("text", b"key=ey(" + b"m" * 500 + b"128" + b"m" * 500, id="a-word-of-a-thousand-letters"),
         pytest.param("consent", _CHOICE % b"0001-01-01T00:00:00+14:00", id="a-choice-before-all-time"),
         pytest.param("consent", _CHOICE % b"9999-12-31T23:59:59-14:00", id="a-choice-after-all-time"),
     ],
@@ -36,9 +37,10 @@ def test_marks_that_name_a_file_no_disk_takes_do_not_stop_recovery(tmp_path: Pat
     assert replay(spool, data) is None
 
 
+@pytest.mark.timeout(900)
 def test_every_target_bears_some_thousand_inputs() -> None:
     names = tuple(openers(Path("unopened")))
-    found = run(names, seed=1, inputs=12_000, seconds=60.0, workers=1)
+    found = run(names, seed=1, inputs=12_000, seconds=800.0, workers=1)
     assert found.crashes == []
     assert found.died == []
     assert all(found.inputs.values())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 import pytest
-from conftest import Collector, shippers_of, wait_until
+from conftest import Collector, shipper_of, shippers_of, wait_until
 from test_receiver import CONTEXT
 
 from telemetry import handover
@@ -26,6 +26,7 @@ from telemetry.shipper.intake import handovers
 from telemetry.shipper.intake.handovers import MAX_WAITING, PATIENCE_SECONDS, Handovers
 from telemetry.shipper.intake.receiver import DRAIN_BYTES, Frame, decode_frame
 from telemetry.shipper.place import Place
+from telemetry.shipper.sockets import Sockets
 from telemetry.spool.producers import Position
 from telemetry.wire import HANDOVER_SOCKET, MAX_FRAME_BYTES
 
@@ -300,7 +301,8 @@ def test_who_finds_the_place_taken_passes_on_what_it_was_left(tmp_path: Path, mo
     assert place is not None
     Handovers([door]).pass_on(tmp_path)
     door.close()
-    taking = Handovers(place.sockets.doors)
+    place.open(sockets := Sockets(place.doors))
+    taking = Handovers(sockets.doors)
     taking.let_in()
     assert taking.take({}) == [_frame(0)]
     place.leave()
@@ -366,7 +368,7 @@ def stopped(home: Path, catalog: Path, collector: Collector) -> Iterator[psutil.
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as host:
         assert host.stdout
         assert host.stdout.readline() == "True\n"
-        (shipper,) = shippers_of(home)
+        shipper = shipper_of(home)
         shipper.suspend()
         yield shipper
         shipper.resume()

@@ -114,7 +114,7 @@ def _goes_on(directory: Path, *, first: int = 3) -> None:
             delivered += seal.tally.kept
     spool.refresh()
     spool.enforce(0, 0, 0.0)
-    bury_the_dead(spool, {})
+    bury_the_dead(spool, {}, directory)
 
     assert not spool.is_unfinished
     assert delivered == first + 3

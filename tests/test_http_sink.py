@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from spools import Answer, Endpoint, append, make_head, open_spool
 
-from telemetry.endpoint import check_endpoint
 from telemetry.errors import ConfigError
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.http_sink import MAX_REPLY_BYTES, USER_AGENT, HttpSink
@@ -69,7 +69,7 @@ def _deliver(url: str, batch: Batch, settings: ShipperSettings = SETTINGS, **env
 
 def test_a_request_has_these_headers_and_no_others(batch: Batch) -> None:
     with Endpoint() as endpoint:
-        assert _deliver(endpoint.url + "/", batch) is Outcome.DELIVERED
+        assert _deliver(endpoint.url, batch) is Outcome.DELIVERED
     (request,) = endpoint.requests
 
     assert (request.method, request.path, request.body) == ("POST", "/v1/batches", batch.body)
@@ -95,8 +95,7 @@ def test_a_body_that_is_not_compressed_is_not_announced_as_such(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("compressed", [True, False])
-@pytest.mark.parametrize("token", ["", "canary-token"])
-@pytest.mark.parametrize("user", ["", "canary:canary@"])
+@pytest.mark.parametrize(("token", "user"), [("", ""), ("canary-token", ""), ("", "canary:canary@")])
 @pytest.mark.parametrize("is_proxied", [False, True])
 def test_what_is_previewed_is_what_is_sent(
     tmp_path: Path, *, compressed: bool, token: str, user: str, is_proxied: bool
@@ -114,7 +113,7 @@ def test_what_is_previewed_is_what_is_sent(
     head = [f"POST {request.path} HTTP/1.1", *(f"{name}: {value}" for name, value in request.headers)]
     assert previewed == read_head("\r\n".join(head).encode())
     assert "canary" not in str(previewed)
-    assert ("Bearer" in str(previewed)) == bool(token and not user)
+    assert ("Bearer" in str(previewed)) == bool(token)
 
 
 def test_a_preview_over_tls_needs_no_server(batch: Batch) -> None:
@@ -302,76 +301,68 @@ def test_the_usual_variables_name_a_proxy(
     assert all(request.body == b"" for request in proxy.requests if request.method == "CONNECT")
 
 
-def test_a_host_in_no_proxy_is_reached_directly(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "user@127.0.0.1"])
+@pytest.mark.parametrize("named_by", ["variable", "setting"])
+def test_nothing_for_this_machine_goes_to_a_proxy(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch, host: str, named_by: str
+) -> None:
     with Endpoint() as proxy, Endpoint() as endpoint:
-        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        url = f"http://127.0.0.1:{proxy.port}"
+        if named_by == "variable":
+            monkeypatch.setenv("HTTP_PROXY", url)
+            monkeypatch.setenv("ALL_PROXY", url)
+        settings = SETTINGS._replace(proxy=url if named_by == "setting" else "")
 
-        assert _deliver(endpoint.url, batch) is Outcome.DELIVERED
+        assert _deliver(endpoint.url.replace("127.0.0.1", host), batch, settings) is Outcome.DELIVERED
     assert (len(proxy.requests), len(endpoint.requests)) == (0, 1)
 
 
+@pytest.mark.parametrize("no_proxy", ["telemetry.example:80", ".example", "x, TELEMETRY.example"])
+def test_a_host_in_no_proxy_is_reached_directly(batch: Batch, monkeypatch: pytest.MonkeyPatch, no_proxy: str) -> None:
+    with Endpoint() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("NO_PROXY", no_proxy)
+        monkeypatch.setattr("socket.getaddrinfo", _nobody)
+
+        assert _deliver(FAR, batch, SETTINGS._replace(allow_http=True)) is Outcome.RETRY
+    assert proxy.requests == []
+
+
+def _nobody(*_: object, **__: object) -> None:
+    raise socket.gaierror
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "socks5h://u:canary@h:1080", "http://[", "http://a b"])
+def test_a_proxy_that_can_t_be_used_is_named_and_nothing_goes_around_it(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    monkeypatch.setattr("socket.getaddrinfo", _nobody)
+    sink = HttpSink(FAR_TLS, SETTINGS, {})
+    reply = sink.deliver(batch.seal, batch.body)
+    sink.close()
+
+    assert reply.outcome is Outcome.PAUSED
+    assert reply.cause.startswith("ALL_PROXY names ")
+    assert "set `proxy`, or telemetry.example in NO_PROXY" in reply.cause
+    assert "canary" not in reply.cause
+
+
+def test_plain_http_goes_nowhere_else_though_the_name_of_this_machine_leads_there(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resolver that is wrong: the connection is asked where it has led, before a byte is sent."""
+    with Endpoint() as endpoint:
+        monkeypatch.setattr("socket.socket.getpeername", lambda _: ("10.1.2.3", 80))
+        sink = HttpSink(endpoint.url.replace("127.0.0.1", "localhost"), SETTINGS, {"TELEMETRY_TOKEN": "canary"})
+        reply = sink.deliver(batch.seal, batch.body)
+        sink.close()
+    assert reply.outcome is Outcome.RETRY
+    assert reply.cause.startswith("LeavesThisMachineError (plain http")
+    assert endpoint.requests == []
+
+
 # Configuration.
-
-
-@pytest.mark.parametrize(
-    "endpoint",
-    [
-        "http://127.0.0.1:1/x",
-        "http://127.9.9.9/x",
-        "http://localhost:8080",
-        "http://[::1]:80/",
-        "https://telemetry.example/v1",
-        "https://10.0.0.1/",
-    ],
-)
-def test_an_endpoint_by_tls_or_on_this_machine_is_taken(endpoint: str) -> None:
-    assert check_endpoint(endpoint, allow_http=False) == endpoint.rstrip("/")
-
-
-@pytest.mark.parametrize(
-    "endpoint",
-    [
-        "http://telemetry.example/",
-        "http://10.0.0.1/",
-        "http://localhost.example/",
-        "http://127.0.0.1.example/",
-        "http://2130706433/",
-        "http://[::ffff:10.0.0.1]/",
-    ],
-)
-def test_plain_http_beyond_this_machine_is_refused_unless_allowed(endpoint: str) -> None:
-    assert check_endpoint(endpoint, allow_http=True) == endpoint.rstrip("/")
-    with pytest.raises(ConfigError, match=r"this machine only; use https, or set allow_http"):
-        check_endpoint(endpoint, allow_http=False)
-
-
-@pytest.mark.parametrize(
-    "endpoint",
-    [
-        "",
-        "x",
-        "ftp://h/",
-        "https://",
-        "https:///x",
-        "//h/x",
-        "https://[::1/",
-        "https://h:99999/",
-        "https://h:x/",
-        "https://h/?a=b",
-        "https://h/#a",
-    ],
-)
-def test_what_is_no_endpoint_is_refused(endpoint: str) -> None:
-    with pytest.raises(ConfigError, match="must be a URL such as"):
-        check_endpoint(endpoint, allow_http=True)
-
-
-@pytest.mark.parametrize("endpoint", ["http://canary:canary@10.0.0.1/v1", "https://canary:c%2Fanary@h/v1?a=b"])
-def test_a_refusal_does_not_repeat_credentials(endpoint: str) -> None:
-    with pytest.raises(ConfigError) as refusal:
-        check_endpoint(endpoint, allow_http=False)
-    assert "anary" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("where", ["variable", "file"])
@@ -389,6 +380,73 @@ def test_the_token_goes_with_every_upload(batch: Batch, tmp_path: Path, where: s
     assert (
         endpoint.requests[0].header("Authorization") == f"Bearer {'from-variable' if where == 'variable' else 's3cret'}"
     )
+
+
+def test_the_path_of_an_endpoint_is_what_it_is(batch: Batch) -> None:
+    with Endpoint() as endpoint:
+        for end in ("/", "//", "/a%2Fb/"):
+            _deliver(endpoint.url + end, batch)
+    assert [request.path for request in endpoint.requests] == ["/v1/batches/", "/v1/batches//", "/v1/batches/a%2Fb/"]
+
+
+def test_a_user_and_a_token_are_one_too_many() -> None:
+    with pytest.raises(ConfigError, match="a user or password in it, and a token is set") as refused:
+        HttpSink("https://canary:canary@h/", SETTINGS, {"TELEMETRY_TOKEN": "canary"})
+    assert "canary" not in str(refused.value)
+
+
+def _replaced(file: Path, text: str) -> None:
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.chmod(0o600)
+    new.replace(file)
+
+
+def _rewritten(file: Path, text: str) -> None:
+    file.write_text(text)
+
+
+def _relinked(file: Path, text: str) -> None:
+    """As the secrets of Kubernetes are: a link to a directory that is changed in one step."""
+    target = file.with_name(f"target-{text}")
+    target.write_text(text)
+    target.chmod(0o600)
+    link = file.with_name("link")
+    link.symlink_to(target)
+    link.replace(file)
+
+
+@pytest.mark.parametrize("change", [_replaced, _rewritten, _relinked])
+def test_a_token_is_read_again_when_its_file_has_changed(
+    batch: Batch, tmp_path: Path, change: Callable[[Path, str], None]
+) -> None:
+    file = tmp_path / "token"
+    _replaced(file, "first")
+    with Endpoint() as endpoint:
+        sink = HttpSink(endpoint.url, SETTINGS._replace(token_file=str(file)), {})
+        assert sink.deliver(batch.seal, batch.body).outcome is Outcome.DELIVERED
+        change(file, "secnd")  # of one length: what is asked is not the size alone
+        assert sink.deliver(batch.seal, batch.body).outcome is Outcome.DELIVERED
+        file.write_text("")
+        reply = sink.deliver(batch.seal, batch.body)
+        _replaced(file, "third")
+        assert sink.deliver(batch.seal, batch.body).outcome is Outcome.DELIVERED
+        sink.close()
+
+    shown = [request.header("Authorization") for request in endpoint.requests]
+    assert shown == ["Bearer first", "Bearer secnd", "Bearer third"]
+    assert (reply.outcome, "holds no token" in reply.cause) == (Outcome.RETRY, True)
+
+
+def test_a_certificate_that_was_replaced_is_used_after_a_pause(batch: Batch) -> None:
+    """A server asks for it once a connection, so the one that was refused is not kept."""
+    with Endpoint(Answer(400, (("Content-Type", "text/html"),), b"<html>The SSL certificate error"), 200) as endpoint:
+        sink = HttpSink(endpoint.url, SETTINGS, {})
+        assert sink.deliver(batch.seal, batch.body).outcome is Outcome.PAUSED
+        assert sink.deliver(batch.seal, batch.body).outcome is Outcome.DELIVERED
+        sink.close()
+    first, second = endpoint.requests
+    assert first.peer != second.peer
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])

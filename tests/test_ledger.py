@@ -6,17 +6,21 @@ import errno
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spools import scratch
 
 from telemetry.drops import DropReason
 from telemetry.spool import disk, ledger
 from telemetry.spool.journal import write_line
 from telemetry.spool.ledger import (
     LOG_FILE,
+    SPARE_BYTES,
+    SPARE_FILE,
     Acked,
     Dropped,
     Ledger,
@@ -24,6 +28,7 @@ from telemetry.spool.ledger import (
     Line,
     Noted,
     Quarantined,
+    Requeued,
     Sealed,
     Split,
     replay,
@@ -38,12 +43,15 @@ LATER_REASONS = st.sampled_from([DropReason.SPOOL_FULL, DropReason.SPOOL_AGE, Dr
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> list[Line]:
-    """Lines as a spool writes them: each segment is sealed, and then meets one fate."""
+def histories(draw: st.DrawFn, *, requeues: bool = True) -> list[Line]:
+    """Lines as a spool writes them: each segment is sealed, and then meets one fate; or, set aside, is brought back."""
     lines: list[Line] = []
     live: dict[str, int] = {}
+    aside: dict[str, int] = {}
     for number in range(draw(st.integers(0, 25))):
-        step = draw(st.sampled_from(["seal", "seal", "note", "ack", "drop", "quarantine", "split"]))
+        step = draw(
+            st.sampled_from(["seal", "seal", "note", "ack", "drop", "quarantine", "split", *["requeue"] * requeues])
+        )
         if step in {"seal", "note"}:
             lost = draw(st.integers(0, 5))
             kept = draw(st.integers(0, 9)) if step == "seal" else 0
@@ -52,6 +60,11 @@ def histories(draw: st.DrawFn) -> list[Line]:
             lines.append((Sealed if step == "seal" else Noted)(f"{step}-{number}", tally, positions))
             if kept:
                 live[f"{step}-{number}"] = kept
+        elif step == "requeue":
+            if aside:
+                id_ = draw(st.sampled_from(sorted(aside)))
+                live[id_] = aside.pop(id_)
+                lines.append(Requeued(id_))
         elif live:
             id_ = draw(st.sampled_from(sorted(live)))
             events = live.pop(id_)
@@ -62,6 +75,7 @@ def histories(draw: st.DrawFn) -> list[Line]:
                 live |= halves
                 lines.append(Split(id_, halves))
             elif step == "quarantine":
+                aside[id_] = events
                 lines.append(Quarantined(id_, draw(st.sampled_from([DropReason.CORRUPT, DropReason.REJECTED]))))
             else:
                 lines.append(Dropped(id_, draw(LATER_REASONS)))
@@ -91,7 +105,7 @@ def test_every_history_balances_at_each_of_its_lines(lines: list[Line]) -> None:
 
 
 @settings(deadline=None)
-@given(histories(), st.data())
+@given(histories(requeues=False), st.data())
 def test_a_line_that_is_repeated_later_changes_nothing(lines: list[Line], data: st.DataObject) -> None:
     once = _apply(lines).total()
     repeated = list(lines)
@@ -141,11 +155,11 @@ def test_compaction_forgets_the_producers_that_are_not_to_be_kept(tmp_path: Path
     log = LedgerLog(tmp_path)
     log.append(_seal("a"), _seal("b"), Acked("a"))
 
-    compacted = log.compact(lambda name, position: name == "p" and position.pid == 7)
+    compacted = log.compact(lambda name, position: name == "p" and position.pid == 7, ())
 
     assert compacted.positions == {"p": Position(7, 1)}
     assert log.read().total() == compacted.total()
-    assert (tmp_path / LOG_FILE).read_bytes().count(b"\n") == 1
+    assert (tmp_path / LOG_FILE).read_bytes().strip().count(b'"is":"total"') == 2, "and once more"
     assert (log.read().live, log.read().delivered) == ({"b": 1}, 1)
 
 
@@ -180,6 +194,83 @@ def test_what_the_disk_refuses_leaves_no_trace(tmp_path: Path, monkeypatch: pyte
     assert log.read().delivered == 1
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 1 << 16), st.integers(1, 255))
+def test_a_flaw_anywhere_in_a_compacted_log_loses_no_total(place: int, flip: int) -> None:
+    """Nor does a sector that is lost."""
+    with scratch() as directory:
+        log = LedgerLog(directory)
+        log.append(_seal("a", 5), _seal("b", 3), _seal("c", 2), Acked("a"), Quarantined("c", DropReason.REJECTED))
+        before = log.compact(lambda *_: True, {"c"}).total()
+        data = bytearray((directory / LOG_FILE).read_bytes())
+        at = place % len(data)
+        data[at] ^= flip
+        (directory / LOG_FILE).write_bytes(data)
+        assert log.read().total() == before
+        data[at] ^= flip
+        data[at : at + 512] = bytes(min(512, len(data) - at))
+        (directory / LOG_FILE).write_bytes(data)
+        assert log.read().total() == before
+
+
+def test_on_a_full_disk_what_was_delivered_is_known_and_comes_into_the_log_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LedgerLog(tmp_path)
+    log.keep_room()
+    log.append(*(_seal(str(number)) for number in range(1200)))
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(LedgerLog, "_append", refuse)
+    log.append(Acked("0"))
+    log.append(Acked("1"), Dropped("2", DropReason.SPOOL_FULL))
+    with pytest.raises(OSError, match="full"):
+        log.append(_seal("late"))
+    assert (log.read().delivered, len(log.read().live)) == (2, 1197)
+    delivered = 2
+    with suppress(OSError):  # until there is no room there either
+        for number in range(3, 1199):
+            log.append(Acked(str(number)))
+            delivered += 1
+    assert log.read().delivered == delivered, "what was said to be kept is"
+    assert 100 < delivered < 1198
+    monkeypatch.undo()
+    log.append(Acked("1199"))
+    spare = (tmp_path / SPARE_FILE).read_bytes()
+    assert (log.read().delivered, len(spare), spare.strip()) == (delivered + 1, SPARE_BYTES, b"")
+
+
+def test_on_a_full_disk_the_last_note_of_a_shipper_is_kept_and_counts_once_though_a_compaction_is_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LedgerLog(tmp_path)
+    log.keep_room()
+    note = Noted("owed", Tally(emitted=7, dropped={"write_failed": 7}), {"a": Position(1, 7)})
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as full:
+        full.setattr(LedgerLog, "_append", refuse)
+        with pytest.raises(OSError, match="full"):
+            log.append(note)
+        log.append(note, is_last_chance=True)
+        assert (log.read().tally.emitted, log.read().positions["a"].next) == (7, 7)
+    with monkeypatch.context() as cut_short:
+        cut_short.setattr(LedgerLog, "_fill_spare", refuse)
+        with pytest.raises(OSError, match="full"):
+            log.compact(lambda *_: True, set())
+        assert log.read().tally.emitted == 7
+        with pytest.raises(OSError, match="full"):
+            log.append(Noted("next", Tally()))  # the lines are in the log and in the spare file as well
+    assert log.read().tally.emitted == 7
+    for _ in range(2):
+        log.compact(lambda *_: True, set())
+        assert (log.read().tally.emitted, log.read().balance) == (7, 0)
+
+
 def test_a_log_that_grew_is_said_to_be_long_until_it_is_compacted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,7 +280,7 @@ def test_a_log_that_grew_is_said_to_be_long_until_it_is_compacted(
     seen = [log.is_long]
     log.append(*(line for number in range(10) for line in (_seal(str(number)), Acked(str(number)))))
     seen.append(log.is_long)
-    log.compact(lambda *_: False)
+    log.compact(lambda *_: False, ())
     seen.append(log.is_long)
 
     assert seen == [False, True, False]
@@ -206,7 +297,7 @@ for number in range(100):
     log.append(Sealed(f"{who}{number}", Tally(emitted=3, kept=3)), Sealed(f"{who}{number}+", Tally(emitted=1, kept=1)))
     log.append(Acked(f"{who}{number}"))
     if number % 3 == 0:
-        log.compact(lambda *_: True)
+        log.compact(lambda *_: True, ())
 """
 
 

@@ -16,6 +16,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from telemetry.drops import DropReason
+from telemetry.shipper.intake.pipeline import _without
 from telemetry.spool.ledger import Acked, Dropped, Ledger, Line, Noted, Positions, Quarantined, Sealed, Split
 from telemetry.spool.producers import Position, advance
 from telemetry.spool.tally import Tally
@@ -98,6 +99,23 @@ class LedgerEquation(RuleBasedStateMachine):
         producer = self.producers[name]
         if producer.way:
             self._take(producer, producer.way.popleft(), invalid)
+
+    @rule(name=PRODUCERS, second=FEW, is_killed=st.booleans())
+    def take_in_two(self, name: str, second: int, is_killed: bool) -> None:  # noqa: FBT001 as above
+        """A drain of both sensitivities goes to two segments, the accounts with the first; a kill may come between."""
+        producer = self.producers[name]
+        if not producer.way:
+            return
+        frame = producer.way.popleft()
+        second = min(second, frame.events)
+        is_only_copy = frame.copies.under_way == 1 and not frame.copies.has_arrived
+        after = self._take(producer, frame, 0, held_back=second)
+        if is_killed and is_only_copy:
+            self.restart()
+            producer.missing += second
+        else:
+            self.positions[producer.id] = after
+            self.ledger.apply(Sealed(self._next_id(), Tally(second, second), {producer.id: after}))
 
     # The shipper.
 
@@ -182,7 +200,7 @@ class LedgerEquation(RuleBasedStateMachine):
         while producer.way:
             self._take(producer, producer.way.popleft(), 0)
 
-    def _take(self, producer: Producer, frame: Frame, invalid: int) -> None:
+    def _take(self, producer: Producer, frame: Frame, invalid: int, held_back: int = 0) -> Position:
         frame.copies.under_way -= 1
         frame.copies.has_arrived = True
         self.dropped["in_transit"] += producer.missing
@@ -190,11 +208,14 @@ class LedgerEquation(RuleBasedStateMachine):
         tally = Tally()
         tally.drop(DropReason.INVALID, min(invalid, frame.events))
         self.dropped["invalid"] += tally.lost
-        tally.kept = frame.events - tally.lost
+        tally.kept = frame.events - tally.lost - held_back
         before = self.positions.get(producer.id, Position(1))
         after = advance(before, frame.first, frame.events, frame.dropped, tally)
-        self.positions[producer.id] = self.active.positions[producer.id] = after
+        tally.emitted -= held_back
+        behind = _without({producer.id: after}, {producer.id: held_back})[producer.id]
+        self.positions[producer.id] = self.active.positions[producer.id] = behind
         self.active.tally.add(tally)
+        return after
 
     def _lose(self, producer: Producer) -> None:
         frame = producer.way.popleft()

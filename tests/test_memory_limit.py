@@ -9,7 +9,7 @@ import msgpack
 import psutil
 import pytest
 import zmq
-from conftest import CATALOG, StartHost, shippers_of, wait_until
+from conftest import CATALOG, StartHost, shipper_of, wait_until
 
 from telemetry.settings import ShipperSettings
 from telemetry.shipper import shipper as module
@@ -37,7 +37,7 @@ def _shipper(tmp_path: Path, sockets: Sockets, endpoint: str, limit_bytes: int) 
     catalog = tmp_path / "acme.toml"
     catalog.write_text(CATALOG)
     settings = ShipperSettings(memory_limit_bytes=limit_bytes)
-    return Shipper(ShipperConfig("acme-db", catalog, endpoint, settings), sockets, spawned=False)
+    return Shipper(ShipperConfig("acme-db", catalog, endpoint, settings), sockets, tmp_path, spawned=False)
 
 
 def test_it_makes_way_with_all_that_it_took_in_sealed(
@@ -78,6 +78,6 @@ def test_it_stays_without_a_limit_in_its_first_minute_and_below_the_limit(
 def test_a_spawned_shipper_leaves_the_processor_to_its_host(start_host: StartHost, home: Path, refusing: str) -> None:
     host = start_host(refusing, niceness=7)
     host.emit(1)
-    (shipper,) = shippers_of(home)
+    shipper = shipper_of(home)
 
     wait_until(lambda: shipper.nice() == min(19, psutil.Process(host.process.pid).nice() + 7))

@@ -97,8 +97,8 @@ OF_EACH_KIND = 3
 TRACE = 4
 HEX_TRACE = 8  # ids, times and sizes are hex and decimal: shorter runs are in them by chance
 _HEX = frozenset("0123456789abcdef.:- ")
-_END_OF_NUMBER = re.compile(r"(?<=\d),(?=\s*\")")
-"""In JSON, before the next key: with the digits before it, it may look like the end of a port in a list of hosts."""
+_END_OF_NUMBER = re.compile(r"(?<=\d),(?=[\s\"\d\[{-])")
+"""Before the next key or value: with the digits before it, it may look like the end of a port in a list of hosts."""
 
 
 @pytest.fixture

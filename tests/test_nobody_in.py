@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 import pytest
 import zmq
-from conftest import CATALOG, kill_shippers_of, shippers_of, wait_until
+from conftest import CATALOG, kill_shippers_of, shipper_of, shippers_of, wait_until
 from spools import Answer, Endpoint
 from test_paths import NOBODY, as_root, in_child, mode
 
@@ -24,12 +24,13 @@ from telemetry.cli.status import gather
 from telemetry.consent import State, read_stored, store_choice
 from telemetry.control import Control
 from telemetry.errors import ShipperUnreachableError, SpoolError
-from telemetry.paths import CONFIG_FILE, LOCK_FILE, REFUSED_FILE
+from telemetry.paths import CONFIG_FILE, LOCK_FILE
 from telemetry.producer.client import Client
 from telemetry.producer.spawn import shipper_runs
+from telemetry.refusal import REFUSED_FILE, refuse
 from telemetry.shipper.lock import acquire
 from telemetry.shipper.log import _PrivateHandler
-from telemetry.shipper.start import EXIT_CONFIG, _refuse
+from telemetry.shipper.start import EXIT_CONFIG
 from telemetry.spool.ledger import LedgerLog
 from telemetry.spool.spool import Spool
 from telemetry.wire import CONTROL_SOCKET, DATA_SOCKET
@@ -92,7 +93,7 @@ def _client(home: Path, endpoint: str = "https://h/") -> Client:
 
 
 def _foreground(home: Path) -> subprocess.CompletedProcess[str]:
-    """A shipper in the foreground for `_rendezvous`; it refuses, or the test hangs."""
+    """A shipper in the foreground for `_served`; it refuses, or the test hangs."""
     catalog = home / "acme.toml"
     catalog.write_text(CATALOG)
     config = home / "shipper.toml"
@@ -105,6 +106,11 @@ def _rendezvous(home: Path) -> Path:
     (home / "acme.toml").write_text(CATALOG)
     digest = hashlib.sha256(CATALOG.encode()).hexdigest()
     return paths.rendezvous_dir(PRODUCT, digest, "https://h/")
+
+
+def _served() -> Path:
+    """Where `_foreground` would be met."""
+    return paths.foreground_dir(PRODUCT, "https://h/")
 
 
 def _link(directory: Path) -> None:
@@ -147,7 +153,7 @@ TRAPS = [
 def test_a_shipper_refuses_a_runtime_directory_that_others_could_reach(
     home: Path, spoil: Callable[[Path], None]
 ) -> None:
-    directory = _rendezvous(home)
+    directory = _served()
     spoil(directory)
     before = sorted(home.rglob("*"))
     refused = _foreground(home)
@@ -183,7 +189,7 @@ def test_a_spool_that_others_could_reach_is_refused(home: Path, spoil: Callable[
     spool = paths.spool_dir(PRODUCT, "https://h/")
     spoil(spool)
     with pytest.raises(SpoolError, match="can't be used as a spool"):
-        Spool.open(spool, lambda _: True)
+        Spool.open(spool, lambda *_: True)
 
     assert [*home.rglob("*.log")] == []
 
@@ -196,7 +202,7 @@ def test_a_shipper_with_a_spool_that_others_could_reach_does_not_start(home: Pat
 
 
 @as_root
-def test_who_is_first_under_the_short_name_in_tmp_only_keeps_us_away(
+def test_who_is_first_under_the_short_name_in_tmp_only_sends_us_elsewhere(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sticky directory that everybody may write, and a squatter in it."""
@@ -211,9 +217,11 @@ def test_who_is_first_under_the_short_name_in_tmp_only_keeps_us_away(
     squat = paths.runtime_root()
     assert squat.parent == temporary
     in_child(NOBODY, lambda: squat.mkdir(mode=0o700))
-    refused = _foreground(home)
+    elsewhere = paths.runtime_root()
 
-    assert (refused.returncode, f"{squat} belongs to another user" in refused.stderr) == (EXIT_CONFIG, True)
+    assert elsewhere != squat
+    assert temporary not in elsewhere.parents
+    paths.check_private(elsewhere)
     assert list(squat.iterdir()) == []
 
 
@@ -247,11 +255,11 @@ def test_nothing_is_written_through_what_stands_in_a_files_place(
     uses: dict[str, tuple[Path, Callable[[], object]]] = {
         "lock": (directory / LOCK_FILE, lambda: acquire(directory)),
         "log": (directory / "shipper.log", lambda: _PrivateHandler(directory / "shipper.log")),
-        "refused": (directory / REFUSED_FILE, lambda: _refuse(directory, "because")),
+        "refused": (directory / REFUSED_FILE, lambda: refuse(directory, "because", b"")),
         "ledger": (directory / "ledger.log", lambda: LedgerLog(directory).append()),
         "ledger lock": (directory / "ledger.lock", lambda: LedgerLog(directory).append()),
-        "delivery lock": (spool / "delivery.lock", lambda: Spool.open(spool, lambda _: True)),
-        "format": (spool / "format", lambda: Spool.open(spool, lambda _: True)),
+        "delivery lock": (spool / "delivery.lock", lambda: Spool.open(spool, lambda *_: True)),
+        "format": (spool / "format", lambda: Spool.open(spool, lambda *_: True)),
     }
     path, use = uses[name]
     paths.private_dir(path.parent)
@@ -334,7 +342,7 @@ def test_another_user_can_neither_push_nor_ask_nor_read(home: Path, start_host: 
         with pytest.raises(PermissionError):
             os.kill(shipper, 15)
 
-    (shipper,) = (process.pid for process in shippers_of(home))
+    shipper = shipper_of(home).pid
     in_child(NOBODY, work)
     host.emit(5)
     report: dict[str, Any] = {}

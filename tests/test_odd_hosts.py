@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -111,20 +112,39 @@ while shipper_runs(directory):
 """
 
 NO_PROCESS = """
-spawn = os.posix_spawn
+import posix
+spawn = posix.posix_spawn
 def refuse(*_, **__):
     raise BlockingIOError(11, "Resource temporarily unavailable")
-os.posix_spawn = refuse
+posix.posix_spawn = refuse
 """
 
 A_PROCESS = """
 telemetry.emit("started")
 assert not telemetry.flush(0.1)
 assert client._link._outbox.shipper_missing
-os.posix_spawn = spawn
+posix.posix_spawn = spawn
 """
 
 SITE = f"sys.path[:0] = [{str(PACKAGE.parent)!r}, {sysconfig.get_path('purelib')!r}]"
+
+NOWHERE: dict[str, str | None] = dict.fromkeys(
+    ("TELEMETRY_HOME", "HOME", "TMPDIR", *(f"XDG_{kind}" for kind in ("RUNTIME_DIR", "STATE_HOME", "CACHE_HOME")))
+)
+
+IN_NAMESPACE = """exec unshare -m sh -c 'mount -t tmpfs tmpfs /dev/shm && {mount} && exec "$@"' sh "$@" """
+READ_ONLY = IN_NAMESPACE.format(mount="mount -o remount,bind,ro /")
+READ_ONLY_BUT_PLACE = IN_NAMESPACE.format(mount="mount --bind . . && mount -o remount,bind,ro /")
+
+
+def lets_mount() -> bool:
+    command = ["unshare", "-m", "sh", "-c", "mount -t tmpfs tmpfs /dev/shm && mount -o remount,bind,ro /"]
+    return (
+        shutil.which("unshare") is not None and not subprocess.run(command, capture_output=True, check=False).returncode
+    )
+
+
+in_namespace = pytest.mark.skipif(not lets_mount(), reason="this machine lets nobody mount in a namespace of their own")
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
 
@@ -142,19 +162,32 @@ CASES = [
         Case(environment={"TELEMETRY_HOME": None, "HOME": "none", "XDG_RUNTIME_DIR": None, "TMPDIR": "{home}"}),
         id="no home",
     ),
-    pytest.param(Case(after="sys.executable = ''", before="sys.executable = ''", arrives=False), id="no executable"),
+    pytest.param(
+        Case(environment=NOWHERE | {"HOME": "/", "TMPDIR": "{home}"}, start=READ_ONLY_BUT_PLACE),
+        id="home is a read-only root",
+        marks=in_namespace,
+    ),
+    pytest.param(
+        Case(environment=NOWHERE | {"HOME": "/nonexistent", "TMPDIR": "/nonexistent"}, start=READ_ONLY),
+        id="nothing can be written but /dev/shm",
+        marks=in_namespace,
+    ),
+    pytest.param(
+        Case(environment=NOWHERE | {"XDG_STATE_HOME": "/usr/x", "XDG_RUNTIME_DIR": "/usr"}, start=READ_ONLY),
+        id="XDG directories on a read-only disk",
+        marks=in_namespace,
+    ),
+    pytest.param(Case(before="sys.executable = ''"), id="no executable"),
+    pytest.param(
+        Case(
+            "sys.executable = ''; sys.prefix = sys.exec_prefix = sys.base_prefix = sys.base_exec_prefix = '/none'",
+            arrives=False,
+        ),
+        id="no interpreter",
+    ),
     pytest.param(
         Case(BE_SOMEBODY, environment={"TELEMETRY_HOME": "/usr/lib/telemetry"}, arrives=False),
         id="read-only home",
-        marks=as_root,
-    ),
-    pytest.param(
-        Case(
-            BE_SOMEBODY,
-            environment={"TELEMETRY_HOME": None, "HOME": "{home}", "XDG_RUNTIME_DIR": None, "TMPDIR": "/usr/lib"},
-            arrives=False,
-        ),
-        id="no place for sockets",
         marks=as_root,
     ),
     pytest.param(Case(TAKE_DESCRIPTORS, FREE_DESCRIPTORS), id="no descriptors at init"),
@@ -242,3 +275,57 @@ def test_a_host_whose_home_is_on_a_full_disk_is_not_disturbed(place: Path) -> No
         assert not list(disk.glob("run/*/*"))
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+DROP_PRIVILEGES = f"""
+import json, os, sys
+{LOAD}
+sys.executable = ""  # a shipper would need an interpreter that anybody may run
+client = telemetry.init(product={PRODUCT!r}, catalog={{catalog!r}}, endpoint={ENDPOINT!r}, consent="on")
+{{before}}
+os.setgroups([]); os.setgid({SOMEBODY}); os.setuid({SOMEBODY})
+for number in range(100):
+    telemetry.emit("query_finished", number=number)
+assert not telemetry.flush(0.1)
+telemetry.close(0.1)
+"""
+
+
+@as_root
+@pytest.mark.parametrize("before", ["", "telemetry.emit('started')"])
+def test_what_a_host_emits_after_it_has_dropped_its_privileges_is_at_its_new_users_place(
+    place: Path, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "root").mkdir(0o700)
+    monkeypatch.delenv("TELEMETRY_HOME")
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setenv("HOME", str(place / "root"))
+    monkeypatch.setenv("TMPDIR", str(place))
+    code = DROP_PRIVILEGES.format(catalog=str(place / "acme.toml"), before=before)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    found = list((place / f"telemetry-{SOMEBODY}" / "state" / PRODUCT).glob("spool-*/tombstones/*.json"))
+    assert len(found) == 1
+    assert json.loads(found[0].read_text())["dropped"] == {"exit_unconfirmed": 0}
+    assert json.loads(found[0].read_text())["accepted"] == 100 + bool(before)
+
+
+CLOSE_STANDARD_FILES = "[os.close(descriptor) for descriptor in (0, 1, 2)]"
+
+WRITE_TO_THEM = """
+for descriptor in (1, 2):
+    os.write(descriptor, b"8 bytes!")
+assert all("null" in os.readlink(f"/proc/self/fd/{descriptor}") for descriptor in (0, 1, 2))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_nothing_of_ours_is_where_standard_files_were_closed(place: Path, when: str) -> None:
+    if when == "before":
+        run(Case(CLOSE_STANDARD_FILES, WRITE_TO_THEM), place)
+    else:
+        flush = "telemetry.emit('started'); telemetry.flush(0.1)"
+        run(Case(after=f"{CLOSE_STANDARD_FILES}\n{flush}\n{WRITE_TO_THEM}"), place)

@@ -54,6 +54,7 @@ WAYS = [
     Way("a stored choice that can't be read", {}, {"consent": "on"}, _damage),
     Way("the host", {}, {"consent": "off"}),
     Way("CI", {"CI": "true"}, {"deployment": "cloud"}, NOTIFIED),
+    Way("pytest", {"PYTEST_VERSION": "9.2.0"}, {"deployment": "cloud"}, NOTIFIED),
     Way("self-hosted", {}, {"deployment": "self-hosted"}, NOTIFIED),
     Way("enterprise", {}, {"deployment": "enterprise"}, NOTIFIED),
     Way("nothing said", {}, {}, NOTIFIED),

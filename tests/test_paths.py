@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-import sys
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from standin import CATALOG, ENDPOINT, PRODUCT
 
 from telemetry import paths, wire
 from telemetry.producer.client import Client
+from telemetry.settings import ShipperSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,7 +109,26 @@ def test_a_runtime_directory_that_is_not_there_is_not_used(monkeypatch: pytest.M
     assert paths.runtime_root() == TEMPORARY / f"telemetry-{os.getuid()}"
 
 
-def test_product_catalog_endpoint_protocol_and_home_each_make_another_rendezvous(
+CHANGED: list[dict[str, Any]] = [
+    {name: {str: "x", dict: {"x": 1}}[type(value)] if isinstance(value, str | dict) else value + 1}
+    for name, value in ShipperSettings()._asdict().items()
+    if name != "command"
+]
+OTHER_SETTINGS = [ShipperSettings(**changed) for changed in CHANGED]
+"""Each with one setting that is not the default."""
+
+
+def test_the_same_settings_make_the_same_rendezvous() -> None:
+    def place(**settings: Any) -> Path:
+        return paths.rendezvous_dir(PRODUCT, "digest", ENDPOINT, ShipperSettings(**settings))
+
+    assert place() == place(segment_seconds=10) == place(segment_seconds=10.0)
+    assert place() == place(command="/usr/bin/python3"), "how a shipper is started is nothing that it does"
+    proxies = ["http://ann:one@proxy:3128", "http://ann:other@proxy:3128", "http://proxy:3128"]
+    assert len({place(proxy=proxy) for proxy in proxies}) == 1, "a password could be guessed from a name"
+
+
+def test_product_catalog_endpoint_settings_protocol_and_home_each_make_another_rendezvous(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TELEMETRY_HOME", "/srv/t")
@@ -117,6 +137,10 @@ def test_product_catalog_endpoint_protocol_and_home_each_make_another_rendezvous
         paths.rendezvous_dir("other", "digest", ENDPOINT),
         paths.rendezvous_dir(PRODUCT, "other", ENDPOINT),
         paths.rendezvous_dir(PRODUCT, "digest", "http://other"),
+        *(paths.rendezvous_dir(PRODUCT, "digest", ENDPOINT, settings) for settings in OTHER_SETTINGS),
+        paths.foreground_dir(PRODUCT, ENDPOINT),
+        paths.foreground_dir("other", ENDPOINT),
+        paths.foreground_dir(PRODUCT, "http://other"),
     ]
     with monkeypatch.context() as patch:
         patch.setattr("telemetry.paths.PROTOCOL", wire.PROTOCOL + 1)
@@ -172,6 +196,7 @@ def test_a_home_that_is_no_absolute_path_is_none(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("consent", ["on", "off", None])
 def test_init_works_for_a_user_without_a_home(home: Path, consent: str | None) -> None:
     """Under a TMPDIR of its own, so that no shipper is left behind in the shared one."""
+    import_module("telemetry.producer.link")  # the interpreter's own files may be root's alone
     home.chmod(0o711)
     catalog = home / "acme.toml"
     catalog.write_text(CATALOG)
@@ -184,8 +209,8 @@ def test_init_works_for_a_user_without_a_home(home: Path, consent: str | None) -
         os.environ.pop("HOME", None)
         os.environ.pop("TELEMETRY_HOME", None)
         os.environ["TMPDIR"] = str(temporary)
-        sys.executable = ""  # no shipper is to be left behind
-        client = Client(product=PRODUCT, catalog=catalog, endpoint=ENDPOINT, consent=consent)
+        nothing = ShipperSettings(command="/none")  # no shipper is to be left behind
+        client = Client(product=PRODUCT, catalog=catalog, endpoint=ENDPOINT, consent=consent, shipper=nothing)
         client.emit("started")
         client.close(0.0)
         assert (temporary / f"telemetry-{HOMELESS}").exists() == (consent == "on")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import pytest
 from click.testing import CliRunner
-from conftest import Collector, Host, StartHost, wait_until
+from conftest import Collector, Host, StartHost, made_in, wait_until
 from spools import decompress
 
 from telemetry.cli.preview import EXIT_GONE, preview
@@ -211,7 +211,7 @@ def _begin(spool: Spool, id_: str, level: str = "on", body: bytes = b"") -> segm
 @pytest.fixture
 def opened(home: Path) -> Iterator[Spool]:
     assert home.exists()
-    spool, _ = Spool.open(spool_dir(PRODUCT, ENDPOINT), lambda _: False)
+    spool, _ = Spool.open(spool_dir(PRODUCT, ENDPOINT), lambda *_: False)
     yield spool
     spool.close()
 
@@ -286,7 +286,7 @@ def test_it_changes_nothing(full: Path, home: Path) -> None:
 def test_where_nothing_is_nothing_is_shown_or_made(home: Path) -> None:
     result = _run()
     assert (result.exit_code, result.stdout) == (0, "")
-    assert list(home.iterdir()) == []
+    assert not made_in(home)
 
 
 def test_of_an_active_one_what_is_not_settled_is_left_open(full: Path) -> None:
@@ -317,7 +317,7 @@ def test_no_credential_of_the_endpoint_is_shown(home: Path, config: str) -> None
     endpoint = ENDPOINT.replace("//", "//canary:canary@")
     Path(config).write_text(Path(config).read_text().replace(ENDPOINT, endpoint))
     Path(config).chmod(0o600)
-    other, _ = Spool.open(spool_dir(PRODUCT, endpoint), lambda _: False)
+    other, _ = Spool.open(spool_dir(PRODUCT, endpoint), lambda *_: False)
     other.seal(_begin(other, SEALED), Tally())
     other.close()
     for arguments in ((), ("--json",)):
@@ -514,7 +514,7 @@ def test_a_half_does_not_claim_what_was_counted_for_the_whole(opened: Spool) -> 
     body = opened.read(seal)
     assert body
     opened.split(seal, halve(seal, body, NDJSON))
-    assert _run().stdout.count("# half of a batch") == 2
+    assert _run().stdout.count("# part of a batch") == 2
     assert {row["body"]["lines"] for row in _rows().values()} == {1}
 
 

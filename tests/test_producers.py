@@ -22,11 +22,16 @@ def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
 
 
 def _take(frames: list[tuple[int, int, dict[str, int]]], tally: Tally) -> Position:
-    position = Position(1)
+    return _go_on(frames, 0, Position(1), tally)
+
+
+def _go_on(frames: list[tuple[int, int, dict[str, int]]], taken: int, position: Position, tally: Tally) -> Position:
+    """Take the frames behind those that were taken."""
     number = 0
     running = accumulate((dropped for *_, dropped in frames), _sum)
-    for (lost, events, _), dropped in zip(frames, running, strict=True):
-        position = advance(position, number + lost, events, dropped, tally)
+    for at, ((lost, events, _), dropped) in enumerate(zip(frames, running, strict=True)):
+        if at >= taken:
+            position = advance(position, number + lost, events, dropped, tally)
         number += lost + events
     return position
 
@@ -87,7 +92,27 @@ def test_a_tombstone_that_knows_less_than_we_do_counts_nothing() -> None:
     assert tally == Tally()
 
 
-POSITIONS = st.builds(Position, st.just(1), st.integers(0, 100), TOTALS)
+@settings(deadline=None)
+@given(FRAMES, st.integers(0, 10))
+def test_what_comes_after_its_producer_was_buried_counts_once(
+    frames: list[tuple[int, int, dict[str, int]]], came_before: int
+) -> None:
+    """Whatever had come by then: in the end it is as if no tombstone had been counted before all were there."""
+    expected, tally = Tally(), Tally()
+    end = _take(frames, expected)
+    position = _take(frames[:came_before], tally)
+    position = bury(position, end.next, end.dropped, tally)
+    late = _go_on(frames, came_before, position, tally)
+    tally.kept = sum(events for _, events, _ in frames)
+    tally.settle_late()
+
+    assert (late.settled, late.dropped) == (end.next, end.dropped)
+    assert tally.emitted == expected.emitted
+    assert tally.lost == expected.lost
+    assert tally.balance == 0
+
+
+POSITIONS = st.builds(Position, st.just(1), st.integers(0, 100), TOTALS, st.integers(0, 100))
 
 
 @settings(deadline=None)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
-from conftest import Collector, StartHost, shippers_of, wait_until
+from conftest import Collector, Host, StartHost, made_in, shipper_of, shippers_of, wait_until
 
 from telemetry.cli.consent import off, on
 from telemetry.cli.purge import purge
 from telemetry.cli.status import gather
 from telemetry.consent import read_stored
 from telemetry.shipper import erase
+from telemetry.spool.ledger import LedgerLog
 from telemetry.spool.spool import Spool
 
 if TYPE_CHECKING:
@@ -84,15 +86,49 @@ def test_purge_erases_the_copies_of_what_was_sent(start_host: StartHost, home: P
 def test_a_host_that_lives_on_goes_on_with_a_new_shipper(start_host: StartHost, refusing: str) -> None:
     host = start_host(refusing)
     host.emit(10)
-    assert _run(purge, "--yes").exit_code == 0
+    for _ in range(2):
+        assert _run(purge, "--yes").exit_code == 0
+        assert _status()["ledger"]["emitted"] == 0
     host.emit(1)
     wait_until(lambda: _status()["ledger"]["on_disk"] >= 1)
-    assert _status()["ledger"]["balance"] == 0
+    ledger = _status()["ledger"]
+    assert (ledger["dropped"], ledger["balance"]) == ({}, 0), "what it had emitted before is no loss"
+
+
+def test_purge_forgets_the_numbers_of_a_host_that_has_ended(start_host: StartHost, home: Path, refusing: str) -> None:
+    living, ended = start_host(refusing), start_host(refusing)
+    living.emit(10)
+    ended.emit(10)
+    ended.leave()
+    assert _run(purge, "--yes").exit_code == 0
+    (spool,) = home.glob("state/acme-db/spool-*")
+    assert sorted(path.name for path in spool.iterdir()) == ["format", "ledger.lock", "ledger.log", "living"]
+    (sign,) = (spool / "living").iterdir()
+    assert list(LedgerLog(spool).read().positions) == [sign.name]
+
+
+def test_a_host_whose_files_somebody_removes_goes_on_as_a_new_producer(
+    start_host: StartHost, home: Path, refusing: str
+) -> None:
+    host = start_host(refusing)
+    host.emit(10)
+    for path in home.iterdir():
+        shutil.rmtree(path)
+    wait_until(lambda: _emits(host) and _status()["ledger"]["on_disk"] > 0)
+    assert _status()["ledger"]["dropped"] == {}
+
+
+def _emits(host: Host) -> bool:
+    """Whether an event is confirmed."""
+    assert host.process.stdin
+    host.process.stdin.write(json.dumps([1, "query_finished", {"duration_ms": 1.5}]) + "\n")
+    host.process.stdin.flush()
+    return host._line() == "True\n"
 
 
 def test_another_products_data_stay(start_host: StartHost, home: Path, refusing: str) -> None:
     start_host(refusing, product="acme-db-2").emit(7)
-    (shipper,) = shippers_of(home)
+    shipper = shipper_of(home)
     assert _run(purge, "--yes").exit_code == 0
     assert gather("acme-db-2")["ledger"]["on_disk"] == 7
     assert gather("acme-db-2")["shipper"]["pid"] == shipper.pid
@@ -101,7 +137,7 @@ def test_another_products_data_stay(start_host: StartHost, home: Path, refusing:
 def test_where_nothing_is_purge_erases_nothing_and_makes_nothing(home: Path) -> None:
     result = _run(purge, "--yes", "--json")
     assert json.loads(result.stdout) == {"product": "acme-db", "segments": 0, "events": 0, "bytes": 0}
-    assert list(home.iterdir()) == []
+    assert not made_in(home)
 
 
 def test_without_a_terminal_and_without_yes_nothing_is_erased(start_host: StartHost, home: Path, refusing: str) -> None:
@@ -137,7 +173,7 @@ def test_a_shipper_that_does_not_stop_is_named_and_nothing_is_erased(
     start_host: StartHost, home: Path, refusing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start_host(refusing).emit(5)
-    (shipper,) = shippers_of(home)
+    shipper = shipper_of(home)
     shipper.suspend()
     monkeypatch.setattr(erase, "STOP_SECONDS", 0.5)
     result = _run(purge, "--yes")
@@ -148,7 +184,7 @@ def test_a_shipper_that_does_not_stop_is_named_and_nothing_is_erased(
 
 def test_a_spool_that_an_unknown_shipper_holds_is_not_erased(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = home / "state" / "acme-db" / "spool-0123456789abcdef"
-    living, _ = Spool.open(directory, lambda _: False)
+    living, _ = Spool.open(directory, lambda *_: False)
     monkeypatch.setattr(erase, "RELEASE_SECONDS", 0.1)
     try:
         result = _run(purge, "--yes")
@@ -210,7 +246,7 @@ def test_off_says_so_when_a_stuck_shipper_keeps_what_it_writes(
     start_host: StartHost, home: Path, refusing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start_host(refusing).emit(5)
-    (shipper,) = shippers_of(home)
+    shipper = shipper_of(home)
     shipper.suspend()
     monkeypatch.setattr(erase, "WITHDRAW_SECONDS", 0.2)
     result = _run(off)

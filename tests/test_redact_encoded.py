@@ -49,6 +49,7 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
 }
 ESCAPES: dict[str, Callable[[str], str]] = {
     "percent": lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
+    "quoted-printable": lambda text: "".join(f"={byte:02X}" for byte in text.encode()),
     "percent twice": lambda text: quote("".join(f"%{byte:02X}" for byte in text.encode())),
     "json": lambda text: "".join(f"\\u{ord(character):04x}" for character in text),
     "python": lambda text: "".join(f"\\U{ord(character):08x}" for character in text),

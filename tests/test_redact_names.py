@@ -13,13 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.names import names_of_process
-from telemetry.redact import free_text
 from telemetry.redact.free_text import FreeTextRedactor
+from telemetry.redact.names import known
 from telemetry.redact.names.everyday_words import COMMON
 from telemetry.redact.names.find import find
+from telemetry.redact.names.known import KnownNames
 from telemetry.redact.names.name import Name, Reach, know, words_of
 from telemetry.redact.names.redactor import NameRedactor, rewrite
 from telemetry.redact.scanner import ScannerUnavailableError
+from telemetry.redact.settled import Settled
 from telemetry.redact.text import MAX_TEXT_BYTES
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def redact(text: str, redactor: FreeTextRedactor = REDACTOR) -> str | None:
 def knowing(names: Names) -> FreeTextRedactor:
     """A redactor of these names; its rules are compiled but once."""
     redactor = copy(REDACTOR)
-    redactor.know(know(names))
+    redactor._names, redactor._nameless = KnownNames(know(names)), Settled()
     return redactor
 
 
@@ -204,8 +206,8 @@ def test_names_that_can_not_be_looked_for_cost_every_text(monkeypatch: pytest.Mo
     def refuse(_: object) -> None:
         raise ScannerUnavailableError("no")
 
-    monkeypatch.setattr(free_text, "NameRedactor", refuse)
-    redactor.know(KNOWN)
+    monkeypatch.setattr(known, "NameRedactor", refuse)
+    redactor.know(know({"user": ["somebodynew"]}))
     assert redact("clean", redactor) is None
 
 

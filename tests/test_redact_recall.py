@@ -10,7 +10,7 @@ import pytest
 from bench.corpus.canary import trace
 from bench.corpus.kinds import KINDS, canaries
 from bench.corpus.sentences import is_clean, sentences
-from bench.redact import changed, leaks, plant
+from bench.redact import COMPACT, changed, leaks, plant, plant_lines
 from telemetry.redact.text import TextRedactor
 
 REDACTOR = TextRedactor()
@@ -23,6 +23,19 @@ def test_of_each_kind_as_much_is_found_as_is_promised(kind: str) -> None:
     planted = list(plant(kind, CANARIES, seed=2))
     left = list(leaks(REDACTOR, planted))
     assert len(left) <= (1 - KINDS[kind].goal) * len(planted), left[:5]
+
+
+@pytest.mark.parametrize("kind", COMPACT)
+def test_a_value_that_is_told_by_its_form_is_found_in_the_lines_of_other_programs(kind: str) -> None:
+    planted = list(plant_lines(kind, seed=1))
+    left = [leak for leak in leaks(REDACTOR, planted) if leak.planted.carrier not in _GLUED]
+    assert left == []
+
+
+_GLUED = {"3{}", "+{}", "{}and", "ip+{}", "05:48:21.121 IP6 {}.51324 > {}.443: Flags [S], seq 1"} | {
+    "05:48:21.121 IP {}.51324 > x.443: Flags [S]"
+}
+"""A digit of the line or a plus before a number, hexadecimal letters or a port behind: nobody can tell its bounds."""
 
 
 def test_of_clean_sentences_99_percent_are_left_as_they_are() -> None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from telemetry.catalog.compile import Compiled, Envelope, compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field
+from telemetry.catalog.template import parse_template
 from telemetry.drops import DropReason
 from telemetry.redact.free_text import FreeTextRedactor
+from telemetry.redact.message import Matcher
 from telemetry.redact.names.name import know
 from telemetry.redact.text import MAX_TEXT_BYTES
 from telemetry.shipper.intake.redactor import Redactor
@@ -37,11 +39,30 @@ def compiled(*events: Event) -> Compiled:
     return compile_catalog(catalog, dt.date(2026, 1, 1))
 
 
+SAID = (
+    "all is well",
+    "no route to {host}",
+    "level {level:int} took {ms:number} ms",
+    "user {user:identifier} opened {file:path}",
+    "in mode {mode:enum}, total {total:int}",
+    "raised {was:error} with {with:version}, {done:bool}",
+    "it {said} level {level:int} of {what}",
+)
 PLAIN = event("plain", field("rows", "int"))
 FULL = event(
     "full",
     field("detail", "text", max_length=40),
     field("note", "text", max_length=40),
+    field("said", "message", templates=SAID),
+    field("said_level", "int", min=0, max=99, parameter_of="said"),
+    field("said_ms", "float", buckets=(0.0, 10.0), parameter_of="said"),
+    field("said_user", "identifier", parameter_of="said"),
+    field("said_file", "path", parameter_of="said"),
+    field("said_mode", "enum", values=("batch", "stream"), parameter_of="said"),
+    field("said_total", "int", parameter_of="said"),
+    field("said_was", "error", parameter_of="said"),
+    field("said_with", "version", parameter_of="said"),
+    field("said_done", "bool", parameter_of="said"),
     field("table", "identifier"),
     field("column", "identifier"),
     field("statement", "sql"),
@@ -64,7 +85,7 @@ def redact(
 ) -> tuple[list[dict[str, Any]], Tally]:
     """What leaves of `full` events with these fields, and the account."""
     tally = Tally()
-    events = Redactor(CATALOG, texts, secret).redact(decode(*[("full", each) for each in fields]), tally)
+    events = Redactor(CATALOG, texts, secret, {}).redact(decode(*[("full", each) for each in fields]), tally)
     left = [json.loads(msgspec.json.encode(one.fields)) for one in events]
     return [{name: value for name, value in one.items() if name != "event"} for one in left], tally
 
@@ -72,13 +93,13 @@ def redact(
 def test_a_catalog_without_private_fields_hands_the_very_list_back() -> None:
     found = compiled(PLAIN)
     events = found.decoder.decode(msgspec.msgpack.encode([["plain", 1, {"rows": 5}]]))
-    assert Redactor(found, TEXTS, SECRET).redact(events, Tally()) is events
+    assert Redactor(found, TEXTS, SECRET, {}).redact(events, Tally()) is events
 
 
 def test_an_event_without_private_fields_is_as_it_was() -> None:
     events = decode(("plain", {"rows": 57}), ("full", {"rows": 57}), ("plain", {"rows": 58}))
     tally = Tally()
-    assert Redactor(CATALOG, TEXTS, SECRET).redact(events, tally) is events
+    assert Redactor(CATALOG, TEXTS, SECRET, {}).redact(events, tally) is events
     assert [one.fields.rows for one in events] == [57, 10, 58]
     assert tally == Tally()
 
@@ -105,6 +126,93 @@ def test_a_text_is_measured_once_it_is_redacted() -> None:
     left, tally = redact({"detail": long_but_private}, {"detail": "x" * 41}, {"detail": "a b " * 10})
     assert [one.keys() for one in left] == [{"detail"}, set(), {"detail"}]
     assert tally.fields_dropped == {"invalid": 1}
+
+
+def test_a_message_leaves_as_its_template_and_each_parameter_by_the_rules_of_its_type() -> None:
+    left, tally = redact(
+        {"said": "all is well"},
+        {"said": "no route to 10.1.17.3"},
+        {"said": "level 7 took 12.25 ms"},
+        {"said": "user bob opened /home/bob/orders.csv"},
+        {"said": "in mode stream, total 12"},
+        {"said": "raised ValueError with v1.4, True"},
+    )
+    token = left[3].pop("said_user")
+    assert len(bytes.fromhex(token)) == 8
+    assert left == [
+        {"said": SAID[0]},
+        {"said": SAID[1]},
+        {"said": SAID[2], "said_level": 7, "said_ms": 10.0},
+        {"said": SAID[3], "said_file": "csv"},
+        {"said": SAID[4], "said_mode": "stream", "said_total": 12},
+        {"said": SAID[5], "said_was": "ValueError", "said_with": "1.4", "said_done": True},
+    ]
+    assert tally.redacted == {"message_field": 5, "identifier": 1, "path_field": 1}
+    assert tally.fields_dropped == {}
+
+
+def test_a_message_that_fits_no_template_leaves_as_other_and_is_counted_by_field() -> None:
+    left, tally = redact({"said": "no way to 10.1.17.3"}, {"said": ""}, {"said": "level x took 5 ms", "rows": 5})
+    assert left == [{"said": "other"}, {"said": "other"}, {"said": "other", "rows": 0}]
+    assert tally.unmatched == {"full.said": 3}
+    assert tally.fields_dropped == {}
+
+
+def test_a_parameter_that_its_type_does_not_let_pass_is_removed_alone() -> None:
+    left, tally = redact(
+        {"said": "level 100 took 5 ms"},
+        {"said": "in mode turbo, total 4111111111111111"},
+        {"said": "raised Nothing at all with 1.2, false"},
+        {"said": "it took level 5 of x level 7 of y"},
+        {"said": "user  opened "},
+    )
+    assert left == [
+        {"said": SAID[2], "said_ms": 0.0},
+        {"said": SAID[4], "said_mode": "other"},
+        {"said": SAID[5], "said_with": "1.2", "said_done": False},
+        {"said": SAID[6]},
+        {"said": SAID[3]},
+    ]
+    assert tally.touched["full.said_level"].dropped == {"invalid": 1, "redaction_failed": 1}
+    assert tally.touched["full.said_total"].dropped == {"redaction_failed": 1}
+    assert tally.touched["full.said_total"].redacted == {"card": 1}
+    assert tally.touched["full.said_was"].dropped == {"invalid": 1}
+
+
+CANARY = "wilhelmina7"
+AROUND = st.sampled_from(
+    ["", *SAID, " level 7 took 1.5 ms", " again", "user x opened y.csv", " of ", "\n", "\xff", "total 12"]
+)
+
+
+@given(st.sampled_from(SAID), st.lists(st.tuples(AROUND, AROUND), min_size=4, max_size=4))
+def test_whatever_stands_in_a_bare_hole_nothing_of_it_leaves(template: str, around: list[tuple[str, str]]) -> None:
+    put = iter([f"{before}{CANARY}{after}" for before, after in around])
+    typed = {"int": "7", "float": "1.5", "bool": "true", "version": "1.2", "error": "KeyError", "enum": "batch"}
+    parts = parse_template(template)
+    said = "".join(
+        part if isinstance(part, str) else typed.get(part.type, "x") if part.type else next(put) for part in parts
+    )
+    (left,), _ = redact({"said": said})
+    assert CANARY not in json.dumps(left)
+    values = [value for name, value in left.items() if name != "said"]
+    assert all(
+        value in {7, 1.5, 0.0, True, "1.2", "KeyError", "batch", "none"} or len(str(value)) == 16 for value in values
+    )
+
+
+def test_without_a_scanner_messages_leave_as_ever() -> None:
+    left, _ = redact({"said": "no route to 10.1.17.3"}, texts=None)
+    assert left == [{"said": SAID[1]}]
+
+
+def test_a_message_that_can_not_be_compared_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_self: Matcher, _text: str) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(Matcher, "match", fail)
+    left, tally = redact({"said": "no route to 10.1.17.3", "rows": 5})
+    assert (left, tally.fields_dropped) == ([{"rows": 0}], {"redaction_failed": 1})
 
 
 def test_without_a_scanner_every_text_is_removed_and_the_events_go_on() -> None:
@@ -226,7 +334,7 @@ def test_an_absent_field_costs_nothing_and_counts_nothing() -> None:
 
 def test_more_identifiers_than_the_cache_holds_have_their_tokens_all_the_same() -> None:
     events = [one for start in (0, 10_000) for one in decode(*[("full", {"table": start + n}) for n in range(10_000)])]
-    redactor = Redactor(CATALOG, TEXTS, SECRET)
+    redactor = Redactor(CATALOG, TEXTS, SECRET, {})
     redactor.redact(events, Tally())
     assert len({one.fields.table for one in events}) == 20_000
     (again,) = redactor.redact(decode(("full", {"table": 0})), Tally())

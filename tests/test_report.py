@@ -7,21 +7,31 @@ import math
 import platform
 import re
 import sys
+from typing import TYPE_CHECKING
 
+import msgspec
 import psutil
 import pytest
+from conftest import CATALOG as HOST_CATALOG
+from conftest import PROMPT, Host, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
+from spools import Endpoint, decompress
 
 from telemetry.catalog.compile import compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field, FieldType, Kind
+from telemetry.shipper.intake.cgroup import Limits
 from telemetry.shipper.intake.report import facts, major_minor, power_of_two_above, raw_report
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NAMES = {
     "memory_used_bytes",
     "memory_total_bytes",
     "cpu_count",
     "os_name",
+    "os_distribution",
     "os_version",
     "kernel_version",
     "up_time_seconds",
@@ -52,12 +62,12 @@ CATALOG = Catalog(
 
 
 def test_the_facts_are_these_and_no_other() -> None:
-    assert facts(90.0).keys() <= NAMES
-    assert facts(90.0).keys() >= NAMES - {"os_version"}  # a rolling distribution has none
+    assert facts(90.0, Limits()).keys() <= NAMES
+    assert facts(90.0, Limits()).keys() >= NAMES - {"os_version"}  # a rolling distribution has none
 
 
 def test_memory_leaves_as_a_power_of_two() -> None:
-    found = facts(0.0)
+    found = facts(0.0, Limits())
     total, used = found["memory_total_bytes"], found["memory_used_bytes"]
     assert isinstance(total, int)
     assert isinstance(used, int)
@@ -73,7 +83,7 @@ def test_rounding_up_to_a_power_of_two_less_than_doubles(number: int) -> None:
 
 
 def test_no_patch_version_leaves() -> None:
-    found = facts(0.0)
+    found = facts(0.0, Limits())
     for name in ("os_version", "kernel_version"):
         assert re.fullmatch(r"\d{1,4}(\.\d{1,4})?", str(found.get(name, "0")))
     assert platform.release() not in found.values()
@@ -117,13 +127,13 @@ def test_nothing_but_two_short_numbers_leaves_of_any_version(version: str) -> No
     ],
 )
 def test_the_uptime_leaves_in_whole_minutes(uptime_seconds: float, up_time_seconds: int | None) -> None:
-    assert facts(uptime_seconds).get("up_time_seconds") == up_time_seconds
+    assert facts(uptime_seconds, Limits()).get("up_time_seconds") == up_time_seconds
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there does psutil read /proc")
 def test_a_fact_that_cannot_be_had_is_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
-    found = facts(90.0)
+    found = facts(90.0, Limits())
     assert not found.keys() & {"memory_used_bytes", "memory_total_bytes"}
     assert found["up_time_seconds"] == 60
 
@@ -131,14 +141,14 @@ def test_a_fact_that_cannot_be_had_is_absent(monkeypatch: pytest.MonkeyPatch, tm
 @pytest.mark.parametrize("release", [{}, {"VERSION_ID": "rolling"}], ids=["none", "no number"])
 @pytest.mark.skipif(sys.platform != "linux", reason="only there is os-release read")
 def test_a_rolling_distribution_has_no_version(monkeypatch: pytest.MonkeyPatch, release: dict[str, str]) -> None:
-    monkeypatch.setattr(platform, "freedesktop_os_release", lambda: release)
-    assert facts(0.0).keys() == NAMES - {"os_version"}
+    monkeypatch.setattr(platform, "freedesktop_os_release", lambda: {"NAME": "Arch Linux", **release})
+    assert facts(0.0, Limits()).keys() == NAMES - {"os_version"}
 
 
 def test_a_report_has_the_declared_facts_only_and_passes_the_catalogs_decoder() -> None:
     decoder = compile_catalog(CATALOG, today=dt.date(2026, 1, 1)).decoder
-    memory, system = decoder.decode(raw_report(CATALOG, uptime_seconds=90.0, now_ns=1_700_000_000 * 10**9))
-    known = facts(90.0)
+    memory, system = decoder.decode(raw_report(CATALOG, {}, uptime_seconds=90.0, now_ns=1_700_000_000 * 10**9))
+    known = facts(90.0, Limits())
     assert memory.time_ns == system.time_ns == 1_700_000_000 * 10**9
     assert memory.fields.memory_total_bytes == known["memory_total_bytes"]
     assert system.fields.kernel_version == known["kernel_version"]
@@ -148,4 +158,40 @@ def test_a_report_has_the_declared_facts_only_and_passes_the_catalogs_decoder() 
 
 def test_a_catalog_without_reports_makes_an_empty_one() -> None:
     silent = Catalog(product="test", version=1, events={"query": CATALOG.events["query"]})
-    assert raw_report(silent, uptime_seconds=90.0, now_ns=0) == b"\x90"
+    assert raw_report(silent, {}, uptime_seconds=90.0, now_ns=0) == b"\x90"
+
+
+def test_given_facts_leave_where_the_machine_has_none_of_that_name() -> None:
+    facts_given: dict[str, int | float | str] = {"colour": "green", "cpu_count": 0, "undeclared": 1}
+    catalog = Catalog(
+        product="test", version=1, events={"system": _event("system", "report", colour="text", cpu_count="int")}
+    )
+    [[_, _, sent]] = msgspec.msgpack.decode(raw_report(catalog, facts_given, uptime_seconds=90.0, now_ns=0))
+    assert sent == {"colour": "green", "cpu_count": psutil.cpu_count()}
+
+
+REPORTING = """
+[events.machine]
+kind = "report"
+purpose = "tests"
+owner = "tests"
+expires = "2099-12-31"
+sensitivity = "technical"
+[events.machine.fields]
+cpu_count = { type = "int", purpose = "tests" }
+"""
+
+
+def test_a_host_that_emits_nothing_is_reported_on_again_and_again(home: Path, tmp_path: Path) -> None:
+    catalog = tmp_path / "acme.toml"
+    catalog.write_text(HOST_CATALOG + REPORTING)
+    assert home.exists()
+    with Endpoint() as endpoint:
+        init = {"product": "acme-db", "catalog": str(catalog), "endpoint": endpoint.url, "consent": "on"}
+        host = Host(init, {**PROMPT, "segment_seconds": 0.1, "report_seconds": 0.5})
+        try:
+            wait_until(lambda: len(endpoint.requests) >= 4)
+        finally:
+            host.kill()
+
+    assert all(b'"machine"' in decompress(request.body) for request in endpoint.requests)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import zlib
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 import zstandard
+from msgspec import UNSET
 from spools import append, decompress, make_head, make_lines, names
 
 from telemetry.spool import disk, segment
@@ -58,6 +60,7 @@ def test_a_sealed_segment_is_one_whole_stream_of_the_length_and_crc_that_its_sea
     assert (zstandard.ZstdDecompressor().stream_reader(data).read() if active.head.compressed else data) == make_lines(
         20
     )
+    assert not active.head.compressed or zstandard.get_frame_parameters(data).has_checksum
     assert segment.load(tmp_path / "sealed", active.head.file).tally == seal.tally
     assert names(tmp_path) == {"sealed", active.marks_path.name}
 
@@ -196,3 +199,33 @@ def test_the_seal_of_another_segment_is_refused(active: ActiveSegment, tmp_path:
 )
 def test_only_a_segment_s_data_file_is_taken_for_one(name: str, is_data: bool) -> None:  # noqa: FBT001 a column of the table
     assert segment.is_data(name) is is_data
+
+
+def test_a_seal_is_read_by_versions_that_know_no_sensitivity_and_theirs_by_this_one(tmp_path: Path) -> None:
+    active = ActiveSegment(tmp_path, make_head(sensitivity="technical"))
+    append(active, 3)
+    seal = _seal(active, tmp_path)
+    file = tmp_path / "sealed" / segment.seal_name(active.head.file)
+    written = json.loads(file.read_bytes())
+    assert written["head"].pop("sensitivity") == "technical"
+    assert written["check"] == zlib.crc32(msgspec.json.encode(written | {"check": 0})), "as those compute it"
+
+    file.write_bytes(msgspec.json.encode(written))
+
+    assert segment.load(tmp_path / "sealed", seal.head.file).head == msgspec.structs.replace(
+        seal.head, sensitivity=UNSET
+    )
+
+
+@pytest.mark.parametrize("damage", [(b'"technical"', b'"tecnnical"'), (b'"sensitivity"', b'"sensitivitx"')])
+def test_no_damage_makes_a_segment_one_that_may_leave(tmp_path: Path, damage: tuple[bytes, bytes]) -> None:
+    active = ActiveSegment(tmp_path, make_head(sensitivity="technical"))
+    append(active, 3)
+    _seal(active, tmp_path)
+    file = tmp_path / "sealed" / segment.seal_name(active.head.file)
+    file.write_bytes(file.read_bytes().replace(*damage))
+    try:
+        found = segment.load(tmp_path / "sealed", active.head.file).head.sensitivity
+    except ValueError:
+        found = UNSET
+    assert found is UNSET

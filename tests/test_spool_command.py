@@ -10,6 +10,7 @@ import pytest
 import zstandard
 from click.testing import CliRunner
 from conftest import StartHost, wait_until
+from spools import add_segment
 
 from telemetry.cli.spool import spool as command
 from telemetry.drops import DropReason
@@ -61,7 +62,7 @@ def _begin(spool: Spool, id_: str, level: str = "on") -> ActiveSegment:
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Spool]:
-    spool, _ = Spool.open(tmp_path / "spool", lambda _: False)
+    spool, _ = Spool.open(tmp_path / "spool", lambda *_: False)
     yield spool
     spool.close()
 
@@ -119,6 +120,113 @@ def test_ls_shows_a_segment_whose_seal_is_missing(full: Path) -> None:
     assert result.exit_code == 0
     (line,) = (line for line in result.stdout.splitlines() if QUARANTINED in line)
     assert "?" in line
+
+
+# requeue
+
+
+def _counts(directory: Path) -> tuple[int, dict[str, int]]:
+    account = read_account(directory)
+    assert account.balance == 0
+    return account.on_disk, account.tally.dropped
+
+
+@pytest.mark.parametrize("which", [[QUARANTINED], ["--reason", "rejected"], ["--all"]], ids=["id", "reason", "all"])
+def test_requeue_brings_back_what_was_set_aside_and_it_is_delivered(full: Path, which: list[str]) -> None:
+    on_disk, dropped = _counts(full)
+    assert dropped == {"rejected": 3}
+
+    result = _run("requeue", full, *which, "--json")
+
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"segments": 1, "events": 3, "left": {}})
+    assert _counts(full) == (on_disk + 3, {})
+    assert _file(full, QUARANTINED).parent.name == "sealed"
+    spool, _ = Spool.open(full, lambda *_: False)  # compacts
+    ids = set()
+    while seal := spool.take():
+        assert spool.read(seal) is not None
+        ids.add(seal.head.id)
+        spool.ack(seal, 0)
+    spool.close()
+    assert QUARANTINED in ids
+    assert _counts(full)[1] == {}
+    assert _run("requeue", full, *which).exit_code == (1 if QUARANTINED in which else 0), "once"
+
+
+def test_requeue_works_after_a_compaction_too(full: Path) -> None:
+    for _ in range(2):
+        Spool.open(full, lambda *_: False)[0].close()
+    assert [row["reason"] for row in map(json.loads, _run("ls", full, "--json").stdout.splitlines())].count(
+        "rejected"
+    ) == 1
+    assert _run("requeue", full, "--all").stdout == "1 segments, 3 events await delivery again\n"
+    assert _counts(full)[1] == {}
+
+
+def test_requeue_leaves_what_is_not_what_was_written(full: Path) -> None:
+    file = _file(full, QUARANTINED)
+    file.write_bytes(file.read_bytes()[:-1])
+    result = _run("requeue", full, "--all")
+    assert result.exit_code == 1
+    assert f"{QUARANTINED} is not what was written: it stays" in result.stdout
+    assert _counts(full)[1] == {"rejected": 3}
+    assert file.exists()
+
+
+@pytest.mark.parametrize("which", [[], [QUARANTINED, "--all"], ["--all", "--reason", "corrupt"]])
+def test_requeue_wants_to_be_told_which(full: Path, which: list[str]) -> None:
+    assert _run("requeue", full, *which).exit_code == 2
+    assert _counts(full)[1] == {"rejected": 3}
+
+
+def test_requeue_of_another_reason_or_segment_brings_nothing_back(full: Path) -> None:
+    assert _run("requeue", full, "--reason", "corrupt").exit_code == 0
+    result = _run("requeue", full, SEALED)
+    assert (result.exit_code, _counts(full)[1]) == (1, {"rejected": 3})
+    assert f"{SEALED} is not in quarantine" in result.stdout
+
+
+def test_a_requeue_that_was_cut_short_is_finished_by_the_next_shipper(
+    full: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or by the one that runs: it must not take what is on its way back for something that is settled."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "_bring_back", lambda *_: None)
+        assert _run("requeue", full, "--all").exit_code == 0
+    assert _file(full, QUARANTINED).parent.name == "quarantine"
+    spool, _ = Spool.open(full, lambda *_: False)
+    spool.close()
+    assert _file(full, QUARANTINED).parent.name == "sealed"
+    assert _counts(full)[1] == {}
+
+
+def test_a_running_shipper_finds_what_is_brought_back_whatever_it_does_at_the_moment(
+    full: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It read the ledger before, and the directory after: what it finds there is not settled, though it seems so."""
+    spool, _ = Spool.open(full, lambda *_: False)
+    add_segment(spool)
+    set_aside = spool.take()
+    assert set_aside is not None
+    spool.quarantine(set_aside, DropReason.REJECTED)  # not compacted: the ledger knows it, as settled
+    load = spool._sealed.load
+
+    def bring_back_before() -> None:
+        monkeypatch.undo()
+        assert _run("requeue", full, "--all").exit_code == 0
+        load()
+
+    monkeypatch.setattr(spool._sealed, "load", bring_back_before)
+    spool.salvage()
+    assert _file(full, set_aside.head.id).parent.name == "sealed"
+    spool.refresh()
+    found = set()
+    while seal := spool.take():
+        found.add(seal.head.id)
+        spool.ack(seal, 0)
+    spool.close()
+    assert {set_aside.head.id, QUARANTINED} <= found
+    assert _counts(full)[1] == {}
 
 
 # cat
@@ -270,7 +378,7 @@ def test_purge_without_a_terminal_or_a_yes_erases_nothing(full: Path) -> None:
 
 
 def test_purge_refuses_while_a_shipper_writes_unless_forced(full: Path) -> None:
-    living, _ = Spool.open(full, lambda _: False)
+    living, _ = Spool.open(full, lambda *_: False)
     active = _begin(living, ABANDONED)
     try:
         result = _run("purge", full, "--yes")
@@ -287,7 +395,7 @@ def test_purge_refuses_while_a_shipper_writes_unless_forced(full: Path) -> None:
 
 
 def test_purge_refuses_while_a_shipper_delivers_though_it_writes_nothing(full: Path) -> None:
-    living, _ = Spool.open(full, lambda _: False)
+    living, _ = Spool.open(full, lambda *_: False)
     try:
         assert _run("purge", full, "--yes").exit_code == 1
         assert _file(full, SEALED).exists()
@@ -298,10 +406,12 @@ def test_purge_refuses_while_a_shipper_delivers_though_it_writes_nothing(full: P
 # all
 
 
-@pytest.mark.parametrize("name", ["ls", "cat", "verify", "purge"])
-def test_a_directory_that_is_no_spool_ends_with_2(name: str, tmp_path: Path) -> None:
-    result = _run(name, tmp_path)
+@pytest.mark.parametrize("name", ["ls", "cat", "verify", "export", "requeue", "purge"])
+def test_a_directory_that_is_no_spool_ends_with_2_and_nothing_is_made(name: str, tmp_path: Path) -> None:
+    more = {"export": [str(tmp_path / "out")], "requeue": ["--all"], "purge": ["--yes", "--force"]}
+    result = _run(name, tmp_path, *more.get(name, []))
     assert result.exit_code == 2
+    assert not any(tmp_path.iterdir())
     assert "is no spool" in result.stderr
     assert list(tmp_path.iterdir()) == []
 

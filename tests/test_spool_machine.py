@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from spools import decompress, make_lines, scratch
 
-from telemetry.catalog.load import load
 from telemetry.drops import DropReason
 from telemetry.errors import SpoolError
 from telemetry.receipt import Receipt
 from telemetry.settings import ShipperSettings
+from telemetry.shipper.catalogs import read_source
 from telemetry.shipper.delivery.uploader import halve
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.intake.pipeline import Drain
@@ -64,7 +64,7 @@ class SpoolMachine(RuleBasedStateMachine):
         root = self.place.enter_context(scratch())
         catalog = root / "catalog.toml"
         catalog.write_text(CATALOG)
-        self.catalog = load(catalog)
+        self.source = read_source(catalog)
         (root / "disk").mkdir(mode=0o700)
         self.disk = BrittleDisk(root / "disk", Random(seed), self.place.enter_context(pytest.MonkeyPatch.context()))
         self.directory = root / "disk" / "spool"
@@ -79,12 +79,12 @@ class SpoolMachine(RuleBasedStateMachine):
         self.open()
 
     def open(self, *, is_sound: bool = True) -> None:
-        self.spool, ledger = Spool.open(self.directory, lambda _: True)
+        self.spool, ledger = Spool.open(self.directory, lambda *_: True)
         assert ledger.balance == 0
         self.positions = ledger.positions
         self.session = Session()
         self.written = set()
-        self.writer = Writer(self.spool, self.catalog, NDJSON, SETTINGS, lambda: None)
+        self.writer = Writer(self.spool, NDJSON, SETTINGS, lambda: None)
         if is_sound:
             self.check_disk()
 
@@ -100,7 +100,7 @@ class SpoolMachine(RuleBasedStateMachine):
         tally = Tally(kept=events)
         before = self.positions.get(PRODUCER, Position(1))
         after = {PRODUCER: advance(before, first, events, {}, tally)}
-        self.writer.append(ON, Drain(make_lines(events, first), tally, after), self.session)
+        self.writer.append(ON, self.source, Drain(make_lines(events, first), tally, after), self.session)
         self.positions = after
         if not self.writer.owes:
             self.written |= set(range(first, first + events))
@@ -258,13 +258,13 @@ class SpoolMachine(RuleBasedStateMachine):
                 self.disk.kill()
 
     def finish(self) -> None:
-        """All faults end: a fresh event goes through, and everything is accounted for."""
+        """All faults end: after a look at the disk a fresh event goes through, and everything is accounted for."""
         with self.life():
             pass
         self.disk.fuse = None
         self.heal()
-        self._drain(1)
         self.writer.tick(self.session)
+        self._drain(1)
         assert self.writer.sync()
         self.writer.seal_all(self.session)
         self.writer.tick(self.session)

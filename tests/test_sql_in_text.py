@@ -123,6 +123,22 @@ REDACTED = {
     "use": ("ran USE payroll;", "ran [sql]"),
     "transaction": ("ran BEGIN TRANSACTION pay_amy", "ran [sql]"),
     "front_is_cut": ("...FROM staff WHERE pay > 7", "...[sql]"),
+    "ends_with_its_quote": ('msg="set pay_limit = 7" took=3', 'msg="[sql]'),
+    "a_word_and_its_quote": ('msg="close pay_1" took=3', 'msg="[sql]'),
+    "a_kind_of_two_words": ("ran: create dynamic table pay target_lag = 'amy'", "ran: [sql]"),
+    "an_integration": ("ran: create or replace storage integration pay type = s3", "ran: [sql]"),
+    "a_file_format": ("ran: create file format if not exists pay type = csv", "ran: [sql]"),
+    "copy_from_a_stage": ("ran: copy into pay from @amy.staff", "ran: [sql]"),
+    "merge_without_into": ("ran: merge pay using staff on 1 = 1", "ran: [sql]"),
+    "delete_of_two": ("ran: delete pay, p from staff join pay on a = b", "ran: [sql]"),
+    "delete_with_an_alias": ("ran: delete from pay as p using staff where a = b", "ran: [sql]"),
+    "update_of_two": ("ran: update pay, staff set pay.a = staff.a", "ran: [sql]"),
+    "declared_with_a_type": ("ran: declare pay, amy string", "ran: [sql]"),
+    "a_case_of_a_name": ("ran: select case pay when 1 then 'amy' end from staff", "ran: [sql]"),
+    "with_a_value": ("ran: with (1, 2) as pay select 1", "ran: [sql]"),
+    "rollback": ("ran: rollback to savepoint pay", "ran: [sql]"),
+    "a_role": ("ran: use role amy", "ran: [sql]"),
+    "in_capitals_alone": ("ran: CLOSE amy", "ran: [sql]"),
 }  # fmt: skip
 
 
@@ -161,6 +177,9 @@ ENGLISH = [
     "use after free; load of 17 %; attach a debugger",
     "the GET and SET commands, BEGIN and END markers",
     "merged 3 sources into 1 sink from 4 tables",
+    "use `pay_day` instead, or install `pay2` for it",
+    'set it to "hard" or "soft"; the action "close file" was done',
+    "usage: while True: data = read(7) if not data: do it",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
-from conftest import CATALOG, Collector, Host, StartHost, kill_shippers_of, shippers_of, wait_until
+from conftest import CATALOG, Collector, Host, StartHost, kill_shippers_of, made_in, shipper_of, shippers_of, wait_until
 
 from telemetry import paths
-from telemetry.cli.status import EXIT_WAITING, status
+from telemetry.cli.status import EXIT_MISSING, status
 from telemetry.consent import State, store_choice
 from telemetry.receipt import Receipt
+from telemetry.refusal import refuse
 from telemetry.spool.account import read_account
 from telemetry.spool.producers import Position
 from telemetry.spool.segment import ActiveSegment, Head
@@ -35,8 +37,10 @@ NO_EVENTS: dict[str, Any] = {
     "delivered": 0,
     "on_disk": 0,
     "in_flight": 0,
+    "owed": 0,
     "dropped": {},
     "fields_dropped": {},
+    "unmatched": {},
     "balance": 0,
 }
 
@@ -47,7 +51,7 @@ def _run(*arguments: str) -> Result:
 
 def _ask(product: str = "acme-db") -> dict[str, Any]:
     result = _run("--product", product, "--json")
-    assert result.exit_code in {0, EXIT_WAITING}
+    assert result.exit_code in {0, EXIT_MISSING}
     report: dict[str, Any] = json.loads(result.stdout)
     assert report["ledger"]["balance"] == 0
     return report
@@ -69,8 +73,9 @@ def test_where_nothing_is_all_is_zero_and_nothing_is_made(home: Path) -> None:
     assert report["shipper"] == {"running": False, "pid": None, "refused": None, "others": []}
     assert report["spool"]["directories"] == []
     assert report["errors"] == []
-    assert _run("--product", "acme-db").exit_code == 0
-    assert list(home.iterdir()) == []
+    assert not report["known"]
+    assert _run("--product", "acme-db").exit_code == EXIT_MISSING
+    assert not made_in(home)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--product", "../acme")], ids=["none known", "no name"])
@@ -78,7 +83,7 @@ def test_a_product_that_can_not_be_meant_ends_with_2(arguments: tuple[str, ...],
     result = _run(*arguments)
     assert result.exit_code == 2
     assert "product" in result.stderr
-    assert list(home.iterdir()) == []
+    assert not made_in(home)
 
 
 def test_consent_is_judged_by_the_stored_choice_and_this_environment(
@@ -92,6 +97,9 @@ def test_consent_is_judged_by_the_stored_choice_and_this_environment(
     consent = _ask()["consent"]
     assert (consent["state"], consent["rule"], consent["basis"]) == ("on", "stored choice", "stored")
     assert (consent["stored"]["choice"], consent["stored"]["fault"]) == ("on", "")
+    store_choice("acme-db", State.TECHNICAL, time.time())
+    assert _ask()["consent"]["state"] == "technical"
+    assert "what is technical leaves" in _run("--product", "acme-db").stdout
     monkeypatch.setenv("DO_NOT_TRACK", "1")
     assert _ask()["consent"]["rule"] == "DO_NOT_TRACK=1"
 
@@ -108,7 +116,7 @@ def test_a_damaged_choice_is_named_and_counts_as_off(home: Path) -> None:
 
 def test_a_spool_of_another_version_is_named_and_not_read(home: Path) -> None:
     spool = home / "state" / "acme-db" / "spool-0123456789abcdef"
-    Spool.open(spool, lambda _: False)
+    Spool.open(spool, lambda *_: False)
     (spool / "format").write_text("99")
     report = _ask()
     assert report["spool"]["directories"] == []
@@ -133,7 +141,7 @@ def test_beside_a_running_shipper_the_ledger_balances(start_host: StartHost, hom
     host = start_host(refusing)
     host.emit(1000)
     report = _ask()
-    (shipper,) = shippers_of(home)
+    shipper = shipper_of(home)
     assert report["shipper"]["running"]
     assert report["shipper"]["pid"] == shipper.pid
     assert report["shipper"]["endpoint"] == refusing
@@ -150,18 +158,23 @@ def test_what_an_endpoint_refuses_stays_on_disk_and_the_cause_is_named(
     host = start_host(refusing)
     host.emit(50)
     host.leave()
-    wait_until(lambda: _ask()["shipper"].get("upload") == "retrying")
-    report = _ask()
+    report: dict[str, Any] = {}
+
+    def waits_for_the_next_try() -> bool:
+        report.update(_ask())
+        return report["shipper"].get("upload") == "retrying" and not report["ledger"]["in_flight"]
+
+    wait_until(waits_for_the_next_try)
     assert report["shipper"]["cause"]
     assert report["ledger"] == {**NO_EVENTS, "emitted": 50, "on_disk": 50}
     assert report["spool"]["segments"]["sealed"] == 1
     assert report["spool"]["bytes"]["sealed"] > 0
     assert 0 <= report["spool"]["oldest_sealed_seconds"] < 60
     assert any("WARNING upload failed" in line for line in report["errors"])
+    wait_until(lambda: "50 emitted = 0 delivered + 50 on disk" in _run("--product", "acme-db").stdout)
     text = _run("--product", "acme-db").stdout
     assert f"pid {report['shipper']['pid']}" in text
     assert "upload retrying" in text
-    assert "50 emitted = 0 delivered + 50 on disk" in text
 
 
 def test_after_the_delivery_all_is_delivered(start_host: StartHost, collector: Collector) -> None:
@@ -205,7 +218,7 @@ def test_a_killed_shippers_active_segment_counts_and_status_ends_with_3(
     assert (report["shipper"]["running"], report["shipper"]["pid"]) == (False, None)
     assert report["spool"]["segments"]["active"] == 1
     assert report["ledger"] == {**NO_EVENTS, "emitted": 400, "on_disk": 400}
-    assert _run("--product", "acme-db").exit_code == EXIT_WAITING
+    assert _run("--product", "acme-db").exit_code == EXIT_MISSING
     assert "none runs" in _run("--product", "acme-db").stdout
 
 
@@ -224,7 +237,7 @@ def test_a_shipper_that_does_not_answer_is_named_and_waited_for_only_briefly(
 ) -> None:
     host = start_host(refusing)
     host.emit(10)
-    (shipper,) = shippers_of(home)
+    shipper = shipper_of(home)
     shipper.suspend()
     began = time.monotonic()
     report = _ask()
@@ -275,6 +288,19 @@ def test_why_a_shipper_could_not_start_is_said(home: Path, refusing: str, tmp_pa
     wait_until(lambda: not shippers_of(home))
 
 
+def test_what_kept_one_from_starting_is_past_once_another_has_come_up_after_it(home: Path) -> None:
+    assert home.exists()
+    failed, good = (paths.runtime_root() / f"acme-db-{digit * 16}" for digit in "ab")
+    for directory in (failed, good):
+        paths.private_dir(directory)
+    refuse(failed, "its token's file is gone", None)
+    (good / paths.LOCK_FILE).write_text("1")
+
+    for served_at, said in ((time.time() - 60, "its token's file is gone"), (time.time() + 1, None)):
+        os.utime(good / paths.LOCK_FILE, (served_at, served_at))
+        assert _ask()["shipper"]["refused"] == said
+
+
 def test_a_shipper_in_the_foreground_is_found(home: Path, refusing: str, tmp_path: Path) -> None:
     (tmp_path / "acme.toml").write_text(CATALOG)
     config = tmp_path / "ship.toml"
@@ -303,7 +329,7 @@ def test_a_home_whose_path_is_too_long_for_sockets_finds_its_own_shipper_only(
             hosts.append(Host(init, {}))
             hosts[-1].emit(1)
             report = _ask()
-            (shipper,) = shippers_of(long)
+            shipper = shipper_of(long)
             assert (report["shipper"]["pid"], report["shipper"]["others"]) == (shipper.pid, [])
             places.append(Path(report["shipper"]["directory"]))
             assert home not in places[-1].parents
@@ -342,7 +368,7 @@ def _fill(spool: Spool, number: int, events: int) -> ActiveSegment:
 
 
 def test_a_segment_counts_once_at_every_moment_of_its_sealing(tmp_path: Path) -> None:
-    spool, _ = Spool.open(tmp_path / "spool", lambda _: False)
+    spool, _ = Spool.open(tmp_path / "spool", lambda *_: False)
     active = _fill(spool, 1, 10)
     marks = active.marks_path.read_bytes()
 
@@ -358,7 +384,7 @@ def test_a_segment_counts_once_at_every_moment_of_its_sealing(tmp_path: Path) ->
 
 
 def test_marks_with_a_torn_tail_count_as_far_as_they_can_be_read(tmp_path: Path) -> None:
-    spool, _ = Spool.open(tmp_path / "spool", lambda _: False)
+    spool, _ = Spool.open(tmp_path / "spool", lambda *_: False)
     active = _fill(spool, 1, 10)
     active.append(b"{}\n", Tally(emitted=1, kept=1), {})
     active.close()
@@ -377,7 +403,7 @@ STEPS: dict[str, Callable[[Spool, Any], object]] = {
 def test_the_account_is_the_ledgers_own_after_whatever_delivery_did(
     step: Callable[[Spool, Any], object], tmp_path: Path
 ) -> None:
-    spool, _ = Spool.open(tmp_path / "spool", lambda _: False)
+    spool, _ = Spool.open(tmp_path / "spool", lambda *_: False)
     spool.seal(_fill(spool, 1, 10), Tally())
     seal = spool.take()
     step(spool, seal)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telemetry.drops import DropReason
-from telemetry.spool.tally import UNDECLARED_FIELD, Tally, Touched
+from telemetry.spool.tally import UNDECLARED_FIELD, UNMATCHED, Tally, Touched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -112,3 +112,12 @@ def test_a_tally_written_before_fields_were_told_apart_is_read_as_it_was() -> No
 
     assert (tally.redacted, tally.touched) == ({"email": 4}, {})
     assert msgspec.json.encode(tally) == before, "or a Seal that holds it would not have its check any more"
+
+
+def test_messages_that_fit_no_template_are_told_by_field() -> None:
+    tally = Tally()
+    tally.redact("failed.detail", UNMATCHED, 3)
+    tally.redact("failed.table", "identifier", 2)
+    other = tally.copy()
+    tally.add(other)
+    assert tally.unmatched == {"failed.detail": 6}

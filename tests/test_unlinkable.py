@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -74,7 +75,8 @@ up_time_seconds = { type = "int", purpose = "tests" }
 CONSTANTS = [
     *(b"Host: 127.0.0.1:", b"User-Agent: " + USER_AGENT.encode(), b"Accept-Encoding: identity", b"Content-Length: "),
     *(b"Content-Type: application/x-ndjson", b"Content-Encoding: zstd", b"Idempotency-Key: "),
-    *(b"Telemetry-Catalog: acme-db/3", b"Telemetry-Consent: level=on; basis=host; notice=0; deployment=unknown"),
+    b"Telemetry-Catalog: acme-db/3; sha256=" + hashlib.sha256(CATALOG.encode()).hexdigest().encode(),
+    b"Telemetry-Consent: level=on; basis=host; notice=0; deployment=unknown",
     *(b"Telemetry-Ledger: emitted=", b"; kept=", b"POST /v1/batches"),
     *(b'{"event":"done","time":"', b'{"event":"machine","time":"', b'","session":"', b'","number":', b',"table":"'),
     *(b'","engine":"batch"}\n', b'","engine":"stream"}\n', b'","up_time_seconds":'),
@@ -263,7 +265,7 @@ def shipper(home: Path, catalog: Path, refusing: str) -> Iterator[Shipper]:
     directory = rendezvous_dir("acme-db", "0" * 64, refusing)
     directory.mkdir(parents=True, mode=0o700)
     sockets = bind(directory)
-    shipper = Shipper(ShipperConfig("acme-db", catalog, refusing, ShipperSettings()), sockets, spawned=False)
+    shipper = Shipper(ShipperConfig("acme-db", catalog, refusing, ShipperSettings()), sockets, directory, spawned=False)
     assert home.exists()
     yield shipper
     shipper._writer.seal_all(shipper._session)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import socket
+from dataclasses import replace
 from email.utils import formatdate
 from threading import Thread
 from time import monotonic, time
@@ -29,14 +31,15 @@ from spools import (
     scratch,
 )
 
-from telemetry.catalog.model import Catalog
 from telemetry.consent import State, Stored
 from telemetry.drops import DropReason
 from telemetry.receipt import BATCH_HEADER, CONSENT_HEADER, Receipt, format_receipt
 from telemetry.settings import ShipperSettings
+from telemetry.shipper.delivery import uploader as delivery
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.tripwire import Tripwire
-from telemetry.shipper.delivery.uploader import IDLE_SECONDS, Uploader, halve
+from telemetry.shipper.delivery.uploader import IDLE_SECONDS, Uploader, cut, halve
+from telemetry.shipper.encode import telemetry_pb2 as pb
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.permission import permission_of
 from telemetry.spool.spool import Spool
@@ -49,9 +52,7 @@ STEADY = ShipperSettings(upload_jitter_seconds=0.0)
 AT_ONCE = STEADY._replace(retry_min_seconds=0.0, retry_max_seconds=0.0, pause_seconds=0.0)
 PATIENT = AT_ONCE._replace(pause_seconds=120.0)
 PERMITTED = permission_of(Stored())
-TRIPWIRE = Tripwire(
-    Catalog(product="acme-db", version=3), NDJSON
-)  # it takes a moment to make, and nothing here trips it
+TRIPWIRE = Tripwire(lambda _: None)  # it takes a moment to make, and nothing here trips it
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def _uploader(
     settings: ShipperSettings = AT_ONCE,
     clock: Callable[[], float] = monotonic,
 ) -> Uploader:
-    return Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings, lambda: PERMITTED, TRIPWIRE, clock)
+    return Uploader(spool, HttpSink(endpoint.url, settings, {}), settings, lambda: PERMITTED, TRIPWIRE, clock)
 
 
 def _deliver_all(uploader: Uploader, spool: Spool) -> None:
@@ -94,6 +95,76 @@ def _numbers(requests: list[Request]) -> list[list[int]]:
 
 def _refusing(status: int, *guilty: int) -> Endpoint:
     return Endpoint(decide=lambda request: status if set(guilty) & set(_numbers([request])[0]) else 200)
+
+
+PAGE = (("Content-Type", "text/html"),)
+NGINX = Answer(400, PAGE, b"<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>")
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+def test_a_page_that_refuses_all_costs_nothing_and_all_goes_when_it_is_gone(spool: Spool, status: int) -> None:
+    """A client certificate that has expired, and is renewed two hours later."""
+    clock, broken = Clock(monotonic() + 1), [True]
+    began = clock.seconds
+    for _ in range(3):
+        add_segment(spool, events=1 if status == 413 else 40)
+    with Endpoint(decide=lambda _: NGINX._replace(status=status) if broken[0] else 200) as endpoint:
+        uploader = _uploader(spool, endpoint, STEADY, clock)
+        while clock.seconds < began + 7200:
+            clock.seconds += uploader.step()
+            assert uploader.state == "paused"
+            assert "it asks for a client certificate" in uploader.cause
+        assert len(endpoint.requests) <= 7200 / STEADY.pause_seconds + 1
+        broken[0] = False
+        while spool.waiting:
+            clock.seconds += uploader.step()
+
+    ledger = read_balanced(spool)
+    assert (ledger.delivered, ledger.tally.dropped) == (3 if status == 413 else 120, {})
+
+
+def test_a_collector_that_speaks_html_holds_up_the_event_that_it_means_and_no_other(
+    spool: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, guilty = Clock(monotonic() + 1), [True]
+
+    def decide(request: Request) -> int | Answer:
+        """As an `abort(400)` of Flask."""
+        answer = Answer(400, PAGE, b"<!doctype html>\n<html lang=en>\n<title>400 Bad Request</title>")
+        return answer if guilty[0] and 321 in _numbers([request])[0] else 200
+
+    add_segment(spool, events=1000)
+    with Endpoint(decide=decide) as endpoint:
+        uploader = _uploader(spool, endpoint, STEADY, clock)
+        for _ in range(30):
+            add_segment(spool)
+            until = clock.seconds + 60.0
+            while clock.seconds < until:
+                clock.seconds = min(until, clock.seconds + max(uploader.step(), 0.001))
+        ledger = read_balanced(spool)
+        assert (ledger.delivered, ledger.on_disk, ledger.tally.dropped) == (1000 - 1 + 90, 1, {})
+        assert uploader.cause == ""
+        assert len(endpoint.requests) < 30 + 50
+        guilty[0] = False
+        clock.seconds += STEADY.pause_seconds
+        while spool.waiting:
+            clock.seconds += uploader.step()
+    assert read_balanced(spool).delivered == 1000 + 90
+    assert len([message for message in caplog.messages if "they wait by themselves" in message]) <= 30
+
+
+def test_of_two_servers_behind_one_name_the_one_that_refuses_in_html_costs_nothing(spool: Spool) -> None:
+    """One of them lacks the certificate of its clients' authority, and chance says which one is asked."""
+    clock, dice = Clock(monotonic() + 1), random.Random(7)
+    for _ in range(10):
+        add_segment(spool, events=20)
+    with Endpoint(decide=lambda _: NGINX if dice.random() < 0.5 else 200) as endpoint:
+        uploader = _uploader(spool, endpoint, STEADY, clock)
+        while spool.waiting:
+            clock.seconds += max(uploader.step(), 0.001)
+            assert clock.seconds < monotonic() + 30 * 86_400
+    ledger = read_balanced(spool)
+    assert (ledger.delivered, ledger.tally.dropped) == (200, {})
 
 
 @pytest.mark.parametrize("status", [200, 202, 204, 409])
@@ -292,6 +363,58 @@ def test_halves_are_the_same_however_often_they_are_made(spool: Spool, compresse
     assert len({seal.head.id, *(half.head.id for half, _ in halves)}) == 3
 
 
+CAPPED = replace(NDJSON, max_events=4)
+
+
+def _add_batch(spool: Spool, events: int) -> None:
+    active = spool.begin(make_head())
+    append(active, events)
+    spool.seal(active, Tally())
+
+
+@pytest.fixture
+def _cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint's cap of four events."""
+    monkeypatch.setattr(delivery, "format_named", lambda _: CAPPED)
+
+
+def _deliver_capped(spool: Spool, endpoint: Endpoint) -> list[int]:
+    sink = HttpSink(endpoint.url, AT_ONCE, {})
+    _deliver_all(Uploader(spool, sink, AT_ONCE, lambda: PERMITTED, TRIPWIRE, monotonic), spool)
+    return [len(request.lines) for request in endpoint.requests]
+
+
+@pytest.mark.usefixtures("_cap")
+def test_a_batch_of_more_events_than_the_endpoint_takes_goes_as_several(spool: Spool) -> None:
+    _add_batch(spool, 10)
+    with Endpoint() as endpoint:
+        assert _deliver_capped(spool, endpoint) == [4, 4, 2]
+
+    assert len({request.header(BATCH_HEADER) for request in endpoint.requests}) == 3
+    assert read_balanced(spool).delivered == 10
+
+
+@pytest.mark.usefixtures("_cap")
+def test_an_endpoint_that_refuses_every_part_of_a_batch_gets_three_requests_a_part(spool: Spool) -> None:
+    _add_batch(spool, 8)
+    with Endpoint(decide=lambda _: 400) as endpoint:
+        assert _deliver_capped(spool, endpoint) == [4, 2, 2] * 2  # not down to each event
+
+    assert read_balanced(spool).tally.dropped == {"rejected": 8}
+
+
+def test_parts_are_the_same_however_often_they_are_made(spool: Spool) -> None:
+    _add_batch(spool, 9)
+    seal = spool.take()
+    assert seal is not None
+    body = spool.read(seal)
+    assert body is not None
+    parts = cut(seal, body, CAPPED)
+
+    assert parts == cut(seal, body, CAPPED)
+    assert [part.tally.kept for part, _ in parts] == [4, 4, 1]
+
+
 def test_a_batch_that_is_not_what_its_seal_says_is_rejected_and_not_split(spool: Spool) -> None:
     active = spool.begin(make_head())
     active.append(b"one line\n", Tally(emitted=5, kept=5), {})
@@ -322,7 +445,7 @@ def test_each_change_of_state_is_said_once_and_no_event_is_in_the_log(
     with Endpoint(503, 503, 503, 401, 401, 503, 200) as endpoint:
         _deliver_all(_uploader(spool, endpoint), spool)
 
-    assert caplog.messages == [
+    assert [message.partition(" (")[0] for message in caplog.messages] == [
         "upload failed, to be retried: HTTP 503",
         "upload paused: HTTP 401",
         "upload failed, to be retried: HTTP 503",
@@ -334,14 +457,16 @@ def test_ten_thousand_failures_in_a_row_do_no_harm(spool: Spool) -> None:
     add_segment(spool)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    uploader = Uploader(
-        spool, HttpSink(f"http://127.0.0.1:{port}", AT_ONCE, {}), NDJSON, AT_ONCE, lambda: PERMITTED, TRIPWIRE
-    )
+    uploader = Uploader(spool, HttpSink(f"http://127.0.0.1:{port}", AT_ONCE, {}), AT_ONCE, lambda: PERMITTED, TRIPWIRE)
     uploader._failures = 9_950  # real ones would take a while
     for _ in range(100):
         uploader.step()
 
-    assert (uploader._failures, uploader.state, uploader.cause) == (10_050, "retrying", "ConnectionRefusedError")
+    assert (uploader._failures, uploader.state, uploader.cause) == (
+        10_050,
+        "retrying",
+        "ConnectionRefusedError (nobody listens there)",
+    )
     assert read_balanced(spool).on_disk == 3
 
 
@@ -527,7 +652,7 @@ def test_a_fresh_batch_waits_for_two_uploads_at_most_however_long_the_backlog_is
             while fresh[-1] not in _order(endpoint):
                 uploader.step()
             assert len(endpoint.requests) - before <= 2
-        assert len(endpoint.requests) == 14, "the backlog has had its turns"
+        assert len(endpoint.requests) == 13, "the backlog has had its turns, one of five"
         _deliver_all(uploader, spool)
 
     assert read_balanced(spool).delivered == 180
@@ -573,7 +698,7 @@ def test_in_whatever_order_each_event_is_settled_once_under_its_own_receipt_and_
             spool.seal(active, Tally())
             receipts[format_receipt(receipt)] = set(range(4 * number, 4 * number + 4))
         sink = HttpSink(endpoint.url, AT_ONCE, {})
-        _deliver_all(Uploader(spool, sink, NDJSON, AT_ONCE, lambda: said, TRIPWIRE), spool)
+        _deliver_all(Uploader(spool, sink, AT_ONCE, lambda: said, TRIPWIRE), spool)
         ledger = read_balanced(spool)
         spool.close()
     sent = list(zip(endpoint.requests, _numbers(endpoint.requests), strict=True))
@@ -595,6 +720,7 @@ def test_what_waited_out_an_outage_leaves_with_pauses_and_what_is_fresh_without(
     with scratch() as directory, Endpoint(503, decide=decide) as endpoint:
         spool, _ = Spool.open(directory / "spool", nobody_lives, clock)
         uploader = _uploader(spool, endpoint, AT_ONCE, clock)
+        clock.seconds += 1.0  # what was there at the start is backlog too
         for _ in range(40):
             add_segment(spool)
         pauses = []
@@ -640,7 +766,7 @@ def test_a_low_bandwidth_delays_neither_an_end_nor_a_no(spool: Spool) -> None:
     said = PERMITTED
     settings = AT_ONCE._replace(upload_bytes_per_second=1)
     with Endpoint() as endpoint:
-        uploader = Uploader(spool, HttpSink(endpoint.url, settings, {}), NDJSON, settings, lambda: said, TRIPWIRE)
+        uploader = Uploader(spool, HttpSink(endpoint.url, settings, {}), settings, lambda: said, TRIPWIRE)
         thread = Thread(target=uploader.run)
         thread.start()
         wait_until(lambda: spool.waiting == 1)
@@ -661,7 +787,7 @@ def test_nothing_is_taken_while_nothing_may_leave(spool: Spool) -> None:
     add_segment(spool)
     with Endpoint() as endpoint:
         said = permission_of(Stored(State.LOCAL))
-        uploader = Uploader(spool, HttpSink(endpoint.url, AT_ONCE, {}), NDJSON, AT_ONCE, lambda: said, TRIPWIRE)
+        uploader = Uploader(spool, HttpSink(endpoint.url, AT_ONCE, {}), AT_ONCE, lambda: said, TRIPWIRE)
         assert uploader.step() == IDLE_SECONDS
         said = PERMITTED
         assert uploader.step() == 0.0
@@ -675,7 +801,6 @@ def test_a_consent_withdrawn_between_the_halves_of_a_batch_stops_the_second(spoo
         uploader = Uploader(
             spool,
             HttpSink(endpoint.url, AT_ONCE, {}),
-            NDJSON,
             AT_ONCE,
             lambda: permission_of(Stored(State.OFF)) if len(endpoint.requests) == 2 else PERMITTED,
             TRIPWIRE,
@@ -683,3 +808,33 @@ def test_a_consent_withdrawn_between_the_halves_of_a_batch_stops_the_second(spoo
         uploader.step()
 
     assert len(endpoint.requests) == 2
+
+
+def test_a_consent_withdrawn_while_a_batch_is_made_ready_stops_it(spool: Spool) -> None:
+    add_segment(spool)
+    asked = iter([PERMITTED])
+    with Endpoint() as endpoint:
+        uploader = Uploader(
+            spool,
+            HttpSink(endpoint.url, AT_ONCE, {}),
+            AT_ONCE,
+            lambda: next(asked, permission_of(Stored(State.OFF))),
+            TRIPWIRE,
+        )
+        uploader.step()
+
+    assert (endpoint.requests, spool.waiting) == ([], 1)
+
+
+def test_a_batch_is_split_by_its_own_format_whichever_the_shipper_writes(spool: Spool) -> None:
+    messages = [
+        pb.BatchEventMessage(events=[pb.EventMessage(event_name=f"e{n}")]).SerializeToString() for n in range(4)
+    ]
+    active = spool.begin(msgspec.structs.replace(make_head(compressed=False), format="risingwave", route="/events"))
+    active.append(b"".join(messages), Tally(emitted=4, kept=4), {})
+    spool.seal(active, Tally())
+    add_segment(spool)
+    with Endpoint(decide=lambda request: 400 if messages[2] in request.body else 200) as endpoint:
+        _deliver_all(_uploader(spool, endpoint), spool)
+
+    assert (read_balanced(spool).delivered, read_balanced(spool).tally.dropped) == (6, {"rejected": 1})

@@ -79,7 +79,7 @@ def test_the_time_of_an_event_is_kept() -> None:
         pytest.param([b"query", 5, {}], "invalid", id="name-of-bytes"),
         pytest.param([7, 5, {}], "invalid", id="name-is-a-number"),
         pytest.param(["query", "5", {}], "invalid", id="time-is-a-text"),
-        pytest.param(["query", 5.0, {}], "invalid", id="time-is-a-float"),
+        pytest.param(["query", 5.5, {}], "invalid", id="time-is-a-float"),
         pytest.param(["query", -5, {}], "invalid", id="time-before-1970"),
         pytest.param(["query", 2**64 - 1, {}], "invalid", id="time-after-2262"),
         pytest.param(["query", 5, []], "invalid", id="fields-are-a-list"),
@@ -109,13 +109,16 @@ def test_a_bad_event_is_dropped_alone_with_its_reason(bad: Any, reason: str) -> 
         pytest.param("ok", 1, "invalid", id="int-for-bool"),
         pytest.param("rows", 101, "invalid", id="over-max"),
         pytest.param("rows", "7", "invalid", id="text-for-int"),
+        pytest.param("rows", 7.5, "invalid", id="half-an-int"),
+        pytest.param("rows", 101.0, "invalid", id="float-over-max"),
+        pytest.param("rows", float("inf"), "invalid", id="infinity-for-int"),
         pytest.param("rows", {"a": [1]}, "invalid", id="map"),
         pytest.param("seconds", float("nan"), "invalid", id="nan"),
         pytest.param("seconds", float("inf"), "invalid", id="infinity"),
         pytest.param("detail", "x" * 65537, "invalid", id="over-the-hard-cap"),
         pytest.param("detail", b"bytes", "invalid", id="bytes"),
         pytest.param("detail", msgspec.msgpack.Ext(5, b"x"), "invalid", id="ext"),
-        pytest.param("detail", dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "invalid", id="timestamp"),
+        pytest.param("seconds", dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "invalid", id="timestamp"),
         pytest.param("engine", 1, "invalid", id="int-for-enum"),
     ],
 )
@@ -123,6 +126,19 @@ def test_a_bad_field_is_removed_and_the_event_goes_on(name: Any, value: Any, rea
     fields, tally = validate(["query", 5, {"table": "t", name: value}])
     assert fields == [{"event": "query", "table": "t"}]
     assert (tally.dropped, tally.fields_dropped) == ({}, {reason: 1})
+
+
+def test_whole_numbers_may_be_written_as_floats() -> None:
+    wire = [["query", 1.5e18, {"rows": 3.0, "new": -0.0}]]
+    [one] = VALIDATOR.validate(msgspec.msgpack.encode(wire), Tally())
+    assert one.time_ns == 1_500_000_000_000_000_000
+    assert repr((one.fields.rows, one.fields.new)) == "(3, 0)"
+
+
+@pytest.mark.parametrize("time", [0.5, -1.0, 1e300, float("nan"), float("inf")])
+def test_a_time_that_is_no_whole_number_takes_its_event_away(time: float) -> None:
+    fields, tally = validate(["query", time, {"rows": 3}])
+    assert (fields, tally.dropped) == ([], {"invalid": 1})
 
 
 def test_a_text_over_its_own_length_passes_because_it_is_redacted_before_it_is_judged() -> None:

@@ -1,143 +1,167 @@
-"""Who lives: by pid and the time its process began."""
+"""Who lives: by a sign of life, or by being heard of."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psutil
-import pytest
-from conftest import wait_until
+from test_life import NAME, holder
 
+from telemetry.paths import LIVING
+from telemetry.receipt import Receipt
 from telemetry.shipper.intake.receiver import REMOTE_PID
-from telemetry.shipper.watch import MAX_WATCHED, REMOTE_SECONDS, Watch, find, lives, may_live
+from telemetry.shipper.watch import (
+    LOOK_PRODUCERS,
+    LOST_SECONDS,
+    MAX_LEFT,
+    MAX_WATCHED,
+    REMOTE_SECONDS,
+    SILENT_SECONDS,
+    Watch,
+    may_live,
+)
 from telemetry.spool.producers import Position
 
-IMPOSSIBLE = [2**22 + 1, 2**31, 2**62]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HERE = Position(os.getpid())
+GROUND = Receipt("on", "host", 0, "unknown"), "acme-db/3"
+ELSEWHERE = Position(REMOTE_PID)
+YES = Receipt("on", "host", 0, "cloud")
 
 
-def _process() -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-def test_a_producer_is_counted_until_its_process_is_gone() -> None:
-    watch = Watch()
-    with _process() as process:
-        watch.see({"p": Position(process.pid)})
+def _unheld(spool: Path, *producers: str) -> None:
+    """Producers whose sign nobody holds any more."""
+    (spool / LIVING).mkdir(mode=0o700, exist_ok=True)
+    for producer in producers:
+        (spool / LIVING / producer).touch()
+
+
+def test_a_producer_is_counted_until_its_process_is_gone_however_long_it_is_silent(tmp_path: Path) -> None:
+    clock = Clock()
+    watch = Watch(tmp_path, clock)
+    with holder(tmp_path) as living:
+        watch.see({NAME: HERE}, *GROUND)
+        clock.now = 30 * 86_400.0
+        watch.look()
+        assert (len(watch), may_live(tmp_path, NAME, HERE)) == (1, True)
+        living.kill()
+        watch.look()
+
+    assert (len(watch), watch.has_seen_any, may_live(tmp_path, NAME, HERE)) == (0, True, False)
+
+
+def test_who_lost_its_sign_lives_while_frames_come_and_is_gone_when_a_newcomer_asks(tmp_path: Path) -> None:
+    """A host that closes all descriptors takes its sign anew within half a second; one that was killed never does."""
+    clock = Clock()
+    watch = Watch(tmp_path, clock)
+    _unheld(tmp_path, "p")
+    for _ in range(5):
+        watch.see({"p": HERE}, *GROUND)
+        clock.now += LOST_SECONDS / 2
         watch.look()
         assert len(watch) == 1
-        process.kill()  # a zombie until it is waited for
-        wait_until(lambda: not lives(find(process.pid)))
-        watch.look()
+    watch.look(lost_seconds=0.0)
+    assert len(watch) == 0
+    watch.see({"p": HERE}, *GROUND)
+    clock.now += LOST_SECONDS
+    watch.look()
 
-        assert (len(watch), watch.has_seen_any) == (0, True)
+    assert len(watch) == 0
 
 
-def test_a_producer_that_said_goodbye_is_not_counted_though_its_process_lives() -> None:
-    watch = Watch()
-    watch.see({"p": Position(os.getpid()), "q": Position(os.getpid())})
-    watch.leave("p")
-    watch.see({"p": Position(os.getpid())})  # a frame that was on its way
+def test_who_never_had_a_sign_lives_while_it_is_heard_of(tmp_path: Path) -> None:
+    clock = Clock()
+    watch = Watch(tmp_path, clock)
+    watch.see({"p": HERE, "q": Position(0), "r": Position(2**48)}, *GROUND)
+    clock.now = SILENT_SECONDS - 1.0
+    watch.see({"p": HERE}, *GROUND)
+    watch.look(lost_seconds=0.0)
+    assert len(watch) == 3
+    clock.now = SILENT_SECONDS
+    watch.look()
 
     assert len(watch) == 1
 
 
-def test_a_goodbye_may_come_before_the_first_frame() -> None:
-    watch = Watch()
+def test_a_producer_that_said_goodbye_is_not_counted_though_its_process_lives(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    watch.see({"p": HERE, "q": HERE}, *GROUND)
     watch.leave("p")
-    watch.see({"p": Position(os.getpid())})
+    watch.see({"p": HERE}, *GROUND)  # a frame that was on its way
+
+    assert len(watch) == 1
+
+
+def test_a_goodbye_may_come_before_the_first_frame(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    watch.leave("p")
+    watch.see({"p": HERE}, *GROUND)
     watch.look()
 
     assert (len(watch), watch.has_seen_any) == (0, True)
 
 
-@pytest.mark.parametrize("pid", [0, *IMPOSSIBLE])
-def test_a_frame_of_a_process_that_can_t_be_is_forgotten(pid: int) -> None:
-    watch = Watch()
-    watch.see({"p": Position(pid)})
-    watch.look()
-
-    assert len(watch) == 0
-
-
-@pytest.mark.parametrize("pid", IMPOSSIBLE)
-def test_a_pid_that_can_t_be_does_not_live(pid: int) -> None:
-    assert not may_live(Position(pid))
-    assert not lives(find(pid))
-
-
-def test_we_live() -> None:
-    assert may_live(Position(os.getpid()))
-    assert lives(find(os.getpid()))
-
-
-def test_a_clock_that_is_set_makes_no_producer_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = Watch()
-    watch.see({"p": Position(os.getpid())})
-    boot_time = psutil.boot_time()
-    monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: boot_time + 3600)  # type: ignore[attr-defined]
-    watch.look()
-
-    assert len(watch) == 1
-
-
-@pytest.mark.skipif(not os.access("/proc/sys/kernel/ns_last_pid", os.W_OK), reason="nobody may choose a pid here")
-def test_a_pid_that_another_process_got_is_no_producer() -> None:
-    watch = Watch()
-    with _process() as first:
-        watch.see({"p": Position(first.pid)})
-        # The times that processes began are told apart by hundredths of a second.
-        later = time.monotonic() + 0.05
-        wait_until(lambda: time.monotonic() > later)
-        first.kill()
-    for _ in range(100):
-        Path("/proc/sys/kernel/ns_last_pid").write_text(str(first.pid - 1))
-        with _process() as second:
-            if second.pid == first.pid:
-                watch.look()
-            second.kill()
-        if second.pid == first.pid:
-            break
-    else:
-        pytest.skip("others were faster to get the pid")
-
-    assert len(watch) == 0
-
-
-def test_thousands_of_short_lived_producers_leave_nothing_behind() -> None:
-    watch = Watch()
-    for number in range(2000):
-        watch.see({str(number): Position(2**22 + 1)})
+def test_thousands_of_short_lived_producers_leave_next_to_nothing_behind(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    for number in range(2 * MAX_LEFT):
+        watch.see({str(number): HERE}, *GROUND)
         watch.leave(str(number))
-    watch.look()
 
-    assert (watch._known, watch._left) == ({}, set())
+    assert (len(watch), len(watch._left)) == (0, MAX_LEFT)
 
 
-def test_a_producer_elsewhere_lives_until_it_leaves_or_was_not_heard_of_for_an_hour() -> None:
-    now = 0.0
-    watch = Watch(lambda: now)
-    watch.see({"silent": Position(REMOTE_PID), "talks": Position(REMOTE_PID), "leaves": Position(REMOTE_PID)})
+def test_of_thousands_a_few_are_looked_after_at_a_time_and_all_of_them_in_turn(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    gone = [f"gone {number}" for number in range(LOOK_PRODUCERS)]
+    _unheld(tmp_path, *gone)
+    watch.see({f"lives {number}": HERE for number in range(LOOK_PRODUCERS)}, *GROUND)
+    watch.see(dict.fromkeys(gone, HERE), *GROUND)
+    watch.look(lost_seconds=0.0)
+    assert len(watch) == 2 * LOOK_PRODUCERS
+    watch.look(lost_seconds=0.0)
+
+    assert len(watch) == LOOK_PRODUCERS
+
+
+def test_when_all_are_gone_one_look_is_enough(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    gone = [str(number) for number in range(3 * LOOK_PRODUCERS)]
+    _unheld(tmp_path, *gone)
+    watch.see(dict.fromkeys(gone, HERE), *GROUND)
+    watch.look(lost_seconds=0.0)
+
+    assert len(watch) == 0
+
+
+def test_a_producer_elsewhere_lives_until_it_leaves_or_was_not_heard_of_for_an_hour(tmp_path: Path) -> None:
+    clock = Clock()
+    watch = Watch(tmp_path, clock)
+    watch.see({"silent": ELSEWHERE, "talks": ELSEWHERE, "leaves": ELSEWHERE}, *GROUND)
     watch.leave("leaves")
-    now = REMOTE_SECONDS
-    watch.see({"talks": Position(REMOTE_PID)})
+    clock.now = REMOTE_SECONDS
+    watch.see({"talks": ELSEWHERE}, *GROUND)
     watch.look()
     assert len(watch) == 2
-    now += 1.0
+    clock.now += 1.0
     watch.look()
 
-    assert (len(watch), may_live(Position(REMOTE_PID))) == (1, True)
+    assert (len(watch), may_live(tmp_path, "talks", ELSEWHERE)) == (1, True)
 
 
-def test_a_process_that_invents_producers_takes_no_more_than_its_share() -> None:
-    watch = Watch()
-    for number in range(3 * MAX_WATCHED):
-        watch.see({str(number): Position(os.getpid())})
+def test_a_process_that_invents_producers_takes_no_more_than_its_share(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    for number in range(2 * MAX_WATCHED):
+        watch.see({str(number): HERE}, *GROUND)
         watch.leave(f"never seen {number}")
-    watch.look()
 
     assert len(watch) == MAX_WATCHED
-    assert len(watch._left) <= 2 * MAX_WATCHED
+    assert len(watch._left) <= MAX_LEFT

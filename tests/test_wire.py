@@ -86,7 +86,7 @@ def test_producer_ids_are_random_and_16_bytes(catalog: Path) -> None:
         for _ in range(3):
             with host(catalog) as client:
                 client.emit("started")
-                assert client.flush(30)
+                assert client.flush(60)
         assert {len(producer) for producer in shipper.producers} == {wire.PRODUCER_BYTES}
         assert len(set(shipper.producers)) == 3
 

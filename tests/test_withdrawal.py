@@ -14,9 +14,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+import psutil
 import pytest
-from conftest import kill_shippers_of, shippers_of, wait_until
-from spools import Endpoint, Request, add_segment, make_head, names, open_spool
+from conftest import kill_shippers_of, shipper_of, shippers_of, wait_until
+from msgspec import UNSET
+from spools import Endpoint, Request, add_segment, decompress, make_head, names, open_spool
 
 from telemetry.cli.status import gather
 from telemetry.consent import State, Stored, read_stored, store_choice
@@ -58,9 +61,26 @@ expires = "2099-12-31"
 sensitivity = "technical"
 """
 
+MIXED = f"""{CATALOG}
+[events.opened]
+purpose = "tests"
+owner = "tests"
+expires = "2099-12-31"
+sensitivity = "interaction"
+[events.opened.fields]
+number = {{ type = "int", purpose = "tests" }}
+
+[events.clicks]
+kind = "counter"
+purpose = "tests"
+owner = "tests"
+expires = "2099-12-31"
+sensitivity = "interaction"
+"""
+
 # Does what it is told, line by line, and answers each with one line.
 HOST = """
-import json, os, sys, threading, time, telemetry
+import json, os, signal, sys, threading, time, telemetry
 from telemetry.settings import ShipperSettings
 
 init, settings = json.loads(sys.argv[1])
@@ -87,10 +107,21 @@ for line in sys.stdin:
         for _ in range(int(arguments[0])):
             telemetry.emit("done", number=int(arguments[1]), table=os.urandom(8).hex())
         answer = None
+    elif word == "use":
+        for _ in range(int(arguments[0])):
+            telemetry.emit("done", number=int(arguments[1]))
+            telemetry.emit("opened", number=int(arguments[1]))
+            telemetry.count("queries")
+            telemetry.count("clicks")
+        answer = telemetry.flush(60)
     elif word == "count":
         answer = telemetry.count("queries")
+    elif word == "freeze":
+        for _ in range(1000):
+            telemetry.count("queries")
+        answer = os.kill(os.getpid(), signal.SIGSTOP)
     elif word == "flush":
-        answer = telemetry.flush(20)
+        answer = telemetry.flush(60)
     elif word == "storm":
         running.append(True)
         threading.Thread(target=storm, daemon=True).start()
@@ -99,7 +130,7 @@ for line in sys.stdin:
         child = os.fork()
         if not child:
             telemetry.emit("done", number=int(arguments[0]))
-            telemetry.flush(20)
+            telemetry.flush(60)
             running.append(True)
             storm()
         answer = child
@@ -371,7 +402,7 @@ def test_a_no_in_the_environment_silences_its_process_within_a_second(home: Path
         "import os, sys, time, telemetry\n"
         "client = telemetry.init(product='acme-db', catalog=sys.argv[1], endpoint=sys.argv[2], consent='on')\n"
         "telemetry.emit('done', number=1)\n"
-        "assert telemetry.flush(20)\n"
+        "assert telemetry.flush(60)\n"
         "os.environ['DO_NOT_TRACK'] = '1'\n"
         "deadline = time.monotonic() + 10\n"
         "while not client._link._outbox.off and time.monotonic() < deadline:\n"
@@ -424,7 +455,7 @@ def test_what_a_host_handed_over_before_a_no_is_not_uploaded_when_it_is_read_aft
     with Endpoint() as endpoint:
         host = start(endpoint.url)
         host.emit(1, 1)
-        (shipper,) = shippers_of(home)
+        shipper = shipper_of(home)
         shipper.suspend()
         host.ask("emit", 50, 2)
         wait_until(lambda: host.ask("state")["waits"] == 0)  # ZeroMQ has them; the shipper does not read
@@ -435,6 +466,51 @@ def test_what_a_host_handed_over_before_a_no_is_not_uploaded_when_it_is_read_aft
 
         wait_until(lambda: _reaches(host, endpoint, 3), 30)
         assert 2 not in _numbers(endpoint)
+        assert _losses(endpoint) == set(), "not even as a number"
+
+
+@pytest.mark.parametrize("shipper", ["leaves", "is killed before"])
+def test_what_a_host_emits_after_a_no_is_numbered_anew(start: Callable[..., Host], home: Path, shipper: str) -> None:
+    with Endpoint() as endpoint:
+        host = start(endpoint.url)
+        host.emit(100, 1)
+        if shipper == "is killed before":
+            host.process.send_signal(signal.SIGSTOP)
+            kill_shippers_of(home)
+        _say("off")
+        host.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: (host.ask("emit", 1, 2), host.ask("state")["off"])[1], WITHIN_SECONDS)
+        wait_until(lambda: not shippers_of(home))  # it forgets those that are gone
+
+        _say("on")
+
+        wait_until(lambda: _reaches(host, endpoint, 3), 30)
+        assert _ledger()["dropped"].keys() <= {"consent"}
+        assert _losses(endpoint) == set()
+
+
+def test_what_a_host_lost_under_local_is_told_here_and_in_no_upload(start: Callable[..., Host], home: Path) -> None:
+    with Endpoint() as endpoint:
+        _say("local")
+        host = start(endpoint.url, queue_bytes=8 << 20, segment_seconds=3600.0)
+        host.emit(1, 1)
+        shipper = shipper_of(home)
+        shipper.suspend()
+        host.ask("emit", 150_000, 1)
+
+        _say("on")
+
+        shipper.resume()
+        wait_until(lambda: host.ask("state")["waits"] == 0, 30)
+        wait_until(lambda: _reaches(host, endpoint, 3), 30)
+        assert _ledger()["dropped"]["queue_full"] > 0
+        assert _losses(endpoint) == set()
+
+
+def _losses(endpoint: Endpoint) -> set[str]:
+    """The reasons for losses that uploads told."""
+    ledgers = (request.header("Telemetry-Ledger") or "" for request in endpoint.requests)
+    return {count.partition("=")[0] for ledger in ledgers for count in ledger.split("; ")} - {"emitted", "kept"}
 
 
 # Local.
@@ -486,6 +562,30 @@ def _reaches(host: Host, endpoint: Endpoint, mark: int) -> bool:
     return mark in _numbers(endpoint)
 
 
+@pytest.mark.parametrize("first", ["on", None], ids=["a stored yes", "the host's yes"])
+def test_what_a_host_has_counted_under_an_earlier_yes_never_leaves_though_it_was_stopped_meanwhile(
+    start: Callable[..., Host], first: str | None
+) -> None:
+    """A suspended machine, or a paused container: nothing of the host runs between the two."""
+    if first:
+        _say(first)
+    with Endpoint() as endpoint:
+        host = start(endpoint.url)
+        host.emit(1, 1)
+        assert host.process.stdin
+        assert host.process.stdout
+        host.process.stdin.write("freeze\n")
+        host.process.stdin.flush()
+        wait_until(lambda: psutil.Process(host.process.pid).status() == psutil.STATUS_STOPPED)
+        _say("off")
+        _say("on")
+        host.process.send_signal(signal.SIGCONT)
+        assert host.process.stdout.readline() == "null\n"
+        wait_until(lambda: _reaches(host, endpoint, 3), 30)
+
+        assert not [line for request in endpoint.requests for line in request.lines if b"queries" in line]
+
+
 def test_a_shipper_that_recovers_old_data_after_local_and_on_uploads_none_of_it(
     start: Callable[..., Host], home: Path
 ) -> None:
@@ -501,6 +601,176 @@ def test_a_shipper_that_recovers_old_data_after_local_and_on_uploads_none_of_it(
         wait_until(lambda: _reaches(host, endpoint, 2), 30)
 
         assert 1 not in _numbers(endpoint)
+        assert "local" in {path.parent.name for path in _data(home)}
+
+
+# Technical.
+
+
+@pytest.fixture
+def mixed(catalog: Path) -> None:
+    """A catalog that has both sensitivities."""
+    catalog.write_text(MIXED)
+
+
+def _by_event(endpoint: Endpoint) -> dict[str, set[int | None]]:
+    """What arrived: by the name of the event, the numbers."""
+    found: dict[str, set[int | None]] = {}
+    for request in endpoint.requests:
+        for event in map(json.loads, request.lines):
+            found.setdefault(event["event"], set()).add(event.get("number"))
+    return found
+
+
+@pytest.mark.parametrize("way", ["the user", "the host", "the environment"])
+@pytest.mark.usefixtures("mixed")
+def test_under_technical_what_is_technical_leaves_and_the_rest_stays_here_even_as_a_number(
+    start: Callable[..., Host], home: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    if way == "the user":
+        _say("technical")
+    elif way == "the environment":
+        monkeypatch.setenv("ACME_DB_TELEMETRY", "technical")
+    with Endpoint() as endpoint:
+        host = start(endpoint.url, consent="technical" if way == "the host" else "on", segment_seconds=3600.0)
+        assert host.ask("use", 10, 1)
+        host.end()
+        wait_until(lambda: not shippers_of(home))
+
+        assert _by_event(endpoint) == {"done": {1}, "queries": {None}}
+        (request,) = endpoint.requests
+        arrived = len(request.lines)
+        assert request.header("Telemetry-Ledger") == f"emitted={arrived}; kept={arrived}"
+        basis = {"the user": "stored", "the host": "host", "the environment": "environment"}[way]
+        level = f"level=technical; basis={basis}; notice=0; deployment=unknown"
+        assert request.header("Telemetry-Consent") == level
+        ledger = _ledger()
+        assert (ledger["delivered"], ledger["dropped"]) == (arrived, {})
+        assert ledger["on_disk"] > 10
+        assert {path.parent.name for path in _data(home)} == {"sent", "local"}
+
+
+REPORTS = "".join(
+    f"""
+[events.{name}]
+kind = "report"
+purpose = "tests"
+owner = "tests"
+expires = "2099-12-31"
+sensitivity = "{sensitivity}"
+[events.{name}.fields]
+up_time_seconds = {{ type = "int", purpose = "tests" }}
+"""
+    for name, sensitivity in (("machine", "technical"), ("habits", "interaction"))
+)
+TECHNICAL_EVENTS = {"done", "queries", "machine"}
+ALL_EVENTS = TECHNICAL_EVENTS | {"opened", "clicks", "habits"}
+
+
+@pytest.mark.parametrize(
+    ("host", "user", "leaves"),
+    [
+        ("on", None, ALL_EVENTS),
+        ("on", State.ON, ALL_EVENTS),
+        ("technical", None, TECHNICAL_EVENTS),
+        ("technical", State.ON, TECHNICAL_EVENTS),
+        ("on", State.TECHNICAL, TECHNICAL_EVENTS),
+        ("technical", State.TECHNICAL, TECHNICAL_EVENTS),
+        ("local", State.TECHNICAL, set()),
+        ("technical", State.LOCAL, set()),
+    ],
+)
+def test_what_leaves_is_told_by_the_stricter_of_host_and_user_of_events_counters_and_reports(
+    home: Path, catalog: Path, refusing: str, host: str, user: State | None, leaves: set[str]
+) -> None:
+    assert home.exists()
+    catalog.write_text(MIXED + REPORTS)
+    if user:
+        store_choice(PRODUCT, user, 1_000.0)
+    directory = rendezvous_dir(PRODUCT, "0" * 64, refusing)
+    directory.mkdir(parents=True, mode=0o700)
+    sockets = bind(directory)
+    shipper = Shipper(ShipperConfig(PRODUCT, catalog, refusing, ShipperSettings()), sockets, directory, spawned=False)
+    shipper._obey_the_user()
+    context = {"pid": 1, "catalog": "x", "consent": host, "basis": "host", "deployment": "cloud", "since": 1_000.0}
+    events: list[object] = [[name, time.time_ns(), {}] for name in ("done", "opened")]
+    events += [[name, time.time_ns(), {"count": 3}] for name in ("queries", "clicks")]
+    shipper._take_in([msgspec.msgpack.encode([1, b"p" * 16, context, 0, {}, events])])
+    shipper._report_if_due()
+    shipper._writer.seal_all(shipper._session)
+    shipper._spool.close()
+    sockets.close()
+
+    found = {
+        folder: {
+            json.loads(line)["event"]
+            for path in (shipper._spool.directory / folder).glob("*.zst")
+            for line in decompress(path.read_bytes()).splitlines()
+        }
+        for folder in ("sealed", "local")
+    }
+    assert found["sealed"] == leaves
+    assert found["local"] == (ALL_EVENTS if leaves else ALL_EVENTS - {"machine", "habits"}) - leaves
+
+
+@pytest.mark.parametrize("shipper", ["lives", "is killed before"])
+@pytest.mark.usefixtures("mixed")
+def test_a_step_down_moves_files_and_what_a_host_keeps_follows_it_and_a_step_up_brings_nothing_back(
+    start: Callable[..., Host], home: Path, shipper: str
+) -> None:
+    refuses = [True]
+    with Endpoint(decide=lambda _: 503 if refuses else 200) as endpoint:
+        host = start(endpoint.url, retry_max_seconds=0.5)
+        assert host.ask("use", 10, 1)
+        wait_until(lambda: len([path for path in _data(home) if path.parent.name == "sealed"]) >= 2)
+        if shipper == "is killed before":
+            host.process.send_signal(signal.SIGSTOP)
+            kill_shippers_of(home)
+
+        _say("technical")
+
+        host.process.send_signal(signal.SIGCONT)
+        host.ask("use", 10, 2)  # some of it may still be under "on": the host looks twice a second
+        wait_until(lambda: "local" in {path.parent.name for path in _data(home)}, WITHIN_SECONDS)
+        endpoint.requests.clear()
+        refuses.clear()
+        wait_until(lambda: _by_event(endpoint).get("done") == {1, 2}, 30)
+        assert _by_event(endpoint).keys() <= {"done", "queries"}
+
+        _say("on")
+
+        wait_until(lambda: _uses(host, endpoint, 3), 30)
+        host.end()
+        wait_until(lambda: not shippers_of(home))
+        assert _by_event(endpoint)["done"] == {1, 2, 3}
+        assert _by_event(endpoint)["opened"] == {3}
+        assert _ledger()["dropped"].keys() <= {"in_transit", "consent"}
+
+
+def _uses(host: Host, endpoint: Endpoint, mark: int) -> bool:
+    host.ask("use", 1, mark)
+    return mark in _by_event(endpoint).get("opened", set())
+
+
+@pytest.mark.usefixtures("mixed")
+def test_an_old_collector_that_refuses_the_level_pauses_uploads_and_loses_nothing(
+    start: Callable[..., Host], home: Path
+) -> None:
+    knows: list[bool] = []
+
+    def decide(request: Request) -> int:
+        return 200 if knows or (request.header("Telemetry-Consent") or "").startswith("level=on") else 403
+
+    with Endpoint(decide=decide) as endpoint:
+        host = start(endpoint.url, consent="technical", pause_seconds=1.0)
+        assert host.ask("use", 10, 1)
+        wait_until(lambda: gather(PRODUCT)["shipper"].get("upload") == "paused")
+        assert _ledger()["delivered"] == 0
+
+        knows.append(True)
+
+        wait_until(lambda: _ledger()["delivered"] > 10, 30)
+        assert _ledger()["dropped"] == {}
         assert "local" in {path.parent.name for path in _data(home)}
 
 
@@ -543,6 +813,19 @@ def test_a_segment_leaves_only_under_the_consent_it_was_begun_under() -> None:
     assert notified.lets_leave(_begun_under(5.0, basis="cloud-default"))
 
 
+def test_a_technical_segment_leaves_under_each_consent_that_follows_without_a_break() -> None:
+    narrowed = permission_of(Stored(State.TECHNICAL, 7.0, unbroken=(0.0, 5.0)))
+    for since in (0.0, 5.0, 7.0):
+        assert narrowed.lets_leave(_begun_under(since, sensitivity="technical"))
+        assert not narrowed.lets_leave(_begun_under(since, sensitivity="interaction"))
+        assert not narrowed.lets_leave(_begun_under(since)), "of an earlier version: it may hold both"
+    assert not narrowed.lets_leave(_begun_under(6.0, sensitivity="technical"))
+    widened = permission_of(Stored(State.ON, 9.0, unbroken=(5.0, 7.0)))
+    assert widened.lets_leave(_begun_under(5.0, sensitivity="technical"))
+    assert not widened.lets_leave(_begun_under(5.0, sensitivity="interaction"))
+    assert widened.lets_leave(_begun_under(9.0, sensitivity="interaction"))
+
+
 @pytest.mark.parametrize(
     "stored",
     [Stored(State.OFF, 5.0), Stored(State.LOCAL, 5.0), Stored(State.OFF, fault="can't be read")],
@@ -552,8 +835,8 @@ def test_without_a_yes_no_segment_leaves(stored: Stored) -> None:
     assert not permission_of(stored).lets_leave(_begun_under(5.0))
 
 
-def _begun_under(since: float, basis: str = "host") -> Any:
-    head = make_head()
+def _begun_under(since: float, basis: str = "host", sensitivity: Any = UNSET) -> Any:
+    head = make_head(sensitivity=sensitivity)
     return type(head)(
         **{name: getattr(head, name) for name in head.__struct_fields__}
         | {"since_unix_seconds": since, "receipt": head.receipt._replace(basis=basis)}
@@ -569,7 +852,7 @@ def test_what_a_disk_refuses_to_erase_is_erased_when_it_can_be(
     directory = rendezvous_dir(PRODUCT, "0" * 64, refusing)
     directory.mkdir(parents=True, mode=0o700)
     sockets = bind(directory)
-    shipper = Shipper(ShipperConfig(PRODUCT, catalog, refusing, ShipperSettings()), sockets, spawned=False)
+    shipper = Shipper(ShipperConfig(PRODUCT, catalog, refusing, ShipperSettings()), sockets, directory, spawned=False)
     add_segment(shipper._spool)
     refusals = iter([True])
     real = shipper._spool._erase

@@ -8,22 +8,25 @@ import logging
 import os
 import resource
 import signal
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 from conftest import CATALOG, wait_until
-from spools import decompress, make_lines, names, open_spool, read_balanced, scratch
+from spools import add_segment, decompress, make_lines, names, open_spool, read_balanced, scratch, source_of
 
 from telemetry.catalog.load import load
 from telemetry.drops import DropReason
 from telemetry.receipt import Receipt
 from telemetry.settings import ShipperSettings
+from telemetry.shipper.delivery.http_sink import upload_headers
 from telemetry.shipper.encode.format import Report
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.intake.pipeline import Drain
 from telemetry.shipper.intake.session import Session
 from telemetry.shipper.intake.writer import Writer
-from telemetry.spool import disk
+from telemetry.spool import disk, ledger
+from telemetry.spool import spool as spool_module
 from telemetry.spool.producers import Position
 from telemetry.spool.tally import Tally
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from telemetry.catalog.model import Catalog
+    from telemetry.catalog.model import Catalog, Sensitivity
     from telemetry.spool.spool import Spool
 
 ON = Receipt("on", "host", 0, "cloud")
@@ -61,14 +64,15 @@ class Intake:
         self.spool = spool
         self.session = Session()
         self.handed_over = 0
-        self.writer = Writer(spool, catalog, NDJSON, settings, self._count)
+        self.writer = Writer(spool, NDJSON, settings, self._count)
+        self.source = source_of(catalog)
         self.emitted = 0
 
     def drain(self, receipt: Receipt = ON) -> None:
         body = make_lines(EACH, self.emitted)
         self.emitted += EACH
         drain = Drain(body, Tally(emitted=EACH, kept=EACH), {"aa": Position(1, self.emitted)})
-        self.writer.append(receipt, drain, self.session)
+        self.writer.append(receipt, self.source, drain, self.session)
 
     def tick(self) -> None:
         self.writer.tick(self.session)
@@ -108,7 +112,7 @@ def test_drains_of_one_receipt_share_a_segment(intake: Intake) -> None:
 
     assert (intake.spool.waiting, intake.handed_over) == (1, 1)
     assert intake.sealed_lines() == make_lines(15).splitlines(keepends=True)
-    assert intake.session.tally == Tally(emitted=15, kept=15)
+    assert intake.session.tallies["interaction"] == Tally(emitted=15, kept=15)
 
 
 def test_each_receipt_has_a_segment_of_its_own(intake: Intake) -> None:
@@ -180,6 +184,106 @@ def test_what_is_owed_is_written_though_no_drain_follows(intake: Intake, monkeyp
     assert ledger.positions == {"aa": Position(1, EACH)}
 
 
+@pytest.fixture
+def small(tmp_path: Path, catalog: Catalog) -> Iterator[Intake]:
+    """An intake whose disk has a megabyte."""
+    place = tmp_path / "small"
+    place.mkdir()
+    if os.getuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], check=False).returncode:
+        pytest.skip("mounting a tmpfs takes root with CAP_SYS_ADMIN")
+    try:
+        place.chmod(0o700)
+        spool = open_spool(place / "spool")
+        yield Intake(spool, catalog, ShipperSettings(segment_seconds=1000.0, fsync_interval_seconds=0.0))
+        spool.close()
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def _fill(place: Path) -> Path:
+    """Write a file until the disk under `place` is full."""
+    file = place / "filler"
+    with file.open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):  # noqa: PT012
+        while True:
+            filler.write(bytes(4096))
+    return file
+
+
+def _send_copy(spool: Spool) -> None:
+    """Deliver a segment, and keep a copy if there is room."""
+    add_segment(spool)
+    seal = spool.take()
+    assert seal is not None
+    spool.ack(seal, 1 << 20)
+
+
+def test_what_is_owed_when_the_shipper_must_leave_a_full_disk_is_written_into_the_room_that_is_kept(
+    small: Intake,
+) -> None:
+    directory = small.spool.directory
+    small.drain()
+    small.seal()
+    filler = _fill(directory.parent)
+    with (directory / ledger.LOG_FILE).open("ab") as log:  # to the end of the page that it has already
+        log.write(b"\n" * (-log.tell() % os.sysconf("SC_PAGE_SIZE")))
+    for _ in range(3):
+        small.drain()
+        small.tick()
+    assert (small.writer.owed_events, small.spool.log.read().tally.emitted) == (3 * EACH, EACH)
+    small.writer.settle()
+    assert small.writer.owed_events == 0
+    assert small.spool.ledger().positions["aa"].next == small.emitted
+    small.spool.close()
+
+    for _ in range(2):  # while it is full, and after
+        later = open_spool(directory)
+        known = read_balanced(later)
+        assert (known.tally.emitted, known.tally.dropped) == (4 * EACH, {"write_failed": 3 * EACH})
+        later.close()
+        filler.unlink(missing_ok=True)
+
+
+def test_on_a_full_disk_copies_of_what_was_sent_go_before_an_event_is_lost(
+    small: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a quota is full, which shows only when it refuses."""
+    monkeypatch.setattr(spool_module, "ROOM_BYTES", 0)
+    sent = small.spool.directory / "sent"
+    for _ in range(10):
+        _send_copy(small.spool)
+    _fill(small.spool.directory.parent)
+    assert len(names(sent)) == 20
+    small.drain()
+    small.seal()
+
+    assert (names(sent), small.writer.owed_events) == (set(), 0)
+    assert b"".join(small.sealed_lines()) == make_lines(EACH)
+    assert read_balanced(small.spool).tally.dropped == {}
+
+
+def test_copies_of_what_was_sent_leave_room_for_a_segment(small: Intake) -> None:
+    """On a disk that small there is none beside it."""
+    _send_copy(small.spool)
+
+    assert names(small.spool.directory / "sent") == set()
+
+
+def test_a_shipper_that_began_on_a_full_disk_keeps_room_as_soon_as_there_is_some(small: Intake) -> None:
+    small.spool.close()
+    (small.spool.directory / ledger.SPARE_FILE).unlink()
+    filler = _fill(small.spool.directory.parent)
+    spool = open_spool(small.spool.directory)
+    writer = Writer(spool, NDJSON, ShipperSettings(), lambda: None)
+    has_room = []
+    for _ in range(2):
+        writer.tick(small.session)
+        has_room.append(spool.log.has_room)
+        filler.unlink(missing_ok=True)
+
+    assert has_room == [False, True]
+    spool.close()
+
+
 def test_a_segment_that_can_t_be_sealed_is_sealed_when_the_disk_allows(
     intake: Intake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,7 +311,7 @@ def test_a_refusing_disk_gathers_neither_files_nor_descriptors(intake: Intake, m
     monkeypatch.setattr(disk, "write_all", write_heads_only)
     for _ in range(50):
         intake.drain()
-        intake.writer.append_report(ON, Report("/report", b"{}\n"), intake.session)
+        intake.writer.append_report(ON, intake.source, "interaction", Report("/report", b"{}\n"), intake.session)
 
     assert names(intake.spool.directory / "active") == set()
     assert len(list(os.scandir("/dev/fd"))) == descriptors
@@ -268,15 +372,16 @@ def test_the_spool_is_at_its_limit_and_never_beyond_it(
     limit_bytes = 1 << 20
     settings = ShipperSettings(spool_bytes=limit_bytes, segment_seconds=1000.0)
     writer, session = (
-        Writer(spool, catalog, dataclasses.replace(NDJSON, compressed=compressed), settings, lambda: None),
+        Writer(spool, dataclasses.replace(NDJSON, compressed=compressed), settings, lambda: None),
         Session(),
     )
+    source = source_of(catalog)
     emitted, most_bytes = 0, 0
     for _ in range(300):
         body = b"".join(
             b'{"event":"query_finished","detail":"%s"}\n' % os.urandom(200).hex().encode() for _ in range(40)
         )
-        writer.append(ON, Drain(body, Tally(emitted=40, kept=40), {}), session)
+        writer.append(ON, source, Drain(body, Tally(emitted=40, kept=40), {}), session)
         emitted += 40
         taken_bytes = sum(path.stat().st_size for path in spool.directory.rglob("*") if path.is_file())
         most_bytes = max(most_bytes, taken_bytes)
@@ -360,18 +465,20 @@ def test_an_account_that_the_disk_took_though_it_said_no_counts_once(
 
 def test_a_report_fills_a_segment_of_its_own(intake: Intake) -> None:
     intake.drain()
-    intake.writer.append_report(ON, Report("/report", b'{"event":"report"}\n'), intake.session)
+    intake.writer.append_report(
+        ON, intake.source, "interaction", Report("/report", b'{"event":"report"}\n'), intake.session
+    )
     seal = intake.spool.take()
 
     assert seal is not None
     assert (seal.head.route, seal.tally) == ("/report", Tally(emitted=1, kept=1))
-    assert intake.session.tally == Tally(emitted=EACH + 1, kept=EACH + 1)
+    assert intake.session.tallies["interaction"] == Tally(emitted=EACH + 1, kept=EACH + 1)
     assert intake.writer.receipts == [ON]
 
 
 def test_a_drain_without_events_brings_its_account(intake: Intake) -> None:
     lost = Drain(b"", Tally(emitted=3, dropped={"consent": 3}), {"aa": Position(1, 3)})
-    intake.writer.append(ON, lost, intake.session)
+    intake.writer.append(ON, intake.source, lost, intake.session)
     intake.seal()
 
     assert intake.spool.waiting == 0
@@ -426,3 +533,40 @@ def test_a_file_that_really_may_not_grow_loses_whole_drains_only(spool: Spool, c
         )
 
     assert _in_child(act)
+
+
+TECHNICAL = Receipt("technical", "stored", 0, "cloud")
+
+
+def _of(sensitivity: Sensitivity, *, kept: int, lost: int = 0) -> Drain:
+    tally = Tally(emitted=kept + lost, kept=kept)
+    tally.drop(DropReason.IN_TRANSIT, lost)
+    return Drain(make_lines(kept), tally, {}, sensitivity=sensitivity)
+
+
+@pytest.mark.parametrize("receipt", [ON, TECHNICAL])
+def test_each_sensitivity_has_a_segment_and_a_ledger_of_its_own(intake: Intake, receipt: Receipt) -> None:
+    for _ in range(2):
+        for drain in (_of("interaction", kept=5, lost=2), _of("technical", kept=3)):
+            intake.writer.append(receipt.of(drain.sensitivity), intake.source, drain, intake.session)
+    intake.seal()
+
+    told = {}
+    while (seal := intake.spool.take()) is not None:
+        told[seal.head.sensitivity] = upload_headers(seal)["Telemetry-Ledger"]
+        intake.spool.ack(seal, 0)
+    interaction = {"interaction": "emitted=14; kept=10; in_transit=4"} if receipt is ON else {}
+    assert told == {"technical": "emitted=6; kept=6", **interaction}
+    assert len(names(intake.spool.directory / "local")) == (0 if receipt is ON else 2)
+
+
+def test_what_is_recovered_tells_nothing_of_events_that_are_not_in_it(intake: Intake) -> None:
+    intake.writer.append(ON, intake.source, _of("technical", kept=3, lost=8), intake.session)
+    for active, _ in intake.writer._active.values():
+        active.close()
+    intake.spool.salvage()
+    seal = intake.spool.take()
+
+    assert seal is not None
+    assert upload_headers(seal)["Telemetry-Ledger"] == "emitted=3; kept=3"
+    assert read_balanced(intake.spool).tally.dropped == {"in_transit": 8}

@@ -45,7 +45,7 @@ def ipv4(dice: Random) -> Canary:
     address = IPv4Address(
         dice.choice((0x0A000000, 0xC0A80000, 0xAC100000, dice.getrandbits(32))) | dice.getrandbits(16)
     )
-    if int(address) < 1 << 24:
+    if int(address) < 1 << 24 or address.is_multicast or address.is_reserved:  # nobody's
         return ipv4(dice)
     dotted, parts = str(address), str(address).split(".")
     other = {
@@ -63,7 +63,9 @@ def ipv4(dice: Random) -> Canary:
         return Canary(around.format(dotted), (dotted,))
     if dice.random() < 0.15:
         return Canary(f"addr={int(address)}", (str(int(address)),))
-    return _whole(dice.choice(list(other.values())))
+    text = dice.choice(list(other.values()))
+    # Of a public address, eight digits alone are any number.
+    return Canary(f"peer {text}" if text == other["hex"] and not address.is_private else text, (text,))
 
 
 def ipv6(dice: Random) -> Canary:

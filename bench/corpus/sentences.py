@@ -55,6 +55,46 @@ def sentences(number: int, seed: int = 1) -> list[str]:
     return list(found)[:number]
 
 
+def messages(seed: int = 1) -> tuple[list[str], list[str]]:
+    """What installed packages say without a parameter, and what they say with one, filled with what is harmless."""
+    dice = Random(seed)
+    said = {text for path in _sources() for text in _said(path)}
+    constant: list[str] = []
+    filled: list[str] = []
+    for text in sorted(said):
+        if not _private_already(text):
+            (filled if _FIELD.search(text) else constant).append(
+                _FIELD.sub(lambda match: "%" if match[0] == "%%" else dice.choice(HARMLESS), text)
+            )
+    return constant, filled
+
+
+HARMLESS = (
+    "merge 17 4,096 0.270003 +0.270003 1764481701 1764481701121 storage.merge.Compactor HttpServer"
+    " max_retries=3 None True"
+    " v3.11.7 07:41:09 2026-02-07 2026-02-07T07:41:09.123456Z 20260207-074109 0x80070005 0x7f3a2b1c4d5e worker-12"
+    " x86_64-unknown-linux-gnu"
+    " cp312-cp312-linux_x86_64 Engine$Worker@679 java.lang.Object@1b2c3d4 12% ValueError"
+).split()
+"""Values of which none is anybody's."""
+_FIELD = re.compile(r"%%|%(?:\(\w+\))?[-#0 +]*\d*(?:\.\d+)?[diouxXeEfFgGcrsa]")
+
+
+def _private_already(text: str) -> bool:
+    """Whether a message shows an address, a path or a statement itself."""
+    return bool(_STATEMENT.search(text) or _NUMBERED.search(text)) or any(map(_is_private, text.split()))
+
+
+def _said(path: Path) -> Iterator[str]:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Raise, ast.Call)):
+            yield from _texts(node)
+
+
 def is_clean(sentence: str) -> bool:
     """Whether a sentence has four to forty words and shows nothing private, nor a field that is to be filled in."""
     words = sentence.split()

@@ -1,13 +1,16 @@
-"""The application that uvicorn serves; it closes when its lifespan ends, since uvicorn then dies of the signal."""
+"""The application that ASGI servers serve; it begins to collect when it is loaded, and has no line for its end."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.exits.host import close, init, work
+from bench.exits.host import init, note, work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+LAST_CALLS = 10
+"""When all requests are answered: right before the end of the process, in each worker."""
 
 init()
 
@@ -20,9 +23,10 @@ async def app(
     """One call a request."""
     if scope["type"] == "lifespan":
         await receive()
+        note("started")
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        close()
+        work(LAST_CALLS)
         await send({"type": "lifespan.shutdown.complete"})
         return
     work(1)

@@ -64,7 +64,8 @@ def work(calls: int = 100) -> None:
     """Emit an event a call, and count the call."""
     for _ in range(calls):
         if not IS_PLAIN:
-            telemetry.emit("worked", run=RUN, process=os.getpid(), number=next(_numbers))
+            now_ms = time.monotonic() * 1e3
+            telemetry.emit("worked", run=RUN, process=os.getpid(), number=next(_numbers), emitted_at_ms=now_ms)
             telemetry.count("calls", run=RUN)
 
 
@@ -85,6 +86,13 @@ def settle() -> None:
     if not IS_PLAIN:
         _tell("settle")
         sys.stdin.readline()
+
+
+def note(what: str) -> None:
+    """Note that a task is `done`, or a worker has `started`, for who waits for them."""
+    file = os.open(DIRECTORY / what, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.write(file, b".")
+    os.close(file)
 
 
 def leave(emitted: int | None = None) -> None:

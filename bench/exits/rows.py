@@ -17,9 +17,10 @@ class Row(NamedTuple):
         program: Python; the names of `bench.exits.host` are there for it.
         emitted: calls of `emit`, and as many of `count`; None when the program tells.
         kept: how many of them must arrive; None for all.
-        needs: packages without which the row is skipped.
+        needs: packages and programs without which the row is skipped.
         signal: sent when the program is ready for it.
         code: the program's exit code, as `subprocess` gives it.
+        spawns: whether no shipper runs before, so that the program's own `init` has to spawn one.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Row(NamedTuple):
     needs: tuple[str, ...] = ()
     signal: int | None = None
     code: int = 0
+    spawns: bool = False
 
 
 FROM_HOST = "from bench.exits.host import *\n"
@@ -150,6 +152,22 @@ leave()
 """
 
 _PATCH = "import gevent.monkey; gevent.monkey.patch_all()\n"
+
+_EVENTLET = """
+import eventlet
+
+def task():
+    for _ in range(10):
+        work(1)
+        eventlet.sleep(0)
+
+for green in [eventlet.spawn(task) for _ in range(10)]:
+    green.wait()
+{end}
+leave()
+"""
+
+_PATCH_EVENTLET = "import warnings; warnings.simplefilter('ignore')\nimport eventlet; eventlet.monkey_patch()\n"
 
 DELAYED = [
     Row("return from main, the endpoint is a black hole", "use_black_hole(); init(); work(); leave()"),
@@ -298,6 +316,31 @@ leave(emitted)
         code=-SIGTERM,
     ),
     *[
+        Row(f"eventlet, patched {when}", program + _EVENTLET.format(end=""), needs=("eventlet",))
+        for when, program in (
+            ("first", _PATCH_EVENTLET + FROM_HOST + "init()\n"),
+            ("before init", _PATCH_EVENTLET + "init()\n"),
+            ("after init", "init()\n" + _PATCH_EVENTLET),
+        )
+    ],
+    Row(
+        "eventlet, a forked child",
+        _PATCH_EVENTLET
+        + "init()\n"
+        + _EVENTLET.format(
+            end="child = os.fork()\nwork()\nif not child: sys.exit(0)\nassert os.waitpid(child, 0)[1] == 0"
+        ),
+        3 * CALLS,
+        needs=("eventlet",),
+    ),
+    Row(
+        "eventlet, SIGTERM, handle_sigterm=True",
+        _PATCH_EVENTLET + "init(handle_sigterm=True); work(); await_signal()",
+        needs=("eventlet",),
+        signal=SIGTERM,
+        code=-SIGTERM,
+    ),
+    *[
         Row(
             f"gunicorn, {kind}, {how}",
             f"from bench.exits.servers import gunicorn\ngunicorn('-w', '2', '-k', '{kind}', {options})",
@@ -310,12 +353,34 @@ leave(emitted)
             ("max_requests", "'--max-requests', '20'"),
         )
     ],
-    Row("uvicorn, closed by its lifespan", "from bench.exits.servers import uvicorn\nuvicorn()", needs=("uvicorn",)),
-    Row(
-        "Celery prefork, warm shutdown",
-        "from bench.exits.servers import celery\ncelery()",
-        needs=("celery",),
-    ),
+    *[
+        Row(name, f"from bench.exits.servers import *\n{call}", CALLS + last_calls, needs=needs)
+        for name, call, last_calls, needs in (
+            ("gunicorn, gthread", "gunicorn('-w', '2', '-k', 'gthread', '--threads', '4')", 0, ("gunicorn",)),
+            (
+                "gunicorn, UvicornWorker",
+                "gunicorn('-w', '2', '-k', 'uvicorn_worker.UvicornWorker', app='bench.exits.asgi:app', lifespans=2)",
+                20,
+                ("gunicorn", "uvicorn_worker"),
+            ),
+            ("uvicorn", "uvicorn()", 10, ("uvicorn",)),
+            ("uvicorn, two workers", "uvicorn('--workers', '2', lifespans=2, code=0)", 20, ("uvicorn",)),
+            ("hypercorn, two workers", "hypercorn()", 20, ("hypercorn",)),
+            ("daphne", "daphne()", 0, ("daphne",)),
+            ("waitress, Ctrl-C", "waitress()", 0, ("waitress",)),
+            ("uWSGI, prefork", "uwsgi()", 0, ("pyuwsgi",)),
+            ("uWSGI, prefork, threads", "uwsgi('--enable-threads', '--threads', '2')", 0, ("pyuwsgi",)),
+            ("uWSGI, prefork, max-requests", "uwsgi('--max-requests', '20')", 0, ("pyuwsgi",)),
+            ("uWSGI, lazy-apps", "uwsgi('--lazy-apps', '--processes', '1')", 0, ("pyuwsgi",)),
+            ("Celery prefork, warm shutdown", "celery()", 0, ("celery",)),
+            ("Celery threads, warm shutdown", "celery('-P', 'threads')", 0, ("celery",)),
+            ("Celery solo, warm shutdown", "celery('-P', 'solo')", 0, ("celery",)),
+        )
+    ],
+    *[
+        Row(f"{kind}, warm shutdown", f"from bench.exits.queues import {kind}\n{kind}()", needs=(kind, "redis-server"))
+        for kind in ("rq", "arq", "dramatiq")
+    ],
     Row(
         "Celery prefork, max-tasks-per-child",
         "from bench.exits.servers import celery\ncelery('--max-tasks-per-child', '20', tasks=60)",
@@ -323,3 +388,8 @@ leave(emitted)
         needs=("celery",),
     ),
 ]
+
+ROWS_THAT_SPAWN = [
+    row._replace(name=f"{row.name}, no shipper before", spawns=True) for row in ROWS if "shipper" not in row.name
+]
+"""The same programs where the first `init` finds nobody, and what arrives has waited for the shipper that it spawns."""

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import zstandard
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.05
+PROGRAMS = {"redis-server"}
+"""That rows need, and which are no packages."""
 
 _runs = count(1)
 
@@ -62,14 +64,18 @@ class Arrivals:
 
     def __init__(self, store: Path) -> None:
         self._store = store
-        self._read: dict[Path, list[dict[str, int]]] = {}
+        self._read: dict[Path, list[dict[str, Any]]] = {}
 
-    def of(self, run: int) -> tuple[int, int, int]:
-        """Events, the counter's sum, and duplicates of one run."""
+    def events(self, run: int) -> list[dict[str, Any]]:
+        """Of one run."""
         for path in [*self._store.glob("batches/*.ndjson.zst")]:
             if path not in self._read:
                 self._read[path] = [json.loads(line) for line in _lines(path)]
-        events = [event for batch in [*self._read.values()] for event in batch if event.get("run") == run]
+        return [event for batch in [*self._read.values()] for event in batch if event.get("run") == run]
+
+    def of(self, run: int) -> tuple[int, int, int]:
+        """Events, the counter's sum, and duplicates of one run."""
+        events = self.events(run)
         worked = [(event["process"], event["number"]) for event in events if "number" in event]
         counted = sum(event["count"] for event in events if "count" in event)
         return len(worked), counted, len(worked) - len(set(worked))
@@ -91,9 +97,10 @@ class Site:
             "PYTHONPATH": str(ROOT),
         }
 
-    def start(self, program: str, *, plain: bool = False) -> Program:
-        """Start a program of the table, or the same one without telemetry."""
-        return Program(program, self._environment | ({"EXITS_PLAIN": "1"} if plain else {}))
+    def start(self, program: str, *, plain: bool = False, spawns: bool = False) -> Program:
+        """Start a program of the table, or the same one without telemetry; with a home of its own when it `spawns`."""
+        own = {"TELEMETRY_HOME": tempfile.mkdtemp(prefix="home-", dir=self.home)} if spawns else {}
+        return Program(program, self._environment | own | ({"EXITS_PLAIN": "1"} if plain else {}))
 
     def exit_seconds(self, row: Row, *, plain: bool = False) -> float:
         """Run a row to its end, with telemetry or without it; how long the end took."""
@@ -101,7 +108,7 @@ class Site:
 
     def run(self, row: Row) -> Result:
         """Run a row to its end, and return when all that must arrive has done so, or a deadline has passed."""
-        program = self.start(row.program)
+        program = self.start(row.program, spawns=row.spawns)
         exit_seconds = program.end(row, lambda emitted: self._await(program.run, emitted))
         emitted = program.emitted if row.emitted is None else row.emitted
         self._await(program.run, emitted if row.kept is None else row.kept)
@@ -172,8 +179,8 @@ class Program:
 
 
 def missing(row: Row) -> list[str]:
-    """The packages that a row needs and this environment lacks."""
-    return [name for name in row.needs if find_spec(name) is None]
+    """The packages and programs that a row needs and this machine lacks."""
+    return [name for name in row.needs if not (shutil.which(name) if name in PROGRAMS else find_spec(name))]
 
 
 def wait_until(predicate: Callable[[], object], timeout_seconds: float = DEADLINE_SECONDS) -> bool:
@@ -209,7 +216,7 @@ def site() -> Iterator[Site]:
 
 
 def _kill_shippers(home: Path) -> None:
-    for lock in home.glob("run/*/lock"):
+    for lock in home.glob("**/run/*/lock"):
         if shipper_runs(lock.parent):
             os.kill(int(lock.read_text()), signal.SIGKILL)
 

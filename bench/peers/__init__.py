@@ -7,39 +7,20 @@ import os
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
-from bench.measure import progress
+from bench.environment import made_from
 from bench.peers.libraries import PEERS
 from bench.site import ROOT
 
 __all__ = ["PEERS", "measure_peer"]
 
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
-_HOME = ROOT / ".venv" / "share" / "peers"
 
 
 def environment() -> Path:
-    """The Python of the peers' environment, which is made on the first call, and anew when the pins have changed."""
-    python, made_from = _HOME / "bin" / "python", _HOME / "made-from"
-    wanted = _REQUIREMENTS.read_text()
-    if not made_from.exists() or made_from.read_text() != wanted:
-        progress("installing the peers into an environment of their own (once; a minute or two)")
-        venv.create(_HOME, clear=True, with_pip=True)
-        install: list[Path | str] = [
-            python,
-            "-m",
-            "pip",
-            "install",
-            "-qq",
-            "--disable-pip-version-check",
-            "-r",
-            _REQUIREMENTS,
-        ]
-        subprocess.run(install, check=True)
-        made_from.write_text(wanted)
-    return python
+    """The Python of the peers' environment, which is made on the first call."""
+    return made_from(_REQUIREMENTS)
 
 
 def measure_peer(name: str, events: int) -> dict[str, tuple[float, str]]:

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union, cast
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from telemetry.catalog.model import MAX_IDENTIFIER_LENGTH, MAX_STRING_LENGTH, OTHER, Catalog, Event, Field
+from telemetry.catalog.model import MAX_IDENTIFIER_LENGTH, MAX_STRING_LENGTH, OTHER, Catalog, Event, Field, spellings
+from telemetry.redact.checksum import LEAST_CARD
 from telemetry.wire import MAX_FRAME_EVENTS
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 MAX_TIME_NS = 2**63 - 1  # in the year 2262; every later one breaks somebody's clock
-LEAST_CARD = 10**11
-"""No payment card has a lower number: the shortest ones have twelve digits."""
 _MAX_INT = 2**63 - 1  # what databases and JSON readers hold
 _MAX_FLOAT = sys.float_info.max  # NaN and the infinities lie outside: JSON has no word for them
 
@@ -55,6 +54,7 @@ class Plan(NamedTuple):
     name: str
     event: Event
     expired: frozenset[str]
+    message: tuple[str, ...]
     text: tuple[str, ...]
     identifier: tuple[str, ...]
     sql: tuple[str, ...]
@@ -160,6 +160,53 @@ def _fast_type(field: Field) -> Any:
     return value_type(msgspec.structs.replace(field, max=LEAST_CARD - 1) if may_be_card(field) else field)
 
 
+def value_decoder(field: Field) -> Callable[[bytes | msgspec.Raw], Any]:
+    """Return the function that reads one value of `field` from msgpack; None is an absent one.
+
+    The function raises as msgspec does. It takes what the decoder of whole events does not, for those come to it one by
+    one: the number of a value of a `numbered` enum, and a whole number that is written as a float.
+    """
+    kind = value_type(field)
+    match field.type:
+        case "int":
+            wide: Any = kind | float | None
+            read: Callable[[Any], Any] = lambda value: msgspec.convert(whole(value), kind)  # noqa: E731 bounds again
+        case "enum" if field.numbered:
+            wide, read = kind | int | None, lambda value: kind(value) if isinstance(value, int) else value
+        case _:
+            return msgspec.msgpack.Decoder(kind | None).decode
+    decode = msgspec.msgpack.Decoder(wide).decode
+
+    def decode_wide(raw: bytes | msgspec.Raw) -> Any:
+        value = decode(raw)
+        return None if value is None else read(value)
+
+    return decode_wide
+
+
+def text_reader(field: Field) -> Callable[[str], Any]:
+    """Return the function that reads one value of `field` out of a message's text, where it had the form of its type.
+
+    The function raises msgspec.ValidationError for one that is out of its bounds.
+    """
+    kind = value_type(field)
+    match field.type:
+        case "int":
+            read: Callable[[str], Any] = int
+        case "float" | "duration":
+            read = float
+        case "bool":
+            read = lambda value: value.lower() == "true"  # noqa: E731 it is one of two words
+        case _:
+            read = str
+    return lambda value: msgspec.convert(read(value), kind)
+
+
+def whole(value: Any) -> Any:
+    """Return a float that is a whole number as an int, and any other value as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def value_type(field: Field) -> Any:
     """The type that msgspec checks a value of this field against."""
     match field.type:
@@ -188,17 +235,20 @@ def _between(number: type, field: Field, limit: float) -> Any:
 
 def _open_enum(field: Field) -> type[StrEnum]:
     # Measured: an Enum decodes no slower than a Literal, and takes unknown values in its stride.
+    fold = str.casefold if field.fold_case else str
+    known = spellings(field.values, field.prefix, numbered=field.numbered)
+    by_spelling = {fold(spelling): value for spelling, value in known}
+
+    class OpenEnum(StrEnum):
+        """An enum that reads other spellings of its values, and a value nobody declared as `other`."""
+
+        @classmethod
+        def _missing_(cls, value: object) -> OpenEnum:
+            return cls(by_spelling.get(fold(str(value)), OTHER))
+
     members = {f"V{number}": value for number, value in enumerate(field.values)}
-    make: Any = _OpenEnum
+    make: Any = OpenEnum
     return cast("type[StrEnum]", make(field.name, {**members, "OTHER": OTHER}))
-
-
-class _OpenEnum(StrEnum):
-    """An enum that reads a value nobody declared as `other`."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> _OpenEnum:  # noqa: ARG003 the name that enum looks for
-        return cls["OTHER"]
 
 
 def _plan(event: Event, expired: frozenset[str]) -> Plan:
@@ -209,6 +259,7 @@ def _plan(event: Event, expired: frozenset[str]) -> Plan:
         name=event.name,
         event=event,
         expired=expired,
+        message=of_type("message"),
         text=of_type("text"),
         identifier=of_type("identifier"),
         sql=of_type("sql"),

@@ -18,9 +18,16 @@ from telemetry.settings import ShipperSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from telemetry.catalog.model import Catalog, Event, Field
+    from telemetry.catalog.model import Catalog, Event, Field, FieldType
 
 _ABOUT = {"technical": "machine and program", "interaction": "what somebody did"}
+_HELD_BACK: dict[FieldType, str] = {
+    "message": "what the text had in place of the braces, but for what has a field of its own",
+    "identifier": "the value: a token that only this session has stands for it",
+    "sql": "the text of the statement, and the names and values in it",
+    "path": "the name of the file, and the folders that it is in",
+    "error": "the message of the error",
+}
 _MARKUP = re.compile(r"[\\`*_{}\[\]~|&<>]")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}  # not every reader of Markdown takes a backslash
 _MIB = 1 << 20
@@ -37,7 +44,7 @@ def privacy_page(catalog: Catalog) -> str:
         *_besides(catalog),
         *_never(catalog),
         *_see(catalog.product),
-        *_refuse(catalog.product),
+        *_refuse(catalog),
         *_kept(catalog.product),
     ]
     return "\n\n".join(blocks) + "\n"
@@ -82,7 +89,7 @@ def _event(event: Event) -> Iterator[str]:
 
 def _how_often(event: Event) -> str:
     if event.kind == "counter":
-        return "counted on your machine; the sums of a second leave"
+        return "counted on your machine; the sums of a second, or less, leave"
     if event.kind == "report":
         return f"every {ShipperSettings().report_seconds / 3600:g} hours"
     often = ["each time it happens"]
@@ -121,7 +128,8 @@ def _besides(catalog: Catalog) -> Iterator[str]:
         "a random number of its own, so that it counts once if it has to be sent twice",
         "the product and the version of this list",
         "the consent it rests on: who said yes, which notice was shown, what kind of deployment it is",
-        "how many events of the session were collected, sent and dropped, and why",
+        "how many events of the session were collected, sent and dropped, and why: only of those that are about the "
+        "same as what is in it",
     )
     yield (
         "As with any connection, the server sees the network address that it comes from. It is no part of the data; "
@@ -130,19 +138,23 @@ def _besides(catalog: Catalog) -> Iterator[str]:
 
 
 def _never(catalog: Catalog) -> Iterator[str]:
-    texts = [
+    texts = _fields_of("text", catalog)
+    free_text = f"nowhere but in {texts}, which may hold names of people and what its rules don't know"
+    held_back = ((_fields_of(type_, catalog), what) for type_, what in _HELD_BACK.items())
+    yield "## What is never collected"
+    yield _listed(
+        "by `telemetry` itself, a number or name of you, your machine or installation that would outlast a session",
+        *(f"of {fields}, {what}" for fields, what in held_back if fields),
+        f"free text: {free_text if texts else 'nowhere'}",
+    )
+
+
+def _fields_of(type_: FieldType, catalog: Catalog) -> str:
+    return ", ".join(
         f"`{event.name}.{field.name}`"
         for event in catalog.events.values()
         for field in event.fields.values()
-        if field.type == "text"
-    ]
-    free_text = f"nowhere but in {', '.join(texts)}, and there only once it is redacted" if texts else "nowhere"
-    yield "## What is never collected"
-    yield _listed(
-        "a number or name of you, your machine or your installation that would outlast a session",
-        "what is called identifier here, such as a user or a table: a token stands for it, which nobody can turn back",
-        "the text of a query, the message of an error, the name of a file",
-        f"free text: {free_text}",
+        if field.type == type_
     )
 
 
@@ -154,7 +166,8 @@ def _see(product: str) -> Iterator[str]:
     )
 
 
-def _refuse(product: str) -> Iterator[str]:
+def _refuse(catalog: Catalog) -> Iterator[str]:
+    product = catalog.product
     yield "## Say no"
     yield "Each of these is enough, and nothing overrides it:"
     yield _listed(
@@ -162,11 +175,24 @@ def _refuse(product: str) -> Iterator[str]:
         f"`{product_variable(product)}=off` in the environment: for this product",
         "`DO_NOT_TRACK=1` in the environment: for every program that heeds it",
         "`TELEMETRY_DISABLED=1` in the environment: for every program that uses `telemetry`",
+        *(
+            f"`{variable}` in the environment with any value but {', '.join(f'`{escape(word)}`' for word in words)}"
+            for variable, words in catalog.no_unless.items()
+        ),
+    )
+    yield "Between yes and no:"
+    yield _listed(
+        f"`telemetry technical --product {product}`, or `{product_variable(product)}=technical`, sends what is about "
+        f"{_ABOUT['technical']}; what is about {_ABOUT['interaction']} stays on this machine and is never sent, not "
+        "even later, nor how much of it there is. [The table](#all-events) says what each event is about",
+        f"`telemetry local --product {product}`, or `{product_variable(product)}=local`, collects for your "
+        "own eyes: it stays on this machine and is never sent, not even later",
     )
     yield (
-        f"`telemetry local --product {product}` collects for your own eyes: it stays on this machine and is never "
-        "sent, not even later. In CI, and where a product runs on servers of your own or your company, nobody needs to "
-        "say no: there it is off until somebody says yes."
+        "In CI, in a run of pytest, and where a product runs on servers of your own or your company, nobody needs to "
+        f"say no: there it is off until somebody says yes: you (`telemetry on --product {product}`, or "
+        f"`{product_variable(product)}=on`), or the program, by its own settings. What the program says counts in CI "
+        "and in tests, too. A no of yours goes before either."
     )
 
 

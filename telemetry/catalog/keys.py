@@ -8,7 +8,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
-from telemetry.catalog.model import MAX_STRING_LENGTH, FieldType, Kind, Sensitivity
+from telemetry.catalog.model import MAX_STRING_LENGTH, SENSITIVITIES, FieldType, Kind, Overflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +75,17 @@ def _matches(pattern: str) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
+def _is_variables(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) and isinstance(words, list) and all(map(_is_word, words))
+        for name, words in value.items()
+    )
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str)
+
+
 def is_table(value: Any) -> bool:
     """Whether `value` is a table of TOML."""
     return isinstance(value, dict)
@@ -84,6 +95,7 @@ _SENTENCE = Key('a text in quotes, such as "find slow engines"', _is_text, requi
 _WHOLE = Key("a whole number of at most 63 bits", _is_int)
 _NUMBER = Key("a number", is_number)
 _COUNT = Key("a whole number of at least 1", _is_count)
+_YES_OR_NO = Key("true or false", lambda value: isinstance(value, bool))
 _LAST_DAY = Key('its last day, such as "2027-06-30"', _is_date)
 
 DOCUMENT = {
@@ -92,19 +104,22 @@ DOCUMENT = {
 }
 CATALOG = {
     "product": Key(
-        'letters, digits, "_", "." and "-", such as "acme-db"',
-        _matches("[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"),
+        'small letters, digits, "_" and "-", a letter or digit first, such as "acme-db"',
+        _matches("[a-z0-9][a-z0-9_-]{0,63}"),
         required=True,
     ),
     "version": _COUNT._replace(required=True),
     "policy_url": Key('a URL, such as "https://acme.example/privacy"', _matches("https?://\\S+")),
     "time_precision_seconds": _COUNT,
+    "no_unless": Key(
+        'variables with the words that do not mean no, such as { ENABLE_TELEMETRY = ["1", "true"] }', _is_variables
+    ),
 }
 EVENT = {
     "purpose": _SENTENCE,
     "owner": Key('who answers for it, such as "query team"', _is_text, required=True),
     "expires": _LAST_DAY._replace(required=True),
-    "sensitivity": _one_of(get_args(Sensitivity), required=True),
+    "sensitivity": _one_of(SENSITIVITIES, required=True),
     "kind": _one_of(get_args(Kind)),
     "sample": Key("a number over 0 and up to 1", lambda value: is_number(value) and 0 < value <= 1),
     "max_per_second": _COUNT,
@@ -122,14 +137,28 @@ FIELD_OF_TYPE = {
         "max": _NUMBER,
         "buckets": Key("ascending numbers, such as [0, 0.5, 10]", _is_ascending(is_number)),
     },
-    "enum": {"values": Key('distinct texts, such as ["batch", "stream"]', _is_values, required=True)},
+    "enum": {
+        "values": Key('distinct texts, such as ["batch", "stream"]', _is_values, required=True),
+        "fold_case": _YES_OR_NO,
+        "prefix": Key('a text in quotes, such as "ENGINE_"', _is_text),
+        "numbered": _YES_OR_NO,
+    },
+    "message": {
+        "templates": Key(
+            'distinct texts, such as ["no route to {host}", "took {ms:number} ms"]', _is_values, required=True
+        ),
+        "holes": Key("a table with the keys of a hole's type, such as { ms = { buckets = [0, 10, 100] } }", is_table),
+    },
     "text": {
         "max_length": Key(
             f"a whole number from 1 to {MAX_STRING_LENGTH}",
             lambda value: _is_count(value) and value <= MAX_STRING_LENGTH,
             required=True,
-        )
+        ),
+        "overflow": _one_of(get_args(Overflow)),
+        "reason": Key('a text in quotes, such as "the plugins of others write it"', _is_text),
     },
 }
+HOLE = {"purpose": _SENTENCE._replace(required=False)}
 EVENT_NAME = _matches("[A-Za-z][A-Za-z0-9_.]*")
 FIELD_NAME = _matches("[a-z][a-z0-9_]*")

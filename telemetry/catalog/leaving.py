@@ -24,16 +24,31 @@ _BY_TYPE = {
 
 def leaves_as(field: Field) -> str:
     """What leaves of a value of `field`; the catalog's own texts in it are not escaped for anything."""
+    if field.parameter_of:
+        return f"{_leaves_as(field)}; it stands in the text of {field.parameter_of}"
+    return _leaves_as(field)
+
+
+def _leaves_as(field: Field) -> str:
     match field.type:
         case "int" | "float":
             return _number(field)
         case "enum":
             values = ", ".join(f'"{value}"' for value in dict.fromkeys((*field.values, OTHER)))
-            return f'one of {values}; any other value as "{OTHER}"'
-        case "text":
+            spelled = " (other spellings of them too)" if field.fold_case or field.prefix or field.numbered else ""
+            return f'one of {values}{spelled}; any other value as "{OTHER}"'
+        case "message":
+            templates = ", ".join(f'"{template}"' for template in field.templates)
             return (
-                f"text of at most {field.max_length} characters, after what its rules find of addresses, secrets, "
-                "numbers, paths and names is replaced; nothing if it is longer, or can't be searched"
+                f"one of {templates}, as it stands here; of what the text had in place of the braces, what leaves as a "
+                f'field of its own, if any; any other text as "{OTHER}"'
+            )
+        case "text":
+            longer = "cut there if it is longer" if field.overflow == "cut" else "nothing if it is longer"
+            return (
+                f"free text of at most {field.max_length} characters, in which what its rules know of addresses, "
+                "secrets, numbers, paths and this machine's own names is replaced; may hold names of people and what "
+                f"its rules don't know; {longer}, nothing if it can't be searched"
             )
         case other:
             return _BY_TYPE[other]

@@ -10,13 +10,17 @@ Each finding has a code that stays, and there is no way to silence one but to ch
     fingerprint          a machine's fact is an exact number
     free-text            a text where another type would do, an endless one, a second one in an event, or one in an
                          event of sensitivity `interaction`
+    hollow-template      a template of a message is nearly all hole
     fine-time            events of sensitivity `interaction` with times finer than a minute
     counter-field        a field of a counter that has no end of values
 
     code                 warns when
     expires-soon         the last day is less than 30 days away
     expires-late         the last day is more than two years away
-    fine-combination     the enums, bools and buckets of one event have more than a million combinations
+    fine-combination     the enums, messages, bools and buckets of one event have more than a million combinations
+    no-reason            a text does not say why it is no message
+    id-hole              a whole number in a hole of a message may be an id
+    shared-template      what fits a template with typed holes fits another one, too
 """
 
 from __future__ import annotations
@@ -26,14 +30,17 @@ import math
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from telemetry.catalog.holes import typed_holes
 from telemetry.catalog.load import Fault
 from telemetry.catalog.model import OTHER
-from telemetry.catalog.names import needless_text, private_name
+from telemetry.catalog.names import may_be_id, needless_text, private_name
+from telemetry.catalog.template import is_hollow, parse_template
+from telemetry.redact.message import matcher_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from telemetry.catalog.model import Catalog, Event, Field
+    from telemetry.catalog.model import Catalog, Event, Field, FieldType
 
 MIN_PURPOSE_CHARACTERS = 8
 """Hardly a reason is said in less; in Chinese or Japanese eight make a sentence."""
@@ -59,7 +66,8 @@ MIN_PRECISION_SECONDS = 60
 _PLACEHOLDER = re.compile(r"(todo|tbd|fixme|xxx)\b", re.IGNORECASE)
 _MACHINE = frozenset("memory ram swap disk storage cpu cpus core cores gpu gpus screen monitor resolution".split())  # noqa: SIM905
 _AMOUNT = frozenset("count total bytes kb mb gb kib mib gib size number cores cpus gpus width height".split())  # noqa: SIM905
-_ENDLESS = frozenset({"text", "identifier", "sql", "path", "error", "float", "duration"})
+_FILLED: dict[FieldType | None, str] = {"int": "7", "float": "7.5", "duration": "7.5", "bool": "true", "version": "1.2"}
+_ENDLESS = frozenset({"message", "text", "identifier", "sql", "path", "error", "float", "duration"})
 
 
 class _Objection(NamedTuple):
@@ -107,17 +115,23 @@ def _event(event: Event, today: dt.date) -> Iterator[_Objection]:
     if combinations > MAX_COMBINATIONS:
         yield _Objection(
             "fine-combination",
-            f"has {combinations:,} combinations of enums, bools and buckets, so many an event is the only one of its "
-            f"kind; coarsen or drop fields until there are {MAX_COMBINATIONS:,} or less",
+            f"has {combinations:,} combinations of enums, messages, bools and buckets, so many an event is the only "
+            f"one of its kind; coarsen or drop fields until there are {MAX_COMBINATIONS:,} or less",
             warning=True,
         )
 
 
 def _field(field: Field, event: Event, today: dt.date) -> Iterator[_Objection]:
-    yield from _purpose(field.purpose)
-    if field.expires is not None:
+    message = event.fields.get(field.parameter_of)
+    if message is None or message.purpose != field.purpose:
+        yield from _purpose(field.purpose)
+    if message is None and field.expires is not None:
         yield from _expiry(field.expires, today)
-    if private := private_name(field):
+    if field.type == "message":
+        yield from _message(field)
+    if doubt := may_be_id(field):
+        yield _Objection("id-hole", doubt, warning=True)
+    elif private := private_name(field):
         yield _Objection("private-name", private)
     if field.type == "text":
         yield from _text(field, event)
@@ -169,11 +183,43 @@ def _text(field: Field, event: Event) -> Iterator[_Objection]:
             "free-text", f"`max_length` {field.max_length} is a document; {MAX_TEXT_LENGTH} is enough for a message"
         )
 
+    if not field.reason:
+        yield _Objection(
+            "no-reason",
+            "free text may hold names of people and what no rule knows; declare it as "
+            f'`{field.name} = {{ type = "message", templates = ["..."], purpose = "{field.purpose}" }}` with the '
+            "messages that `telemetry catalog templates` collects, or say by `reason` why that can't be",
+            warning=True,
+        )
+
+
+def _message(field: Field) -> Iterator[_Objection]:
+    matcher = matcher_of(field.templates)
+    for template in field.templates:
+        parts = parse_template(template)
+        if is_hollow(parts):
+            yield _Objection(
+                "hollow-template",
+                f"the template {template!r} is nearly all hole, so it says nothing of what fits it; give it more "
+                "constant text, or remove it",
+            )
+        text = "".join(part if isinstance(part, str) else _FILLED.get(part.type, "X") for part in parts)
+        if typed_holes([template]) and len(also := matcher.all_that_fit(text)) > 1:
+            others = ", ".join(repr(other) for other in also if other != template)
+            yield _Objection(
+                "shared-template",
+                f"what fits {template!r} fits {others}, too, and then leaves without the values of its holes; tell "
+                "them apart, or remove one",
+                warning=True,
+            )
+
 
 def _cells(field: Field) -> int:
     """In how many ways a field can leave, absent aside; 1 where they can't be told."""
     if field.type == "enum":
         return len({*field.values, OTHER})
+    if field.type == "message":
+        return len(field.templates) + 1
     if field.type == "bool":
         return 2
     return len(field.buckets) or 1

@@ -12,8 +12,10 @@ import keyword
 import os
 import reprlib
 import tomllib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from telemetry.catalog.holes import parameter_name, parameters, template_faults, typed_holes
 from telemetry.catalog.keys import (
     CATALOG,
     DOCUMENT,
@@ -22,11 +24,12 @@ from telemetry.catalog.keys import (
     FIELD,
     FIELD_NAME,
     FIELD_OF_TYPE,
+    HOLE,
     Key,
     is_number,
     is_table,
 )
-from telemetry.catalog.model import Catalog, Event, Field
+from telemetry.catalog.model import Catalog, Event, Field, spellings
 from telemetry.errors import CatalogError
 
 if TYPE_CHECKING:
@@ -69,18 +72,36 @@ def load(path: Path) -> Catalog:
     Raises:
         CatalogError: the file can't be read, or has faults: one line for each of them.
     """
-    catalog, faults = inspect(path)
-    if catalog is None:
-        raise CatalogError("\n".join(fault.line(path) for fault in faults))
-    return catalog
+    return _sound(path, *inspect(path))
+
+
+def parse(data: bytes, path: Path) -> Catalog:
+    """Read a catalog from what its file holds; `path` names it in errors.
+
+    Raises:
+        CatalogError: it has faults: one line for each of them.
+    """
+    return _sound(path, *_inspect(data))
 
 
 def inspect(path: Path) -> tuple[Catalog | None, list[Fault]]:
     """Read the catalog at `path`; when it has faults, all of them, and no catalog."""
     try:
-        document = tomllib.loads(_read(path).decode())
+        data = _read(path)
     except OSError as error:
         return None, [Fault("", "", f"can't be read ({error.strerror}); name a TOML file of yours")]
+    return _inspect(data)
+
+
+def _sound(path: Path, catalog: Catalog | None, faults: list[Fault]) -> Catalog:
+    if catalog is None:
+        raise CatalogError("\n".join(fault.line(path) for fault in faults))
+    return catalog
+
+
+def _inspect(data: bytes) -> tuple[Catalog | None, list[Fault]]:
+    try:
+        document = tomllib.loads(data.decode("utf-8-sig"))  # some editors mark UTF-8 by its first bytes
     except UnicodeDecodeError as error:
         return None, [Fault("", "", f"byte {error.start} is not UTF-8; save the file as UTF-8")]
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, and what int() says of 5,000 digits
@@ -128,9 +149,66 @@ def _field_faults(name: str, field: Any, event: Mapping[str, Any]) -> Iterator[s
         yield from _key_faults({key: field[key] for key in field if key not in own}, FIELD)
         return
     yield from _key_faults(field, {**FIELD, **FIELD_OF_TYPE.get(kind, {})}, f" of type {kind}")
-    least, most = field.get("min"), field.get("max")
+    yield from _value_faults(field)
+    if kind == "message":
+        yield from _message_faults(name, field, event)
+
+
+def _value_faults(field: Mapping[str, Any]) -> Iterator[str]:
+    if field["type"] == "enum":
+        yield from _spelling_faults(field)
+    least: Any = field.get("min")
+    most: Any = field.get("max")
     if is_number(least) and is_number(most) and least > most:
         yield f"`min` {least} is over `max` {most}; swap them"
+
+
+def _message_faults(name: str, field: Mapping[str, Any], event: Mapping[str, Any]) -> Iterator[str]:
+    if any(not key.accepts(field[key_name]) for key_name, key in FIELD_OF_TYPE["message"].items() if key_name in field):
+        return  # that fault was told
+    templates, options = field.get("templates", ()), field.get("holes", {})
+    faults = list(template_faults(templates))
+    yield from faults
+    if faults:
+        return
+    holes = typed_holes(templates)
+    for hole in options.keys() - holes.keys():
+        yield f"`holes` names `{hole}`, a typed hole of no template; {_did_you_mean(hole, holes) or 'remove it'}"
+    for hole, type_ in holes.items():
+        said = options.get(hole, {})
+        if not is_table(said):
+            yield f"`holes.{hole}` must be a table, such as {{ buckets = [0, 10, 100] }}"
+            continue
+        keys = {**HOLE, **FIELD_OF_TYPE.get(type_, {})}
+        found = [*_key_faults(said, keys, f" of a hole of type {type_}"), *_value_faults({"type": type_, **said})]
+        yield from (f"`holes.{hole}`: {fault}" for fault in found)
+        yield from _clashes(name, hole, event)
+
+
+def _clashes(name: str, hole: str, event: Mapping[str, Any]) -> Iterator[str]:
+    """Which other fields have the name that a hole's field gets."""
+    mine = parameter_name(name, hole)
+    for other, field in _table(event, "fields").items():
+        if other == mine:
+            yield f"the hole `{hole}` leaves as `{mine}`, which is a field of its own too; rename one of them"
+        elif other < name and is_table(field) and mine in _parameter_names(other, field):
+            yield f"the hole `{hole}` leaves as `{mine}`, as a hole of `{other}` does; rename one of them"
+
+
+def _parameter_names(name: str, field: Mapping[str, Any]) -> Iterator[str]:
+    if field.get("type") == "message" and FIELD_OF_TYPE["message"]["templates"].accepts(field.get("templates")):
+        with suppress(ValueError):  # that fault is told of that field
+            yield from (parameter_name(name, hole) for hole in typed_holes(field["templates"]))
+
+
+def _spelling_faults(field: Mapping[str, Any]) -> Iterator[str]:
+    if any(not key.accepts(field[name]) for name, key in FIELD_OF_TYPE["enum"].items() if name in field):
+        return  # that fault was told
+    meant: dict[str, str] = {}
+    for spelling, value in spellings(field.get("values", ()), field.get("prefix", ""), numbered=False):
+        spelled = spelling.casefold() if field.get("fold_case") else spelling
+        if meant.setdefault(spelled, value) != value:
+            yield f"`{spelling}` stands for {meant[spelled]!r} and for {value!r} in `values`; rename or remove one"
 
 
 def _field_name_faults(name: str, event: Mapping[str, Any]) -> Iterator[str]:
@@ -171,17 +249,23 @@ def _table(document: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _catalog(document: Mapping[str, Any]) -> Catalog:
     events = {name: _event(name, table) for name, table in document.get("events", {}).items()}
-    return Catalog(events=events, **document["catalog"])
+    said = document["catalog"]
+    no_unless = {name: tuple(words) for name, words in said.get("no_unless", {}).items()}
+    return Catalog(**{**said, "events": events, "no_unless": no_unless})
 
 
 def _event(name: str, table: Mapping[str, Any]) -> Event:
-    fields = {field: _field(field, keys) for field, keys in table.get("fields", {}).items()}
+    fields: dict[str, Field] = {}
+    for field, keys in table.get("fields", {}).items():
+        fields[field] = _field(field, keys)
+        implied = parameters(field, keys) if keys["type"] == "message" else {}
+        fields |= {one: _field(one, of_hole) for one, of_hole in implied.items()}
     return Event(name=name, **{**table, "expires": _date(table["expires"]), "fields": fields})
 
 
 def _field(name: str, table: Mapping[str, Any]) -> Field:
     # Structs are frozen, so their lists are tuples. Numbers stay as written: an int's buckets are ints.
-    keys: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
+    keys: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items() if key != "holes"}
     if "expires" in keys:
         keys["expires"] = _date(keys["expires"])
     return Field(name=name, **keys)

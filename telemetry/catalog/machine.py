@@ -1,13 +1,14 @@
 """The catalog in a form for programs: what the file says, with what it leaves unsaid filled in.
 
 form                      the version of this form: 1; it counts up when a key goes or changes its meaning
-product, version, policy_url, time_precision_seconds
+product, version, policy_url, time_precision_seconds, no_unless
 events                    by name
     kind, purpose, owner, expires, sensitivity, sample, max_per_second
     stamped               what the shipper adds to each
     fields                by name; `count` of a counter among them
         type, purpose, expires (null: with its event), leaves_as
-        values, min, max, buckets, max_length, where the type has them
+        values, min, max, buckets, max_length, templates, where the type has them
+        parameter_of      where it comes out of a message's text: that field
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def machine_form(catalog: Catalog) -> dict[str, Any]:
         "version": catalog.version,
         "policy_url": catalog.policy_url,
         "time_precision_seconds": catalog.time_precision_seconds,
+        "no_unless": catalog.no_unless,
         "events": {event.name: _event(event) for event in catalog.events.values()},
     }
 
@@ -56,5 +58,6 @@ def _field(field: Field) -> dict[str, Any]:
         "purpose": field.purpose,
         "expires": field.expires and field.expires.isoformat(),
         "leaves_as": leaves_as(field),
-        **{key: getattr(field, key) for key in FIELD_OF_TYPE.get(field.type, ())},
+        **{key: getattr(field, key) for key in FIELD_OF_TYPE.get(field.type, ()) if key != "holes"},
+        **({"parameter_of": field.parameter_of} if field.parameter_of else {}),
     }

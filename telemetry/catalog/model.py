@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt  # noqa: TC003 msgspec reads the annotation
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
 Kind = Literal["event", "counter", "report"]
+Overflow = Literal["drop", "cut"]
 Sensitivity = Literal["technical", "interaction"]
-FieldType = Literal["bool", "int", "float", "duration", "enum", "version", "text", "identifier", "sql", "path", "error"]
+SENSITIVITIES: tuple[Sensitivity, ...] = get_args(Sensitivity)
+FieldType = Literal[
+    "bool", "int", "float", "duration", "enum", "version", "message", "text", "identifier", "sql", "path", "error"
+]
 
 OTHER = "other"
-"""What an enum's unknown value becomes."""
+"""What an enum's unknown value becomes, and a message that fits no template."""
 
 MAX_STRING_LENGTH = 64 << 10
 """The hard cap, in characters, of any string on the wire; `max_length` is for what redaction leaves."""
@@ -29,10 +36,18 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         type: what it may hold and how it leaves.
         purpose: why it is collected.
         values: of an enum; others leave as `other`.
+        fold_case: whether an enum's values are recognised in any case; they leave as they stand in `values`.
+        prefix: with which an enum's values are recognised too, as in generated code: `STAGE_QUERY` for `query`.
+        numbered: whether the number of an enum's value stands for it, counted from 0 in the order of `values`.
         min: the least int or float that is valid.
         max: the greatest.
         buckets: ascending lower bounds; an int or float leaves as the bound at or below it.
         max_length: of a text, in characters, once redacted.
+        overflow: what becomes of a longer one: `drop` or `cut`.
+        reason: of a text, why no other type would do; may be empty.
+        templates: of a message, as `template` reads them; it leaves as the one that it fits, or as `other`.
+        parameter_of: the message field whose texts hold the values of this one, in the holes of its name; empty for a
+            field that stands in the file.
         expires: the last day on which it is collected, if it ends before its event does.
     """
 
@@ -40,11 +55,28 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     type: FieldType
     purpose: str
     values: tuple[str, ...] = ()
+    fold_case: bool = False
+    prefix: str = ""
+    numbered: bool = False
     min: float | None = None
     max: float | None = None
     buckets: tuple[float, ...] = ()
     max_length: int | None = None
+    overflow: Overflow = "drop"
+    reason: str = ""
+    templates: tuple[str, ...] = ()
+    parameter_of: str = ""
     expires: dt.date | None = None
+
+
+def spellings(values: Iterable[str], prefix: str, *, numbered: bool) -> Iterator[tuple[str, str]]:
+    """Yield each spelling by which a value of an enum is recognised, with the value."""
+    for number, value in enumerate(values):
+        yield value, value
+        if prefix:
+            yield prefix + value, value
+        if numbered:
+            yield str(number), value
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +119,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
         policy_url: where users read what is collected; may be empty.
         time_precision_seconds: what the times of events are rounded to.
         events: by name, in the order of the file.
+        no_unless: variables of the environment: one that is set, and to none of these words, means no.
     """
 
     product: str
@@ -94,3 +127,4 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     policy_url: str = ""
     time_precision_seconds: int = 60
     events: dict[str, Event] = {}
+    no_unless: dict[str, tuple[str, ...]] = {}

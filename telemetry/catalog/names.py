@@ -1,8 +1,8 @@
 """What the name of a field gives away: a person, a place, a secret, or that free text is not needed.
 
 A name is read word by word, in the singular, so `user_names` and `client_ip` smell; `rename_ms`, `hostility` and
-`ipc_ms` do not. A bool and a published enum can't hold a person, whatever they are called; a number can (`user_id`),
-unless its name says that it is a measure (`table_count`, `path_length`).
+`ipc_ms` do not. A bool, a published enum and the templates of a message can't hold a person, whatever they are called;
+a number can (`user_id`), unless its name says that it is a measure (`table_count`, `path_length`).
 """
 
 # ruff: noqa: SIM905 - a list of words reads better as words
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from telemetry.catalog.model import Field
 
-_HOLDS_NOBODY = frozenset({"bool", "enum", "duration"})
+_HOLDS_NOBODY = frozenset({"bool", "enum", "duration", "message"})
 _REWRITTEN = frozenset({"identifier", "sql", "path", "version", "error"})
 
 
@@ -66,6 +66,10 @@ _SMELLS = (
         _HOLDS_NOBODY | _REWRITTEN,
     ),
 )
+_IDENTIFIERS = _SMELLS[-1].words | frozenset(
+    "port tid thread process proc job task request req order invoice ticket transaction txn trace span correlation "
+    "number nr no socket fd node shard partition pod instance build run".split()
+)
 _ALL_WORDS = frozenset(word for smell in _SMELLS for word in smell.words)
 _ENDINGS = ("email", "password", "passwd", "username", "hostname", "filename", "address")  # `dbpassword`
 # No `number` among them: an account's number is no measure.
@@ -96,13 +100,28 @@ def private_name(field: Field) -> str:
     Empty when it is not.
     """
     for smell in _SMELLS:
-        word = next((word for word in _words(field.name) if word in smell.words), None)
+        word = next((word for word in _words(_own_name(field)) if word in smell.words), None)
         if word is not None and field.type not in smell.harmless and not _measures(field):
             return (
                 f"`{word}` in the name of a field of type {field.type} smells of private data; {smell.remedy}; "
                 "if it holds nothing of the kind, rename it"
             )
     return ""
+
+
+def may_be_id(field: Field) -> str:
+    """Why a whole number in the hole of a message may be an id, by the hole's name, with the remedy; empty when not."""
+    if not field.parameter_of or field.type != "int" or field.buckets:
+        return ""
+    words = [word.rstrip("0123456789") for word in _own_name(field).split("_")]
+    word = next((word for word in words if word in _IDENTIFIERS), None)
+    if word is None or words[-1] in _MEASURES - _IDENTIFIERS:
+        return ""
+    bare = f"{{{_own_name(field)}}}"
+    return (
+        f"the number in this hole leaves as it is, and may be an id, for it is called `{word}`; write `{bare}`, of "
+        "which nothing leaves, or make it an `identifier`"
+    )
 
 
 def needless_text(name: str) -> str:
@@ -114,6 +133,11 @@ def needless_text(name: str) -> str:
     if last in _ENUMERABLE:
         return f"free text where a list would do, a {last} has few values; declare it as `enum` with these `values`"
     return ""
+
+
+def _own_name(field: Field) -> str:
+    """A field's name, of a parameter that of its hole: the message's before it says nothing of it."""
+    return field.name.removeprefix(f"{field.parameter_of}_")
 
 
 def _words(name: str) -> Iterator[str]:
@@ -133,6 +157,6 @@ def _measures(field: Field) -> bool:
     """Whether a number counts or measures something: it ends in a measure, or in a plural (`tables`)."""
     if field.type not in {"int", "float"}:
         return False
-    last = field.name.rpartition("_")[2]
+    last = _own_name(field).rpartition("_")[2]
     plural_of = frozenset(_singular(last)) - {last}
     return last in _MEASURES or bool(plural_of & (_MEASURES | _ALL_WORDS))

@@ -88,6 +88,8 @@ def _value_schema(field: Field) -> dict[str, Any]:
             return _number_schema(field)
         case "enum":
             return {"enum": list(dict.fromkeys((*field.values, OTHER)))}
+        case "message":
+            return {"enum": [*field.templates, OTHER]}
         case "text":
             return {"type": "string", "maxLength": field.max_length}
         case other:

@@ -27,6 +27,7 @@ _TYPES = {
     "float": "float",
     "duration": "float",
     "version": "str",
+    "message": "str",
     "text": "str",
     "identifier": "str | int",
     "sql": "str",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ import click
 from telemetry.catalog.load import Fault, inspect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from telemetry.catalog.model import Catalog
 
@@ -97,16 +99,88 @@ def stubs(file: Path, output: Path | None) -> None:
     _write(file, output, write_stubs)
 
 
+@catalog.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@output_option
+def templates(sources: tuple[Path, ...], output: Path | None) -> None:
+    """Collect the messages of a program from SOURCES, files of Python or folders, as the lines of a `message` field.
+
+    Those of logging calls, warnings and exceptions; what is filled in becomes a hole. For a reviewer, who takes away
+    what need not leave. Folders of tests are passed over.
+
+    Exit codes: 0, written; 1, also, but a file was passed over; 2, it can't be written.
+    """
+    from telemetry.catalog.messages import collect, lines_for_review  # noqa: PLC0415 as above
+
+    read = list(map(_read_source, _files(sources)))
+    _put(output, lines_for_review(collect(source for source in read if source)))
+    sys.exit(0 if all(read) else 1)
+
+
+def _files(sources: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
+    """The files of Python, each with the name that a reviewer knows it by."""
+    for source in sources:
+        if source.is_file():
+            yield source.name, source
+            continue
+        for file in sorted(source.rglob("*.py")):
+            within = file.relative_to(source)
+            if not any(part in {"test", "tests"} or part.startswith(".") for part in within.parts[:-1]):
+                yield str(source.resolve().name / within), file
+
+
+def _read_source(named: tuple[str, Path]) -> tuple[str, ast.Module] | None:
+    """The name of a file and what it holds; None, once that is said, if it is no Python."""
+    name, file = named
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return name, ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as fault:
+        print(f"{file}: is passed over, it can't be read as Python ({type(fault).__name__})", file=sys.stderr)
+        return None
+
+
+@catalog.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each change, one a line.")
+def diff(old: Path, new: Path, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
+    """Say what the change from catalog OLD to NEW does to those who query the events.
+
+    Exit codes: 0, no type changes under a name that stays; 1, one does; 2, a file is no catalog.
+    """
+    from telemetry.catalog.diff import find_changes  # noqa: PLC0415 as above
+
+    changes = find_changes(_load(old), _load(new))
+    for change in changes:
+        print(json.dumps(change._asdict()) if as_json else change.line())
+    if not changes and not as_json:
+        print("nothing changes for those who query")
+    sys.exit(1 if any(change.breaks for change in changes) else 0)
+
+
+def _load(file: Path) -> Catalog:
+    found, faults = inspect(file)
+    if found is None:
+        print("\n".join(fault.line(file) for fault in faults), file=sys.stderr)
+        sys.exit(2)
+    return found
+
+
 def _write(file: Path, output: Path | None, make: Callable[[Catalog], str]) -> None:
     found, faults = inspect(file)
     if found is None:
         print("\n".join(fault.line(file) for fault in faults), file=sys.stderr)
         sys.exit(1)
+    _put(output, make(found))
+
+
+def _put(output: Path | None, text: str) -> None:
     if output is None:
-        click.echo(make(found), nl=False)
+        click.echo(text, nl=False)
         return
     try:
-        output.write_text(make(found), encoding="utf-8")
+        output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise click.UsageError(f"{output} can't be written ({error.strerror}); name another file") from None
 

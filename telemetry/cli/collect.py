@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -10,14 +12,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from telemetry.collector.limits import Limits, check_tokens
+from telemetry.cli.extras import not_installed
+from telemetry.collector.limits import Limits
 from telemetry.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+
+    from telemetry.collector.tokens import Token
 
 _TOKENS = "TELEMETRY_COLLECTOR_TOKENS"
 _DEFAULTS = Limits()
+
+_log = logging.getLogger(__name__)
 
 
 def _limit(name: str, default: int, help_: str) -> Callable[[Any], Any]:
@@ -35,17 +42,27 @@ def _limit(name: str, default: int, help_: str) -> Callable[[Any], Any]:
     help="The directory that keeps batches.",
 )
 @click.option(
+    "--catalog",
+    "catalogs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A catalog's file: the store keeps each version, for the types of what is asked of it.",
+)
+@click.option(
     "--token-file",
     type=click.Path(path_type=Path),
-    help=f"A file, 0600: refuse who does not bear a token in it, a line each. Or set {_TOKENS}.",
+    help=f"A file, 0600: refuse who does not bear a token in it, NAME:TOKEN a line. Or set {_TOKENS}.",
 )
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Speak TLS: the certificate with its chain, PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's key, PEM, 0600.")
 @_limit("--max-body-bytes", _DEFAULTS.body_bytes, "Refuse a larger body, as it comes.")
 @_limit("--max-unpacked-bytes", _DEFAULTS.unpacked_bytes, "Refuse a larger body, decompressed.")
-@_limit("--max-bytes-per-second", _DEFAULTS.bytes_per_second, "Let a token's uploads wait (429) beyond this.")
+@_limit(
+    "--max-bytes-per-second", _DEFAULTS.bytes_per_second, "Let the uploads of one token name wait (429) beyond this."
+)
 @_limit("--max-connections", _DEFAULTS.connections, "Answer no more clients at one time.")
 @_limit("--max-store-bytes", 0, "Keep no more in the store (507); 0 for no bound but the next.")
+@_limit("--keep-days", 0, "Remove batches received longer ago; 0 to keep all.")
 @_limit("--keep-free-bytes", 64 << 20, "Leave so much of the store's disk free (507).")
 @click.option(
     "--stall-seconds",
@@ -57,49 +74,70 @@ def _limit(name: str, default: int, help_: str) -> Callable[[Any], Any]:
 def collect(
     listen: str,
     directory: Path,
+    catalogs: tuple[Path, ...],
     token_file: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
     max_store_bytes: int,
     keep_free_bytes: int,
+    keep_days: int,
     stall_seconds: float,
     **maxima: int,
 ) -> None:
     """Take uploads and keep them, as they come, in a directory.
 
-    Prints {"listening": URL} when ready; ends on SIGINT or SIGTERM. Keeps no client address, no access log.
+    Prints {"listening": URL} when ready; ends on SIGINT or SIGTERM. Keeps no client address, no access log. Tokens and
+    certificates are read again when their files change. GET /healthz says whether uploads can be taken, GET /metrics
+    (OpenMetrics; with a token, where uploads need one) how many were.
     """
     try:
         # Here, for they come with an extra, and no other command should wait for them.
-        from telemetry.collector.app import build_app  # noqa: PLC0415
-        from telemetry.collector.serve import bind, load_tls, serve, url_of  # noqa: PLC0415
+        from telemetry.collector import chores  # noqa: PLC0415
+        from telemetry.collector.catalogs import keep_catalogs  # noqa: PLC0415
+        from telemetry.collector.certificate import Certificate  # noqa: PLC0415
+        from telemetry.collector.log import start_log  # noqa: PLC0415
+        from telemetry.collector.metrics import Metrics  # noqa: PLC0415
+        from telemetry.collector.serve import bind, serve, set_up, url_of  # noqa: PLC0415
         from telemetry.collector.store import Store  # noqa: PLC0415
+        from telemetry.collector.tokens import Tokens, parse_tokens, read_token_file  # noqa: PLC0415
     except ImportError as fault:
-        _fail(f"{fault.name} is not installed; run: pip install 'telemetry[collector]'")
+        _fail(not_installed(fault))
     if (tls_cert is None) != (tls_key is None):
         _fail("--tls-cert and --tls-key go together; give both, or neither")
     limits = Limits(**{name.removeprefix("max_"): most for name, most in maxima.items()}, stall_seconds=stall_seconds)
+    read: Callable[[], tuple[Token, ...]] = tuple
+    if token_file is not None:
+        read = functools.partial(read_token_file, token_file)
+    elif _TOKENS in os.environ:
+        read = functools.partial(parse_tokens, os.environ[_TOKENS], _TOKENS)
     try:
-        tokens = _read_tokens(token_file, os.environ)
-        tls = load_tls(tls_cert, tls_key) if tls_cert and tls_key else None
+        tokens = Tokens(read, limits.bytes_per_second)
+        certificate = Certificate(tls_cert, tls_key) if tls_cert and tls_key else None
         bound = bind(listen)
         store = Store(directory, max_bytes=max_store_bytes, keep_free_bytes=keep_free_bytes)
+        keep_catalogs(directory, catalogs)
     except (ConfigError, OSError) as fault:
         _fail(str(fault))
-    url = url_of(bound, tls=tls is not None)
-    serve(
-        build_app(store, limits, tokens), bound, limits, lambda: print(json.dumps({"listening": url}), flush=True), tls
+    metrics = Metrics()
+    metrics.measure(
+        "store_bytes", "Bytes of the bodies and records that the store holds or takes in.", lambda: store.usage()[0]
     )
+    metrics.measure("disk_free_bytes", "Bytes free on the store's disk.", lambda: store.usage()[1])
+    url = url_of(bound, tls=certificate is not None)
+    start_log()
+
+    def announce() -> None:
+        who = f"tokens: {', '.join(tokens.names)}" if tokens.are_needed else "no token is asked for"
+        _log.info("start: %s, store %s, %s", url, directory.resolve(), who)
+        print(json.dumps({"listening": url}), flush=True)
+
+    work = [functools.partial(chores.reload, tokens, certificate)]
+    if keep_days:
+        work.append(functools.partial(chores.expire, store, keep_days, metrics))
+    desk = set_up(store, limits, tokens, metrics)
+    serve(bound, desk, certificate, work, announce)
     store.close()
-
-
-def _read_tokens(path: Path | None, environ: Mapping[str, str]) -> tuple[bytes, ...]:
-    if path is None:
-        return check_tokens(environ[_TOKENS], _TOKENS) if _TOKENS in environ else ()
-    mode = path.stat().st_mode
-    if mode & 0o077:
-        raise ConfigError(f"{path}: others can read it (mode {mode & 0o777:o}); chmod 600 it")
-    return check_tokens(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    _log.info("end: %s", url)
 
 
 def _fail(text: str) -> NoReturn:

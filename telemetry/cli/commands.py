@@ -9,16 +9,22 @@ import click
 _PLACES = {
     "catalog": "catalog",
     "collect": "collect",
+    "consent": "client",
     "demo": "demo",
+    "doctor": "doctor",
+    "forget": "forget",
     "keys": "keys",
     "local": "consent",
     "off": "consent",
     "on": "consent",
+    "place": "client",
     "preview": "preview",
     "purge": "purge",
     "query": "query",
     "spool": "spool",
     "status": "status",
+    "technical": "consent",
+    "tripwire": "tripwire",
 }
 _FAST = {
     "redact": "A filter by the very code that redacts `text` fields.",

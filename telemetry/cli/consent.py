@@ -1,4 +1,4 @@
-"""`telemetry on`, `local` and `off`: the user's choice, stored for every later process; a no erases what there is."""
+"""`telemetry on`, `technical`, `local` and `off`: the user's choice, stored for later processes; a no also erases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 import click
 
-from telemetry.consent import ConsentError, State, Stored, decide, find_product, store_choice
+from telemetry.consent import ConsentError, State, Stored, decide, find_product, known_products, store_choice
 from telemetry.consent.stored import iso_time
 from telemetry.errors import ConfigError, TelemetryError
 
@@ -39,6 +39,17 @@ def on(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click passes
 @click.command()
 @product_option
 @json_option
+def technical(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
+    """Let usage data of a product be sent that is about machine and program; what is about you stays here.
+
+    Of the kinds of events that the product's privacy page calls technical. All others are kept as by `local`.
+    """
+    _choose(State.TECHNICAL, product, as_json=as_json)
+
+
+@click.command()
+@product_option
+@json_option
 def local(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
     """Keep usage data of a product on this machine, for yourself; it is never sent, not even later."""
     _choose(State.LOCAL, product, as_json=as_json)
@@ -58,10 +69,14 @@ def off(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click passe
 def _choose(choice: State, product: str | None, *, as_json: bool) -> str:
     try:
         name = find_product(product)
+        known = known_products()
         stored = store_choice(name, choice, time.time())
     except (ConfigError, ConsentError) as error:
         raise CommandError(str(error)) from None
     _print(name, stored, as_json=as_json)
+    if name not in known:  # a choice may be made before the program is there; it may also be a slip of the hand
+        others = f"; known are {', '.join(known)}" if known else ""
+        click.echo(f"Nothing called {name} has asked or collected here so far{others}.", err=True)
     _warn_when_overruled(name, choice)
     return name
 

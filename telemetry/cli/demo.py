@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from telemetry.cli.consent import CommandError
+from telemetry.cli.extras import not_installed
 from telemetry.errors import ConfigError, TelemetryError
 
 if TYPE_CHECKING:
@@ -37,9 +39,11 @@ def demo(events: int, processes: int, keep: Path | None, *, as_json: bool) -> No
     from telemetry.demo.interrupt import Interrupt  # noqa: PLC0415 `telemetry --help` should not wait for any of this
 
     with Interrupt() as interrupt:
-        from telemetry.demo.perform import perform  # noqa: PLC0415 the same; it takes a moment, and Ctrl-C holds already
-        from telemetry.demo.run import Plan  # noqa: PLC0415 the same
-
+        try:  # it takes a moment, and Ctrl-C holds already
+            from telemetry.demo.perform import perform  # noqa: PLC0415 the same
+            from telemetry.demo.run import Plan  # noqa: PLC0415 the same
+        except ImportError as fault:
+            raise CommandError(not_installed(fault)) from None
         try:
             with _store(keep) as store:
                 exit_code = perform(Plan(events, processes, store), interrupt, as_json=as_json)

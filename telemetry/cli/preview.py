@@ -198,6 +198,8 @@ def _as_text(shown: Preview, events: int | None, *, leaves: bool) -> Iterator[st
     seal = shown.batch.seal
     yield ""
     yield f"# {shown.state}: {_BECOMES[shown.state]}"
+    if seal.head.sensitivity:
+        yield f"# its events are of the sensitivity {seal.head.sensitivity}"
     if shown.state in _WAITING and not leaves:
         yield "# but the user's choice does not let it leave"
     yield shown.request.line
@@ -217,7 +219,7 @@ def _of_account(seal: Seal) -> Iterator[str]:
     if len(rows) > 1:
         yield from (f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}" for row in rows)
     elif seal.depth:
-        yield "half of a batch: which rule touched which field was counted for the whole"
+        yield "part of a batch: which rule touched which field was counted for the whole"
     elif seal.tally.redacted or seal.tally.fields_dropped:
         yield "written by a version that did not count field by field"
     else:
@@ -238,6 +240,7 @@ def _as_json(source: Source, shown: Preview, events: int | None, *, leaves: bool
         "id": seal.head.id,
         "state": shown.state,
         "leaves": leaves,
+        "sensitivity": seal.head.sensitivity or None,
         "spool": str(source.directory),
         "endpoint": source.endpoint,
         "request": {"line": shown.request.line, "headers": shown.request.headers},

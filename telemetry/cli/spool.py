@@ -1,4 +1,7 @@
-"""`telemetry spool`: looks into a spool's directory offline. All but `purge` only read; a shipper may run meanwhile."""
+"""`telemetry spool`: looks into a spool's directory offline; a shipper may run meanwhile.
+
+All but `requeue` and `purge` only read.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,11 +17,18 @@ from telemetry.cli.consent import CommandError, FailedError, json_option
 from telemetry.cli.purge import as_counts, confirm, describe_erased, yes_option
 from telemetry.errors import SpoolError
 from telemetry.shipper import erase
-from telemetry.spool import account, disk
+from telemetry.spool import account, disk, requeuing
+from telemetry.spool.account import Fault
 from telemetry.spool.contents import Found, describe, find_segments, follow, is_spool, read_body, read_data
+from telemetry.spool.ledger import LedgerLog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from telemetry.spool.ledger import Aside
 
 _CAT_BY_ITSELF = ("active", "sealed")
-_LS_LINE = "{state:<11} {id}  {events:>8} events {bytes:>10} bytes {age_seconds:>10} s  {session}  {format}"
+_LS_LINE = "{state:<11} {id}  {events:>8} events {bytes:>10} bytes {age_seconds:>10} s  {session}  {format}  {reason}"
 _FINISHED = ("sealed", "sent", "quarantine", "local")
 
 
@@ -49,14 +60,14 @@ def spool() -> None:
 @json_option
 def ls(directory: Path, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
     """Print a line for each segment, oldest first; with --json, an object a line."""
-    now = time.time()
+    now, aside = time.time(), LedgerLog(directory).read().aside
     for found in find_segments(directory):
-        row = _row(directory, found, now)
-        known = {name: "?" if value is None else value for name, value in row.items()}
-        print(json.dumps(row) if as_json else _LS_LINE.format(**known))
+        row = _row(directory, found, now, aside)
+        known = {name: "?" if value is None else value for name, value in row.items()} | {"reason": row["reason"] or ""}
+        print(json.dumps(row) if as_json else _LS_LINE.format(**known).rstrip())
 
 
-def _row(directory: Path, found: Found, now: float) -> dict[str, str | float | None]:
+def _row(directory: Path, found: Found, now: float, aside: Mapping[str, Aside]) -> dict[str, str | float | None]:
     described = describe(directory, found)
     head, events = described or (None, None)
     return {
@@ -65,8 +76,10 @@ def _row(directory: Path, found: Found, now: float) -> dict[str, str | float | N
         "events": events,
         "bytes": found.size_bytes,
         "age_seconds": round(max(0.0, now - found.began_seconds), 1),
+        "reason": aside[found.id].reason if found.id in aside else None,
         "session": head.session if head else None,
         "format": head.format if head else None,
+        "sensitivity": (head.sensitivity or None) if head else None,
     }
 
 
@@ -135,6 +148,37 @@ def export(directory: Path, out: Path, as_json: bool) -> None:  # noqa: FBT001 c
         print(json.dumps({"out": str(out), "segments": segments, "bytes": size_bytes}))
     else:
         print(f"{out}: {segments} segments, {size_bytes} bytes")
+
+
+@spool.command()
+@_directory
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--reason", metavar="REASON", help="All that were set aside for it: rejected, corrupt, redaction_failed.")
+@click.option("--all", "everything", is_flag=True, help="All that were set aside.")
+@json_option
+def requeue(directory: Path, ids: tuple[str, ...], reason: str | None, everything: bool, as_json: bool) -> None:  # noqa: FBT001 click passes them by name
+    """Bring segments back from quarantine: by ID, by the reason that they were set aside for, or all.
+
+    They await delivery again, and count as lost no more; a running shipper takes them within seconds, looks at each for
+    secrets as before, and sends it under the id that it had. What is not what was written stays.
+
+    Exit codes: 0, all that were meant are brought back; 1, some are not, and they are named; 2, none was named.
+    """
+    if sum((bool(ids), reason is not None, everything)) != 1:
+        raise CommandError("say which: ids, --reason REASON, or --all; `telemetry spool ls` lists what is quarantined")
+    try:
+        brought, left = requeuing.requeue(directory, lambda id_, why: everything or id_ in ids or why == reason)
+    except OSError as fault:
+        raise FailedError(f"not all is brought back: {fault}; say it again when the disk can be written") from None
+    left += [Fault(id_, "is not in quarantine") for id_ in ids if id_ not in {*brought, *(one.where for one in left)}]
+    if as_json:
+        print(json.dumps({"segments": len(brought), "events": sum(brought.values()), "left": dict(left)}))
+    else:
+        print(f"{len(brought)} segments, {sum(brought.values())} events await delivery again")
+        for one in left:
+            print(f"{one.where} {one.what}: it stays")
+    if left:
+        sys.exit(1)
 
 
 @spool.command()

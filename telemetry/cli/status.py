@@ -10,32 +10,45 @@ import os
 import re
 import sys
 import time
+from collections import Counter
 from itertools import chain
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from telemetry.cli.consent import CommandError, json_option, product_option
-from telemetry.consent import decide, find_product, read_stored
+from telemetry.consent import State, decide, find_product, known_products, read_stored
 from telemetry.consent.stored import iso_time
 from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError, ShipperUnreachableError, SpoolError
 from telemetry.paths import TOMBSTONES, product_dir
+from telemetry.refusal import HELD_SECONDS
 from telemetry.shipper.rendezvous import Rendezvous, find_rendezvous
 from telemetry.spool import account
-from telemetry.spool.contents import FOLDERS, find_segments, is_spool
+from telemetry.spool.contents import FOLDERS, find_segments, is_spool, read_endpoint
 from telemetry.terminal import printable
+from telemetry.wire import CONTROL_SOCKET
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from telemetry.refusal import Refusal
     from telemetry.spool.account import Account
 
-EXIT_WAITING = 3
-"""Segments wait, and no shipper runs."""
+EXIT_STOPPED = 1
+"""The tripwire has stopped all uploads."""
 
-_TRIPWIRE_ADVICE = "nothing is uploaded until a new shipper: upgrade what let it through, or `telemetry purge`"
+EXIT_MISSING = 3
+"""Segments wait and no shipper runs; or the product never was on this machine."""
+
+_TRIPWIRE_ADVICE = (
+    "NOTHING IS UPLOADED until somebody has looked: upgrade what let it through, or, if it is harmless, "
+    "`telemetry tripwire clear`"
+)
+_STOPPED = ("paused", "dead")
 _ASK_SECONDS = 0.5
+_NEWS_SECONDS = 2 * HELD_SECONDS
 _ERRORS = 5
 _KIB = 1024
 _ERROR_LINE = re.compile(r"\S+Z (WARNING|ERROR) ")
@@ -48,18 +61,39 @@ _JUDGED_BY = "the stored choice and this environment; what the program itself sa
 def status(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
     """Say what is collected and why, which shipper runs, what waits, and what became of every event.
 
-    Exit codes: 0, a shipper runs or nothing waits; 2, no such product can be; 3, segments wait and no shipper runs.
+    Without --product of all that this machine knows.
+
+    Exit codes: 0, a shipper runs or nothing waits; 1, the tripwire has stopped all uploads; 2, no such product can be;
+    3, segments wait and no shipper runs, or the product never was here.
     """
     try:
-        report = gather(find_product(product))
+        known = known_products()
+        names = [find_product(product)] if product is not None or not known else known
+        reports = list(map(gather, names))
     except ConfigError as fault:
         raise CommandError(str(fault)) from None
     except OSError as fault:
         raise CommandError(f"{fault.filename}: {fault.strerror}; ask as the user who collects") from None
-    print(json.dumps(report) if as_json else "\n".join(_lines(report)))
-    waiting = report["spool"]["segments"]["active"] + report["spool"]["segments"]["sealed"]
-    if waiting and not report["shipper"]["running"]:
-        sys.exit(EXIT_WAITING)
+    if as_json:
+        print(json.dumps(reports[0] if len(reports) == 1 else {"products": reports}))
+    else:
+        print("\n\n".join("\n".join(_lines(report)) for report in reports))
+    if any(map(_is_stopped, reports)):
+        sys.exit(EXIT_STOPPED)
+    if any(map(_lacks_something, reports)):
+        sys.exit(EXIT_MISSING)
+
+
+def _is_stopped(report: dict[str, Any]) -> bool:
+    runs = report["shipper"], *report["shipper"]["others"]
+    return any(run.get("tripwire", {}).get("state") in _STOPPED for run in runs)
+
+
+def _lacks_something(report: dict[str, Any]) -> bool:
+    segments, shipper = report["spool"]["segments"], report["shipper"]
+    waits = segments["active"] + segments["sealed"]
+    never_was = not (report["known"] or shipper["running"] or shipper["refused"])
+    return never_was or bool(waits and not shipper["running"])
 
 
 def gather(product: str) -> dict[str, Any]:
@@ -70,13 +104,14 @@ def gather(product: str) -> dict[str, Any]:
     """
     shipper = _shipper(find_rendezvous(product))
     spools, faults = _readable(sorted(product_dir(product).glob("spool-*")))
-    in_flight = sum(run.get("in_flight", 0) for run in (shipper, *shipper["others"]))
+    in_flight, owed = (sum(run.get(name, 0) for run in (shipper, *shipper["others"])) for name in ("in_flight", "owed"))
     return {
         "product": product,
+        "known": product in known_products(),
         "consent": _consent(product),
         "shipper": shipper,
         "spool": _spool(spools, time.time()),
-        "ledger": _ledger(account.total(map(account.read_account, spools)), in_flight),
+        "ledger": _ledger(account.total(map(account.read_account, spools)), in_flight, owed),
         "errors": [*faults, *_last_errors(product_dir(product))],
     }
 
@@ -107,9 +142,22 @@ def _consent(product: str) -> dict[str, Any]:
 def _shipper(known: list[Rendezvous]) -> dict[str, Any]:
     """The first shipper that runs, with the others; `pid` is null when none does."""
     runs = [_run(rendezvous) for rendezvous in known if rendezvous.runs]
-    refusal = next(filter(None, (rendezvous.refusal for rendezvous in known)), None)
+    refusals = {place.directory: place.refusal for place in known}
+    # One that has come up since tells that what was wrong is mended, or was another program's.
+    served_seconds_ago = min((place.taken_seconds_ago for place in known if not refusals[place.directory]), default=inf)
+    said = [
+        refusal
+        for refusal in refusals.values()
+        if refusal and _is_news(refusal, runs) and refusal.age_seconds <= served_seconds_ago
+    ]
+    latest = min(said, key=lambda refusal: refusal.age_seconds, default=None)
     first = runs[0] if runs else {"running": False, "pid": None}
-    return {**first, "refused": refusal, "others": runs[1:]}
+    return {**first, "refused": latest and latest.why, "others": runs[1:]}
+
+
+def _is_news(refusal: Refusal, runs: list[dict[str, Any]]) -> bool:
+    """Where another shipper runs, only what a host has met just now: it tries again each minute."""
+    return not runs or refusal.age_seconds < _NEWS_SECONDS
 
 
 def _run(rendezvous: Rendezvous) -> dict[str, Any]:
@@ -120,7 +168,8 @@ def _run(rendezvous: Rendezvous) -> dict[str, Any]:
     try:
         answer = rendezvous.ask("status", _ASK_SECONDS)
     except ShipperUnreachableError as fault:
-        return {"running": True, "pid": rendezvous.pid, "fault": str(fault), **place}
+        is_starting = not (rendezvous.directory / CONTROL_SOCKET).exists()  # bound when all else is done
+        return {"running": True, "pid": rendezvous.pid, "starting": is_starting, "fault": str(fault), **place}
     return {"running": True, **answer, **place}
 
 
@@ -136,10 +185,13 @@ def _readable(spools: list[Path]) -> tuple[list[Path], list[str]]:
 
 
 def _spool(spools: list[Path], now: float) -> dict[str, Any]:
-    found = list(chain.from_iterable(map(find_segments, spools)))
+    by_spool = {spool: list(find_segments(spool)) for spool in spools}
+    found = list(chain.from_iterable(by_spool.values()))
     sealed = [segment.began_seconds for segment in found if segment.folder == "sealed"]
     return {
         "directories": [str(spool) for spool in spools],
+        "endpoints": {str(spool): read_endpoint(spool) for spool in spools},
+        "sealed": {str(spool): sum(s.folder == "sealed" for s in of) for spool, of in by_spool.items()},
         "segments": {name: sum(segment.folder == name for segment in found) for name in FOLDERS},
         "bytes": {name: sum(s.size_bytes for s in found if s.folder == name) for name in FOLDERS},
         "oldest_sealed_seconds": round(max(0.0, now - min(sealed)), 3) if sealed else None,
@@ -147,7 +199,7 @@ def _spool(spools: list[Path], now: float) -> dict[str, Any]:
     }
 
 
-def _ledger(events: Account, in_flight: int) -> dict[str, Any]:
+def _ledger(events: Account, in_flight: int, owed: int) -> dict[str, Any]:
     # A batch may be confirmed between the shipper's answer and our look at the ledger: nothing is in flight twice.
     flying = min(in_flight, events.on_disk)
     return {
@@ -157,7 +209,9 @@ def _ledger(events: Account, in_flight: int) -> dict[str, Any]:
         "in_flight": flying,
         "dropped": events.tally.dropped,
         "fields_dropped": events.tally.fields_dropped,
+        "unmatched": events.tally.unmatched,
         "balance": events.balance,
+        "owed": owed,
     }
 
 
@@ -167,7 +221,7 @@ def _last_errors(directory: Path) -> list[str]:
     for name in ("shipper.log.1", "shipper.log"):
         try:
             text = (directory / name).read_text(errors="replace")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         lines += filter(_ERROR_LINE.match, text.splitlines())
     return lines[-_ERRORS:]
@@ -181,32 +235,63 @@ def _lines(report: dict[str, Any]) -> list[str]:
     stored = consent["stored"]
     rows = [
         ("product", report["product"]),
-        ("consent", f"{consent['state']}: {consent['rule']}"),
+        ("", "" if report["known"] else "nothing of it was ever chosen or collected on this machine, by this user"),
+        *(("consent", text) for text in _of_hosts(report["shipper"])),
+        ("consent", f"{consent['state']} for a program that says nothing itself: {consent['rule']}"),
+        ("", consent["state"] == State.TECHNICAL and "what is technical leaves, all else stays here, as under local"),
         ("", f"judged by {consent['judged_by']}"),
         ("stored", f"{stored['choice']} since {stored['since']}" if stored["choice"] else "nothing"),
         ("", stored["fault"] and f"the stored choice {stored['fault']}, so it counts as off"),
         *(("shipper", text) for run in (report["shipper"], *report["shipper"]["others"]) for text in _of_run(run)),
         ("", report["shipper"]["refused"] and f"could not start: {report['shipper']['refused']}"),
         ("spool", _of_spool(spool)),
-        *(("", directory) for directory in spool["directories"]),
+        *(("", _of_directory(directory, spool)) for directory in spool["directories"]),
         ("ledger", "{emitted} emitted = {delivered} delivered + {on_disk} on disk".format(**ledger)),
         ("", f"+ {ledger['in_flight']} in flight + {sum(ledger['dropped'].values())} dropped"),
         ("", _counts("dropped", ledger["dropped"])),
         ("", _counts("fields dropped", ledger["fields_dropped"])),
+        ("", _counts("messages that fit no template", ledger["unmatched"])),
+        ("", ledger["owed"] and f"{ledger['owed']} more were lost, which the disk has no room to note yet: free it"),
         ("", ledger["balance"] and f"{ledger['balance']} events are unaccounted for: this is a bug"),
         *(("errors", line) for line in report["errors"]),
     ]
     return [f"{label:<9}{printable(str(text))}" for label, text in _say_once(rows) if text]
 
 
+def _of_hosts(shipper: dict[str, Any]) -> list[str]:
+    hosts = [host for run in (shipper, *shipper["others"]) for host in run.get("hosts", ())]
+    grounds = Counter(f"{host['consent']} by {host['basis']}" for host in hosts)
+    return [f"{ground} in {number} running host{'s' * (number > 1)}" for ground, number in grounds.items()]
+
+
 def _of_run(run: dict[str, Any]) -> list[str]:
     if not run["running"]:
         return ["none runs"]
     if "fault" in run:
-        return [f"pid {run['pid']}, does not answer"]
+        state = "starts: what hosts emit waits for it" if run["starting"] else "does not answer"
+        return [f"pid {run['pid']}, {state}"]
     used = f"{run['memory_bytes'] / 2**20:.0f} MiB, {run['cpu_seconds']:.1f} s of CPU, {run['producers']} producers"
     cause = f": {run['cause']}" if run["cause"] else ""
-    return [f"pid {run['pid']}, {used}", f"upload {run['upload']}{cause}", *_of_tripwire(run.get("tripwire"))]
+    return [
+        f"pid {run['pid']}, {used}",
+        *(_of_host(host) for host in run.get("hosts", ())),
+        f"upload {run['upload']}{cause}",
+        *_of_frames(run),
+        *_of_tripwire(run.get("tripwire")),
+    ]
+
+
+def _of_host(host: dict[str, Any]) -> str:
+    ground = f"{host['consent']} by {host['basis']}, deployment {host['deployment']}"
+    return f"host {host['pid']}: {ground}, catalog {host['catalog']}"
+
+
+def _of_frames(run: dict[str, Any]) -> list[str]:
+    counts = {
+        "could not be read": run["unreadable_frames"],
+        "of too many new producers were refused": run["refused_frames"],
+    }
+    return [f"{number} frames {what}" for what, number in counts.items() if number]
 
 
 def _of_tripwire(tripwire: dict[str, Any] | None) -> list[str]:
@@ -216,8 +301,15 @@ def _of_tripwire(tripwire: dict[str, Any] | None) -> list[str]:
     hits, state = tripwire["hits"], tripwire["state"]
     if state == "unavailable":
         return ["no scanner here, so no tripwire: free text is dropped"]
-    found = f"tripwire {state}: {hits} segments held back, see `telemetry spool ls`"
+    found = f"tripwire {state}: {hits} segments held back, see `telemetry tripwire show`"
     return [found, *([_TRIPWIRE_ADVICE] if state != "tripped" else [])]
+
+
+def _of_directory(directory: str, spool: dict[str, Any]) -> str:
+    endpoint, sealed = spool["endpoints"][directory], spool["sealed"][directory]
+    to = f", to {endpoint}" if endpoint else ""
+    # Which of several has what waits.
+    return f"{directory}{to}" + (f", {sealed} sealed" if sealed and len(spool["directories"]) > 1 else "")
 
 
 def _of_spool(spool: dict[str, Any]) -> str:

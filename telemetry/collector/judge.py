@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,19 +11,20 @@ from telemetry.receipt import (
     CONSENT_HEADER,
     LEDGER_HEADER,
     Receipt,
+    parse_catalog,
     parse_receipt,
 )
 
 if TYPE_CHECKING:
-    from starlette.datastructures import Headers
+    from telemetry.collector.head import Headers
 
 _BATCH = re.compile(r"[0-9a-f]{32}")  # it becomes a file's name
-_CATALOG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[0-9]{1,9}")
 _CONTENT_SUFFIXES = {"application/x-ndjson": ".ndjson", "application/x-protobuf": ".pb"}
 _ENCODING_SUFFIXES = {"zstd": ".zst", "identity": ""}
-_SINGLE = ("authorization", "content-type", "content-encoding", BATCH_HEADER, CATALOG_HEADER, CONSENT_HEADER)
-_MAX_HEADERS = 100  # what Apache takes
-_MAX_HEADER_BYTES = 16 << 10  # what nginx and Apache take, or more
+_SINGLE = (
+    *("authorization", "content-type", "content-encoding"),
+    *(name.lower() for name in (BATCH_HEADER, CATALOG_HEADER, CONSENT_HEADER)),
+)
 
 
 class Upload(NamedTuple):
@@ -33,6 +33,7 @@ class Upload(NamedTuple):
     batch: str
     suffix: str
     catalog: str
+    catalog_digest: str
     receipt: Receipt
     ledger: str | None
 
@@ -45,49 +46,34 @@ class Refusal(NamedTuple):
     retry_after_seconds: float = 0.0
 
 
-def bearer_of(headers: Headers, tokens: tuple[bytes, ...]) -> int | None:
-    """Which of the tokens an upload bears, as their index; None for none of them. Takes equally long for each."""
-    scheme, _, presented = headers.get("authorization", "").partition(" ")
-    given = presented.strip().encode()
-    same = [hmac.compare_digest(given, token) for token in tokens]
-    return same.index(True) if scheme.lower() == "bearer" and any(same) else None
-
-
 def judge(headers: Headers) -> Upload | Refusal:
-    """Decide by the headers whether an upload may come in; who sends it is `bearer_of`'s affair."""
-    malformed = _malformed(headers)
-    if malformed is not None:
-        return malformed
-    receipt = parse_receipt(headers.get(CONSENT_HEADER, ""))
+    """Decide by the headers whether an upload may come in; who sends it is the affair of `tokens`."""
+    if twice := [name for name in _SINGLE if len(headers.get(name, ())) > 1]:
+        return Refusal(400, f"{twice[0]} is there twice: which one holds, nobody can tell")
+    receipt = parse_receipt(_value(headers, CONSENT_HEADER))
     if receipt is None:
         return Refusal(403, f"no valid consent receipt in {CONSENT_HEADER}")
-    batch = headers.get(BATCH_HEADER, "")
+    batch = _value(headers, BATCH_HEADER)
     if not _BATCH.fullmatch(batch):
         return Refusal(400, f"{BATCH_HEADER} must be the batch id: 32 lower-case hexadecimal digits")
-    catalog = headers.get(CATALOG_HEADER, "")
-    if not _CATALOG.fullmatch(catalog):
-        return Refusal(400, f"{CATALOG_HEADER} must be product/version, for example acme-db/3")
+    catalog = parse_catalog(_value(headers, CATALOG_HEADER))
+    if catalog is None:
+        return Refusal(
+            400, f"{CATALOG_HEADER} must be product/version, for example acme-db/3, and may add ; sha256=..."
+        )
     suffix = _suffix(headers)
     if suffix is None:
         known = ", ".join([*_CONTENT_SUFFIXES, *_ENCODING_SUFFIXES])
         return Refusal(415, f"Content-Type or Content-Encoding is none of {known}")
-    return Upload(batch, suffix, catalog, receipt, headers.get(LEDGER_HEADER))
-
-
-def _malformed(headers: Headers) -> Refusal | None:
-    if (
-        len(headers.raw) > _MAX_HEADERS
-        or sum(len(name) + len(value) for name, value in headers.raw) > _MAX_HEADER_BYTES
-    ):
-        return Refusal(431, f"the headers are more than {_MAX_HEADERS}, or {_MAX_HEADER_BYTES} bytes")
-    if twice := [name for name in _SINGLE if len(headers.getlist(name)) > 1]:
-        return Refusal(400, f"{twice[0]} is there twice: which one holds, nobody can tell")
-    if "transfer-encoding" in headers and "content-length" in headers:  # RFC 9112, 6.1: how requests are smuggled
-        return Refusal(400, "Transfer-Encoding and Content-Length exclude each other")
-    return None
+    ledger = headers.get(LEDGER_HEADER.lower(), [None])[0]
+    return Upload(batch, suffix, *catalog, receipt, ledger)
 
 
 def _suffix(headers: Headers) -> str | None:
-    content = _CONTENT_SUFFIXES.get(headers.get("content-type", "").partition(";")[0].strip().lower())
-    encoding = _ENCODING_SUFFIXES.get(headers.get("content-encoding", "identity").strip().lower())
+    content = _CONTENT_SUFFIXES.get(_value(headers, "content-type").partition(";")[0].strip().lower())
+    encoding = _ENCODING_SUFFIXES.get(_value(headers, "content-encoding", "identity").strip().lower())
     return None if content is None or encoding is None else content + encoding
+
+
+def _value(headers: Headers, name: str, otherwise: str = "") -> str:
+    return headers.get(name.lower(), [otherwise])[0]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from telemetry.errors import ConfigError
-
 LEAST_BYTES_PER_SECOND = 4096
 """A body that comes more slowly is given up: a modem's speed."""
 
 LEAST_COST_BYTES = 64 << 10
 """An upload counts as no smaller: it is two files and their syncs, whatever is in them."""
+
+COST_SECOND_BYTES = 32 << 20
+"""A second of the checks, as they count it, costs an upload as much as so many bytes would."""
 
 _BURST_SECONDS = 10.0
 
@@ -21,15 +22,17 @@ class Limits(NamedTuple):
     Attributes:
         body_bytes: of one body, as it comes.
         unpacked_bytes: of one body, decompressed.
-        bytes_per_second: of all bodies that come with one token, over some seconds.
+        bytes_per_second: of all bodies that come with tokens of one name, and of what they cost, over some seconds.
         stall_seconds: what a request's head may take, and a body that comes at less than `LEAST_BYTES_PER_SECOND`.
-        connections: at one time.
+        handshake_seconds: what the beginning of TLS may take.
+        connections: at one time, counted from when they are accepted.
     """
 
     body_bytes: int = 16 << 20
-    unpacked_bytes: int = 512 << 20
-    bytes_per_second: int = 32 << 20
+    unpacked_bytes: int = 64 << 20
+    bytes_per_second: int = 128 << 20
     stall_seconds: float = 20.0
+    handshake_seconds: float = 5.0
     connections: int = 400
 
 
@@ -54,17 +57,3 @@ class Bucket:
     def charge(self, size_bytes: int) -> None:
         """Take what an upload has cost."""
         self._level -= size_bytes
-
-
-def check_tokens(text: str, where: str) -> tuple[bytes, ...]:
-    """The tokens in `text`, parted by white space: more than one while they are rotated.
-
-    Raises:
-        ConfigError: there is none, or one that no header can carry; the text names `where`, never a token.
-    """
-    tokens = text.split()
-    if not tokens:
-        raise ConfigError(f"{where} holds no token; write one there, a line each, or leave it out")
-    if not all(token.isascii() and token.isprintable() for token in tokens):
-        raise ConfigError(f"{where} holds a token that is not ASCII; write one that is")
-    return tuple(token.encode() for token in tokens)

@@ -1,165 +1,305 @@
-"""SQL over the store's files where they lie, by DuckDB inside this process: reads only them, writes nothing.
+"""SQL over what a store holds, by DuckDB inside this process: it reads only the store, and writes nothing there.
 
-DuckDB grants a directory for reading and writing alike. So a statement runs only inside `query()`: that takes
-one SELECT and, unlike a look at the statement's type, refuses a COPY that hides in a WITH clause.
+DuckDB grants a place for reading and writing alike. So a statement runs only inside `query()`: that takes one SELECT
+and, unlike a look at the statement's type, refuses a COPY that hides in a WITH clause.
+
+Nothing that lies in the store keeps a question from its answer. A body that can't be read is passed over, a value that
+is not of its column's type relaxes the column, and the question is asked anew; each is said.
 """
 
 from __future__ import annotations
 
-import glob
-from typing import TYPE_CHECKING
+import re
+import secrets
+import tempfile
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
 
 import duckdb
 
-from telemetry.collector.store import NDJSON_SUFFIXES
+from telemetry.catalog.columns import declared_types
+from telemetry.catalog.load import load
+from telemetry.collector.bodies import ANSWER, EVERY_BODY, RECORDS, SCHEME, Bodies, UnreadableError
+from telemetry.collector.catalogs import kept_catalogs
+from telemetry.collector.look import look
+from telemetry.collector.store import find_batches
+from telemetry.collector.views import (
+    LINES,
+    SCHEMA,
+    UPLOADS,
+    Column,
+    Plan,
+    View,
+    lines_sql,
+    literal,
+    plan,
+    time_sql,
+    unfit_sql,
+    view_sql,
+)
 from telemetry.errors import TelemetryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-_RESERVED_COLUMNS = {"event": "VARCHAR", "time": "TIMESTAMP WITH TIME ZONE", "session": "VARCHAR"}
+    from telemetry.catalog.model import Catalog
+
+_T = TypeVar("_T")
+
+_MEMORY = "1GiB"
+_FETCH_ROWS = 1000
+_NAMED = 10  # of the bodies that can't be read: the rest is counted
+_OUR_LINE = re.compile(r"\n*LINE [0-9]+: [^\n]*query\([^\n]*\n[ ^]*\Z")
+_NO_LINES = "a line of it is no object of JSON, or names a field twice"
 _RECORD_COLUMNS = {
+    "number": "BIGINT",
     "batch": "VARCHAR",
-    "received": "TIMESTAMP WITH TIME ZONE",
+    "received": "VARCHAR",
+    "product": "VARCHAR",
     "catalog": "VARCHAR",
     "receipt": "STRUCT(level VARCHAR, basis VARCHAR, notice BIGINT, deployment VARCHAR)",
     "ledger": "VARCHAR",
     "route": "VARCHAR",
     "bytes": "BIGINT",
+    "catalog_digest": "VARCHAR",
 }
-# All lines of all files count, and fields that differ from event to event stay columns: no sample, no map.
-_INFER = (
-    "format = 'newline_delimited', union_by_name = true, sample_size = -1, "
-    "maximum_sample_files = 9223372036854775807, field_appearance_threshold = 0, map_inference_threshold = -1"
-)
-_NO_RECORDS = {"json"}  # the column DuckDB infers where not every line is an object, or no line is there
-_FETCH_ROWS = 1000
 
 
 class QueryError(TelemetryError):
-    """A question that can't be answered: the SQL is wrong or forbidden, or a body can't be read."""
+    """A question that can't be answered: the SQL is wrong or forbidden, or the directory is no store."""
 
 
-def query_rows(directory: Path, sql: str) -> tuple[list[str], Iterator[tuple[str | None, ...]]]:
-    """Answer one SELECT over the views `events` and `batches`.
+class Rows(NamedTuple):
+    """An answer as DuckDB writes values: text, or None for NULL. Times are UTC."""
+
+    columns: list[str]
+    rows: Iterator[tuple[str | None, ...]]
+
+
+class Asked:
+    """One SELECT, as whoever wants the answer can have it. Each way may be taken anew, from the start."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, bodies: Bodies, sql: str) -> None:
+        self._connection = connection
+        self._bodies = bodies
+        self._sql = sql
+
+    def rows(self) -> Rows:
+        """The rows, as text."""
+        return self._run("SELECT COLUMNS(*)::VARCHAR FROM query(?)")
+
+    def objects(self) -> Iterator[str]:
+        """The rows, each as an object of JSON, with what JSON has no number for as DuckDB writes it."""
+        return (row for (row,) in self._run("SELECT to_json(row_)::VARCHAR FROM (FROM query(?)) AS row_").rows if row)
+
+    def write(self, file: IO[bytes], form: str) -> None:
+        """Replace what is in a file by the rows, in a form that DuckDB writes: `csv` or `parquet`."""
+        self._bodies.answer = file
+        header = ", HEADER" if form == "csv" else ""
+        self._connection.execute(
+            f"COPY (FROM query({literal(self._sql)})) TO {literal(ANSWER)} (FORMAT {form}{header})"
+        )
+
+    def _run(self, outer: str) -> Rows:
+        self._connection.execute(outer, [self._sql])
+        return Rows([column[0] for column in self._connection.description or ()], self._fetch())
+
+    def _fetch(self) -> Iterator[tuple[str | None, ...]]:
+        while rows := self._connection.fetchmany(_FETCH_ROWS):
+            yield from rows
+
+
+def ask(
+    directory: Path, sql: str, catalogs: Iterable[Path], take: Callable[[Asked], _T], note: Callable[[str], None]
+) -> _T:
+    """Answer one SELECT over the views `events`, `batches` and one for each event.
 
     Args:
         directory: the store's.
         sql: the statement; DuckDB's dialect.
+        catalogs: files of catalogs, beside those that the store keeps.
+        take: is given the question, and takes the whole answer; it is called anew when the store turns out to hold
+            something else than was thought, so what it has taken before does not count.
+        note: is told what keeps the answer from being of all that there is, or of the types that were to be.
 
     Returns:
-        The columns' names, and the rows as DuckDB writes values: text, or None for NULL. Times are UTC.
+        What `take` returns.
 
     Raises:
-        QueryError: see there. While rows are fetched, too.
+        QueryError: see there.
+        ConfigError: the directory is no store.
+        CatalogError: a file is no catalog.
     """
-    return _run(directory, "SELECT COLUMNS(*)::VARCHAR FROM query(?)", sql)
-
-
-def query_json(directory: Path, sql: str) -> Iterator[str]:
-    """Answer one SELECT, as `query_rows` does, with a JSON object for each row."""
-    _, rows = _run(directory, "SELECT to_json(row_)::VARCHAR FROM (FROM query(?)) AS row_", sql)
-    return (text for (text,) in rows if text is not None)
-
-
-def _run(directory: Path, outer: str, sql: str) -> tuple[list[str], Iterator[tuple[str | None, ...]]]:
-    batches = directory.resolve() / "batches"
-    if not batches.is_dir():
-        raise QueryError(f"{directory} is no collector's store: it has no directory `batches`")
-    if "?" in str(batches):  # DuckDB takes the rest for a URL's query, and misses that files are compressed
-        raise QueryError(f"{batches} can't be read by DuckDB, for the question mark in it; rename the directory")
+    batches = find_batches(directory)
+    given = [load(file) for file in catalogs]
     try:
-        connection = _open_locked(batches)
-        _create_events(connection, batches)
-        _create_view(connection, "batches", _RECORD_COLUMNS, _source(batches, (".json",)))
-        connection.execute(outer, [sql])
-    except duckdb.Error as fault:
-        raise QueryError(_first_line(fault)) from None
+        bodies = Bodies(batches)
     except OSError as fault:
-        raise QueryError(str(fault)) from None
-    return [column[0] for column in connection.description or ()], _fetch(connection)
+        raise QueryError(f"{batches} can't be read: {fault.strerror}") from None
+    with tempfile.TemporaryDirectory(prefix="telemetry-query-") as spill, _open(bodies, spill) as connection:
+        try:
+            reading = _Reading(connection, bodies, [*given, *_kept(directory, note)], note)
+            return reading.answer(sql, take)
+        finally:
+            reading.tell()
 
 
-def _open_locked(batches: Path) -> duckdb.DuckDBPyConnection:
+def _kept(directory: Path, note: Callable[[str], None]) -> Iterator[Catalog]:
+    for file, catalog in kept_catalogs(directory):
+        if catalog is None:
+            note(f"passed over: {file} is no catalog that this version knows")
+        else:
+            yield catalog
+
+
+def _open(bodies: Bodies, spill: str) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(
         config={
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "python_enable_replacements": False,  # else a table's name could be one of our variables
-            "temp_directory": "",
+            "memory_limit": _MEMORY,
+            "temp_directory": spill,
+            "preserve_insertion_order": False,  # it costs memory; who wants an order says so
         }
     )
-    # A pattern is checked like a path, so the escaped spelling of the directory is granted too.
-    granted = ", ".join(_quote(path) for path in (str(batches), glob.escape(str(batches))))
+    connection.register_filesystem(bodies)
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(f"SET allowed_directories = [{granted}]")
+    connection.execute(f"SET allowed_directories = ['{SCHEME}://']")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
 
 
-def _create_events(connection: duckdb.DuckDBPyConnection, batches: Path) -> None:
-    source = _source(batches, NDJSON_SUFFIXES)
-    inferred = _infer_columns(connection, batches, source) if source else {}
-    fields = {} if inferred.keys() == _NO_RECORDS else inferred
-    _create_view(connection, "events", {**_RESERVED_COLUMNS, **fields, **_RESERVED_COLUMNS}, source)
-    if not fields:
-        connection.execute("SELECT count(event) FROM events")  # fails on the line that is no object
+class _Reading:
+    """The views over a store, made anew whenever something in it does not fit them."""
 
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        bodies: Bodies,
+        catalogs: list[Catalog],
+        note: Callable[[str], None],
+    ) -> None:
+        self._connection = connection
+        self._bodies = bodies
+        self._note = note
+        self._token = secrets.token_hex(8)
+        self._passed_over = 0
+        self._relaxed: dict[View, frozenset[Column]] = {}
+        self._read_records()
+        self._plan = self._make_plan(catalogs)
 
-def _infer_columns(connection: duckdb.DuckDBPyConnection, batches: Path, source: str) -> dict[str, str]:
-    try:
-        return _describe(connection, source)
-    except duckdb.Error as fault:
-        for path in sorted(batches.iterdir()):  # DuckDB does not always say which file it was
-            if path.name.endswith(NDJSON_SUFFIXES) and not _is_readable(connection, path):
-                reason = _first_line(fault)
-                raise QueryError(f"{path} can't be read; move it out of the store: {reason}") from None
-        raise
+    def answer(self, sql: str, take: Callable[[Asked], _T]) -> _T:
+        try:
+            duckdb.extract_statements(sql)  # inside `query()`, DuckDB would show our line for the one at fault
+        except duckdb.Error as fault:
+            raise QueryError(str(fault)) from None
+        while True:
+            self._passed_over = len(self._bodies.unreadable)
+            try:
+                self._create_views(sql)
+                return take(Asked(self._connection, self._bodies, sql))
+            except duckdb.Error as fault:
+                if not self._mend(fault):
+                    raise QueryError(_OUR_LINE.sub("", str(fault))) from None
 
+    def tell(self) -> None:
+        """Say what was passed over."""
+        for name in self._bodies.strange:
+            self._note(f"passed over: {self._bodies.directory / name} is no file")
+        unreadable = sorted(self._bodies.unreadable.items())
+        for number, reason in unreadable[:_NAMED]:
+            self._note(f"passed over: {self._bodies.path_of(self._bodies.bodies[number])}: {reason}")
+        if len(unreadable) > _NAMED:
+            self._note(f"passed over: {len(unreadable) - _NAMED} more that can't be read")
+        if self._bodies.gone:
+            self._note(f"{len(self._bodies.gone)} batches were removed from the store meanwhile")
 
-def _is_readable(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:
-    try:
-        _describe(connection, _quote(glob.escape(str(path))))
-    except duckdb.Error:
+    def _read_records(self) -> None:
+        typed = ", ".join(f"{name}: {literal(kind)}" for name, kind in _RECORD_COLUMNS.items())
+        records = (
+            f"read_json({literal(RECORDS)}, format = 'newline_delimited', compression = 'zstd', columns = {{{typed}}})"
+        )
+        self._connection.execute(f"CREATE SCHEMA {SCHEMA}")
+        self._connection.execute(
+            f"CREATE VIEW {SCHEMA}.records AS SELECT * REPLACE ({time_sql('received')} AS received) FROM {records}"
+        )
+        self._connection.execute(
+            f"CREATE TABLE {UPLOADS} AS SELECT number, batch, product, catalog, received FROM {SCHEMA}.records"
+        )
+        self._connection.execute(f"CREATE VIEW batches AS SELECT * EXCLUDE (number) FROM {SCHEMA}.records")
+
+    def _make_plan(self, catalogs: list[Catalog]) -> Plan:
+        versions = sorted({f"{catalog.product}/{catalog.version}" for catalog in catalogs})
+        found = self._connection.execute(
+            f"SELECT number FROM {UPLOADS} WHERE catalog IS NULL OR NOT list_contains(?::VARCHAR[], catalog) "
+            "ORDER BY received NULLS FIRST, number",
+            [versions],
+        ).fetchall()
+        unknown = [self._bodies.bodies[number] for (number,) in found]
+        seen = look(self._bodies, unknown)
+        if not seen.complete:
+            self._note(
+                f"columns are from a look at some of {len(unknown)} batches whose catalog nobody gave: --catalog"
+            )
+        made = plan(declared_types(catalogs), seen.types)
+        if made.hidden:
+            self._note(f"{len(made.hidden)} fields have no column: their names differ from others in capitals alone")
+        return made
+
+    def _create_views(self, sql: str) -> None:
+        lines = lines_sql(self._plan.fields, self._bodies.key, EVERY_BODY, is_empty=not self._bodies.files())
+        self._connection.execute(f"CREATE OR REPLACE VIEW {LINES} AS {lines}")
+        # DuckDB takes some milliseconds for each, and a catalog may have hundreds.
+        named = [view for view in self._plan.views if view.name.lower() in sql.lower()]
+        for view in named or self._plan.views:
+            token = self._token_of(view)
+            self._connection.execute(view_sql(view, self._bodies.key, token, self._relaxed.get(view, ())))
+
+    def _token_of(self, view: View) -> str:
+        return f"{self._token}-{self._plan.views.index(view)}-"
+
+    def _mend(self, fault: duckdb.Error) -> bool:
+        """Have what stopped an answer do so no more; False when it was the question itself."""
+        text = str(fault)
+        # What zstd finds damaged, DuckDB says without the file's name.
+        if isinstance(fault, duckdb.IOException) or f"{SCHEME}://" in text or UnreadableError.__name__ in text:
+            return self._pass_over_unreadable()
+        if found := re.search(f"{self._token}-([0-9]+)-", text):
+            return self._relax(self._plan.views[int(found[1])])
         return False
-    return True
 
+    def _pass_over_unreadable(self) -> bool:
+        """Look for all of them at once: each that is met in an answer costs one from the start."""
+        for path, bodies in self._bodies.files().items():
+            if not self._is_readable(path):
+                for body in bodies:
+                    if not self._is_readable(self._bodies.path_alone(body)):
+                        self._bodies.unreadable.setdefault(body.number, _NO_LINES)
+        return len(self._bodies.unreadable) > self._passed_over
 
-def _describe(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, str]:
-    described = connection.execute(f"DESCRIBE FROM read_json({source}, {_INFER})")
-    return {name: kind for name, kind, *_ in described.fetchall()}
+    def _is_readable(self, path: str) -> bool:
+        lines = lines_sql(self._plan.fields, self._bodies.key, path)
+        try:
+            self._connection.execute(f"SELECT count(COLUMNS(*)) FROM ({lines})")
+        except duckdb.Error:
+            return False
+        return True
 
-
-def _create_view(connection: duckdb.DuckDBPyConnection, name: str, columns: dict[str, str], source: str) -> None:
-    if source:
-        typed = ", ".join(f"{_quote(column)}: {_quote(kind)}" for column, kind in columns.items())
-        options = f"format = 'newline_delimited', records = true, columns = {{{typed}}}"
-        rows = f"FROM read_json({source}, {options})"
-    else:
-        nothing = ", ".join(f"NULL::{kind} AS {column}" for column, kind in columns.items())
-        rows = f"SELECT {nothing} WHERE false"
-    connection.execute(f"CREATE VIEW {name} AS {rows}")
-
-
-def _source(batches: Path, suffixes: tuple[str, ...]) -> str:
-    present = [suffix for suffix in suffixes if any(batches.glob(f"*{suffix}"))]
-    patterns = ", ".join(_quote(f"{glob.escape(str(batches))}/*{suffix}") for suffix in present)
-    return f"[{patterns}]" if patterns else ""
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _fetch(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str | None, ...]]:
-    try:
-        while rows := connection.fetchmany(_FETCH_ROWS):
-            yield from rows
-    except duckdb.Error as fault:
-        raise QueryError(_first_line(fault)) from None
-
-
-def _first_line(fault: duckdb.Error) -> str:
-    return str(fault).partition("\n")[0]
+    def _relax(self, view: View) -> bool:
+        try:
+            counted = self._connection.execute(unfit_sql(view, self._bodies.key)).fetchone() or ()
+        except duckdb.Error as fault:
+            return self._mend(fault)
+        relaxed = self._relaxed.get(view, frozenset())
+        for column, unfit, batch in zip(view.columns, counted[::2], counted[1::2], strict=True):
+            if unfit and column not in relaxed:
+                relaxed |= {column}
+                effect = "read as NULL" if column.declared else "the column is text"
+                self._note(
+                    f"{view.name}.{column.name}: {unfit} values are no {column.type} ({effect}), first in {batch}"
+                )
+        is_new = relaxed != self._relaxed.get(view, frozenset())
+        self._relaxed[view] = relaxed
+        return is_new

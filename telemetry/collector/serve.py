@@ -1,28 +1,38 @@
-"""Runs the collector's application on a socket until SIGINT or SIGTERM, logging no requests."""
+"""Runs the collector on a socket until SIGINT or SIGTERM, logging no requests."""
 
 from __future__ import annotations
 
-import os
+import asyncio
+import contextlib
+import resource
 import signal
 import socket
-import ssl
+from time import monotonic
 from typing import TYPE_CHECKING
 
-import uvicorn
-
-from telemetry.collector.guard import guarded
+from telemetry.collector.answers import Answers
+from telemetry.collector.checks import Checks
+from telemetry.collector.connections import Connections
+from telemetry.collector.conversation import Desk
+from telemetry.collector.entrance import Entrance
+from telemetry.collector.health import Health
+from telemetry.collector.pace import Pace
+from telemetry.collector.reception import Reception
 from telemetry.errors import ConfigError
+from telemetry.shipper.process import calm_the_allocator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from starlette.applications import Starlette
-
+    from telemetry.collector.certificate import Certificate
     from telemetry.collector.limits import Limits
+    from telemetry.collector.metrics import Metrics
+    from telemetry.collector.store import Store
+    from telemetry.collector.tokens import Tokens
 
 _SHUTDOWN_SECONDS = 3  # for uploads under way; a client that gets no answer sends its batch again
-_KEEP_ALIVE_SECONDS = 5
+_LOOK_SECONDS = 0.01
+_SPARE_DESCRIPTORS = 100
 _LAST_PORT = 65_535
 
 
@@ -52,76 +62,83 @@ def url_of(bound: socket.socket, *, tls: bool = False) -> str:
     return f"{scheme}://[{host}]:{port}" if bound.family == socket.AF_INET6 else f"{scheme}://{host}:{port}"
 
 
-def load_tls(certificate: Path, key: Path) -> ssl.SSLContext:
-    """What a server needs for TLS 1.2 and newer.
+def set_up(store: Store, limits: Limits, tokens: Tokens, metrics: Metrics) -> Desk:
+    """What clients turn to.
 
-    Raises:
-        ConfigError: the files are not a certificate, with its chain, and its key, in PEM; or others can read the key.
+    Args:
+        store: where batches go.
+        limits: what clients may ask for.
+        tokens: who may upload.
+        metrics: what is counted.
     """
-    try:
-        mode = key.stat().st_mode
-        if mode & 0o077:
-            raise ConfigError(f"{key}: others can read it (mode {mode & 0o777:o}); chmod 600 it")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # Without a password: else OpenSSL would ask the terminal for that of an encrypted key.
-        context.load_cert_chain(certificate, key, password="")
-    except ssl.SSLError as fault:
-        reason = fault.reason or "the key asks for a password; write it without one"
-        raise ConfigError(f"{certificate} and {key} are no pair of a certificate and its key: {reason}") from None
-    except OSError as fault:
-        reason = os.strerror(fault.errno or 0)
-        raise ConfigError(f"the files for TLS, {certificate} and {key}, can't be read: {reason}") from None
-    return context
+    connections = Connections(_room_for(limits.connections), monotonic)
+    metrics.measure("connections", "Clients that are connected.", lambda: len(connections))
+    metrics.measure("connections_cut", "Clients cut off to make room for others.", lambda: connections.cut)
+    health = Health(store.find_refusal, tokens, monotonic)
+    reception = Reception(store, limits, tokens, Checks(limits.unpacked_bytes), metrics)
+    return Desk(connections, reception, Answers(tokens, metrics, health), health, metrics, limits, Pace(), set())
 
 
 def serve(
-    app: Starlette,
     bound: socket.socket,
-    limits: Limits,
+    desk: Desk,
+    certificate: Certificate | None,
+    chores: Sequence[Callable[[], Awaitable[None]]],
     on_ready: Callable[[], None],
-    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Answer requests until a signal comes, then finish those under way and return within some seconds.
 
     Args:
-        app: the application.
         bound: a socket from `bind`; closed at the end.
-        limits: what its clients may ask for.
+        desk: whom clients turn to.
+        certificate: for TLS; None for plain http.
+        chores: run meanwhile, each from the beginning until it returns, or until the end.
         on_ready: called once, when requests are being answered.
-        tls: from `load_tls`; None for plain http.
     """
-    config = uvicorn.Config(
-        app,
-        loop="asyncio",
-        http=guarded(limits),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="error",  # a warning for each malformed request would let anybody fill the disk
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        ssl_context_factory=(lambda _config, _default: tls) if tls else None,
-    )
-    server = _AnnouncingServer(config, on_ready)
+    calm_the_allocator()  # each piece of a body, and each answer of a check, got pages of its own
+    asyncio.run(_serve(bound, desk, certificate, chores, on_ready))
 
-    # uvicorn sends a signal it caught on to the handler from before: this one, so that the process ends well.
-    def stop(*_: object) -> None:
-        server.should_exit = True
 
+async def _serve(
+    bound: socket.socket,
+    desk: Desk,
+    certificate: Certificate | None,
+    chores: Sequence[Callable[[], Awaitable[None]]],
+    on_ready: Callable[[], None],
+) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    server.run(sockets=[bound])
+        loop.add_signal_handler(number, stopped.set)
+    entrance = Entrance(bound, desk, certificate.context if certificate else None)
+    working = [asyncio.create_task(_run(chore)) for chore in chores]
+    entrance.open()
+    on_ready()
+    await stopped.wait()
+    entrance.close()
+    bound.close()
+    for conversation in tuple(desk.talking):
+        conversation.retire()
+    until_seconds = loop.time() + _SHUTDOWN_SECONDS
+    while desk.talking and loop.time() < until_seconds:  # noqa: ASYNC110 once in a process' life
+        await asyncio.sleep(_LOOK_SECONDS)
+    for conversation in tuple(desk.talking):
+        conversation.cut()
+    for task in working:
+        task.cancel()
+    await asyncio.sleep(0)  # what was cut off is seen in the next turn
 
 
-class _AnnouncingServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
+async def _run(chore: Callable[[], Awaitable[None]]) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        await chore()
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_ready()
+
+def _room_for(connections: int) -> int:
+    """So many connections, or as many as there are descriptors for: each may have a file that it writes to."""
+    wanted = 2 * connections + _SPARE_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, min(connections, (soft - _SPARE_DESCRIPTORS) // 2))

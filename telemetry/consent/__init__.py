@@ -5,7 +5,7 @@ name that all of it goes by; `evaluate` puts them together for the host. Standar
 heavy: the host imports it.
 """
 
-from telemetry.consent.decide import Decision, State, decide
+from telemetry.consent.decide import Decision, State, decide, strictest
 from telemetry.consent.evaluate import evaluate, reconsider
 from telemetry.consent.notice import NOTICE_VERSION, show_notice
 from telemetry.consent.product import check_product, find_product, known_products
@@ -27,4 +27,5 @@ __all__ = [
     "show_notice",
     "store_choice",
     "store_notice",
+    "strictest",
 ]

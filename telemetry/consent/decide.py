@@ -1,14 +1,16 @@
 """The rules of consent: everything that was said goes in, one decision comes out. Pure.
 
-First come the voices, each of which may say no (`off`), `local` or yes (`on`). The most restrictive of what
-they say decides; of two that say the same, the upper one names the rule.
+First come the voices, each of which may say no (`off`), `local`, `technical` or yes (`on`). The most
+restrictive of what they say decides; of two that say the same, the upper one names the rule.
 
-    voice                  no                       local     yes    nothing said
-    DO_NOT_TRACK           any other value          -         -      unset, empty, 0
-    TELEMETRY_DISABLED     any other value          -         -      unset, empty, 0
-    the stored choice      off, any other value     local     on     none stored
-    <PRODUCT>_TELEMETRY    off, any other value     local     on     unset, empty
-    the host's `consent`   off, any other value     local     on     None
+    voice                  no                       between             yes    nothing said
+    DO_NOT_TRACK           any other value          -                   -      unset, empty, 0
+    TELEMETRY_DISABLED     any other value          -                   -      unset, empty, 0
+    the stored choice      off, any other value     local, technical    on     none stored
+    <PRODUCT>_TELEMETRY    off, any other value     local, technical    on     unset, empty
+    one that the catalog   any value that it does   -                   -      unset, or a value that it lists
+    names (`no_unless`)    not list, also empty
+    the host's `consent`   off, any other value     local, technical    on     None
 
 So a value that nobody knows is a no: DO_NOT_TRACK=false is one, and so is TELEMETRY_DISABLED=false. A no that
 was not meant costs a few statistics; a yes that was not meant costs somebody's trust. DO_NOT_TRACK=0 only
@@ -20,20 +22,22 @@ When no voice said anything, the first line that fits decides:
     situation                              decision
     in CI                                  off
     deployment is not "cloud"              off     (self-hosted, enterprise, unknown, None, anything else)
+    under pytest                           off
     cloud, today's notice not yet shown    local
     cloud, notice shown                    on
 """
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.consent.notice import NOTICE_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
+
+_MAX_WORD_CHARACTERS = 16
 
 NOTICE_NOT_SHOWN = "notice not shown"
 """The rule of a decision that lacks nothing but the notice."""
@@ -60,12 +64,15 @@ _CI_VARIABLES = (
     "TRAVIS",
     "WOODPECKER_CI",
 )
+_TEST_VARIABLES = ("PYTEST_CURRENT_TEST", "PYTEST_VERSION")
+"""Which pytest sets, for itself and for what a test starts."""
 
 
 class State(StrEnum):
-    """What may happen to an event."""
+    """What may happen to an event, depending on its sensitivity."""
 
     ON = "on"  # collected and uploaded
+    TECHNICAL = "technical"  # the same for what is about machine and program; all else as under "local"
     LOCAL = "local"  # kept on this machine for its owner to see, never uploadable later
     OFF = "off"  # not collected
 
@@ -74,7 +81,7 @@ class Decision(NamedTuple):
     """What holds for this process, and why.
 
     Attributes:
-        state: on, local or off.
+        state: on, technical, local or off.
         rule: what decided, for people (`telemetry status`): `DO_NOT_TRACK=1`, `stored choice`, `CI`, …
         basis: who allowed or refused it, for the receipt: `stored`, `environment`, `host`, `cloud-default`;
             `none` when nobody did.
@@ -89,15 +96,18 @@ class Decision(NamedTuple):
     deployment: str
 
 
-class _Voice(NamedTuple):
-    state: State
-    rule: str
-    basis: str
+_Voice = tuple[State, str, str]
+"""The state, rule and basis of the decision that a voice asks for."""
 
 
 _STATES = {state.value: state for state in State}
 _VARIABLE_WORDS = _STATES | {"1": State.ON, "true": State.ON, "yes": State.ON}
-_STRICTEST_FIRST = (State.OFF, State.LOCAL, State.ON)
+_STRICTEST_FIRST = (State.OFF, State.LOCAL, State.TECHNICAL, State.ON)
+
+
+def strictest(*states: State) -> State:
+    """The one of several that lets the least happen."""
+    return min(states, key=_STRICTEST_FIRST.index)
 
 
 def decide(
@@ -108,6 +118,7 @@ def decide(
     host: str | None,
     deployment: str | None,
     notice_shown: int,
+    no_unless: Mapping[str, Collection[str]] | None = None,
 ) -> Decision:
     """Decide by the table above. Never raises, whatever the strings hold.
 
@@ -118,35 +129,48 @@ def decide(
         host: the host's own `consent`, None when it leaves the matter open.
         deployment: what the host says of itself; None is unknown.
         notice_shown: the version of the notice this user has seen; 0 for none.
+        no_unless: what the catalog says of further variables.
     """
     kind = deployment if deployment in _DEPLOYMENTS else "unknown"
-    voices = list(_voices(product, environ, stored, host))
+    voices = list(_voices(product, environ, stored, host, no_unless or {}))
     if not voices:
         return _default(environ, kind, notice_shown)
-    strictest = min(voices, key=lambda voice: _STRICTEST_FIRST.index(voice.state))  # of equals, the first
-    return Decision(*strictest, notice=0, deployment=kind)
+    decisive = min(voices, key=lambda voice: _STRICTEST_FIRST.index(voice[0]))  # of equals, the first
+    return Decision(*decisive, notice=0, deployment=kind)
 
 
-def _voices(product: str, environ: Mapping[str, str], stored: str | None, host: str | None) -> Iterator[_Voice]:
+def _voices(
+    product: str,
+    environ: Mapping[str, str],
+    stored: str | None,
+    host: str | None,
+    no_unless: Mapping[str, Collection[str]],
+) -> Iterator[_Voice]:
     for variable in _NO_VARIABLES:
         value = environ.get(variable, "")
         if value not in {"", "0"}:
-            yield _Voice(State.OFF, _setting(variable, value), "environment")
+            yield State.OFF, _setting(variable, value), "environment"
     if stored is not None:
-        yield _Voice(_STATES.get(stored, State.OFF), "stored choice", "stored")
+        yield _STATES.get(stored, State.OFF), "stored choice", "stored"
     variable = product_variable(product)
     if value := environ.get(variable, ""):
         state = _VARIABLE_WORDS.get(value.strip().lower(), State.OFF)
-        yield _Voice(state, _setting(variable, value), "environment")
+        yield state, _setting(variable, value), "environment"
+    for variable, words in no_unless.items():
+        said = environ.get(variable)
+        if said is not None and said.strip().lower() not in {word.strip().lower() for word in words}:
+            yield State.OFF, _setting(variable, said), "environment"
     if host is not None:
-        yield _Voice(_STATES.get(host, State.OFF), "host", "host")
+        yield _STATES.get(host, State.OFF), "host", "host"
 
 
 def _default(environ: Mapping[str, str], deployment: str, notice_shown: int) -> Decision:
-    if _in_ci(environ):
+    if _says(_CI_VARIABLES, environ):
         return Decision(State.OFF, "CI", "none", 0, deployment)
     if deployment != "cloud":
         return Decision(State.OFF, f"deployment {deployment}", "none", 0, deployment)
+    if _says(_TEST_VARIABLES, environ):
+        return Decision(State.OFF, "pytest", "none", 0, deployment)
     if notice_shown < NOTICE_VERSION:
         return Decision(State.LOCAL, NOTICE_NOT_SHOWN, "none", 0, deployment)
     return Decision(State.ON, "cloud default", "cloud-default", notice_shown, deployment)
@@ -154,14 +178,16 @@ def _default(environ: Mapping[str, str], deployment: str, notice_shown: int) -> 
 
 def product_variable(product: str) -> str:
     """The variable that speaks for one product: `ACME_DB_TELEMETRY` for acme-db."""
-    return re.sub("[^A-Z0-9]", "_", product.upper()) + "_TELEMETRY"
+    letters = (letter if letter.isascii() and letter.isalnum() else "_" for letter in product.upper())
+    return "".join(letters) + "_TELEMETRY"
 
 
-def _in_ci(environ: Mapping[str, str]) -> bool:
-    return any(environ.get(variable, "").lower() not in {"", "0", "false"} for variable in _CI_VARIABLES)
+def _says(variables: tuple[str, ...], environ: Mapping[str, str]) -> bool:
+    return any(environ.get(variable, "").lower() not in {"", "0", "false"} for variable in variables)
 
 
 def _setting(variable: str, value: str) -> str:
     """Name a setting for `telemetry status`; a value that is no plain word stays out of the text."""
     word = value.strip()
-    return f"{variable}={word}" if re.fullmatch("[A-Za-z0-9]{1,16}", word) else f"{variable} (unknown value)"
+    is_plain = word.isascii() and word.isalnum() and len(word) <= _MAX_WORD_CHARACTERS
+    return f"{variable}={word}" if is_plain else f"{variable} (unknown value)"

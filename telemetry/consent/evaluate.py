@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from typing import TYPE_CHECKING
 
 from telemetry.consent.decide import NOTICE_NOT_SHOWN, Decision, decide
 from telemetry.consent.notice import NOTICE_VERSION, is_terminal, show_notice
 from telemetry.consent.stored import ConsentError, Stored, read_stored, sole_teller, store_notice
+from telemetry.native import time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from typing import TextIO
 
 
@@ -26,6 +26,7 @@ def evaluate(
     policy_url: str = "",
     stderr: TextIO | None = None,
     may_tell: bool = True,
+    no_unless: Mapping[str, Collection[str]] | None = None,
 ) -> Decision:
     """Decide for this process; show the notice first when nothing but that is missing.
 
@@ -43,6 +44,7 @@ def evaluate(
         policy_url: named in the notice when not empty.
         stderr: the terminal, if it is one; None for `sys.stderr`.
         may_tell: whether the notice may be shown; else one that is missing stays so, and nothing is written.
+        no_unless: what the catalog says of further variables.
     """
 
     def decided(stored: Stored) -> Decision:
@@ -53,6 +55,7 @@ def evaluate(
             host=host,
             deployment=deployment,
             notice_shown=stored.notice,
+            no_unless=no_unless,
         )
 
     decision = decided(read_stored(product))
@@ -76,6 +79,7 @@ def reconsider(
     deployment: str | None,
     notice_shown: int,
     environ: Mapping[str, str] = os.environ,
+    no_unless: Mapping[str, Collection[str]] | None = None,
 ) -> Decision | None:
     """Decide anew while the process runs; shows nothing and writes nothing, reads one small file.
 
@@ -96,12 +100,13 @@ def reconsider(
         host=host,
         deployment=deployment,
         notice_shown=max(notice_shown, stored.notice),
+        no_unless=no_unless,
     )
 
 
 def _remember_notice(product: str) -> Stored:
     """What is stored from now on; it may hold a choice that the user made while the notice was shown."""
     try:
-        return store_notice(product, NOTICE_VERSION, time.time())
+        return store_notice(product, NOTICE_VERSION, time())
     except ConsentError:
         return read_stored(product)._replace(notice=NOTICE_VERSION)

@@ -55,7 +55,8 @@ def notice_text(product: str, policy_url: str) -> str:
     details = policy_url or f"`telemetry status --product {product}`"
     return (
         f"{product} sends its makers anonymous usage data: which features are used, how long they take, how "
-        "they fail; query text, names, addresses and your data are removed on this machine first.\n"
+        "they fail; query text, names of tables, addresses and your data are removed on this machine first.\n"
         f"What exactly: {details}\n"
-        f"To say no: `telemetry off --product {product}`, or set DO_NOT_TRACK=1."
+        f"To say no: `telemetry off --product {product}`, or set DO_NOT_TRACK=1; to send only what is about machine "
+        f"and program: `telemetry technical --product {product}`."
     )

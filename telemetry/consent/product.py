@@ -5,7 +5,6 @@ Names become paths and variables: every name from outside passes `check_product`
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from telemetry import paths
@@ -15,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_FIRST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_OTHERS = _FIRST | {"-", "_"}
+_MAX_CHARACTERS = 64
 
 
 def check_product(name: str) -> str:
@@ -24,7 +25,7 @@ def check_product(name: str) -> str:
     Raises:
         ConfigError: it can't.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _can_name(name):
         raise ConfigError(f"{name!r} can't name a product: take 1 to 64 of a-z, 0-9, - and _, a letter or digit first")
     return name
 
@@ -52,6 +53,10 @@ def known_products() -> list[str]:
 
 def _products_in(base: Callable[[], Path]) -> list[str]:
     try:
-        return [entry.name for entry in base().iterdir() if _NAME.fullmatch(entry.name) and entry.is_dir()]
+        return [entry.name for entry in base().iterdir() if _can_name(entry.name) and entry.is_dir()]
     except (OSError, RuntimeError):  # RuntimeError: this user has no home directory
         return []
+
+
+def _can_name(name: str) -> bool:
+    return name[:1] in _FIRST and _OTHERS.issuperset(name) and len(name) <= _MAX_CHARACTERS

@@ -1,8 +1,11 @@
 """What the user chose and was told, in one small JSON file for each product.
 
-    {"version": 1, "choice": "on" | "local" | "off" | null, "since": "2027-01-31T08:00:00.000Z", "notice": 1}
+    {"version": 1, "choice": "technical", "since": "2027-01-31T08:00:00.000Z", "notice": 1, "unbroken": [...]}
 
-`since` is when the choice was made, or, with no choice, when the notice was shown: nothing older may leave.
+`choice` is a `State`, or null for none. `since` is when it was made, or, with none, when the notice was shown: nothing
+older may leave. Only technical events may, those of the times that are in `unbroken`: of the consents before, since the
+first of which they could leave all the time. It is left out when there are none.
+
 The file is 0600, and replaced as a whole. A host that stores its notice must not write over a choice the user
 makes at that moment, so writers take turns by a lock file beside it.
 
@@ -13,13 +16,13 @@ from __future__ import annotations
 
 import errno
 import os
-import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry import paths
 from telemetry.consent.decide import State
 from telemetry.errors import TelemetryError
+from telemetry.native import monotonic, open_file, pause, posix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 _VERSION = 1
 _MAX_BYTES = 4096  # the file has about 100; more is not ours
 _END_UNIX_SECONDS = 2**63 / 1e9  # in the year 2262, as for the times of events
+_MAX_UNBROKEN = 32  # changes between `on` and `technical` in a row; what is older than that stays here
 _LOCK_SECONDS = 0.5  # a writer holds the lock for milliseconds; `init` may wait for it
 _LOCK_POLL_SECONDS = 0.01
 
@@ -44,12 +48,18 @@ class Stored(NamedTuple):
         since_unix_seconds: when that was, or when the notice was shown; 0.0 when the file says nothing.
         notice: the version of the notice that was shown, 0 for none.
         fault: why the file can't be read, for `telemetry status`; empty when it can.
+        unbroken: the dates of the consents before, since the first of which technical events could leave at any time.
     """
 
     choice: State | None = None
     since_unix_seconds: float = 0.0
     notice: int = 0
     fault: str = ""
+    unbroken: tuple[float, ...] = ()
+
+    def continues(self, since_unix_seconds: float) -> bool:
+        """Whether technical events could leave all the time since the consent of that date was stored."""
+        return since_unix_seconds in {self.since_unix_seconds, *self.unbroken}
 
 
 def read_stored(product: str) -> Stored:
@@ -68,7 +78,7 @@ def store_choice(product: str, choice: State, now: float) -> Stored:
 
     Args:
         product: a checked name.
-        choice: on, local or off.
+        choice: on, technical, local or off.
         now: Unix seconds.
 
     Returns:
@@ -80,9 +90,19 @@ def store_choice(product: str, choice: State, now: float) -> Stored:
     with _sole_writer(product) as file:
         old = _read(file)
         stands = old.choice == choice and not old.fault
-        new = Stored(choice, old.since_unix_seconds if stands else now, old.notice)
+        new = old if stands else Stored(choice, now, old.notice, unbroken=_unbroken(old, choice))
         _replace(file, new)
     return new
+
+
+def _unbroken(old: Stored, choice: State) -> tuple[float, ...]:
+    """The dates of the consents that a choice continues, as far as technical events go.
+
+    Where the user had said nothing, what left did so by the word of others, and a "technical" lets that go on; but an
+    "on" is a beginning there, as it is after all that is stricter than "technical".
+    """
+    continued = {State.ON: (State.TECHNICAL,), State.TECHNICAL: (State.ON, None)}
+    return (*old.unbroken, old.since_unix_seconds)[-_MAX_UNBROKEN:] if old.choice in continued.get(choice, ()) else ()
 
 
 def store_notice(product: str, version: int, now: float) -> Stored:
@@ -106,7 +126,7 @@ def store_notice(product: str, version: int, now: float) -> Stored:
         if old.fault:
             raise ConsentError(f"{file} {old.fault}: say `telemetry on` or `off --product {product}`")
         dates = old.choice is None and old.notice != version
-        new = Stored(old.choice, now if dates else old.since_unix_seconds, version)
+        new = old._replace(since_unix_seconds=now if dates else old.since_unix_seconds, notice=version)
         _replace(file, new)
     return new
 
@@ -126,18 +146,17 @@ def _read(file: Path) -> Stored:
 
 def _first_bytes(file: Path) -> bytes:
     # O_NONBLOCK: a FIFO in the file's place must not hang `init`.
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = posix.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if paths.is_open_to_others(os.fstat(descriptor)):
             raise PermissionError(errno.EPERM, "others may write it")
-        return os.read(descriptor, _MAX_BYTES)
+        return posix.read(descriptor, _MAX_BYTES)
     finally:
         os.close(descriptor)
 
 
 def _parse(raw: bytes) -> Stored:
     import json  # noqa: PLC0415 a host without a stored choice does not pay for it
-    from datetime import datetime  # noqa: PLC0415 as above
 
     match json.loads(raw):
         case {
@@ -145,13 +164,24 @@ def _parse(raw: bytes) -> Stored:
             "choice": str() | None as choice,
             "since": str(since),
             "notice": int(notice),
+            **others,
         }:
-            moment = datetime.fromisoformat(since)
+            unbroken = others.get("unbroken", [])
         case _:
             raise ValueError
-    if version != _VERSION or notice < 0 or moment.tzinfo is None or not 0 <= moment.timestamp() < _END_UNIX_SECONDS:
+    if version != _VERSION or notice < 0 or not isinstance(unbroken, list):
         raise ValueError
-    return Stored(None if choice is None else State(choice), moment.timestamp(), int(notice))
+    began, *before = map(_parse_time, (since, *unbroken))
+    return Stored(None if choice is None else State(choice), began, int(notice), unbroken=tuple(before))
+
+
+def _parse_time(text: object) -> float:
+    from datetime import datetime  # noqa: PLC0415 as above
+
+    moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    if moment is None or moment.tzinfo is None or not 0 <= moment.timestamp() < _END_UNIX_SECONDS:
+        raise ValueError
+    return moment.timestamp()
 
 
 def _format(stored: Stored) -> bytes:
@@ -162,6 +192,7 @@ def _format(stored: Stored) -> bytes:
         "choice": stored.choice,
         "since": iso_time(stored.since_unix_seconds),
         "notice": stored.notice,
+        **({"unbroken": [*map(iso_time, stored.unbroken)]} if stored.unbroken else {}),
     }
     return json.dumps(document).encode() + b"\n"
 
@@ -184,10 +215,13 @@ def sole_teller(product: str) -> Iterator[bool]:
     except (OSError, RuntimeError):
         yield True
         return
+    is_ours = True
+    with suppress(OSError):  # a file system without locks
+        is_ours = _try(lock)
     try:
-        yield _try(lock)
+        yield is_ours
     finally:
-        os.close(lock)
+        _let_go(lock)
 
 
 def _try(lock: int) -> bool:
@@ -198,6 +232,15 @@ def _try(lock: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _let_go(lock: int) -> None:
+    """Unlock, and close: a child that the host has forked meanwhile would keep what is only closed."""
+    import fcntl  # noqa: PLC0415 as above
+
+    with suppress(OSError):  # no locks here
+        fcntl.flock(lock, fcntl.LOCK_UN)
+    os.close(lock)
 
 
 def _open_lock(file: Path) -> int:
@@ -215,7 +258,7 @@ def _sole_writer(product: str) -> Iterator[Path]:
             _wait_for(lock)
             yield file
         finally:
-            os.close(lock)
+            _let_go(lock)
     except (OSError, RuntimeError) as error:
         raise ConsentError(
             f"the choice for {product} can't be stored: {error}; mend that, or set DO_NOT_TRACK=1 to say no"
@@ -223,11 +266,11 @@ def _sole_writer(product: str) -> Iterator[Path]:
 
 
 def _wait_for(lock: int) -> None:
-    deadline = time.monotonic() + _LOCK_SECONDS
+    deadline = monotonic() + _LOCK_SECONDS
     while not _try(lock):
-        if time.monotonic() > deadline:
+        if monotonic() > deadline:
             raise TimeoutError("another process is storing one at this moment")
-        time.sleep(_LOCK_POLL_SECONDS)
+        pause(_LOCK_POLL_SECONDS)
 
 
 def _replace(file: Path, stored: Stored) -> None:
@@ -235,7 +278,7 @@ def _replace(file: Path, stored: Stored) -> None:
     temporary = file.with_suffix(".new")  # ours alone while we hold the lock
     temporary.unlink(missing_ok=True)  # of one that was killed as it wrote
     descriptor = paths.private_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    with os.fdopen(descriptor, "wb") as stream:
+    with open_file(descriptor, "wb") as stream:
         stream.write(_format(stored))
         stream.flush()
         os.fsync(descriptor)
@@ -244,7 +287,7 @@ def _replace(file: Path, stored: Stored) -> None:
 
 
 def _fsync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = posix.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

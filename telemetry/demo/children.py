@@ -12,6 +12,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
+from telemetry.demo.producer import FLUSH_SECONDS
 from telemetry.errors import TelemetryError
 
 if TYPE_CHECKING:
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-STOP_SECONDS = 5.0
-"""A producer flushes when it is told to stop, a collector finishes its uploads."""
+STOP_SECONDS = FLUSH_SECONDS + 10.0
+"""A producer flushes when it is told to stop, perhaps to a shipper that is still coming up: what it has emitted when
+it is killed, nobody counts. A collector finishes its uploads."""
 
 _READ_BYTES = 1 << 16
 
@@ -56,12 +58,16 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._process.terminate()
+        self.stop()
         try:
             self._process.communicate(timeout=STOP_SECONDS)  # reads on, so that it can't block in a last word
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()
+
+    def stop(self) -> None:
+        """Tell it to end; does not wait."""
+        self._process.terminate()
 
     def fileno(self) -> int:
         """The pipe it speaks through."""
@@ -110,7 +116,7 @@ def hear(children: Sequence[Child], seconds: float) -> list[tuple[Child, Any]]:
 
 @contextmanager
 def producers(processes: int, events: int, endpoint: str, home: Path) -> Iterator[list[Child]]:
-    """Start the producers, each with its share of `events`; end them at the end of the block."""
+    """Start the producers, each with its share of `events`; end them, all at once, at the end of the block."""
     with ExitStack() as stack:
         started = []
         for index in range(processes):
@@ -118,4 +124,8 @@ def producers(processes: int, events: int, endpoint: str, home: Path) -> Iterato
             arguments = [str(index), str(processes), str(share), endpoint]
             child = Child(f"producer {index + 1}", "telemetry.demo.producer", arguments, home)
             started.append(stack.enter_context(child))
-        yield started
+        try:
+            yield started
+        finally:
+            for child in started:
+                child.stop()

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 PRODUCT = "demo"
 CATALOG = Path(__file__).with_name("demo.toml")
-SEGMENT_SECONDS = 2.0
+SETTINGS = ShipperSettings(segment_seconds=2.0, upload_jitter_seconds=0.0)
 """Short, so that a newcomer sees deliveries while events are still being emitted."""
 
 CHUNK_EVENTS = 2048
@@ -151,7 +151,7 @@ def produce(index: int, processes: int, share_events: int, endpoint: str, stoppi
         endpoint=endpoint,
         consent="on",
         packages=("telemetry",),
-        shipper=ShipperSettings(segment_seconds=SEGMENT_SECONDS, upload_jitter_seconds=0.0),
+        shipper=SETTINGS,
     )
     ready = time.process_time()
     own, speaker = OwnWork(), Speaker()

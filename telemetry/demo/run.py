@@ -5,15 +5,15 @@ All of them are processes in a private home. A `Follower` hears the producers, r
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from telemetry.catalog.copies import digest_of
 from telemetry.demo.children import Child, DemoError, hear, producers
 from telemetry.demo.home import private_home
 from telemetry.demo.interrupt import InterruptedDemoError
 from telemetry.demo.meter import ShipperMeter
-from telemetry.demo.producer import CATALOG, PRODUCT, Word
+from telemetry.demo.producer import CATALOG, PRODUCT, SETTINGS, Word
 from telemetry.demo.progress import Stage
 from telemetry.paths import rendezvous_dir, spool_dir
 from telemetry.spool.account import Account, read_account
@@ -75,7 +75,7 @@ def run(plan: Plan, display: Display, interrupt: Interrupt) -> Run:
     Raises:
         DemoError: a process failed, or the events were not delivered in time.
     """
-    arguments = ["collect", "--listen", "127.0.0.1:0", "--store", str(plan.store)]
+    arguments = ["collect", "--listen", "127.0.0.1:0", "--store", str(plan.store), "--catalog", str(CATALOG)]
     with private_home() as home, Child("the collector", "telemetry", arguments, home) as collector:
         endpoint = f"{_url(collector, interrupt)}/v1/batches"
         follower = Follower(plan, endpoint, display, interrupt)
@@ -113,9 +113,9 @@ class Follower:
 
     def __init__(self, plan: Plan, endpoint: str, display: Display, interrupt: Interrupt) -> None:
         """Follow a run that begins now. The environment is already that of the private home."""
-        digest = hashlib.sha256(CATALOG.read_bytes()).hexdigest()
+        digest = digest_of(CATALOG.read_bytes())
         self._spool = spool_dir(PRODUCT, endpoint)
-        self._meter = ShipperMeter(rendezvous_dir(PRODUCT, digest, endpoint))
+        self._meter = ShipperMeter(rendezvous_dir(PRODUCT, digest, endpoint, SETTINGS))
         self._plan, self._display, self._interrupt = plan, display, interrupt
         self._words: dict[str, Word] = {}
         self._comments: list[str] = []

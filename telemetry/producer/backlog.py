@@ -100,13 +100,20 @@ class Backlog:
             self._open_frame(first)
         self.send()
 
+    def conclude(self, first: int) -> None:
+        """Have what waits end with a frame that tells how far its producer has come: another one's follow."""
+        self.close_frame()
+        self._open_frame(first)
+        self.close_frame()
+        self.send()
+
     def close_frame(self) -> None:
         """Have no more batches join the next frame."""
         if not self._open:
             return
         head, *batches = self._open
         # Counted anew: after an interrupt the count at hand may be off.
-        frame = b"".join((head, _array_head(sum(map(_length, batches))), *map(_elements, batches)))
+        frame = b"".join((head, _array_head(sum(map(length_of, batches))), *map(_elements, batches)))
         self._frames.append(frame)
         self._closed_bytes += len(frame)
         self._open = []
@@ -130,16 +137,28 @@ class Backlog:
         while self._frames and self._sent(self._frames[0]):
             self._closed_bytes -= len(self._frames.popleft())
 
+    def waiting(self) -> list[bytes]:
+        """The frames that ZeroMQ has not been given, in order."""
+        self.close_frame()
+        return list(self._frames)
+
+    def take_back(self) -> list[bytes]:
+        """The same, which then wait no more."""
+        frames = self.waiting()
+        self._frames.clear()
+        self._closed_bytes = 0
+        return frames
+
     def unsure(self) -> list[bytes]:
         """The frames that wait or may not have left, in order; all others surely have."""
         self.close_frame()
         # Once each: an interrupt may have come between sending a frame and taking it out.
         return list(dict.fromkeys([*self._unsure, *self._frames]))
 
-    def close_socket(self) -> None:
-        """Close it, with what ZeroMQ holds; the next frame makes another."""
+    def close_socket(self, linger_ms: int = 0) -> None:
+        """Close it, with what ZeroMQ holds and can't send within `linger_ms`; the next frame makes another."""
         if self.socket is not None:
-            self.socket.close(linger=0)
+            self.socket.close(linger=linger_ms)
             self.socket = None
 
     def _has_room(self, more_bytes: int) -> bool:
@@ -171,7 +190,7 @@ def _is_short(array: bytes) -> bool:
     return array[0] < _SHORT + _SHORT_ELEMENTS
 
 
-def _length(array: bytes) -> int:
+def length_of(array: bytes) -> int:
     """How many elements a msgpack array has."""
     return array[0] - _SHORT if _is_short(array) else int.from_bytes(array[1:3])
 

@@ -11,9 +11,11 @@ import zmq
 
 from telemetry import handover, wire
 from telemetry.control import Control
+from telemetry.native import SimpleQueue, posix, start_new_thread
 from telemetry.producer.backlog import SOCKET_FRAMES
-from telemetry.producer.native import SimpleQueue, start_new_thread
+from telemetry.producer.exits import forks_in_c
 from telemetry.producer.spawn import shipper_runs
+from telemetry.system_calls import check_system_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 ZMQ_DESCRIPTORS = 8
 """More than a ZeroMQ context and its first socket take: when it gets none for its poller, it aborts the process."""
+
+STANDARD_ERROR = 2
 
 ZMQ_THREADS = 4
 """Twice what a context starts: when it gets none, it aborts the process. Those we try with may still be ending."""
@@ -49,6 +53,7 @@ class Channel:
     def connect(self) -> zmq.Socket[bytes]:
         """A socket for frames. Connecting does not need a shipper. Raises ZMQError, OSError."""
         directory = self._site.make_private()
+        _take_standard_files()
         socket = self._context().socket(zmq.PUSH)
         socket.sndhwm = SOCKET_FRAMES
         socket.linger = 0
@@ -73,6 +78,7 @@ class Channel:
     @contextmanager
     def control(self) -> Iterator[Control]:
         """A connection to ask on. Raises ZMQError, OSError."""
+        _take_standard_files()
         with Control(self._context(), self._door()) as control:
             self._asking.append(control)
             try:
@@ -92,10 +98,22 @@ class Channel:
 
     def _context(self) -> zmq.Context[zmq.Socket[bytes]]:
         if self._zmq is None:
+            check_system_calls()
             _check_descriptors()
             _check_threads()
             self._zmq = zmq.Context()
         return self._zmq
+
+
+def _take_standard_files() -> None:
+    """Have the null device at each of 0 to 2 that the host has closed, as libc has it for privileged programs.
+
+    A descriptor of ZeroMQ's there would get what the host, or what it calls, writes to its standard error; eight bytes
+    end the process. Raises OSError.
+    """
+    while (taken := posix.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= STANDARD_ERROR:
+        pass
+    os.close(taken)
 
 
 def _check_descriptors() -> None:
@@ -103,7 +121,7 @@ def _check_descriptors() -> None:
     taken: list[int] = []
     try:
         while len(taken) < ZMQ_DESCRIPTORS:
-            taken.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+            taken.append(posix.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     finally:
         for descriptor in taken:
             os.close(descriptor)
@@ -111,6 +129,8 @@ def _check_descriptors() -> None:
 
 def _check_threads() -> None:
     """Raise OSError unless threads can be started: a process table may be full, a container's limit reached."""
+    if forks_in_c():
+        return
     hold: SimpleQueue[None] = SimpleQueue()
     ended: SimpleQueue[None] = SimpleQueue()
 

@@ -7,28 +7,33 @@ from __future__ import annotations
 
 import math
 import os
-import threading
+import sys
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from telemetry import consent as consenting
 from telemetry import paths
+from telemetry.catalog.head import read_head
 from telemetry.endpoint import check_endpoint, check_proxy
 from telemetry.errors import ConfigError
-from telemetry.producer.spawn import GUARD
-from telemetry.producer.timing import Timer
-from telemetry.settings import FORMATS, RemoteShipper, ShipperSettings, check_tcp, is_debugging, shown
+from telemetry.native import posix
+from telemetry.producer.start import GUARD
+from telemetry.settings import FILES, FORMATS, RemoteShipper, ShipperSettings, check_setting, check_tcp, is_debugging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
+    from telemetry.catalog.head import Head
     from telemetry.producer.link import Link
+    from telemetry.producer.site import Places
+    from telemetry.producer.timing import Timer
 
 DEPLOYMENTS = ("cloud", "self-hosted", "enterprise")
-CHOICES = ("on", "local", "off")
+CHOICES = ("on", "technical", "local", "off")
 MIN_FLUSH_INTERVAL_SECONDS = 0.001
 MAX_FLUSH_INTERVAL_SECONDS = 3600.0
 """Far below what `sleep` refuses, which would make the flush thread spin."""
@@ -40,14 +45,19 @@ class Client:
     """Emits events to this machine's shipper. Never blocks, never raises, never prints, but for `strict=True`.
 
     Safe in threads, signal handlers, `__del__` and forked children. With `TELEMETRY_DEBUG=1` in the environment it
-    prints on stderr what would be sent, and sends nothing.
+    prints on stderr what the consent is and what would be sent, and sends nothing.
+
+    Attributes:
+        consent: what was decided for this process, and why: its `state` is `on`, `technical`, `local` or `off`, its
+            `rule` names what decided, as `telemetry status` prints it. A choice that the user makes later is heard, and
+            not told here.
 
     Args:
         product: the program's name, `[a-z0-9][a-z0-9_-]*`; its user says yes or no to telemetry under it.
         catalog: the TOML file that declares every event and field.
         endpoint: the URL that batches are sent to.
         deployment: `cloud`, `self-hosted`, `enterprise`, or None when unknown. Only `cloud` is ever on by default.
-        consent: what the host says: `on`, `local`, `off`, or None when it says nothing.
+        consent: what the host says: `on`, `technical`, `local`, `off`, or None when it says nothing.
         strict: raise `UndeclaredError` on an undeclared event or field. For development: reads the catalog here.
         notice: called with the text of the notice where there is no terminal to show it on.
         packages: the program's own top-level packages, whose frames an `error` field may name.
@@ -91,6 +101,7 @@ class Client:
         remote = shipper if isinstance(shipper, RemoteShipper) else None
         settings = ShipperSettings() if isinstance(shipper, RemoteShipper) or shipper is None else shipper
         _check_settings(settings)
+        settings = _with_whole_paths(settings)
         if remote:
             _check_remote(remote)
         check_endpoint(endpoint, allow_http=settings.allow_http)
@@ -99,13 +110,36 @@ class Client:
         self.tick: Callable[[str, int, dict[str, Any]], None] = _nothing_counted
         self._link: Link | None = None
         if strict:
-            _check_content(file)
-        said: dict[str, Any] = {"product": product, "host": consent, "deployment": deployment}
+            with _needed():
+                _check_content(file)
+        data = _read(file)
+        said: dict[str, Any] = {
+            "product": product,
+            "host": consent,
+            "deployment": deployment,
+            "no_unless": _check_head(data, file, product).no_unless,
+        }
         # In debugging the notice is left for the day on which something may leave.
-        self.consent = consenting.evaluate(**said, callback=notice, may_tell=not is_debugging())
+        self.consent: consenting.Decision = consenting.evaluate(**said, callback=notice, may_tell=not is_debugging())
+        if is_debugging():
+            _say(f"[telemetry] # {product}: consent is {self.consent.state} ({self.consent.rule})\n")
         if self.consent.state is not consenting.State.OFF and GUARD not in os.environ:
-            reconsider = partial(consenting.reconsider, **said, notice_shown=self.consent.notice)
-            self._link = _link(self.consent, reconsider, config, packages, flush_interval_seconds, queue_bytes, remote)
+            reconsider = partial(
+                _reconsider, {**said, "notice_shown": self.consent.notice}, is_remote=remote is not None
+            )
+            _check_interpreter()
+            with _needed():
+                self._link = _link(
+                    data,
+                    self.consent,
+                    reconsider,
+                    config,
+                    settings,
+                    packages,
+                    flush_interval_seconds,
+                    queue_bytes,
+                    remote,
+                )
             self.record, self.tick = self._link.recorder(), self._link.ticker()
         if strict:
             self._be_strict(file)
@@ -124,20 +158,34 @@ class Client:
         self.record(name, fields)
 
     def count(self, name: str, n: int = 1, /, **fields: Any) -> None:
-        """Add `n` to a counter of the catalog; one event a second carries the sum for each set of `fields`."""
+        """Add `n` to a counter of the catalog.
+
+        An event carries the sum for each set of `fields`: one a second, and one when nothing more is counted.
+        """
         self.tick(name, n, fields)
 
     def timer(self, name: str, /, **fields: Any) -> Timer:
         """Time a block (`with`) or every call of a function (as a decorator) into the field `duration_ms`."""
+        from telemetry.producer.timing import Timer
+
         return Timer(self._emit_fields, name, fields)
 
-    def flush(self, timeout: float = 2.0) -> bool:
+    def flush(self, timeout: float = 2.0, until: Literal["disk", "delivered"] = "disk") -> bool:
         """Hand over now: block, for at most `timeout` seconds, until the shipper has on disk what was emitted.
 
+        Args:
+            timeout: seconds.
+            until: `disk`, or `delivered`, for a program whose machine ends with it: all that was emitted is sealed and
+                uploaded at once, without the random wait before an upload.
+
         Returns:
-            Whether it has. True with consent off: there is nothing to hand over.
+            Whether it is so. True with consent off: there is nothing to hand over. Of `delivered`: whether each event
+            was delivered or is counted as dropped; False at once where nothing is uploaded, under the consent `local`
+            and while uploads pause (`telemetry status` says why). Under `technical` that is of technical events alone.
         """
-        return self._link is None or self._link.flush(timeout)
+        if self._link is None:
+            return True
+        return self._link.flush(timeout) if until == "disk" else self._link.deliver(timeout)
 
     def close(self, timeout: float = 0.3) -> None:
         """Flush for at most `timeout` seconds and emit no more. Called at exit; may be called twice."""
@@ -163,18 +211,50 @@ class Client:
         self.record, self.tick = strict_record(catalog, self.record), strict_tick(catalog, self.tick)
 
 
+def _check_interpreter() -> None:
+    """See that this is one for which we are made, before anything is loaded that it may not survive.
+
+    What `emit` does without a lock is safe in threads because one of them runs at a time. And where pyzmq does not
+    load, in a subinterpreter, nothing else is to be tried: hashlib, loaded in one, ends a process of Python 3.12.1.
+    """
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        raise ConfigError("this Python runs without the global lock that emit() counts on: set PYTHON_GIL=1")
+    with _needed():
+        import fcntl
+        import json
+
+        import zmq
+
+        # A file of the host's may have been found in the place of one: seen before a shipper is started.
+        _ = zmq.PUSH, zmq.ZMQError, json.dumps, json.loads, fcntl.flock
+
+
+@contextmanager
+def _needed() -> Iterator[None]:
+    """Say in our words that a library does not load here: without a wheel for this interpreter, or in another one."""
+    try:
+        yield
+    except ImportError as fault:
+        if fault.name:
+            why = f"this interpreter can't load {fault.name} ({fault}): install it, or pass"
+        else:  # it is there, and says why it does not load
+            why = f"this interpreter can't load what telemetry needs ({fault}): use the main one, or pass"
+        raise ConfigError(f"{why} consent='off' and strict=False here") from None
+
+
 def _link(
+    catalog: bytes,
     consent: consenting.Decision,
-    reconsider: Callable[[], consenting.Decision | None],
+    reconsider: Callable[[], tuple[consenting.Stored, consenting.Decision | None]],
     config: dict[str, Any],
+    settings: ShipperSettings,
     packages: tuple[str, ...],
     flush_interval_seconds: float,
     queue_bytes: int,
     remote: RemoteShipper | None,
 ) -> Link:
     """Load what a living client needs, now and on the caller's thread: an import in a thread hangs a forked child."""
-    import hashlib
-
+    from telemetry.catalog import copies
     from telemetry.names import names_of_this_process
     from telemetry.producer.channel import Channel
     from telemetry.producer.link import Link
@@ -182,11 +262,21 @@ def _link(
     from telemetry.wire import Context
 
     product, endpoint = config["product"], config["endpoint"]
-    digest = hashlib.sha256(_read(Path(config["catalog"]))).hexdigest()
-    directory, spool = paths.rendezvous_dir(product, digest, endpoint), paths.spool_dir(product, endpoint)
+    digest = copies.digest_of(catalog)
+    config = {**config, "catalog_digest": digest}
     ground = consent.state.value, consent.basis, consent.notice, consent.deployment
-    context = Context(os.getpid(), digest, *ground, names_of_this_process())
-    site = Site(directory, spool, config)
+    since = 0.0 if remote else consenting.read_stored(product).since_unix_seconds
+    context = Context(os.getpid(), digest, *ground, names_of_this_process(), since)
+
+    def find() -> Places:
+        own = paths.rendezvous_dir(product, digest, endpoint, settings)
+        # A host that drops its privileges may no longer read the file.
+        with suppress(OSError):  # no disk to keep it on: the shipper reads the file, for as long as that is the same
+            if not remote and not is_debugging():
+                copies.keep(product, catalog, Path(config["catalog"]))
+        return own, paths.foreground_dir(product, endpoint), paths.spool_dir(product, endpoint)
+
+    site = Site(find, config)
     channel, kind = Channel(site), Link
     if is_debugging():
         from telemetry.producer.debug import DebugChannel, DebugLink
@@ -198,6 +288,21 @@ def _link(
 
         channel, kind = RemoteChannel(site, Peer(remote)), RemoteLink
     return kind(site, channel, reconsider, context, packages, flush_interval_seconds, queue_bytes)
+
+
+def _reconsider(said: dict[str, Any], *, is_remote: bool) -> tuple[consenting.Stored, consenting.Decision | None]:
+    """The consent of this moment, and what is stored: read first, so that its date is never too late a one.
+
+    Another machine is told of no date: it would know this installation by it.
+    """
+    stored = consenting.Stored() if is_remote else consenting.read_stored(said["product"])
+    return stored, consenting.reconsider(**said)
+
+
+def _say(line: str) -> None:
+    """Print for who debugs; what a stderr that is closed or full does not take is let go."""
+    with suppress(OSError):
+        posix.write(2, line.encode(errors="replace"))
 
 
 def _nothing(name: str, fields: dict[str, Any]) -> None:
@@ -226,8 +331,18 @@ def _check_packages(packages: tuple[str, ...]) -> None:
 
 
 def _check_main_thread() -> None:
-    if threading.current_thread() is not threading.main_thread():
-        raise ConfigError("handle_sigterm=True: Python takes signal handlers from the main thread only; call it there")
+    import signal
+
+    handler = signal.getsignal(signal.SIGTERM)
+    if handler is None:  # it was set outside Python, and stays
+        return
+    try:
+        # Asked by doing it: under gevent and eventlet `threading` takes a greenlet for a thread.
+        signal.signal(signal.SIGTERM, handler)
+    except ValueError:
+        raise ConfigError(
+            "handle_sigterm=True: Python takes signal handlers from the main thread only; call it there"
+        ) from None
 
 
 def _check_remote(remote: RemoteShipper) -> None:
@@ -245,26 +360,50 @@ def _check_settings(settings: ShipperSettings) -> None:
     if not isinstance(settings, ShipperSettings):
         raise ConfigError(f"shipper={settings!r}: must be a telemetry.ShipperSettings, a RemoteShipper, or None")
     for (name, value), default in zip(settings._asdict().items(), ShipperSettings(), strict=True):
-        if type(value) is not type(default) and not (type(default) is float and type(value) is int):
-            raise ConfigError(f"shipper: {name}={shown(name, value)} must be of type {type(default).__name__}")
+        check_setting(name, value, type(default), "shipper")
     if settings.format not in FORMATS:
         raise ConfigError(f"shipper: format={settings.format!r}: must be one of {', '.join(FORMATS)}")
     check_proxy(settings.proxy)
 
 
+def _with_whole_paths(settings: ShipperSettings) -> ShipperSettings:
+    """Files named from here: a shipper stands elsewhere."""
+    named: dict[str, Any] = {name: value for name in FILES if (value := getattr(settings, name))}
+    try:
+        named |= {name: str(Path(value).absolute()) for name, value in named.items()}
+        return settings._replace(**named)
+    except OSError:
+        raise ConfigError(f"shipper: {', '.join(named)}: the working directory is gone; give whole paths") from None
+
+
 def _check_catalog(catalog: str | os.PathLike[str]) -> Path:
+    whole = ""
     try:
         path = Path(catalog)
         if path.is_file() and os.access(path, os.R_OK):
             return path.absolute()
+        whole = "" if path.is_absolute() else f", which is {path.absolute()} here"
     except (TypeError, ValueError, OSError):
         pass  # no path at all, or one that can't be looked at
     raise ConfigError(
-        f"catalog={str(catalog)!r}: no such file, or it can't be read; give the path of the catalog's TOML"
+        f"catalog={str(catalog)!r}{whole}: no such file, or it can't be read; give the path of the catalog's TOML"
     )
 
 
+def _check_head(catalog: bytes, file: Path, product: str) -> Head:
+    """Also with consent off: a product that is not the catalog's is one that nobody can say no to."""
+    head = read_head(catalog)
+    if head.product and head.product != product:
+        raise ConfigError(
+            f"product={product!r}: the catalog {str(file)!r} is that of {head.product!r}; a user says no to "
+            "one name, so give both the same"
+        )
+    return head
+
+
 def _check_content(catalog: Path) -> None:
+    import msgspec  # noqa: F401 first, as in _check_interpreter
+
     from telemetry.catalog.load import load
 
     load(catalog)

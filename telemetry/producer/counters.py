@@ -1,24 +1,40 @@
-"""Counters: each call appends; the tally is made later, one event a second for each name and set of fields."""
+"""Counters: each call appends; the tally is made later, one event for each name and set of fields.
+
+The totals leave once a second, and as soon as nothing more is counted: a server that has answered its last request may
+end within a tenth of a second, by a signal that lets nothing of ours run.
+"""
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from operator import index
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from telemetry.native import Lock
 from telemetry.producer.alone import alone
-from telemetry.producer.native import Lock
+from telemetry.producer.scalar import as_scalar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 TALLY_SECONDS = 1.0
-"""One aggregate a second."""
+"""One aggregate a second, while calls come one after the other."""
+
+EBB_SECONDS = 0.05
+"""Without a call for so long, the totals leave before their second is over."""
 
 TALLY_CALLS = 4096
 """Calls that may wait for a tally; it bounds memory between two rounds of the flusher."""
 
+MAX_TOTAL = 2**63 - 1
+"""What an event can carry; a total that would grow beyond it leaves, and the next begins."""
+
 Aggregate = tuple[str, dict[str, Any]]
+Key = tuple[str] | tuple[str, str, str] | tuple[str, tuple[tuple[tuple[str, Any], ...], tuple[type, ...]]]
+"""A counter alone; with its only label and the text of that; or with its labels and their types: 1, 1.0 and True are
+equal, and not the same label. Most counters have one text or nothing, and need no more to be told apart."""
+
+_KNOWN = frozenset(map(id, (str, int, float, bool, type(None))))
+"""By identity: a class may have a hash of its own."""
 
 
 class Counters:
@@ -31,10 +47,18 @@ class Counters:
     def __bool__(self) -> bool:
         return bool(self.calls or self._totals or self._apart)
 
-    def renew(self) -> None:
-        """Begin empty; in a forked child what waits is the parent's."""
-        self.calls.clear()
-        self._totals: Counter[tuple[str, tuple[tuple[str, Any], ...]]] = Counter()
+    @property
+    def unsettled(self) -> int:
+        """How many events the calls that wait would make, at least."""
+        return (
+            len(self._totals) + len(self._apart) + len({name for name, _, _ in self.calls.copy() if type(name) is str})
+        )
+
+    def renew(self, kept: int = 0) -> None:
+        """Begin empty, but for the newest `kept` calls; in a forked child what waits is the parent's."""
+        for _ in range(len(self.calls) - kept):
+            self.calls.popleft()
+        self._totals: dict[Key, int] = {}
         self._apart: list[Aggregate] = []
         self._lock = Lock()
 
@@ -59,21 +83,62 @@ class Counters:
 
     def _move(self, receive: Callable[[list[Aggregate]], object]) -> None:
         self._tally()
-        taken: list[Aggregate] = [
-            (name, {**dict(key), "count": number}) for (name, key), number in self._totals.items()
-        ]
-        taken += self._apart
-        self._totals, self._apart = Counter(), []
+        taken = [(key[0], {**_labels(key), "count": number}) for key, number in self._totals.items()] + self._apart
+        self._totals, self._apart = {}, []
         receive(taken)
 
     def _tally(self) -> None:
-        popleft = self.calls.popleft
+        popleft, totals = self.calls.popleft, self._totals
         for _ in range(len(self.calls)):
             name, number, fields = popleft()
-            try:
-                pairs = fields.items()
-                # Their order does not matter, and one has none: most counters have one label or none.
-                self._totals[name, tuple(sorted(pairs) if len(pairs) > 1 else pairs)] += index(number)
-            except Exception:  # noqa: BLE001 a value's own __hash__ or __index__ may raise anything
-                # No scalars, or no whole number: it goes on alone, to be dropped where every other such event is.
-                self._apart.append((name, {**fields, "count": number}))
+            key: Key | None = None
+            if type(name) is str:
+                if len(fields) == 1:
+                    ((label, value),) = fields.items()
+                    if type(value) is str and type(label) is str:
+                        key = name, label, value
+                elif not fields:
+                    key = (name,)
+                if key is None:
+                    key = _key(name, fields)
+            whole = number if type(number) is int else _whole(number)
+            if key is None or whole is None:
+                # No scalars, or no whole number: it goes on alone, and what can't be sent of it is counted there.
+                self._apart.append(_event(name, fields, number))
+                continue
+            total = totals.get(key, 0) + whole
+            if -MAX_TOTAL <= total <= MAX_TOTAL:
+                totals[key] = total
+            else:
+                self._apart.append(_event(name, fields, whole))
+
+
+def _whole(number: object) -> int | None:
+    """The whole number that it is by its type, if any; none of its own methods is run."""
+    try:
+        whole = as_scalar(number)
+    except Exception:  # noqa: BLE001 no scalar
+        return None
+    return whole if type(whole) is int else None
+
+
+def _key(name: str, fields: dict[str, Any]) -> Key | None:
+    """What is counted; None for what can't be compared without running code of the host's."""
+    for label, value in fields.items():
+        if type(label) is not str or id(type(value)) not in _KNOWN:
+            return None
+    labels = tuple(sorted(fields.items()))  # no two are of one name, so no values are compared
+    return name, (labels, tuple([type(value) for _, value in labels]))
+
+
+def _labels(key: Key) -> dict[str, Any]:
+    if len(key) == 1:
+        return {}
+    if len(key) == 2:  # noqa: PLR2004 a name, and the labels with their types
+        return dict(key[1][0])
+    return {key[1]: key[2]}
+
+
+def _event(name: str, fields: dict[str, Any], number: object) -> Aggregate:
+    # A label may be of a class that has a hash of its own; kept as what it plainly is.
+    return name, {**{str.__str__(label): value for label, value in fields.items()}, "count": number}

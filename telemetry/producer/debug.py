@@ -10,15 +10,12 @@ rule touched which field of the event above, what was removed, what was dropped 
 from __future__ import annotations
 
 import datetime as dt
-import os
 import random
-import select
 import sys
 from contextlib import suppress
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -26,13 +23,15 @@ import msgspec
 from telemetry.catalog.compile import declared_fields
 from telemetry.catalog.load import load
 from telemetry.errors import TelemetryError
+from telemetry.native import monotonic, posix, sleep
 from telemetry.producer.channel import Channel
 from telemetry.producer.link import Link
+from telemetry.receipt import level_of
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.machine import names_of_this_machine
 from telemetry.redact.names.name import know
 from telemetry.redact.scanner import ScannerUnavailableError
-from telemetry.settings import DEBUG
+from telemetry.settings import DEBUG, ShipperSettings
 from telemetry.shipper.config import read_settings
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.intake.pipeline import Pipeline
@@ -59,6 +58,11 @@ EXIT_SECONDS = 5.0
 BLOCKED_SECONDS = 1.0
 """How long a stderr may take nothing before lines are let go."""
 
+POLL_SECONDS = 0.005
+"""How often it is tried meanwhile: `select` is one of those that gevent replaces."""
+
+STAYS = "it tells of what somebody did: it would be kept on this machine and never sent"
+
 _NAME_CHARACTERS = 64
 
 _split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
@@ -84,6 +88,11 @@ class DebugLink(Link):
     def close(self, timeout_seconds: float | None = None) -> None:  # noqa: ARG002 nobody else has to be waited for
         """Print what waits and emit no more."""
         super().close(EXIT_SECONDS)
+
+    def deliver(self, timeout_seconds: float) -> bool:
+        """Print what waits; it is never delivered."""
+        self.flush(timeout_seconds)
+        return False
 
     def _supervise(self) -> None:
         self._obey()
@@ -139,9 +148,9 @@ class Printer:
         """Nothing is held."""
 
     def _prepare(self, config: dict[str, Any]) -> None:
-        ours = {name: value for name, value in config.items() if name not in {"product", "catalog", "endpoint"}}
+        ours = {name: value for name, value in config.items() if name in ShipperSettings._fields}
         settings = read_settings(ours, "ShipperSettings")
-        self._format = open_format(settings.format, settings.node)
+        self._format = open_format(settings.format, settings.node, is_test=settings.is_test)
         self._catalog = load(Path(config["catalog"]))
         today = dt.datetime.now(dt.UTC).date()
         self._pipeline = Pipeline(self._catalog, today, self._format, self._open_redactor(), Session(), random.random)
@@ -161,9 +170,10 @@ class Printer:
     def _show(self, raw: msgspec.Raw, frame: Frame, pipeline: Pipeline) -> None:
         """An event by itself, so that what the tally says is said of this one."""
         alone = msgspec.structs.replace(frame, first=0, dropped={}, events=msgspec.Raw(_ONE + bytes(raw)))
-        drain = pipeline.run([alone], {}, frame.context.consent)
-        shown = [line.decode(errors="replace") for line in self._format.show(drain.body, self._format.route)]
-        self._stderr.print([*shown, *self._remarks(raw, drain.tally)])
+        for drain in pipeline.run([alone], {}, level := frame.context.consent):
+            shown = [line.decode(errors="replace") for line in self._format.show(drain.body, self._format.route)]
+            stays = [f"# {STAYS}"] if shown and level_of(level, drain.sensitivity) != level else []
+            self._stderr.print([*shown, *stays, *self._remarks(raw, drain.tally)])
 
     def _lost(self, frame: Frame) -> dict[str, int]:
         """What the running totals have grown by; a forked child is a new producer."""
@@ -197,6 +207,8 @@ class Printer:
 def _what_would_be(product: str, frame: Frame) -> str:
     if frame.context.consent == "on":
         return f"{product} would send this"
+    if frame.context.consent == "technical":
+        return f"{product} would send what is technical of this"
     return f"{product} would keep this on this machine and never send it"
 
 
@@ -232,12 +244,11 @@ class _Stderr:
     def _write(self, descriptor: int, data: bytes) -> None:
         while data:
             try:
-                data = data[os.write(descriptor, data) :]
+                data = data[posix.write(descriptor, data) :]
             except BlockingIOError:  # somebody has made it non-blocking, and it is full
-                ready = select.poll()
-                ready.register(descriptor, select.POLLOUT)
-                if not ready.poll(self._patience_seconds * 1e3):
-                    self._patience_seconds = 0.0  # once: the host does not wait for each line
+                if self._patience_seconds <= 0:  # once: the host does not wait for each line
                     return
+                sleep(POLL_SECONDS)
+                self._patience_seconds -= POLL_SECONDS
             else:
                 self._patience_seconds = BLOCKED_SECONDS

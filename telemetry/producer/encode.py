@@ -1,71 +1,117 @@
 """A batch of events as msgpack, the format of `events` in telemetry/wire.py.
 
 By msgspec, which takes a third of the time that msgpack takes. But it takes objects apart: a dataclass, an object of
-attrs, an exception that is one of them, it writes as a map of its fields. So they are seen to before.
+attrs, an exception that is one of them, it writes as a map of its fields; and a time zone it asks for its offset. So
+they are seen to before.
+
+A value that is none of msgpack's scalars is taken as what it plainly is, where its type says so (telemetry/producer/
+scalar.py); in the place of any other stands `wire.UNENCODABLE`, and the event goes on.
 """
 
 from __future__ import annotations
 
 from gc import is_tracked
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from telemetry import wire
+from telemetry.producer.scalar import PLAIN, as_scalar, runs_code, zones_are_known
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 RawEvent = tuple[str, int, dict[str, Any]]
 
 _fields: Callable[[RawEvent], dict[str, Any]] = itemgetter(2)
 
-_PLAIN: dict[type, Callable[[Any], object]] = {str: str.__str__, int: int.__int__, float: float.__float__}
+_SCALARS = frozenset((*PLAIN, bool, type(None)))
 
-_FORMS = (*_PLAIN, list, tuple, dict)
-"""What goes on; the shipper removes a field that holds a container."""
+_CONTAINERS = (tuple, dict, frozenset)
+"""Which the collector does not track either while nothing in them is."""
+
+_MARKER = msgspec.msgpack.Ext(wire.UNENCODABLE, b"")
+_UNNAMED = "[field]"
+"""Stands for a field whose name can't be encoded: no catalog declares it."""
 
 
-def encoder(reduce: Callable[[BaseException], str]) -> Callable[[list[RawEvent]], bytes]:
-    """What makes a msgpack array of a batch, `[[name, unix_ns, {field: scalar}], ...]`.
-
-    It raises whatever a value's own methods raise, and TypeError, ValueError, OverflowError or RecursionError for an
-    object, and when msgpack has no form for a value.
+class Encoder:
+    """Makes a msgpack array of a batch, `[[name, unix_ns, {field: scalar}], ...]`.
 
     Args:
         reduce: what an exception leaves as.
     """
-    pack = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 
-    def encode(batch: list[RawEvent]) -> bytes:
+    def __init__(self, reduce: Callable[[BaseException], str]) -> None:
+        self._reduce = reduce
+        self._pack = msgspec.msgpack.Encoder(enc_hook=as_scalar, decimal_format="number").encode
+
+    def encode(self, batch: list[RawEvent]) -> bytes:
+        """The batch; raises whatever msgspec does where an event has to be mended, or can't be sent at all."""
         # The collector of cycles tracks objects with fields, and no dict of plain scalars: so this look costs 30 ns an
         # event, and not the 180 of one at the type of each value. From Python 3.14 on it tracks all dicts, and each
         # event's values are asked for. It does not track dates and msgspec's own types: they go on, and the shipper
-        # removes them if the catalog declares the field otherwise.
-        if any(map(is_tracked, map(_fields, batch))):
-            batch = [(name, time_ns, _reduced(fields, reduce)) for name, time_ns, fields in batch]
-        return pack(batch)
+        # reads the dates, and removes the rest if the catalog declares the field otherwise. But a date may hold a zone
+        # whose code msgspec would run: where there is a class of such zones, the types are looked at after all.
+        if any(map(is_tracked, map(_fields, batch))) or not _are_harmless(
+            chain.from_iterable(map(dict.values, map(_fields, batch)))
+        ):
+            batch = [(name, time_ns, self._reduced(fields)) for name, time_ns, fields in batch]
+        return self._pack(batch)
 
-    return encode
+    def mend(self, event: RawEvent) -> bytes:
+        """A batch of one event that can't be encoded as it is, with the marker in the place of each bad value.
+
+        Raises:
+            Exception: its name is no text, say.
+        """
+        name, time_ns, fields = event
+        if not issubclass(type(name), str):
+            raise TypeError
+        fields = {str.__str__(name): value for name, value in fields.items()}
+        return self._pack([(name, time_ns, dict(map(self._mended, self._reduced(fields).items())))])
+
+    def _reduced(self, fields: dict[str, Any]) -> dict[str, Any]:
+        values = fields.values()
+        if not any(map(is_tracked, values)) and _are_harmless(values):
+            return fields
+        # A name of a subclass may have a hash of its own.
+        return {str.__str__(name): self._reduced_value(value) for name, value in fields.items()}
+
+    def _reduced_value(self, value: object) -> object:
+        # Not isinstance, which runs a value's own __class__.
+        kind = type(value)
+        if issubclass(kind, BaseException):
+            try:
+                return self._reduce(cast("BaseException", value))
+            except Exception:  # noqa: BLE001 its class is strange
+                return _MARKER
+        if is_tracked(value) or issubclass(kind, _CONTAINERS) or runs_code(value):
+            return _scalar_or_marker(value)
+        return value
+
+    def _mended(self, pair: tuple[str, object]) -> tuple[str, object]:
+        name, value = pair
+        return (name if self._fits(name) else _UNNAMED), (value if self._fits(value) else _MARKER)
+
+    def _fits(self, value: object) -> bool:
+        try:
+            self._pack(value)
+        except Exception:  # noqa: BLE001 an integer over 64 bits, half a character, a container without end
+            return False
+        return True
 
 
-def _reduced(fields: dict[str, Any], reduce: Callable[[BaseException], str]) -> dict[str, Any]:
-    if not any(map(is_tracked, fields.values())):
-        return fields
-    return {name: _reduced_value(value, reduce) for name, value in fields.items()}
+def _are_harmless(values: Iterable[object]) -> bool:
+    """Whether msgspec runs no code for any of these, which the collector does not track: their classes are in C."""
+    return zones_are_known() or _SCALARS.issuperset(map(type, values))
 
 
-def _reduced_value(value: object, reduce: Callable[[BaseException], str]) -> object:
-    # Not isinstance, which runs a value's own __class__.
-    if issubclass(type(value), BaseException):
-        return reduce(cast("BaseException", value))
-    if is_tracked(value) and not issubclass(type(value), _FORMS):
-        raise TypeError
-    return value
-
-
-def _plain(value: object) -> object:
-    """The number or text that a value of a subclass is, read without its own methods; TypeError of anything else."""
-    for scalar, plain in _PLAIN.items():
-        if issubclass(type(value), scalar):
-            return plain(value)
-    raise TypeError
+def _scalar_or_marker(value: object) -> object:
+    """The scalar that a field's value is, or the marker; never raises."""
+    try:
+        return as_scalar(value)
+    except Exception:  # noqa: BLE001 what a value's own methods may raise is not the host's
+        return _MARKER

@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType, TracebackType
 
 MAX_FRAMES = 20
+
+# As the interpreter knows them: a class may have attributes of these names that are anything, and run anything.
+_ancestors: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
+_module_of: Callable[[type], object] = type.__dict__["__module__"].__get__
+_name_of: Callable[[type], str] = type.__dict__["__name__"].__get__
+_traceback_of: Callable[[BaseException], TracebackType | None] = BaseException.__dict__["__traceback__"].__get__
 
 
 def reduce_exception(error: BaseException, packages: tuple[str, ...]) -> str:
@@ -20,9 +27,10 @@ def reduce_exception(error: BaseException, packages: tuple[str, ...]) -> str:
         error: the exception; its message, notes and causes are not read.
         packages: top-level package names of the host's own code.
     """
-    known = next(t for t in type(error).__mro__ if t.__module__ == "builtins" or _owned(t.__module__, packages))
-    frames = [_place(frame, line) for frame, line in _walk(error.__traceback__) if _owned(_module(frame), packages)]
-    return "@".join(filter(None, (known.__name__, ";".join(frames[-MAX_FRAMES:]))))
+    known = next(t for t in _ancestors(type(error)) if _owned(_module_of(t), ("builtins", *packages)))
+    traceback = _traceback_of(error)
+    frames = [_place(frame, line) for frame, line in _walk(traceback) if _owned(_module(frame), packages)]
+    return "@".join(filter(None, (_name_of(known), ";".join(frames[-MAX_FRAMES:]))))
 
 
 def _walk(traceback: TracebackType | None) -> list[tuple[FrameType, int]]:
@@ -39,8 +47,9 @@ def _place(frame: FrameType, line: int) -> str:
 
 
 def _module(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__", ""))
+    name = dict.get(frame.f_globals, "__name__")
+    return name if type(name) is str else ""
 
 
-def _owned(module: str, packages: tuple[str, ...]) -> bool:
-    return module.partition(".")[0] in packages
+def _owned(module: object, packages: tuple[str, ...]) -> bool:
+    return type(module) is str and module.partition(".")[0] in packages

@@ -1,13 +1,13 @@
-"""How a host can end or multiply, and what is done then: atexit, multiprocessing children, fork, SIGTERM, tombstone."""
+"""How a host can end or multiply, and what is done then: atexit, servers, multiprocessing, fork, SIGTERM, tombstone."""
 
 from __future__ import annotations
 
 import atexit
 import json
 import os
-import signal
 import sys
 import weakref
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from telemetry.paths import TOMBSTONES, private_dir, write_private
@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 
 _renewals: weakref.WeakKeyDictionary[Any, Callable[[Any], object]] = weakref.WeakKeyDictionary()
 """What is done in a forked child, by its owner; they serve one hook, since a hook can't be taken back."""
+
+_flushes: weakref.WeakKeyDictionary[Any, Callable[[Any], object]] = weakref.WeakKeyDictionary()
+"""What is done when a server has done its last work, by its owner."""
+
+_LAST_WORK = (
+    ("uvicorn", "Server", "shutdown"),
+    ("rq", "Worker", "handle_job_success"),
+    ("rq", "Worker", "handle_job_retry"),
+    ("rq", "Worker", "handle_exception"),
+)
+"""Methods after which a process ends in order but runs no `atexit`: uvicorn raises the signal that ended it anew, and a
+work horse of rq calls `os._exit`. Neither has a hook for it."""
 
 Owner = TypeVar("Owner")
 
@@ -53,6 +65,58 @@ def _finalize(close: Callable[[], object]) -> None:
     sys.modules["multiprocessing.util"].Finalize(None, close, exitpriority=0)
 
 
+def after_last_work(owner: Owner, flush: Callable[[Owner], object]) -> None:
+    """Call `flush(owner)` where a server, loaded by now, is about to end its process without running `atexit`.
+
+    Cheap, and to be called again: servers are loaded at any time.
+    """
+    _flushes[owner] = flush
+    for module, name, method in _LAST_WORK:
+        server = getattr(sys.modules.get(module), name, None)
+        work = getattr(server, method, None)
+        if work is not None and not hasattr(work, "flushes_telemetry"):
+            setattr(server, method, _flushing(work))
+
+
+def _flushing(work: Callable[..., Any]) -> Callable[..., Any]:
+    """`work`, and a flush when it is done, however it ends."""
+    from inspect import iscoroutinefunction  # noqa: PLC0415 the server has loaded it, others have no use for it
+
+    if iscoroutinefunction(work):
+
+        @wraps(work)
+        async def flush_after(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await work(*args, **kwargs)
+            finally:
+                _flush_all()
+    else:
+
+        @wraps(work)
+        def flush_after(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return work(*args, **kwargs)
+            finally:
+                _flush_all()
+
+    flush_after.flushes_telemetry = True  # type: ignore[attr-defined] # told from the server's own
+    return flush_after
+
+
+def _flush_all() -> None:
+    for owner, flush in list(_flushes.items()):
+        flush(owner)
+
+
+def forks_in_c() -> bool:
+    """Whether this process forks others in C, as the master of uWSGI does, and may have no thread of Python's.
+
+    A child forked so waits for ever to hand the interpreter over to a thread that had asked for it in the parent.
+    """
+    uwsgi = sys.modules.get("uwsgi")
+    return uwsgi is not None and uwsgi.worker_id() == 0 and uwsgi.mule_id() == 0
+
+
 def after_fork(owner: Owner, renew: Callable[[Owner], object]) -> None:
     """Call `renew(owner)` in every forked child for as long as `owner` lives; `renew` must not hold on to it."""
     _renewals[owner] = renew
@@ -75,6 +139,8 @@ def on_sigterm(flush: Callable[[], object], close_for: Callable[[int], bool]) ->
         flush: hands over what waits.
         close_for: closes before a signal ends the process; False when that is under way, and the signal comes again.
     """
+    import signal  # noqa: PLC0415 takes its time, and few ask for this
+
     before = signal.getsignal(signal.SIGTERM)
     if before is None or before == signal.SIG_IGN:
         return
@@ -90,10 +156,11 @@ def on_sigterm(flush: Callable[[], object], close_for: Callable[[int], bool]) ->
     signal.signal(signal.SIGTERM, handle)
 
 
-def leave_tombstone(spool: Path, producer: bytes, accepted: int, dropped: dict[str, int]) -> None:
+def leave_tombstone(spool: Path, place: str, producer: bytes, accepted: int, dropped: dict[str, int]) -> None:
     """Write down what an unconfirmed producer had numbered: counts, never events.
 
-    The shipper reads it when nothing more can come from the producer, and counts what did not arrive.
+    The shipper of the rendezvous whose directory is called `place` reads it when nothing more can come from the
+    producer, and counts what did not arrive; another one only when there can be none there.
 
     Raises:
         OSError: the spool can't be written; then nobody is left to count.
@@ -101,5 +168,5 @@ def leave_tombstone(spool: Path, producer: bytes, accepted: int, dropped: dict[s
     directory = spool / TOMBSTONES
     private_dir(spool)
     private_dir(directory)
-    text = json.dumps({"producer": producer.hex(), "pid": os.getpid(), "accepted": accepted, "dropped": dropped})
-    write_private(directory / f"{producer.hex()}.json", text.encode())
+    said = {"producer": producer.hex(), "pid": os.getpid(), "accepted": accepted, "dropped": dropped, "place": place}
+    write_private(directory / f"{producer.hex()}.json", json.dumps(said).encode())

@@ -6,16 +6,17 @@
              batch drains as well.
 
 The thread says that it falls asleep and then drains once more, and a caller appends and then looks whether it sleeps,
-so an event can't be forgotten between the two.
+so an event can't be forgotten between the two. A thread that something ends, a caller that could not start or wake it,
+and a child that has none, all leave the flag clear: so the next event does what is due.
 """
 
 from __future__ import annotations
 
-from queue import Empty
-from time import monotonic
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from telemetry.producer.native import Lock, SimpleQueue, sleep, start_new_thread
+from telemetry.native import Empty, Lock, SimpleQueue, monotonic, sleep, start_new_thread
+from telemetry.producer.flag import Flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,11 +25,15 @@ SUPERVISE_SECONDS = 0.5
 """How often consent and shipper are looked after, while there is traffic: a withdrawal must act within a second."""
 
 
+FAULT_SECONDS = 0.05
+"""How long the thread leaves the machine alone when something failed: no memory, most often."""
+
+
 class Flusher:
     """The flush thread of one process, started when first needed.
 
     Attributes:
-        asleep: read by `emit` on its way.
+        awake: read by `emit` on its way.
         keeps_watch: set by `supervise`; whether it is to be called while nothing is emitted too.
     """
 
@@ -43,71 +48,92 @@ class Flusher:
         self._interval_seconds = interval_seconds
         self._work = work
         self._supervise = supervise
+        self.awake = Flag()
         self.renew()
 
     def renew(self) -> None:
         """Begin without a thread: threads don't survive a fork."""
-        self.asleep = True
         self.keeps_watch = False
         self._stopped = False
-        self._unstarted = Lock()  # who gets it starts the thread
+        self._running = Lock()  # held by the thread
         self._watched_at = -SUPERVISE_SECONDS
         self._wake: SimpleQueue[None] = SimpleQueue()
+        self.awake.own()
 
     def wake(self) -> None:
         """Have the thread look at the queue within an interval. Safe in signal handlers: it waits for no lock.
 
         `threading.Thread.start` takes locks and waits for the thread, so the bare function it is built on is used.
         """
-        self.asleep = False
-        if self._unstarted.acquire(blocking=False):
-            try:
-                start_new_thread(self._run, ())
-            except RuntimeError:  # no thread to be had, or the interpreter ends: the next caller tries again
-                self.asleep = True
-                self._unstarted.release()
-                return
-        self._wake.put(None)
+        self.awake.set()
+        try:
+            if not self._running.locked():
+                start_new_thread(self._live, ())
+            self._wake.put(None)
+        except Exception:  # noqa: BLE001 no thread to be had, no memory, or the interpreter ends: the next caller tries again
+            self.awake.clear()
+        except BaseException:  # Ctrl-C
+            self.awake.clear()
+            raise
 
     def stop(self) -> None:
         """End the thread, soon. Nobody is to wake it any more."""
-        self._stopped, self.asleep = True, False
+        self._stopped = True
+        self.awake.set()
         self._wake.put(None)
 
     def watch(self) -> None:
         """Look after consent and shipper if that is due."""
         if self.due:
-            self._watched_at = monotonic()
-            self._supervise()
+            self.watch_now()
+
+    def watch_now(self) -> None:
+        """Look after consent and shipper."""
+        self._watched_at = monotonic()
+        self._supervise()
 
     @property
     def due(self) -> bool:
         """Whether nobody has looked for half a second."""
         return monotonic() - self._watched_at >= SUPERVISE_SECONDS
 
+    def _live(self) -> None:
+        """Run until stopped, whatever happens. Two callers may have started a thread: one is enough."""
+        if not self._running.acquire(blocking=False):
+            return
+        try:
+            self._run()
+        except BaseException:  # noqa: BLE001, S110 no memory even for what follows a fault: the host is not to hear of it
+            pass
+        finally:
+            self._running.release()
+            if not self._stopped:
+                self.awake.clear()
+
     def _run(self) -> None:
+        done = True
         while not self._stopped:
-            self._sleep()
-            while not self._stopped and not self._idle():
-                pass
+            try:
+                if done:
+                    self._sleep()
+                done = self._stopped or self._idle()
+            except BaseException:  # noqa: BLE001 it may pass; a host may throw anything into its threads, SystemExit too
+                done = False
+                self.awake.set()
+                sleep(FAULT_SECONDS)
 
     def _sleep(self) -> None:
         """Wait to be woken, or for the next time to look."""
-        try:
+        with suppress(Empty):
             self._wake.get(timeout=SUPERVISE_SECONDS if self.keeps_watch else None)
-        except Empty:
-            return
 
     def _idle(self) -> bool:
         """Wait an interval and drain; whether nothing is left to do then."""
-        try:
-            self._pause()
-            self.asleep = True
-            if self._work():
-                return True
-        except Exception:  # noqa: BLE001, S110 no memory, no descriptors: it may pass, and the host is not to hear of it
-            pass
-        self.asleep = False
+        self._pause()
+        self.awake.clear()
+        if self._work():
+            return True
+        self.awake.set()
         return False
 
     def _pause(self) -> None:

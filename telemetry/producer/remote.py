@@ -46,5 +46,8 @@ class RemoteLink(Link):
         """Nobody here can tell whether that shipper runs: what it does not take waits, and is dropped beyond that."""
         self._obey()
 
+    def _follow_user(self) -> None:
+        """The way there is any user's who has the keys, and they have been read."""
+
     def _leave_behind(self, frames: list[bytes]) -> None:
         """The place where it would be found is elsewhere."""

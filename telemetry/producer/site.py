@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from telemetry.native import monotonic, posix
 from telemetry.paths import private_dir
-from telemetry.producer.spawn import can_spawn, is_starting, shipper_runs, spawn_shipper
+from telemetry.producer.spawn import Spawner, is_starting, shipper_runs
+from telemetry.refusal import is_beginning
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    Places = tuple[Path, Path, Path]
+    """Directories of one user: the rendezvous of a spawned shipper, that of one in the foreground, and the spool."""
 
 RETRY_SECONDS = 0.5
 """How soon a shipper that does not come up is started again; doubled from the fourth time on."""
@@ -18,57 +23,95 @@ MAX_RETRY_SECONDS = 10.0
 """What can't start costs a tenth of a second of CPU each time; what can is not to be waited for much longer."""
 
 QUICK_STARTS = 3
+"""After so many in a row that came to nothing it is said in the rendezvous."""
 
 
 class Site:
     """Where a client's shipper lives, and what it is told when it is spawned.
 
     Attributes:
-        directory: the rendezvous: sockets, lock and configuration.
+        directory: the rendezvous: sockets, lock and configuration. It is that of a shipper in the foreground while one
+            serves this product and endpoint, else the client's own.
         spool: where tombstones are left.
         config: of the shipper, as it goes into its file.
         runs: whether a shipper ran at the last look.
         is_missing: whether none ran then, and none can be expected either.
     """
 
-    def __init__(self, directory: Path, spool: Path, config: dict[str, Any]) -> None:
-        self.directory = directory
-        self.spool = spool
+    def __init__(self, find: Callable[[], Places], config: dict[str, Any]) -> None:
+        """Take the places of this user.
+
+        Args:
+            find: tells them, for the user that this process runs as by then.
+            config: of the shipper.
+        """
         self.config = config
+        self._find = find
+        self._spawner = Spawner(config)
+        self.move()
+
+    def move(self) -> None:
+        """Take the places of the user that this process runs as now."""
+        self._user = posix.getuid()
+        self._own, self._foreground, self.spool = self._find()
+        self.directory = self._own
         self.runs = self.is_missing = False
-        self._starts = 0  # since one was last seen
-        self._started_at = float("-inf")
+        self._starts = 0  # since one last served
+        self._started_at = self._first_started_at = float("-inf")
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether this process has become another user since, and can't go there any more."""
+        return self._user != posix.getuid()
 
     def make_private(self) -> Path:
         """The rendezvous, made sure to be ours alone: who can write there can pose as the shipper. Raises OSError."""
         private_dir(self.directory)
         return self.directory
 
-    def look(self) -> None:
-        """See that a shipper runs; spawn one when none does. Never raises; blocks for the milliseconds of a spawn."""
+    def look(self) -> bool:
+        """See that a shipper runs; spawn one when none does. Never raises; blocks for the milliseconds of a spawn.
+
+        Returns:
+            Whether it is met elsewhere than before: one in the foreground has come or gone.
+        """
+        before = self.directory
+        self.directory = self._foreground if shipper_runs(self._foreground) else self._own
         try:
             self.runs = shipper_runs(self.make_private())
         except OSError:  # a read-only disk, or a directory that is not ours: events are dropped and counted
             self.runs, self.is_missing = False, True
-            return
-        if self.runs:
-            self.confirm()
         else:
-            self.is_missing = not self._start()
+            if self.runs:
+                self.is_missing = False
+                if self._serves():
+                    self.confirm()
+            else:
+                self.is_missing = not self._start()
+        return self.directory != before
 
     def confirm(self) -> None:
         """A shipper answers: the next one, should this one die, is started at once."""
         self._starts = 0
         self.is_missing = False
 
+    def _serves(self) -> bool:
+        """Whether the one that runs has come further than its lock, where many a one may be killed again."""
+        return monotonic() - self._started_at > MAX_RETRY_SECONDS or not is_beginning(self.directory)
+
     def _start(self) -> bool:
         """Whether a shipper is on its way, as far as can be told."""
-        if not can_spawn(self.directory):
+        start = self._spawner.plan(self.directory)
+        if start is None:
             return False
         doubled = max(0, self._starts - QUICK_STARTS)
         due_at = self._started_at + min(RETRY_SECONDS * 2**doubled, MAX_RETRY_SECONDS)
         if is_starting(self.directory) or (self._starts and monotonic() < due_at):
             return not doubled
-        self._starts += 1
+        if self._starts >= QUICK_STARTS:
+            self._spawner.say_none_came(self.directory, start, self._starts, monotonic() - self._first_started_at)
         self._started_at = monotonic()
-        return spawn_shipper(self.directory, self.config) and not doubled
+        if not self._starts:
+            self._first_started_at = self._started_at
+        self._starts += 1
+        return self._spawner.spawn(self.directory, start) and not doubled

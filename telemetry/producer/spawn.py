@@ -10,141 +10,192 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
-import site
-import sys
-import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telemetry.handover import DOOR_DESCRIPTOR, open_door
-from telemetry.paths import CONFIG_FILE, LOCK_FILE, REFUSED_FILE, private_file, write_private
+from telemetry.native import posix, start_new_thread, time
+from telemetry.paths import CONFIG_FILE, LOCK_FILE, SHOWN, private_file, write_private
+from telemetry.producer.exits import forks_in_c
+from telemetry.producer.start import CanNotStartError, plan_start
+from telemetry.record_lock import is_locked
+from telemetry.refusal import START_LOG_FILE, foreground_command, read_refusal, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
-REFUSED_SECONDS = 60.0
-"""How long a shipper that could not start, because of its configuration, is left in peace."""
+    from telemetry.producer.start import Start
+
 START_SECONDS = 0.5
 """How long others leave it to the producer that has just spawned one: of fifty that start at once, one or two do."""
-GUARD = "TELEMETRY_SHIPPER"
-"""Set in a shipper's environment, so that nothing in it can spawn another."""
-
-_NEEDED = re.compile(
-    r"TELEMETRY_\w+|PYTHON\w+|LC_\w+|XDG_\w+|MALLOC_\w+|(?:LD|DYLD)_(?:FALLBACK_)?LIBRARY_PATH|SSL_CERT_(?:FILE|DIR)"
-    r"|(?:HTTPS?|ALL|NO)_PROXY|(?:https?|all|no)_proxy|PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|TZ|TMPDIR|VIRTUAL_ENV"
-)
-"""Where files lie, how to reach the network, and what an interpreter needs to start."""
 
 
 def shipper_runs(directory: Path) -> bool:
     """Whether a living shipper holds the lock; a file left by a dead one holds nothing. Makes no file.
 
-    The probe asks for a shared lock, so that two probes don't mistake each other for a shipper.
+    Takes no lock where the holder shows its own (telemetry/shipper/lock.py): a child that the host forks at that moment
+    would keep it, and no shipper could start for as long as it lives.
     """
     try:
         lock = private_file(directory / LOCK_FILE, os.O_RDONLY)
     except OSError:
         return False
     try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        if is_locked(lock):
+            return True
+        return not posix.read(lock, 32).endswith(SHOWN) and _is_flocked(lock)
     except OSError:  # no locks here: a shipper that is spawned will refuse, and say so
         return False
     finally:
         os.close(lock)
+
+
+def _is_flocked(file: int) -> bool:
+    """Whether a process of an older version, or of a system with flock(2) only, has locked a file. Raises OSError.
+
+    It is asked for a shared lock, so that two that ask don't mistake each other for a shipper, and let go at once: a
+    child forked meanwhile does not keep what is unlocked.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(file, fcntl.LOCK_UN)
     return False
 
 
-def can_spawn(directory: Path) -> bool:
-    """Whether a shipper can be started: `sys.executable` is a Python, and none refused its configuration a moment ago.
-
-    In uWSGI or a PyInstaller bundle `sys.executable` is the host itself.
-    """
-    name = Path(sys.executable or "").name
-    if not name.startswith(("python", "pypy")) or getattr(sys, "frozen", False):
-        return False
-    return not _is_younger(directory / REFUSED_FILE, REFUSED_SECONDS)
-
-
 def is_starting(directory: Path) -> bool:
-    """Whether a producer has spawned a shipper a moment ago: it wrote its configuration."""
-    return _is_younger(directory / CONFIG_FILE, START_SECONDS)
+    """Whether a producer has spawned a shipper a moment ago: it wrote its configuration.
 
-
-def spawn_shipper(directory: Path, config: dict[str, Any]) -> bool:
-    """Write the configuration and start a shipper in `directory`; it leaves at once if another has the lock.
-
-    Blocks for the few milliseconds that a shell takes.
-
-    Returns:
-        False when no process can be started here (a full process table, no shell): the caller may try again later.
+    What is dated in the future, since the clock was set back, was not.
     """
     try:
-        write_private(directory / CONFIG_FILE, json.dumps(config).encode())
-        door = open_door(directory)
+        return 0 <= time() - (directory / CONFIG_FILE).stat().st_mtime < START_SECONDS
     except OSError:
         return False
-    try:
-        command = [sys.executable, "-P", "-m", "telemetry", "ship", "--spawned", str(directory)]
-        return _start_orphan(command, door.fileno())
-    except OSError:
-        return False
-    finally:
-        door.close()
 
 
-def _start_orphan(command: list[str], door: int) -> bool:
+class Spawner:
+    """Starts the shippers of one rendezvous, and says there why none can be started.
+
+    Args:
+        config: of the shipper, as it goes into its file.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+        self._said = self._none_came = ""
+
+    def plan(self, directory: Path) -> Start | None:
+        """How one is started; None when there is nothing to start, or this very configuration was refused."""
+        try:
+            start = plan_start(self.config["command"])
+        except CanNotStartError as fault:
+            self._say(directory, str(fault))
+            return None
+        refusal = read_refusal(directory)
+        return None if refusal and refusal.holds(self._file(start)) else start
+
+    def spawn(self, directory: Path, start: Start) -> bool:
+        """Write the configuration and start a shipper in `directory`; it leaves at once if another has the lock.
+
+        Blocks for the few milliseconds that a shell takes.
+
+        Returns:
+            False when no process can be started here (a full process table, no shell): the caller may try again later.
+        """
+        try:
+            write_private(directory / CONFIG_FILE, self._file(start))
+            door = open_door(directory)
+        except OSError as fault:
+            self._say(directory, f"{directory} can't be written ({fault.strerror or fault}): mend or move it")
+            return False
+        try:
+            is_started = _start_orphan(start, directory, door.fileno())
+        except OSError as fault:
+            self._say(directory, f"no process can be started here ({fault.strerror}), by /bin/sh")
+            return False
+        finally:
+            door.close()
+        self._said = ""
+        return is_started
+
+    def say_none_came(self, directory: Path, start: Start, starts: int, seconds: float) -> None:
+        """Write down that shippers were started and none served, unless one of them has said more."""
+        said = read_refusal(directory)
+        if said is not None and said.why != self._none_came and said.age_seconds <= seconds:
+            return
+        look = foreground_command(start.program, start.environment.get("PYTHONPATH"), directory / CONFIG_FILE)
+        self._none_came = (
+            f"{starts} shippers were started here in the last {seconds:.0f} seconds and none came up; "
+            f"run `{look}` in the foreground to see why"
+        )
+        refuse(directory, self._none_came, None)
+
+    def _file(self, start: Start) -> bytes:
+        """What the shipper is told, and how it was started: where that differs, so does what may be refused."""
+        path = start.environment.get("PYTHONPATH", "")
+        return json.dumps({**self.config, "started_by": [*start.command, path]}).encode()
+
+    def _say(self, directory: Path, why: str) -> None:
+        """Write down why there is no shipper, once; and whose it would have been."""
+        if why == self._said:
+            return
+        self._said = why
+        refuse(directory, why, None)
+        with suppress(OSError):
+            if not (directory / CONFIG_FILE).exists():
+                write_private(directory / CONFIG_FILE, json.dumps(self.config).encode())
+                os.utime(directory / CONFIG_FILE, (0, 0))  # nobody has spawned one a moment ago
+
+
+PID_DESCRIPTOR = DOOR_DESCRIPTOR + 1
+"""Where the shell says which process it has left behind."""
+
+_ORPHAN = f'cd / || exit; "$@" {PID_DESCRIPTOR}>&- & echo $! >&{PID_DESCRIPTOR}'
+
+
+def _start_orphan(start: Start, directory: Path, door: int) -> bool:
     """Whether the shell could start it. Raises OSError when there is not even a shell."""
-    quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+    quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1)]
+    # Until it serves, what an interpreter says that can't even begin is kept for `telemetry status`.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    said = (os.POSIX_SPAWN_OPEN, 2, str(directory / START_LOG_FILE), flags, 0o600)
     handed = (os.POSIX_SPAWN_DUP2, door, DOOR_DESCRIPTOR)
-    shell = os.posix_spawn(
-        "/bin/sh",
-        ["sh", "-c", 'cd / && "$@" &', "sh", *command],
-        {**_needed(os.environ), GUARD: "1", "PYTHONPATH": _python_path()},
-        file_actions=[*quiet, handed],
-        setsigmask=[],
-    )
-    # It is reaped already when the host ignores SIGCHLD, or another thread of it waits for every child.
-    with suppress(ChildProcessError):
-        return os.waitpid(shell, 0)[1] == 0
-    return True
-
-
-def _needed(environ: Mapping[str, str]) -> dict[str, str]:
-    """What of the host's environment a shipper has use for: the rest holds the host's secrets, and stays with it."""
-    return {name: value for name, value in environ.items() if _NEEDED.fullmatch(name)}
-
-
-def _python_path() -> str:
-    """The host's, seen from `/`, with this package's own place ahead where an interpreter would not look by itself."""
-    place = str(Path(__file__).parents[2])
-    own = [] if place in _site_directories() else [place]
-    # What the host was told to ignore (-I, -E) its shipper ignores too.
-    said = "" if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "")
-    return os.pathsep.join([*own, *filter(None, map(_absolute, said.split(os.pathsep)))])
-
-
-def _site_directories() -> set[str]:
-    found = {*site.getsitepackages()}
-    with suppress(Exception):  # a user without a home, among others
-        found.add(site.getusersitepackages())
-    return found
-
-
-def _absolute(path: str) -> str:
-    """Nothing for nothing, and for what is relative to a directory that is gone."""
+    told, tells = os.pipe()
     try:
-        return str(Path(path).absolute()) if path else ""
-    except OSError:
-        return ""
-
-
-def _is_younger(path: Path, seconds: float) -> bool:
-    """Whether it was written that recently. What is dated in the future, since the clock was set back, was not."""
+        tell = fcntl.fcntl(tells, fcntl.F_DUPFD_CLOEXEC, PID_DESCRIPTOR + 1)  # not where the door goes
+    finally:
+        os.close(tells)
     try:
-        return 0 <= time.time() - path.stat().st_mtime < seconds
-    except OSError:
-        return False
+        shell = posix.posix_spawn(
+            "/bin/sh",
+            ["sh", "-c", _ORPHAN, "sh", *start.command, str(directory)],
+            start.environment,
+            file_actions=[*quiet, said, handed, (os.POSIX_SPAWN_DUP2, tell, PID_DESCRIPTOR)],
+            setsigmask=[],
+        )
+        os.close(tell)
+        tell = -1
+        # It is reaped already when the host ignores SIGCHLD, or another thread of it waits for every child.
+        is_started = True
+        with suppress(ChildProcessError):
+            is_started = posix.waitpid(shell, 0)[1] == 0
+        _look_after(posix.read(told, 32))
+    finally:
+        os.close(told)
+        if tell >= 0:
+            os.close(tell)
+    return is_started
+
+
+def _look_after(pid: bytes) -> None:
+    """See that a shipper that comes to us, as orphans do where we are pid 1, is no zombie when it ends."""
+    with suppress(ValueError, OSError, RuntimeError):
+        if posix.waitpid(int(pid), os.WNOHANG) == (0, 0) and not forks_in_c():
+            start_new_thread(_wait_for, (int(pid),))
+
+
+def _wait_for(pid: int) -> None:
+    with suppress(OSError):  # the host has waited for it
+        posix.waitpid(pid, 0)

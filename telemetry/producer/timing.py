@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from telemetry.native import perf_counter
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from telemetry.redact.normalise import UnreadableError
 
-PASSES = 16
+PASSES = 22
 """A text may be read so often by one rule or another, all rounds and layers together. A log of which every line has
-something private takes 15 to 25, so some of those are dropped; with more, hostile text would take over 2 ms a KiB."""
+something private takes 8 to 17; with more, hostile text would take over 2 ms a KiB."""
 _SHORTEST_CHARACTERS = 1024  # a shorter text may cost what one of this length may
 
 

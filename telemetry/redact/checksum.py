@@ -31,9 +31,12 @@ _IBAN_LENGTHS = dict(
 _CARD = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|220[0-4]\d{12,15}"
     r"|3[47]\d{13}|6(?:011|4[4-9]\d|5\d\d)\d{12,15}|62\d{14,17}|3(?:0[0-59]|[689]\d)\d{11,16}|35(?:2[89]|[3-8]\d)\d{12,15}"
-    r"|(?:50|5[6-9]|6\d)\d{10,17}|8[12]\d{14}"
+    r"|(?:50|5[6-9]|6\d)(?:\d{10}|\d{14,17})|8[12]\d{14}"
 )
 
+
+LEAST_CARD = 10**11
+"""No payment card has a lower number: the shortest ones have twelve digits."""
 
 _DOUBLED = bytes.maketrans(b"0123456789", b"0246813579")  # twice a digit, its two digits added
 
@@ -60,6 +63,11 @@ def luhn_sums(digits: str) -> tuple[list[int], list[int]]:
 def is_card(digits: str) -> bool:
     """Whether 12 to 19 digits are the number of a payment card."""
     return _CARD.fullmatch(digits) is not None and is_luhn(digits)
+
+
+def holds_card(number: float) -> bool:
+    """Whether a number is that of a payment card."""
+    return number >= LEAST_CARD and number == int(number) and is_card(str(int(number)))
 
 
 IBAN_COUNTRIES = tuple(map(str.lower, _IBAN_LENGTHS))

@@ -26,7 +26,10 @@ ENCODED = (f"(?-i){_TEXT64}", _TEXT16)
 hashes has that; of lines of source code, one in a hundred."""
 
 # A line that goes on without a break is at most 76 characters long (MIME); then the next one belongs to it.
-_RUN64 = re.compile(rf"(?:{_ANY64}{{60,76}}(?:\r?\n|\\n))*{_ANY64}{{10,}}={{0,2}}")
+# The first character is the first of the run: to try each one of a word would take five times as long.
+_RUN64 = re.compile(
+    rf"{_ANY64}(?<!{_ANY64}{_ANY64})(?:{_ANY64}{{59,75}}(?:\r?\n|\\n)(?:{_ANY64}{{60,76}}(?:\r?\n|\\n))*{_ANY64}{{10,}}|{_ANY64}{{9,}})={{0,2}}"
+)
 _RUN16 = re.compile(
     r"[0-9a-fA-F]{16,}|[0-9a-fA-F]{2,4}(?:[ :\-][0-9a-fA-F]{2,4}){3,}|0x[0-9a-fA-F]{2}(?:,? 0x[0-9a-fA-F]{2}){3,}"
 )
@@ -82,6 +85,8 @@ def _runs(text: str, pattern: re.Pattern[str], read: Callable[[str], str]) -> It
 
 def _read64(run: str) -> str:
     digits = _NO_DIGIT64.sub("", run)
+    if not _START64.search(digits):  # as most; nor is there one in its parts
+        return ""
     # What stands before or behind it in a path or a name is no part of it.
     parts = _PART64.findall(digits)
     return _read_digits(digits) or (" ".join(filter(None, map(_read_digits, parts))) if len(parts) > 1 else "")
@@ -110,6 +115,8 @@ def _decode64(digits: str) -> bytes:
 
 def _read16(run: str) -> str:
     digits = _NO_DIGIT16.sub("", run)
+    if not _START16.search(digits):
+        return ""
     offsets = _offsets(_START16, digits, 2)
     said = [_said(_decode16(digits[offset:])) for offset in sorted(offsets)]
     if digits.isdecimal():  # a number is a number, unless it spells one: long ones often spell some letters and signs

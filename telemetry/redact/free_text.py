@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from telemetry.redact.names.redactor import NameRedactor, rewrite, secrets
-from telemetry.redact.scanner import ScannerUnavailableError
+from telemetry.redact.names.known import KnownNames
+from telemetry.redact.names.redactor import rewrite, secrets
 from telemetry.redact.settled import Settled
 from telemetry.redact.text import Finding, TextRedactor
 
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from telemetry.redact.names.name import Name
-
-_REFUSED = "this machine's own names can't be looked for"
 
 
 class FreeTextRedactor:
@@ -32,20 +29,16 @@ class FreeTextRedactor:
 
     def __init__(self, names: Collection[Name] = (), cache: Path | None = None) -> None:
         self._rules = TextRedactor(cache)
-        self._names: NameRedactor | None = NameRedactor(names)
+        self._names = KnownNames(names)
         self._nameless = Settled()
 
     def know(self, names: Collection[Name]) -> None:
         """Take out these names from now on; when they are refused, every text is dropped."""
-        self._names = None
         self._nameless.clear()
-        with suppress(ScannerUnavailableError):
-            self._names = NameRedactor(names)
+        self._names.know(names)
 
     def names_own(self, word: str) -> bool:
         """Whether one of this machine's own names stands in a word; raises ScannerUnavailableError if it can't say."""
-        if self._names is None:
-            raise ScannerUnavailableError(_REFUSED)
         suspects = self._names.suspects([word])
         return bool(suspects) and rewrite(word, suspects[0]) is not None
 
@@ -65,8 +58,6 @@ class FreeTextRedactor:
 
     def _redact(self, texts: Sequence[str]) -> dict[int, Finding]:
         names = self._names
-        if names is None:
-            raise ScannerUnavailableError(_REFUSED)
         suspects = names.suspects(texts)
         findings: dict[int, Finding] = {}
         given = list(texts)

@@ -33,12 +33,18 @@ _SOFTWARE = frozenset(
 )
 _REVERSED = frozenset("com org net io dev java javax jakarta sun edu gov de uk fr nl".split())
 _HOST_LABEL = re.compile(rf"(?:{HOST_LABELS})\Z", re.IGNORECASE)
+# A machine in a country of which the code ends files too: `kafka7.acme.waw.pl`, `sql-mia.acme.ml`.
+_MACHINE_ABROAD = re.compile(
+    r"[a-z][a-z-]+(?:\d{1,3}|-[a-z-]+\d{0,3})(?:\.[\w-]+){2,}\.(?:as|la|md|ml|mm|pl|pm|ps|py|rs|sh|st)"
+    r"|(?:api|app|cache|ci|db|dns|edge|gate|gw|imap|kafka|ldap|mail|mx|node|ns|pg|proxy|redis|smtp|sql|srv|vault|vpn|web"
+    r"|worker)(?:[a-z]{0,6}\d{1,3}|-[a-z-]+\d{0,3})\.[\w-]+\.(?:as|la|ml|mm|pl|pm|ps|st)"
+)
 _NUMBERED = re.compile(r"[a-z][a-z-]+\d{1,3}")
 _SECOND_LEVEL = frozenset("com org net gov edu co ac".split())
 # Its signs are no marks of placeholders: in `peer [ip] user.id` the peer has been named.
 _CONTEXT = re.compile(
     r"(?:\b(?:host(?:name)?|server|connect(?:ed|ing|ion)?|resolv\w+|lookup|ping|dial|domain|dns|nameserver|upstream|peer|remote|broker"
-    r"|endpoint|visit|site|website|reach|proxy|certificate|gateway|dig|ssh)\b)[^\w\ue000-\uf8ff]{0,3}"
+    r"|endpoint|visit|site|website|reach|proxy|certificate|gateway|dig|ssh|target|origin|src|dst|dest|source|destination)\b)[^\w\ue000-\uf8ff]{0,3}"
     r"(?:(?:to|from|at|for|by|via|of|on|with|name)[^\w\ue000-\uf8ff]{1,2})?[\"'`]?\Z",
     re.IGNORECASE,
 )
@@ -73,8 +79,10 @@ def _has_sign(labels: list[str], before: str, after: str) -> bool:
         return True
     if len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL:  # noqa: PLR2004 - `acme.org.st`
         return True
-    if labels[-1] in FILE_ENDINGS or labels[0] in _REVERSED:
+    if labels[0] in _REVERSED:
         return False
+    if labels[-1] in FILE_ENDINGS:
+        return _MACHINE_ABROAD.fullmatch(".".join(labels)) is not None
     return (
         _PORT.match(after) is not None
         or any("-" in label for label in labels)

@@ -9,6 +9,8 @@ import unicodedata
 ESCAPED = (
     r"[\x00-\x08\x0e-\x1f\x7f]",
     r"%[0-9a-f]{2}",
+    r"(?-i:(?:=[0-9A-F]{2}){3}|=[C-F][0-9A-F]=[89AB][0-9A-F])",
+    r"[a-z0-9_]=[^\s]*(?:\+[^\s]*&|&[^\s]*\+)",
     r"(?:\\|%)u(?:\{[0-9a-f]|[0-9a-f]{4})",
     r"\\(?:x[0-9a-f]{2}|[0-3][0-7]{2}|[nrtbf\"/\\])",
     r"&(?:#x?[0-9a-f]{1,7}|[a-z][a-z0-9]{1,31};)",
@@ -18,7 +20,8 @@ ESCAPED = (
 _ESCAPE = re.compile(
     r"(?:\\[uU]|%u)(?:\{0{0,8}([0-9a-fA-F]{1,6})\}|((?<=U)[0-9a-fA-F]{8}|[0-9a-fA-F]{4}))"
     r"|\\(?:x([0-9a-fA-F]{2})|([0-3][0-7]{2})|([nrtbf\"/\\]))"
-    r"|((?:%[0-9a-fA-F]{2})+)|(&(?:#[xX]?[0-9a-fA-F]{1,7};?|[a-zA-Z][a-zA-Z0-9]{1,31};?))"
+    r"|((?:%[0-9a-fA-F]{2})+|(?:=[0-9A-F]{2}){3,}|(?:=[C-F][0-9A-F](?:=[89AB][0-9A-F]){1,3})+)"
+    r"|(&(?:#[xX]?[0-9a-fA-F]{1,7};?|[a-zA-Z][a-zA-Z0-9]{1,31};?))"
 )
 MAX_ESCAPES = 2048
 """Of one layer: a quote in each fourth character of the longest text. To undo one takes half a microsecond."""
@@ -85,8 +88,9 @@ def has_invisible(text: str) -> bool:
 
 
 def decode(text: str) -> str:
-    """Undo one layer of percent, HTML and backslash escapes; control characters become blanks, so a line stays one.
+    """Undo one layer of percent, quoted-printable, HTML and backslash escapes.
 
+    Control characters become blanks, so a line stays one.
     What one escape becomes is no part of another one in the same layer: in `&#92;new` there is no end of a line.
 
     Raises:
@@ -117,7 +121,7 @@ def _fold(word: re.Match[str]) -> str:
 
 
 def _unquote(percent: str) -> str:
-    return bytes.fromhex(percent.replace("%", "")).decode(errors="replace")
+    return bytes.fromhex(percent.replace("%", "").replace("=", "")).decode(errors="replace")
 
 
 def _unescape(match: re.Match[str]) -> str:

@@ -6,19 +6,24 @@ followed as long as that is sure; where it is not, a rule searches the whole tex
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from telemetry.redact.rest import without_rests
 from telemetry.redact.rules import RULES
-from telemetry.redact.rules.placeholder import protect, reveal
+from telemetry.redact.rules.placeholder import mark, protect, reveal
 from telemetry.redact.rules.rule import EVERYWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from telemetry.redact.allowance import Allowance
-    from telemetry.redact.rules.rule import Edit, Span
+    from telemetry.redact.rules.rule import Edit, Rule, Span
 
 _EDITS = 32  # of one text are kept in mind
+_VALUE = re.compile(
+    r"(?=\S*[0-9]|\S*[a-z][A-Z]+[a-z]+[A-Z])(?=\S*[A-Za-z])\S{6,200}|[0-9]{8,200}"
+)  # a word alone may mean another thing elsewhere
 
 
 class Reading:
@@ -42,6 +47,7 @@ class Reading:
         self.names: list[str] = []
         self.allowance = allowance
         self._original = text
+        self._taken: dict[str, str] = {}  # values that stood behind a key, and their marks
         self._fired = sorted(fired.items())
         # Where in the original something was replaced, and how long that is now; None when nobody knows.
         self._edits: list[Edit] | None = [] if len(self.text) == len(text) else None
@@ -53,8 +59,10 @@ class Reading:
         last = self._fired[-1][0] if self._fired else 0
         for number, span in self._fired:
             if start <= number < stop and (now := self._find(span)):
-                self.text, edits = RULES[number].apply(self.text, now, self.allowance)
+                before = self.text
+                self.text, edits = RULES[number].apply(before, now, self.allowance)
                 if edits:
+                    self._take(before, edits, RULES[number])
                     self.names += [RULES[number].name] * len(edits)
                     self._shorter = None
                     if number < last:
@@ -66,7 +74,20 @@ class Reading:
 
     def result(self) -> tuple[str, list[str]]:
         """The text rewritten, and the names."""
-        return (reveal(self.text), self.names) if self.names else (self._original, [])
+        if not self.names:
+            return self._original, []
+        text = self.text
+        for value, placeholder in self._taken.items():
+            text = text.replace(value, placeholder)
+        return reveal(without_rests(text)), self.names
+
+    def _take(self, before: str, edits: list[Edit], rule: Rule) -> None:
+        """Keep in mind what was taken for a secret: it is one wherever it stands."""
+        if rule.name.startswith("secret"):
+            for start, end, _ in edits[:_EDITS]:
+                value = before[start:end].strip("\"'`")
+                if _VALUE.fullmatch(value):
+                    self._taken[value] = mark(rule.name)
 
     def _find(self, span: Span) -> Span | None:
         """Where it is now; None when all that the scanner saw there was replaced: the next round reads what came."""

@@ -14,8 +14,8 @@ from telemetry.redact.encoded import ENCODED, find_runs, widen
 from telemetry.redact.normalise import ESCAPED, UnreadableError, decode, has_invisible, normalise, shadows
 from telemetry.redact.reading import Reading
 from telemetry.redact.rules import RULES
+from telemetry.redact.rules.network import ADDRESSES
 from telemetry.redact.rules.placeholder import find_placeholders, protect
-from telemetry.redact.rules.places import PATHS
 from telemetry.redact.rules.rule import EVERYWHERE
 from telemetry.redact.scanner import Pattern, Scanner, ScannerUnavailableError
 from telemetry.redact.settled import Settled
@@ -33,13 +33,14 @@ _LAYERS = 3  # of escapes, or of base64 and hexadecimal digits, one within the o
 _RUNS = 64  # of base64 or hexadecimal digits in one text
 _ESCAPED = len(RULES)  # the scanner's number for "read it decoded too"
 _ENCODED = _ESCAPED + 1  # and for "text may hide in a run of it"
-_PATHS = RULES.index(PATHS[0])
-_FIND_PASSES = 4  # to look for such runs takes, at worst, as long as so many rules
+_FORMS = RULES.index(ADDRESSES[0])
+_FIND_PASSES = 3  # to look for such runs takes, at worst, as long as so many rules
 _RUN_CHARACTERS = 64  # to settle one takes about as long as to read so many more, and
 _RUN_PASSES = 12  # to read what a run of digits holds, once more
 _SPELLING_PASSES = 4  # to spell a text anew and to scan it takes as long as so many rules
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARK = re.compile("[\ue000-\uf8ff]")
+_PERCENT = re.compile("%[0-9A-Fa-f]{2}")
 _CLEAN = "compaction of level 3 took 17 ms in storage.merge, 12:30:45"
 # The scanner knows ASCII only; a rule that asks for foreign letters is always run on texts that have some.
 _FOREIGN = {n: EVERYWHERE for n, rule in enumerate(RULES) if not _MARK.sub("", rule.pattern.pattern).isascii()}
@@ -105,7 +106,7 @@ class TextRedactor:
             if not again:
                 return findings
             left = {index: allowances[index].left for index in again}
-            changed = self._round([*again.values()], [*again], allowances, layers)
+            changed = self._round([*again.values()], [*again], allowances, layers, opened=True)
             if layers == _LAYERS:
                 for index in again.keys() - changed.keys():
                     self._settled.add(again[index], left[index] - allowances[index].left)
@@ -126,7 +127,13 @@ class TextRedactor:
         return again
 
     def _round(
-        self, texts: Sequence[str], indices: Sequence[int], allowances: dict[int, Allowance], layers: int
+        self,
+        texts: Sequence[str],
+        indices: Sequence[int],
+        allowances: dict[int, Allowance],
+        layers: int,
+        *,
+        opened: bool = False,
     ) -> dict[int, Finding]:
         # Of a text beyond ASCII only its shadows are scanned, later.
         fired = self._scanner.scan([_bytes(text) if text.isascii() else b"" for text in texts])
@@ -141,7 +148,10 @@ class TextRedactor:
             allowance = allowances.get(index)
             if allowance is None:
                 allowance = allowances[index] = Allowance(len(text))
-            found = self._judge(text, fired.get(position, {}), allowance, layers)
+            hits = fired.get(position, {})
+            if opened:  # what is left of encoded runs was read as a part of them
+                hits.pop(_ENCODED, None)
+            found = self._judge(text, hits, allowance, layers)
             if found:
                 findings[index] = found
         return findings
@@ -175,6 +185,16 @@ class TextRedactor:
             _, others = self._read_as(normalise(text, invisible=" "), allowance, layers)
             if Counter(others) != Counter(names):
                 raise UnreadableError("ambiguous")  # what nobody sees decides what it says
+        plain, names = self._read_decoded(bare, plain, names, allowance, layers)
+        if not _has_form(bare):
+            return plain, names
+        # In a form a plus sign may stand for a blank; it is one only if that shows something private.
+        formed, inner = self._read_as(normalise(_decoded(plain.replace("+", " "))), allowance, layers)
+        return (formed, names + inner) if inner else (plain, names)
+
+    def _read_decoded(
+        self, bare: str, plain: str, names: list[str], allowance: Allowance, layers: int
+    ) -> tuple[str, list[str]]:
         deepest = _decoded(bare)
         if deepest == bare:
             return plain, names
@@ -207,12 +227,12 @@ class TextRedactor:
         return {n: _union(letters.get(n), signs.get(n)) for n in letters.keys() | signs.keys()} | _FOREIGN
 
     def _read(self, text: str, fired: Mapping[int, Span], allowance: Allowance, layers: int) -> tuple[str, list[str]]:
-        """Read one spelling. Encoded runs are opened before a rule of paths or hosts may take a part of one."""
+        """Read one spelling. Encoded runs are opened before a rule of numbers, paths or hosts takes a part of one."""
         reading = Reading(text, fired, allowance)
-        reading.apply(0, _PATHS)
+        reading.apply(0, _FORMS)
         if _ENCODED in fired:
             self._open(reading, layers)
-        reading.apply(_PATHS, len(RULES))
+        reading.apply(_FORMS, len(RULES))
         return reading.result()
 
     def _open(self, reading: Reading, layers: int) -> None:
@@ -259,6 +279,13 @@ def _decoded(text: str) -> str:
     if decode(text) != text:
         raise UnreadableError("nested")
     return text
+
+
+def _has_form(text: str) -> bool:
+    """Whether a run of a text may be what a form sends: plus signs beside percent escapes, or in a query."""
+    if "+" not in text:
+        return False
+    return any("+" in run and (_PERCENT.search(run) or ("=" in run and "&" in run)) for run in text.split())
 
 
 def _left_of(redacted: str) -> str:

@@ -7,12 +7,13 @@ import re
 from telemetry.redact.checksum import is_card
 
 MAX_CHARACTERS = 32
-# Numbers of up to eight digits: a date is a version (20240131), a telephone number is none.
-_VERSION = re.compile(
-    r"v?(?P<number>\d{1,8}(?:\.\d{1,8}){0,3}(?:[-._]?(?:alpha|beta|preview|pre|post|dev|rc|a|b|c)[-._]?\d{0,8}){0,2})",
-    re.ASCII | re.IGNORECASE,
+FORM = (
+    r"(?ai:v?[0-9]{1,8}(?:\.[0-9]{1,8}){0,3}"
+    r"(?:[-._]?(?:alpha|beta|preview|pre|post|dev|rc|a|b|c)[-._]?[0-9]{0,8}){0,2})"
 )
+"""Numbers of up to eight digits: a date is a version (20240131), a telephone number is none."""
 
+_VERSION = re.compile(FORM)
 _INSURANCE = re.compile(r"756\.\d{4}\.\d{4}\.\d{2}")
 
 
@@ -27,6 +28,5 @@ def clean(value: str) -> str | None:
         number in groups.
     """
     match = _VERSION.fullmatch(value.strip()) if len(value) <= MAX_CHARACTERS else None
-    if match is None or is_card(match["number"].replace(".", "")) or _INSURANCE.fullmatch(match["number"]):
-        return None
-    return match["number"].lower()
+    number = match[0].lower().removeprefix("v") if match else ""
+    return None if not number or is_card(number.replace(".", "")) or _INSURANCE.fullmatch(number) else number

@@ -87,7 +87,7 @@ def missed_by_redactor(
     canaries: Sequence[tuple[str, str]], texts: FreeTextRedactor, tripwire: Tripwire, format_: Format
 ) -> set[str]:
     """The kinds of canaries that the tripwire finds although they were redacted."""
-    redactor = Redactor(_COMPILED, texts, bytes(32))
+    redactor = Redactor(_COMPILED, texts, bytes(32), {})
     body = _encode([text for _, text in canaries], redactor, format_)
     return set(tripwire.find(_head(format_), body))
 
@@ -103,7 +103,7 @@ def _encode(texts: list[str], redactor: Redactor | None, format_: Format) -> byt
     events = _COMPILED.decoder.decode(raw)
     if redactor is not None:
         events = redactor.redact(events, Tally())
-    return format_.encode(events, "", 1)
+    return format_.encode(events, "0" * 32, 1)
 
 
 def _head(format_: Format) -> Head:

@@ -10,6 +10,7 @@ segment_seconds = 5.0                     # and any other name of ShipperSetting
 
 And, for hosts on other machines:
 
+older_catalogs = ["acme-2.toml"]          # of those that are not upgraded yet
 listen = "tcp://0.0.0.0:4381"
 key_file = "shipper.key"                  # `telemetry keys shipper.key`
 clients_file = "clients"                  # the hosts' public keys, one a line
@@ -25,19 +26,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from telemetry.consent import check_product
 from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError
-from telemetry.settings import ShipperSettings, check_tcp, shown
+from telemetry.settings import FILES, ShipperSettings, check_setting, check_tcp
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAX_SECONDS = 1e9
-"""Thirty years: what is longer overflows a timer."""
-
 PRODUCERS_SUFFIX = ".json"
 
 _REQUIRED = ("product", "catalog", "endpoint")
-_FILES = ("ca_file", "client_certificate", "token_file")
-_TIMEOUTS = ("connect_timeout_seconds", "read_timeout_seconds", "upload_timeout_seconds")
 
 
 class Listen(NamedTuple):
@@ -55,13 +51,25 @@ class Listen(NamedTuple):
 
 
 class ShipperConfig(NamedTuple):
-    """What a shipper does, for whom, and how; `listen` is None when it is for this machine alone."""
+    """What a shipper does, for whom, and how; `listen` is None when it is for this machine alone.
+
+    Attributes:
+        product: its name.
+        catalog: the file.
+        endpoint: where batches go.
+        settings: how.
+        listen: for hosts on other machines.
+        catalog_digest: of the catalog that the producer was started with; empty when a person wrote this.
+        older_catalogs: files that hosts on other machines may still name.
+    """
 
     product: str
     catalog: Path
     endpoint: str
     settings: ShipperSettings
     listen: Listen | None = None
+    catalog_digest: str = ""
+    older_catalogs: tuple[Path, ...] = ()
 
 
 def read_config(path: Path) -> ShipperConfig:
@@ -79,13 +87,16 @@ def read_config(path: Path) -> ShipperConfig:
         check_product(product)
     except ConfigError as fault:
         raise ConfigError(f"{path}: product = {fault}") from None
-    for name in _FILES:
+    for name in FILES:
         if isinstance(file := found.get(name), str) and file:
             found[name] = str(path.parent / file)
     listen = _take_listen(found, path)
+    digest = found.pop("catalog_digest", "") if path.suffix == PRODUCERS_SUFFIX else ""
+    older = _take_older(found, path)
     if path.suffix == PRODUCERS_SUFFIX:
         found = {name: value for name, value in found.items() if name in ShipperSettings._fields}
-    return ShipperConfig(product, path.parent / catalog, endpoint, read_settings(found, str(path)), listen)
+    settings = read_settings(found, str(path))
+    return ShipperConfig(product, path.parent / catalog, endpoint, settings, listen, str(digest), older)
 
 
 def read_settings(found: dict[str, Any], where: str) -> ShipperSettings:
@@ -99,7 +110,7 @@ def read_settings(found: dict[str, Any], where: str) -> ShipperSettings:
         if name not in defaults:
             hint = "".join(f"; did you mean {close}?" for close in get_close_matches(name, defaults, 1))
             raise ConfigError(f"{where}: {name} is no setting of a shipper{hint or '; remove it'}")
-        _check(name, value, type(defaults[name]), where)
+        check_setting(name, value, type(defaults[name]), where)
     return ShipperSettings(**found)
 
 
@@ -126,9 +137,16 @@ def _take_listen(found: dict[str, Any], path: Path) -> Listen | None:
     return Listen(given["listen"], path.parent / given["key_file"], path.parent / given["clients_file"])
 
 
+def _take_older(found: dict[str, Any], path: Path) -> tuple[Path, ...]:
+    older = found.pop("older_catalogs", [])
+    if not isinstance(older, list) or not all(isinstance(file, str) for file in older):
+        raise ConfigError(f'{path}: older_catalogs must be a list of files, such as ["acme-2.toml"]')
+    return tuple(path.parent / file for file in older)
+
+
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text()
+        text = path.read_text("utf-8-sig")  # some editors mark UTF-8 by its first bytes
         found = json.loads(text) if path.suffix == PRODUCERS_SUFFIX else tomllib.loads(text)
     except OSError as fault:
         raise ConfigError(f"{path}: {fault.strerror}; give the path of the shipper's configuration") from None
@@ -137,15 +155,3 @@ def _parse(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: holds a {type(found).__name__}; it must hold names and values")
     return found
-
-
-def _check(name: str, value: object, kind: type, where: str) -> None:
-    fits = isinstance(value, int | float) and not isinstance(value, bool) if kind is float else type(value) is kind
-    if not fits:
-        raise ConfigError(f"{where}: {name} = {shown(name, value)} must be of type {kind.__name__}")
-    if isinstance(value, int | float) and not value >= 0:  # so, NaN is refused too
-        raise ConfigError(f"{where}: {name} = {shown(name, value)} must not be negative")
-    if kind is float and isinstance(value, int | float) and value > MAX_SECONDS:
-        raise ConfigError(f"{where}: {name} = {shown(name, value)} must be at most {MAX_SECONDS:.0f} seconds")
-    if name in _TIMEOUTS and not value:
-        raise ConfigError(f"{where}: {name} = {shown(name, value)} must be greater than 0")

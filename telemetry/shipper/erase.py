@@ -10,22 +10,30 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from contextlib import suppress
 from itertools import chain
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.drops import DropReason
-from telemetry.errors import ShipperUnreachableError
-from telemetry.paths import product_dir
+from telemetry.errors import ShipperUnreachableError, SpoolError
+from telemetry.life import gone_in, sweep
+from telemetry.life import is_held as shows_life
+from telemetry.paths import LIVING, product_dir
+from telemetry.shipper.intake.receiver import REMOTE_PID
 from telemetry.shipper.lock import acquire
 from telemetry.shipper.rendezvous import Rendezvous, find_rendezvous
 from telemetry.spool.contents import describe, find_segments, is_spool
+from telemetry.spool.ledger import LedgerLog, Total
 from telemetry.spool.segment import MARKS
-from telemetry.spool.spool import DELIVERY_LOCK_FILE, Spool
+from telemetry.spool.spool import DELIVERY_LOCK_FILE, FORMAT_FILE, Spool
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
     from pathlib import Path
+
+    from telemetry.spool.ledger import Positions
 
 STOP_SECONDS = 10.0
 """A shipper told to stop seals, uploads for two seconds, and waits as long for the upload under way."""
@@ -114,6 +122,9 @@ def withdraw(product: str) -> None:
 def erase_product(product: str) -> None:
     """Stop the product's shippers and remove its spools, logs and rendezvous; the stored choice stays.
 
+    A producer that lives on does not notice, and goes on with its numbers. So its sign of life stays, and where its
+    numbers have come to: without that, all that it had ever emitted would look like a loss.
+
     Blocks until they have stopped. A producer that lives on may spawn a new one right after.
 
     Raises:
@@ -125,13 +136,57 @@ def erase_product(product: str) -> None:
         for rendezvous in find_rendezvous(product):
             taken[rendezvous.directory] = _take_over(rendezvous)
         _await_release(spools_of(product))
+        living = {spool: positions for spool in spools_of(product) if (positions := _living(spool))}
         if product_dir(product).exists():
-            shutil.rmtree(product_dir(product))
+            _remove(product_dir(product), {spool / name for spool in living for name in (FORMAT_FILE, LIVING)})
+        for spool, positions in living.items():
+            sweep(spool, gone_in(spool))
+            LedgerLog(spool).append(Total(Tally(), positions=positions))
         for directory in taken:
             shutil.rmtree(directory)
     finally:
         for lock in taken.values():
             os.close(lock)
+
+
+def _living(spool: Path) -> Positions:
+    """How far the producers have come that live on; of one without a sign its process tells, if it is of this machine.
+
+    None where that can't be read: to erase is more.
+    """
+    with suppress(SpoolError, OSError):
+        if is_spool(spool):
+            positions = Spool(spool).ledger().positions
+            return {name: position for name, position in positions.items() if _lives(spool, name, position.pid)}
+    return {}
+
+
+def _lives(spool: Path, producer: str, pid: int) -> bool:
+    held = shows_life(spool, producer)
+    return held or (held is None and (pid == REMOTE_PID or _is_process(pid)))
+
+
+def _is_process(pid: int) -> bool:
+    try:
+        os.getpgid(pid)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return pid > 0
+
+
+def _remove(directory: Path, but: Container[Path]) -> None:
+    """Remove a directory, but for some directories in it and the way to them. Raises OSError."""
+    for path in directory.iterdir():
+        if path in but:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            _remove(path, but)
+        else:
+            path.unlink()
+    if not any(directory.iterdir()):
+        directory.rmdir()
 
 
 def _erase_free(spools: list[Path]) -> list[Path]:

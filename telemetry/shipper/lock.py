@@ -2,6 +2,9 @@
 
 What is locked is a file, and what counts is its name: who holds a file that was removed since, for example by a cleaner
 of temporary files, holds nothing that anybody else would find.
+
+It is flock(2)'s that counts, for every version. On Linux its holder takes a record lock too, and ends its pid with a
+newline: producers see that one without taking any (telemetry/record_lock.py). Both last until the descriptor is closed.
 """
 
 from __future__ import annotations
@@ -11,14 +14,15 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from telemetry.paths import LOCK_FILE
+from telemetry.paths import LOCK_FILE, SHOWN
+from telemetry.record_lock import lock_open_file
 from telemetry.spool.disk import try_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _PATIENCE_SECONDS = 0.5
-"""Producers probe with a shared lock that they hold for microseconds; a shipper holds its own for its life."""
+"""Producers of older versions probe with a shared lock, for microseconds; a shipper holds its own for its life."""
 
 
 def acquire(directory: Path) -> int | None:
@@ -35,9 +39,10 @@ def acquire(directory: Path) -> int | None:
         if time.monotonic() > deadline:
             return None
         time.sleep(0.01)
+    shown = SHOWN if lock_open_file(lock) else b""
     with suppress(OSError):  # the pid is for people who look; a full disk must not stop us
         os.truncate(lock, 0)
-        os.write(lock, str(os.getpid()).encode())
+        os.write(lock, str(os.getpid()).encode() + shown)
     return lock
 
 

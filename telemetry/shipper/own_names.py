@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from telemetry.redact.names.name import Name, know, words_of
+from telemetry.redact.names.name import Name, allowing, know, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from telemetry.catalog.model import Catalog
     from telemetry.names import Names
@@ -33,15 +33,26 @@ class OwnNames:
         known: every name that is looked for.
     """
 
-    def __init__(self, catalog: Catalog, machine: Callable[[], Names]) -> None:
-        """Know what `machine` tells, now and at each `look`."""
-        self._words = constants_of(catalog)
+    def __init__(self, catalogs: Iterable[Catalog], machine: Callable[[], Names]) -> None:
+        """Know what `machine` tells, now and at each `look`; the constants of `catalogs` name nobody."""
+        self._words = frozenset[str]().union(*map(constants_of, catalogs))
         self._machine = machine
         self._of_machine: frozenset[Name] = frozenset()
         self._environments: dict[frozenset[Name], None] = {}
         self._producers: dict[bytes, frozenset[Name]] = {}
         self.known: frozenset[Name] = frozenset()
         self.look()
+
+    def allow(self, catalog: Catalog) -> bool:
+        """Take the constants of one more catalog for what they are; whether that changes what is looked for."""
+        words = self._words | constants_of(catalog)
+        if words == self._words:
+            return False
+        self._words = words
+        self._of_machine = allowing(self._of_machine, words)
+        self._environments = {allowing(known, words): None for known in self._environments}
+        self._producers = {producer: allowing(known, words) for producer, known in self._producers.items()}
+        return self._gather()
 
     def look(self) -> bool:
         """Look at the machine again, whose addresses may change; whether there is anything new."""
@@ -62,6 +73,17 @@ class OwnNames:
                 self._producers[producer] = environment
                 self._environments[environment] = None
                 used.add(environment)
+        return self._gather()
+
+    def keep(self, producers: Container[str]) -> bool:
+        """Forget the names of all producers but these, by hexadecimal id; whether that changes what is looked for.
+
+        To call when nothing more can come of the others, and nothing of theirs waits for a last look.
+        """
+        self._producers = {
+            producer: known for producer, known in self._producers.items() if producer.hex() in producers
+        }
+        self._environments = dict.fromkeys(self._producers.values())
         return self._gather()
 
     def covers(self, frame: Frame) -> bool:

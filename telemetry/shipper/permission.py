@@ -1,17 +1,23 @@
 """What the user's stored choice permits a shipper, beyond what each producer's own context says.
 
 Whether a segment is older than the consent is not asked of a clock, which may have been set: a segment bears the date
-of the consent that it was begun under, and leaves only under that one.
+of the consent that it was begun under, and leaves only under that one, or under one that has followed it without a
+stricter one between.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from telemetry.consent import State
+from telemetry.consent import State, strictest
+from telemetry.receipt import level_of
 
 if TYPE_CHECKING:
+    from msgspec import UnsetType
+
+    from telemetry.catalog.model import Sensitivity
     from telemetry.consent import Stored
+    from telemetry.receipt import Receipt
     from telemetry.spool.segment import Head
 
 CLOUD_DEFAULT = "cloud-default"
@@ -22,35 +28,61 @@ class Permission(NamedTuple):
     """What a shipper may do with events, and what it must do with those it has.
 
     Attributes:
-        collects: take in events at all.
-        uploads: let them leave this machine.
-        erases: erase what was collected.
+        state: the most that may become of any event.
+        erases: whether to erase what was collected.
         is_chosen: whether it is the user's own yes; else it is that nobody said no.
         since_unix_seconds: when that was said, or the notice was shown; 0 for neither.
+        unbroken: the dates of the consents before, since the first of which technical events could leave at any time.
     """
 
-    collects: bool
-    uploads: bool
-    erases: bool
+    state: State
+    erases: bool = False
     is_chosen: bool = False
     since_unix_seconds: float = 0.0
+    unbroken: tuple[float, ...] = ()
+
+    @property
+    def collects(self) -> bool:
+        """Whether events are taken in at all."""
+        return self.state is not State.OFF
+
+    @property
+    def uploads(self) -> bool:
+        """Whether any may leave this machine."""
+        return self.state in {State.TECHNICAL, State.ON}
+
+    def under(self, receipt: Receipt) -> Receipt:
+        """The ground on which what a producer has collected may go on: its own, or a stricter one."""
+        if not self.uploads:
+            return receipt._replace(level=State.LOCAL.value)
+        return receipt._replace(level=strictest(State(receipt.level), self.state).value)
+
+    def covers(self, since_unix_seconds: float, sensitivity: Sensitivity | UnsetType) -> bool:
+        """Whether what was collected under the consent of that date may still leave, as far as dates tell."""
+        return since_unix_seconds == self.since_unix_seconds or (
+            sensitivity == "technical" and since_unix_seconds in self.unbroken
+        )
+
+    def begins_unix_seconds(self, sensitivity: Sensitivity) -> float:
+        """Since when events of a sensitivity may leave."""
+        return self.unbroken[0] if self.unbroken and sensitivity == "technical" else self.since_unix_seconds
 
     def lets_leave(self, head: Head) -> bool:
         """Whether a segment may be uploaded: not when it is older than the consent, nor of one that was taken back."""
+        if not self.uploads or level_of(self.state, head.sensitivity) == State.LOCAL:
+            return False
         rests_on_it = self.is_chosen or head.receipt.basis == CLOUD_DEFAULT
-        return self.uploads and (head.since_unix_seconds == self.since_unix_seconds or not rests_on_it)
+        return not rests_on_it or self.covers(head.since_unix_seconds, head.sensitivity)
 
 
 def permission_of(stored: Stored) -> Permission:
     """What a stored choice permits; one that can't be read permits nothing, but erases nothing either."""
     if stored.fault:
-        return Permission(collects=False, uploads=False, erases=False)
-    if stored.choice is State.OFF:
-        return Permission(collects=False, uploads=False, erases=True)
+        return Permission(State.OFF)
     return Permission(
-        collects=True,
-        uploads=stored.choice is not State.LOCAL,
-        erases=False,
-        is_chosen=stored.choice is State.ON,
+        state=stored.choice or State.ON,
+        erases=stored.choice is State.OFF,
+        is_chosen=stored.choice in {State.TECHNICAL, State.ON},
         since_unix_seconds=stored.since_unix_seconds,
+        unbroken=stored.unbroken,
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from socket import socket
 from typing import TYPE_CHECKING
 
+from telemetry.listening import is_at, listen_at
 from telemetry.paths import CONFIG_FILE, private_dir
 from telemetry.shipper.lock import acquire, is_current, release
-from telemetry.shipper.sockets import bind
+from telemetry.wire import HANDOVER_SOCKET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,16 +20,21 @@ if TYPE_CHECKING:
 
 
 class Place:
-    """A rendezvous whose lock is held, and whose names lead to our sockets.
+    """A rendezvous whose lock is held, and, once it is open, whose names lead to our sockets.
+
+    Who holds the lock keeps other shippers out. Producers reach it, and hand it what they have, only when it is open:
+    what is taken in must be kept. What those leave that end meanwhile waits at a door.
 
     Attributes:
-        sockets: where producers reach us.
+        doors: for `Sockets`.
     """
 
-    def __init__(self, directory: Path, lock: int, sockets: Sockets) -> None:
-        self.sockets = sockets
+    def __init__(self, directory: Path, lock: int, door: socket, found: os.stat_result) -> None:
+        self.doors = [door]
+        self._found = found
         self._directory = directory
         self._lock = lock
+        self._sockets: Sockets | None = None
 
     @classmethod
     def take(cls, directory: Path) -> Self | None:
@@ -37,7 +44,15 @@ class Place:
             OSError: the directory is gone or can't be written, or its file system has no locks.
         """
         lock = acquire(directory)
-        return None if lock is None else cls(directory, lock, bind(directory))
+        if lock is None:
+            return None
+        door, found = listen_at(directory / HANDOVER_SOCKET)
+        return cls(directory, lock, socket(fileno=door.detach()), found)
+
+    def open(self, sockets: Sockets) -> None:
+        """Let producers in, by names in the rendezvous. Raises OSError."""
+        sockets.listen(self._directory)
+        self._sockets = sockets
 
     def keep(self) -> bool:
         """See that producers still find us. What was removed, file or directory, is put back; those we have stay.
@@ -49,8 +64,8 @@ class Place:
         """
         try:
             if is_current(self._lock, self._directory):
-                if not self.sockets.are_found:
-                    self.sockets.listen(self._directory)
+                if self._sockets and not self._sockets.are_found:
+                    self._sockets.listen(self._directory)
                 return True
             return self._retake()
         except OSError:
@@ -58,10 +73,20 @@ class Place:
 
     def leave(self) -> None:
         """Close the sockets and let go of the lock; no file of ours is left but the configuration."""
-        self.sockets.close()
+        if self._sockets:
+            self._sockets.close()
+        else:
+            self._close_doors()
         with suppress(OSError):  # nobody has spawned a shipper a moment ago: who comes now may
             os.utime(self._directory / CONFIG_FILE, (0, 0))
         release(self._lock, self._directory)  # after the sockets' names are gone: the next shipper makes its own
+
+    def _close_doors(self) -> None:
+        for door in self.doors:
+            door.close()
+        if is_at(self._directory / HANDOVER_SOCKET, self._found):
+            with suppress(OSError):
+                (self._directory / HANDOVER_SOCKET).unlink()
 
     def _retake(self) -> bool:
         private_dir(self._directory)
@@ -70,5 +95,6 @@ class Place:
             return False
         release(self._lock, self._directory)
         self._lock = lock
-        self.sockets.listen(self._directory)
+        if self._sockets:
+            self._sockets.listen(self._directory)
         return True

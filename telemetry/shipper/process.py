@@ -13,6 +13,8 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from telemetry.handover import DOOR_DESCRIPTOR
 
 MAX_DESCRIPTORS = 65_536
@@ -42,7 +44,10 @@ def inherit_door(directory: Path) -> socket.socket | None:
 
 
 def close_inherited(kept: int) -> None:
-    """What the host had open is not ours to keep: a listening socket would stay taken after the host is gone."""
+    """What the host had open is not ours to keep: a listening socket would stay taken after the host is gone.
+
+    What this process has opened itself by now, or a hook in it, is left: unlike that, it would not outlive an exec.
+    """
     try:
         inherited = [int(name) for name in os.listdir("/dev/fd")]  # noqa: PTH208 names are numbers
     except OSError:
@@ -51,16 +56,50 @@ def close_inherited(kept: int) -> None:
         # Standard error is the last of the three that are the null device.
         if descriptor > 2 and descriptor != kept:  # noqa: PLR2004
             with suppress(OSError):
-                os.close(descriptor)  # all but the one that listed them, which is closed
+                if os.get_inheritable(descriptor):
+                    os.close(descriptor)
 
 
 def allow_descriptors() -> None:
     """The host's limit is not ours: each producer takes a descriptor, and there may be thousands."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        allowed = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+        if soft != resource.RLIM_INFINITY and soft < allowed:
             resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
+def memory_bytes() -> int:
+    """What this process takes; 0 where nobody tells (no /proc)."""
+    try:
+        return int(psutil.Process().memory_info().rss)
+    except (psutil.Error, OSError):
+        return 0
+
+
+def be_silent() -> None:
+    """Have nothing written to standard error any more: what a library might print could be anything."""
+    with suppress(OSError):
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, 2)
+        os.close(nothing)
+
+
+def be_nice(niceness: int) -> None:
+    """Leave the processor to others, where that is allowed.
+
+    A child sets it for us: where the call is denied by the death of who makes it (systemd's `SystemCallFilter=`), that
+    is the child's.
+    """
+    if not niceness:
+        return
+    with suppress(OSError):
+        if (child := os.fork()) == 0:
+            try:
+                os.setpriority(os.PRIO_PROCESS, os.getppid(), os.getpriority(os.PRIO_PROCESS, 0) + niceness)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
 
 
 def calm_the_allocator() -> None:

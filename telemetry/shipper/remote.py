@@ -1,6 +1,6 @@
 """The way in for hosts on other machines: one TCP port, CURVE, and only peers whose public key is in a file.
 
-Frames come in, and two questions are answered, `confirm` and `leave`; all others are for this machine's own user. Who
+Frames come in, and `QUESTIONS` are answered; all others are for this machine's own user. Who
 has no key that is known is refused before a byte of a message is read.
 
 ZeroMQ asks about each peer over a socket of its own, ZAP (RFC 27). It is answered from the shipper's loop, with the
@@ -23,7 +23,7 @@ from telemetry.shipper.sockets import MAX_MESSAGE_BYTES, RECEIVE_FRAMES
 if TYPE_CHECKING:
     from telemetry.shipper.config import Listen
 
-QUESTIONS = ("confirm", "leave")
+QUESTIONS = ("confirm", "deliver", "leave")
 
 ZAP_ADDRESS = "inproc://zeromq.zap.01"
 _DOMAIN = b"telemetry"

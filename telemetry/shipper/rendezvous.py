@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
+from math import inf
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from telemetry import paths
+from telemetry.catalog.copies import digest_of
 from telemetry.errors import ShipperUnreachableError
-from telemetry.paths import CONFIG_FILE, LOCK_FILE, REFUSED_FILE
+from telemetry.paths import CONFIG_FILE, LOCK_FILE
 from telemetry.producer.spawn import shipper_runs
+from telemetry.refusal import Refusal, read_refusal
+from telemetry.settings import ShipperSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SHORT_ROOT = Path("/tmp")  # noqa: S108 where paths.rendezvous_dir falls back to; owners are checked here too
 _DIGEST = "[0-9a-f]{16}"
 _NAME_CHARACTERS = 24  # of the product, in the name of a rendezvous
 
@@ -27,11 +30,16 @@ class Rendezvous(NamedTuple):
 
     Attributes:
         directory: with its lock and its sockets.
-        endpoint: where it uploads to; None when that is not written there: one in the foreground keeps its own file.
+        config: what the shipper was told; empty when that is not written there.
     """
 
     directory: Path
-    endpoint: str | None
+    config: dict[str, Any]
+
+    @property
+    def endpoint(self) -> str | None:
+        """Where it uploads to; None when that is not known."""
+        return self.config.get("endpoint")
 
     @property
     def runs(self) -> bool:
@@ -47,12 +55,17 @@ class Rendezvous(NamedTuple):
             return None
 
     @property
-    def refusal(self) -> str | None:
-        """Why the last shipper that was started here could not go on."""
+    def refusal(self) -> Refusal | None:
+        """Why none comes up here; None when one runs, or nothing was said."""
+        return None if self.runs else read_refusal(self.directory)
+
+    @property
+    def taken_seconds_ago(self) -> float:
+        """Seconds since a shipper last took this place; infinite when none has."""
         try:
-            return (self.directory / REFUSED_FILE).read_text(errors="replace").strip()
+            return time() - (self.directory / LOCK_FILE).stat().st_mtime
         except OSError:
-            return None
+            return inf
 
     def ask(self, op: str, timeout_seconds: float) -> dict[str, Any]:
         """Put a question to the shipper and wait for the answer.
@@ -90,21 +103,25 @@ def _in_runtime_root(product: str) -> Iterator[Rendezvous]:
         # A name cut off may be another product's: only its configuration can say that it is ours.
         unsure = len(product) >= _NAME_CHARACTERS
         if config.get("product") == product or not (config or unsure):
-            yield Rendezvous(directory, config.get("endpoint"))
+            yield Rendezvous(directory, config)
 
 
 def _in_short_root(product: str) -> Iterator[Rendezvous]:
-    for directory in _own_directories(_SHORT_ROOT / f"telemetry-{os.getuid()}", re.compile(_DIGEST)):
+    for directory in _own_directories(paths.short_root(), re.compile(_DIGEST)):
         config = _read_config(directory)
         if config.get("product") == product and _digest_fits(directory, config):
-            yield Rendezvous(directory, config["endpoint"])
+            yield Rendezvous(directory, config)
 
 
 def _digest_fits(directory: Path, config: dict[str, Any]) -> bool:
     try:
-        catalog = hashlib.sha256(Path(config["catalog"]).read_bytes()).hexdigest()
-        return paths.rendezvous_dir(config["product"], catalog, config["endpoint"]) == directory
-    except (OSError, LookupError, TypeError):
+        product, endpoint = config["product"], config["endpoint"]
+        if paths.foreground_dir(product, endpoint) == directory:
+            return True
+        catalog = config.get("catalog_digest") or digest_of(Path(config["catalog"]).read_bytes())
+        settings = ShipperSettings(**{name: config[name] for name in ShipperSettings._fields if name in config})
+        return paths.rendezvous_dir(product, catalog, endpoint, settings) == directory
+    except (OSError, LookupError, TypeError, ValueError):
         return False
 
 

@@ -17,6 +17,7 @@ from telemetry.wire import CONTROL_SOCKET, DATA_SOCKET, HANDOVER_SOCKET
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
     from pathlib import Path
 
     from telemetry.shipper.remote import Remote
@@ -37,11 +38,11 @@ class Sockets:
         remote: the same for other machines, if they may come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, doors: Iterable[socket] = ()) -> None:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.data = self._open(zmq.PULL)
         self.control = self._open(zmq.ROUTER)
-        self.doors: list[socket] = []
+        self.doors = [*doors]
         self.remote: Remote | None = None
         self._names: dict[Path, os.stat_result] = {}
 

@@ -1,24 +1,36 @@
-"""How a shipper's process begins: lock, sockets, and only then the imports that take their time.
+"""How a shipper's process begins: lock, all that it needs to keep what it takes in, and only then its sockets.
 
     telemetry ship --config FILE       in the foreground, for systemd or a sidecar; logs to stderr; never leaves
     telemetry ship --spawned DIR       by a producer; logs to a file; leaves when nobody needs it
 
-A shipper that can't start says why in the file `refused` of its rendezvous: producers leave it in peace for a
-minute, and `telemetry status` shows it.
+What a host leaves while this goes on waits in the kernel (telemetry/handover.py). A shipper that can't start says why
+in its rendezvous (telemetry/refusal.py): nobody tries the very same for a minute, and `telemetry status` shows it.
+
+Where one in the foreground serves a product and endpoint, a spawned one gives way. It comes after all of those: they
+are to have sealed what they took in before it reads how far the producers have come.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import signal
 import sys
+import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from telemetry.paths import CONFIG_FILE, REFUSED_FILE, private_file
+from telemetry.frozen import is_frozen
+from telemetry.paths import CONFIG_FILE, foreground_dir, write_private
+from telemetry.producer.spawn import shipper_runs
+from telemetry.refusal import foreground_command, forget_refusal, refuse
 from telemetry.shipper.process import (
     allow_descriptors,
+    be_nice,
+    be_silent,
     calm_the_allocator,
     calm_the_collector,
     close_inherited,
@@ -26,9 +38,10 @@ from telemetry.shipper.process import (
 )
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Sequence
+    from socket import socket
 
+    from telemetry.shipper.config import ShipperConfig
     from telemetry.shipper.place import Place
     from telemetry.shipper.shipper import Shipper
 
@@ -40,6 +53,9 @@ TELEMETRY_DEBUG is for the program that emits; where it is set, a shipper does n
 EXIT_CONFIG = 2
 EXIT_RUNNING = 3
 EXIT_MEMORY = 4
+
+OTHERS_SECONDS = 10.0
+"""How long one in the foreground waits for those that were spawned to give way."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -70,10 +86,8 @@ def _spawned(directory: Path) -> int:
 
 
 def _foreground(file: Path) -> int:
-    import hashlib
-
+    from telemetry.catalog.load import load
     from telemetry.errors import ConfigError
-    from telemetry.paths import rendezvous_dir
     from telemetry.settings import DEBUG, is_debugging
     from telemetry.shipper.config import read_config
 
@@ -86,18 +100,17 @@ def _foreground(file: Path) -> int:
         return EXIT_CONFIG
     try:
         config = read_config(file)
-        digest = hashlib.sha256(config.catalog.read_bytes()).hexdigest()
-        directory = rendezvous_dir(config.product, digest, config.endpoint)
-    except (ConfigError, OSError) as fault:
+        load(config.catalog)  # before those that were spawned give way
+        directory = foreground_dir(config.product, config.endpoint)
+    except ConfigError as fault:
         print(f"telemetry ship: {fault}", file=sys.stderr)
         return EXIT_CONFIG
     return _run(directory, file, None, spawned=False)
 
 
-def _run(directory: Path, config_file: Path, door: socket.socket | None, *, spawned: bool) -> int:
+def _run(directory: Path, config_file: Path, door: socket | None, *, spawned: bool) -> int:
     told = _hear_signals()
     calm_the_allocator()
-    from telemetry.errors import TelemetryError
     from telemetry.paths import private_dir
     from telemetry.shipper.place import Place
 
@@ -110,48 +123,68 @@ def _run(directory: Path, config_file: Path, door: socket.socket | None, *, spaw
     try:
         place = Place.take(directory)
     except OSError as fault:  # a file system without locks among them
-        return _refuse(
-            directory, f"{directory} can't be used ({fault.strerror}): mend it, or move it by TELEMETRY_HOME"
-        )
+        why = f"{directory} can't be used ({fault.strerror}): mend it, or move it by TELEMETRY_HOME"
+        return _refuse(directory, config_file, why)
     if place is None:
         if door:
-            _pass_on(door, directory)
+            _pass_on([door], directory)
         if not spawned:
             print(f"telemetry ship: another shipper holds {directory}; stop it first", file=sys.stderr)
         return 0 if spawned else EXIT_RUNNING
     if door:
-        place.sockets.doors.insert(0, door)
+        place.doors.insert(0, door)
+    return _begin(directory, place, config_file, told, spawned=spawned)
+
+
+def _begin(directory: Path, place: Place, config_file: Path, told: list[int], *, spawned: bool) -> int:
+    from telemetry.errors import TelemetryError
+
     try:
-        shipper = _prepare(place, config_file, spawned=spawned)
+        config = _read(config_file, directory, spawned=spawned)
+        served = foreground_dir(config.product, config.endpoint)
+        if spawned and shipper_runs(served):
+            _pass_on(place.doors, served)
+            place.leave()
+            return 0
+        shipper = _prepare(directory, place, config, spawned=spawned)
     except TelemetryError as fault:
         why = str(fault)
     except Exception as fault:  # noqa: BLE001 a mistake of ours, or a machine we did not think of; its text is not known
-        why = f"the shipper can't start: {type(fault).__name__}; run it in the foreground to see why"
+        why = f"the shipper can't start: {_named(fault)}; {_see_more(config_file)}"
+        if not spawned:
+            print("".join(traceback.format_tb(fault.__traceback__)), file=sys.stderr)
     else:
-        return _serve(directory, place, shipper, told)
-    code = _refuse(directory, why)
+        return _serve(directory, place, shipper, told, spawned=spawned)
+    code = _refuse(directory, config_file, why)
     place.leave()
     return code
 
 
-def _pass_on(door: socket.socket, directory: Path) -> None:
+def _pass_on(doors: list[socket], directory: Path) -> None:
     """Of several that are spawned at once one gets the place, and the others may have been left something."""
     from telemetry.shipper.intake.handovers import Handovers
 
-    Handovers([door]).pass_on(directory)
+    Handovers(doors).pass_on(directory)
 
 
-def _serve(directory: Path, place: Place, shipper: Shipper, told: list[int]) -> int:
-    (directory / REFUSED_FILE).unlink(missing_ok=True)
+def _serve(directory: Path, place: Place, shipper: Shipper, told: list[int], *, spawned: bool) -> int:
+    forget_refusal(directory)
+    if spawned:
+        be_silent()
     for number in _stop_signals():
         signal.signal(number, lambda *_: shipper.stop())
     if told:
         shipper.stop()
     calm_the_collector()
+    from telemetry.shipper.delivery.http_sink import USER_AGENT
+
+    log = logging.getLogger("telemetry.shipper")
+    log.info("start: %s, process %d, %s", USER_AGENT, os.getpid(), directory)
     shipper.run()
     # Producers may have a new shipper while this one still uploads; the spool has a lock of its own for that.
     place.leave()
     shipper.finish()
+    log.info("end: process %d", os.getpid())
     return EXIT_MEMORY if shipper.made_way else 0
 
 
@@ -169,29 +202,91 @@ def _stop_signals() -> list[signal.Signals]:
     return [signal.SIGTERM, signal.SIGINT, *([] if outlives else [signal.SIGHUP])]
 
 
-def _prepare(place: Place, config_file: Path, *, spawned: bool) -> Shipper:
-    # Producers meet us while this is imported.
+def _read(file: Path, directory: Path, *, spawned: bool) -> ShipperConfig:
+    """What we are told; and, in the foreground, for the commands, what that is."""
     from telemetry.shipper.config import read_config
+
+    config = read_config(file)
+    if not spawned:
+        said = {"product": config.product, "catalog": str(config.catalog.absolute()), "endpoint": config.endpoint}
+        with suppress(OSError):
+            write_private(directory / CONFIG_FILE, json.dumps({**said, **config.settings._asdict()}).encode())
+        _await_spawned(config)
+    return config
+
+
+def _await_spawned(config: ShipperConfig) -> None:
+    """Wait until those that were spawned for this product and endpoint take nothing in any more."""
+    from telemetry.shipper.rendezvous import find_rendezvous
+
+    served = foreground_dir(config.product, config.endpoint)
+    deadline = time.monotonic() + OTHERS_SECONDS
+    others = [place for place in find_rendezvous(config.product) if place.endpoint == config.endpoint]
+    while any(place.runs for place in others if place.directory != served) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _prepare(directory: Path, place: Place, config: ShipperConfig, *, spawned: bool) -> Shipper:
     from telemetry.shipper.log import open_log
     from telemetry.shipper.shipper import Shipper
+    from telemetry.shipper.sockets import Sockets
 
-    config = read_config(config_file)
     open_log(config, spawned=spawned)
-    shipper = Shipper(config, place.sockets, spawned=spawned, keeps_place=place.keep)
+    _check_system()
+    sockets = Sockets(place.doors)
+    served = foreground_dir(config.product, config.endpoint)
+    shipper = Shipper(
+        config,
+        sockets,
+        directory,
+        spawned=spawned,
+        keeps_place=lambda: place.keep() and not (spawned and shipper_runs(served)),
+    )
     if config.listen:
         from telemetry.shipper.remote import Remote
 
-        place.sockets.remote = Remote(place.sockets.context, config.listen)
+        sockets.remote = Remote(sockets.context, config.listen)
     if spawned:
-        os.nice(config.settings.niceness)  # not before: a short-lived host on a busy machine waits for us to begin
+        be_nice(config.settings.niceness)  # not before: on a busy machine hosts wait for us to begin
+    place.open(sockets)
     return shipper
 
 
-def _refuse(directory: Path, why: str) -> int:
-    with suppress(OSError):  # on a full disk nobody can be told, and producers try again each second
-        file = private_file(directory / REFUSED_FILE, os.O_WRONLY | os.O_CREAT)
-        with os.fdopen(file, "w") as opened:
-            opened.truncate()
-            opened.write(f"{why}\n")
+def _check_system() -> None:
+    """Raise ConfigError when a call to the system is denied that nothing goes without."""
+    from telemetry.errors import ConfigError
+    from telemetry.system_calls import check_system_calls
+
+    try:
+        check_system_calls()
+    except OSError as fault:
+        raise ConfigError(fault.strerror or str(fault)) from None
+
+
+def _named(fault: Exception) -> str:
+    """What may be said of a fault: its text may hold anything, but for an error of the system or of an import."""
+    text = ""
+    match fault:
+        case OSError():
+            text = fault.strerror or ""
+        case ImportError():
+            said = " ".join(str(fault).split())
+            text = said if fault.name is None or fault.name in said else f"{fault.name}: {said}"
+    return f"{type(fault).__name__}{f' ({text})' if text else ''}"
+
+
+def _see_more(config_file: Path) -> str:
+    """What to run for the lines that a fault comes from: by the interpreter, and with the path, of this process."""
+    path = None if is_frozen() else os.environ.get("PYTHONPATH")
+    program = ["telemetry"] if path is None else [sys.executable, "-PsS", "-m", "telemetry"]
+    return f"run `{foreground_command(program, path, config_file)}` in the foreground to see more"
+
+
+def _refuse(directory: Path, config_file: Path, why: str) -> int:
+    try:
+        config = config_file.read_bytes()
+    except OSError:
+        config = b""
+    refuse(directory, why, config)
     print(f"telemetry ship: {why}", file=sys.stderr)
     return EXIT_CONFIG

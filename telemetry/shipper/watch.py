@@ -1,47 +1,58 @@
-"""Which producers live: a pid and the time its process began name one process for ever.
+"""Which producers live: who holds a sign of life (telemetry/life.py), whatever its pid is called here.
 
-A producer on another machine has no process here. It lives until it says goodbye or was not heard of for an hour.
+A producer on another machine can hold none. It lives until it says goodbye or was not heard of for an hour. One of this
+machine without a sign, which any language may have written, lives for as long as it is heard of.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import psutil
-
+from telemetry.life import is_held
 from telemetry.shipper.intake.receiver import REMOTE_PID
 from telemetry.spool.producers import MAX_POSITIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from telemetry.receipt import Receipt
     from telemetry.spool.ledger import Positions
     from telemetry.spool.producers import Position
 
 REMOTE_SECONDS = 3600.0
 """A host on another machine is silent while it has nothing to say; one that was killed never says goodbye."""
 
+SILENT_SECONDS = 60.0
+"""How long a producer without a sign may be silent."""
+
+LOST_SECONDS = 1.0
+"""How long after a frame a producer may take to take its sign anew: a host that closes all descriptors loses it, and
+looks after it twice a second while it emits."""
+
 MAX_WATCHED = 10_000
 """Producers; beyond it the longest known is no longer watched. Somebody invents them, or others live anyway."""
 
+MAX_LEFT = 10_000
+"""Producers that said goodbye, of which a frame may still be on its way."""
 
-def may_live(position: Position) -> bool:
-    """Whether a process of the producer's pid runs: its numbers must be remembered. A reused pid does no harm."""
-    try:
-        return position.pid == REMOTE_PID or psutil.pid_exists(position.pid)
-    except OverflowError:  # a frame may claim any pid
-        return False
+LOOK_PRODUCERS = 200
+"""Looked after at a time, once it is known that anybody lives: each costs some dozen microseconds."""
 
 
-def remembered(positions: Positions) -> Positions:
-    """What of too many positions is kept: no dead process's, and at most the limit.
+def may_live(spool: Path, producer: str, position: Position) -> bool:
+    """Whether a producer's numbers must be remembered."""
+    return position.pid == REMOTE_PID or is_held(spool, producer) is not False
+
+
+def remembered(spool: Path, positions: Positions) -> Positions:
+    """The positions to keep of too many: no dead producer's, and at most the limit.
 
     Beyond that the process with the most producers gives way, the oldest of them first: somebody invents them.
     """
-    found = {position.pid: may_live(position) for position in positions.values()}
-    living = {name: position for name, position in positions.items() if found[position.pid]}
+    living = {name: position for name, position in positions.items() if may_live(spool, name, position)}
     crowds = Counter(position.pid for position in living.values())
     order = sorted(living, key=lambda name: -crowds[living[name].pid])
     for name in order[: max(0, len(living) - MAX_POSITIONS)]:
@@ -49,23 +60,18 @@ def remembered(positions: Positions) -> Positions:
     return living
 
 
-def find(pid: int) -> psutil.Process | None:
-    """The process that has this pid now; None when there is none."""
-    try:
-        return psutil.Process(pid)
-    except (psutil.Error, OverflowError, ValueError):
-        return None
+class Ground(NamedTuple):
+    """What a producer's frames say of it.
 
-
-def lives(process: psutil.Process | None) -> bool:
-    """Whether it still runs, and no other one under its pid; a zombie does not.
-
-    psutil compares the times that they began in ticks since the boot: a clock that is set does no harm.
+    Attributes:
+        pid: its process, as it is called where it runs.
+        receipt: its consent, who decided it, and its deployment.
+        catalog: by which it was started, as `product/version`.
     """
-    try:
-        return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+
+    pid: int
+    receipt: Receipt
+    catalog: str
 
 
 class Watch:
@@ -77,46 +83,76 @@ class Watch:
         has_seen_any: whether a producer ever came.
     """
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, spool: Path, clock: Callable[[], float] = monotonic) -> None:
         self.has_seen_any = False
+        self._spool = spool
         self._clock = clock
-        self._known: dict[str, int] = {}
-        # By pid: a process may have many producers, one after the other.
-        self._processes: dict[int, psutil.Process | None] = {}
-        self._heard_at: dict[str, float] = {}  # of those on other machines
-        self._left: set[str] = set()  # kept while the process lives: a frame may come after the goodbye
+        self._heard_at: dict[str, float] = {}
+        self._grounds: dict[str, Ground] = {}
+        self._remote: set[str] = set()
+        self._left: dict[str, None] = {}
 
-    def see(self, positions: Positions) -> None:
-        """Take note of the producers that a drain came from."""
+    @property
+    def receipts(self) -> Iterator[Receipt]:
+        """The grounds on which those that live collect, as their last frames said."""
+        return (ground.receipt for ground in self._grounds.values())
+
+    def see(self, positions: Positions, receipt: Receipt, catalog: str) -> None:
+        """Take note of the producers that a drain came from, on what ground they collect, and by which catalog."""
         for producer, position in positions.items():
             self.has_seen_any = True
-            self._known.setdefault(producer, position.pid)
+            if producer in self._left:
+                continue
+            self._heard_at[producer] = self._clock()
+            self._grounds[producer] = Ground(position.pid, receipt, catalog)
             if position.pid == REMOTE_PID:
-                self._heard_at[producer] = self._clock()
-            elif position.pid not in self._processes:
-                self._processes[position.pid] = find(position.pid)
-        while len(self._known) > MAX_WATCHED:
-            self._forget(next(iter(self._known)))
+                self._remote.add(producer)
+        while len(self._heard_at) > MAX_WATCHED:
+            self._forget(next(iter(self._heard_at)))
 
     def leave(self, producer: str) -> None:
         """A producer said goodbye; its process may live on."""
-        if len(self._left) < 2 * MAX_WATCHED:
-            self._left.add(producer)
+        self._forget(producer)
+        self._left[producer] = None
+        if len(self._left) > MAX_LEFT:
+            del self._left[next(iter(self._left))]
 
-    def look(self) -> None:
-        """Forget the producers whose processes are gone, and those elsewhere that were not heard of for long."""
-        gone = {pid for pid, process in self._processes.items() if not lives(process)}
-        silent_since = self._clock() - REMOTE_SECONDS
-        silent = {producer for producer, heard_at in self._heard_at.items() if heard_at < silent_since}
-        for producer in [name for name, pid in self._known.items() if pid in gone or name in silent]:
-            self._forget(producer)
-        for pid in gone:
-            del self._processes[pid]
+    def look(self, *, lost_seconds: float = LOST_SECONDS) -> None:
+        """Forget the producers that are gone. While some live, of very many only a part is looked after at a time.
+
+        Args:
+            lost_seconds: how long after its last frame a producer may be without the sign that it had.
+        """
+        living = 0
+        for looked_at in range(len(self._heard_at)):
+            if living and looked_at >= LOOK_PRODUCERS:
+                break
+            producer = next(iter(self._heard_at))
+            if self._lives(producer, lost_seconds):
+                living += 1
+                self._heard_at[producer] = self._heard_at.pop(producer)  # the next look begins with the others
+            else:
+                self._forget(producer)
+
+    def _lives(self, producer: str, lost_seconds: float) -> bool:
+        silent_seconds = self._clock() - self._heard_at[producer]
+        if producer in self._remote:
+            return silent_seconds <= REMOTE_SECONDS
+        held = is_held(self._spool, producer)
+        return held or silent_seconds < (SILENT_SECONDS if held is None else lost_seconds)
 
     def _forget(self, producer: str) -> None:
-        del self._known[producer]
         self._heard_at.pop(producer, None)
-        self._left.discard(producer)
+        self._grounds.pop(producer, None)
+        self._remote.discard(producer)
+
+    def grounds(self, limit: int) -> list[Ground]:
+        """Tell on what ground the producers collect, those heard of last, and at most so many."""
+        last = sorted(self._grounds, key=lambda producer: -self._heard_at[producer])
+        return [self._grounds[producer] for producer in last[:limit]]
+
+    def __contains__(self, producer: object) -> bool:
+        return producer in self._heard_at
 
     def __len__(self) -> int:
-        return len(self._known.keys() - self._left)
+        return len(self._heard_at)

@@ -108,6 +108,7 @@ def _add_up(ledger: Ledger, active: Iterable[tuple[str, list[Mark]]], tombstones
             on_disk += marks[-1].tally.kept
         for mark in marks:
             catch_up(positions, mark.positions)
+    tally.settle_late()
     for tombstone in tombstones:
         count_missing(tombstone, positions.get(tombstone.producer), tally)
     return Account(tally, ledger.delivered, on_disk)
@@ -135,7 +136,7 @@ def _check_lines(spool: Path) -> Fault | None:
     end = 0
     for _, end in read_lines(data, Line):  # type: ignore[arg-type]  # noqa: B007 a union is a type to msgspec; the last `end` counts
         pass
-    if end == len(data):
+    if not data[end:].strip(b"\n"):
         return None
     return Fault(LOG_FILE, f"is torn or altered at byte {end}; what can't be read there is not counted")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import zstandard
 
 from telemetry.errors import SpoolError
+from telemetry.paths import ENDPOINT_FILE
 from telemetry.spool import segment
 from telemetry.spool.segment import Head, Mark, Seal, created_unix_seconds, id_of, is_data
 from telemetry.spool.spool import FORMAT_FILE, FORMAT_VERSION
@@ -75,6 +76,14 @@ def is_spool(directory: Path) -> bool:
     return True
 
 
+def read_endpoint(spool: Path) -> str | None:
+    """Return where a spool's segments are uploaded to, without a password; None when nothing says so."""
+    try:
+        return (spool / ENDPOINT_FILE).read_text(errors="replace").strip() or None
+    except OSError:
+        return None
+
+
 def find_segments(spool: Path) -> list[Found]:
     """Every segment in any state, oldest first; reads names and sizes only."""
     found = {entry.id: entry for folder in FOLDERS for entry in _in_folder(spool, folder)}
@@ -92,6 +101,17 @@ def describe(spool: Path, found: Found) -> tuple[Head, int] | None:
     except (OSError, ValueError):
         return None
     return seal.head, seal.tally.kept
+
+
+def catalogs_in(spool: Path) -> set[str] | None:
+    """The digests of the catalogs that a spool's segments name; None when that can't be told now: a segment moves."""
+    named = set()
+    for found in find_segments(spool):
+        if (described := describe(spool, found)) is not None:
+            named.add(described[0].catalog_digest)
+        elif found.folder != "quarantine":
+            return None
+    return named
 
 
 def read_batch(spool: Path, found: Found) -> Batch:

@@ -18,6 +18,20 @@ _MAY_PASS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN
 """What says nothing of the file that was to be read: the same read may succeed later."""
 
 
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def is_full(fault: OSError) -> bool:
+    """Whether a disk, or what this user may have of it, is full: what is deleted makes room."""
+    return fault.errno in _FULL
+
+
+def free_bytes(directory: Path) -> int:
+    """How much this user may still write where `directory` lies; a quota is not seen. Raises OSError."""
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize
+
+
 def open_append(path: Path) -> int:
     """Open for appending, making the file, 0600, if there is none. The caller closes the descriptor."""
     return private_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

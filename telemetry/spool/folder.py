@@ -34,6 +34,19 @@ class _Seen(NamedTuple):
 class _Entry(NamedTuple):
     size_bytes: int
     seen: _Seen
+    producers: frozenset[str] | None = None  # whose events it holds; None for what this process has not sealed
+
+
+class Arrival(NamedTuple):
+    """A segment that has come to a folder.
+
+    Attributes:
+        file: its data file's name.
+        seen_at: when it was first seen, monotonic seconds; a part of another segment has the time of that one.
+    """
+
+    file: str
+    seen_at: float
 
 
 class Folder:
@@ -49,6 +62,7 @@ class Folder:
         self._clock = clock
         self.size_bytes = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._arrived: list[str] | None = None  # nobody has asked yet
 
     def load(self) -> None:
         """List the directory anew. Raises OSError."""
@@ -56,17 +70,32 @@ class Folder:
         before, self._entries, self.size_bytes = self._entries, OrderedDict(), 0
         now = self._now()
         for file, size_bytes in found:
-            self._put(file, before.get(file) or _Entry(size_bytes + _SEAL_BYTES, now))
+            if (entry := before.get(file)) is None:
+                self._arrive(file, _Entry(size_bytes + _SEAL_BYTES, now))
+            else:
+                self._put(file, entry)
 
-    def add(self, file: str) -> None:
-        """A segment was put here; it is the youngest."""
-        self.forget(file)
-        self._put(file, _Entry(sum(map(self._size_of, (file, seal_name(file)))), self._now()))
+    def add(self, file: str, producers: frozenset[str] | None = None) -> None:
+        """A segment was put here, with events of `producers` if that is known; it is the youngest."""
+        self._add(file, self._now(), producers)
 
-    def add_first(self, file: str) -> None:
-        """A segment was put here that goes before all others."""
-        self.add(file)
+    def add_part(self, file: str, whole: str) -> None:
+        """A part of a segment that is still here was put beside it; it goes before all others, and is as old."""
+        self._add(file, self._entries[whole].seen, self._entries[whole].producers)
         self._entries.move_to_end(file, last=False)
+
+    def arrivals(self) -> list[Arrival]:
+        """The segments that have come since this was last asked, in order; at first, those that are here."""
+        arrived, self._arrived = list(self) if self._arrived is None else self._arrived, []
+        return [Arrival(file, self._entries[file].seen.at) for file in arrived if file in self]
+
+    def holding(self, producer: str, *, or_unknown: bool) -> frozenset[str]:
+        """The segments that hold events of a producer; with `or_unknown` those of which that is not known as well."""
+        return frozenset(
+            file
+            for file, entry in self._entries.items()
+            if (or_unknown if entry.producers is None else producer in entry.producers)
+        )
 
     def has_news(self) -> bool:
         """Whether somebody else has put a data file into the directory. Raises OSError."""
@@ -126,11 +155,17 @@ class Folder:
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
-    def __reversed__(self) -> Iterator[str]:
-        return reversed(self._entries)
-
     def __len__(self) -> int:
         return len(self._entries)
+
+    def _add(self, file: str, seen: _Seen, producers: frozenset[str] | None) -> None:
+        self.forget(file)
+        self._arrive(file, _Entry(sum(map(self._size_of, (file, seal_name(file)))), seen, producers))
+
+    def _arrive(self, file: str, entry: _Entry) -> None:
+        self._put(file, entry)
+        if self._arrived is not None:
+            self._arrived.append(file)
 
     def _put(self, file: str, entry: _Entry) -> None:
         self._entries[file] = entry

@@ -1,11 +1,13 @@
 """Lines that can be trusted after a crash: `crc32 of the rest, 8 hexadecimal digits; a blank; JSON; newline`.
 
-The ledger and the marks beside a segment are such files. Marks are taken up to the first that is torn or altered: what
-was written after it is not vouched for. Of a ledger only that line is lost: each stands for itself.
+The ledger and the marks beside a segment are such files. An empty line says nothing. Marks are taken up to the
+first that is torn or altered: what was written after it is not vouched for. Of a ledger only that line is lost: each
+stands for itself.
 """
 
 from __future__ import annotations
 
+import re
 import zlib
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _HEAD = 9  # bytes before the JSON
+_LINE = re.compile(rb"[^\n]+")
 
 
 def write_line(record: msgspec.Struct) -> bytes:
@@ -45,10 +48,9 @@ def read_good_lines(data: bytes, kind: type[T]) -> Iterator[T]:
 
 def _lines(data: bytes, kind: type[T]) -> Iterator[tuple[T | None, int]]:
     decoder = msgspec.json.Decoder(kind)
-    start = 0
-    while (end := data.find(b"\n", start)) >= 0:
-        yield _read_line(data[start:end], decoder), end + 1
-        start = end + 1
+    whole = data.rfind(b"\n") + 1
+    for line in _LINE.finditer(data, 0, whole):
+        yield _read_line(line[0], decoder), line.end() + 1
 
 
 def _read_line(line: bytes, decoder: msgspec.json.Decoder[T]) -> T | None:

@@ -8,8 +8,15 @@ what follows says where the segment went. Replay is idempotent: a line that repe
     ack         ... were delivered
     drop        ... were lost for `reason` (spool_full, spool_age, consent)
     quarantine  ... were set aside for `reason` (corrupt, rejected)
+    requeue     ... were brought back from there, and await their fate again
     split       ... are now those of its halves
     note        losses that belong to no segment, under an id that counts them once
+
+What is set aside counts as lost, for its reason, until it is brought back.
+
+A disk that is full takes no line, but what was delivered has to be known, else it is sent again, and what a shipper
+has lost has to be written down before it ends: `ledger.spare` is a file of blanks whose room such lines are written
+into, in place. They are lines of the ledger like all others, and move into it when there is room.
 
 The law: `emitted == delivered + on disk + sum(dropped)`; a batch on its way counts as on disk here.
 """
@@ -24,17 +31,23 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from telemetry.drops import DropReason  # noqa: TC001 msgspec reads the annotations of a Struct
+from telemetry.paths import private_file
 from telemetry.spool import disk
 from telemetry.spool.journal import read_good_lines, write_line
 from telemetry.spool.producers import MAX_POSITIONS, Position, catch_up
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
     from pathlib import Path
 
 LOG_FILE = "ledger.log"
 LOCK_FILE = "ledger.lock"
+SPARE_FILE = "ledger.spare"
+SPARE_BYTES = 32 << 10
+"""Room for what becomes of some 200 segments, and for the last notes of some 50 shippers."""
+_APART_BYTES = 512
+"""Between two copies of one line: a disk that loses a sector must not lose both."""
 COMPACT_BYTES = 1 << 20
 """A log of this size is worth compacting while the shipper runs: some 5,000 lines. It counts in the spool's limit."""
 
@@ -69,6 +82,12 @@ class Quarantined(msgspec.Struct, tag="quarantine", tag_field="is"):
     reason: DropReason
 
 
+class Requeued(msgspec.Struct, tag="requeue", tag_field="is"):
+    """A segment was brought back from quarantine."""
+
+    id: str
+
+
 class Split(msgspec.Struct, tag="split", tag_field="is"):
     """A segment's events are now those of its halves: id to events."""
 
@@ -84,6 +103,13 @@ class Noted(msgspec.Struct, tag="note", tag_field="is", omit_defaults=True):
     positions: Positions = {}
 
 
+class Aside(msgspec.Struct, array_like=True):
+    """What lies in quarantine: how many events, counted as lost for which reason."""
+
+    reason: DropReason
+    events: int
+
+
 class Total(msgspec.Struct, tag="total", tag_field="is", omit_defaults=True):
     """The sum of all that a compaction took out of the log."""
 
@@ -91,9 +117,14 @@ class Total(msgspec.Struct, tag="total", tag_field="is", omit_defaults=True):
     delivered: int = 0
     live: dict[str, int] = {}
     positions: Positions = {}
+    aside: dict[str, Aside] = {}
+    noted: list[str] = []
+    """The notes that the spare file held at that moment: it may hold them still, and they count once."""
 
 
-Line = Sealed | Acked | Dropped | Quarantined | Split | Noted | Total
+Line = Sealed | Acked | Dropped | Quarantined | Requeued | Split | Noted | Total
+Settling = Acked | Dropped | Quarantined
+"""What becomes of a segment that must be known though the disk is full."""
 
 
 class Ledger:
@@ -104,6 +135,8 @@ class Ledger:
         delivered: events.
         live: the segments on disk that await their fate, id to events.
         positions: of the producers, by their id in hexadecimal.
+        aside: the segments in quarantine, by id.
+        noted: the notes that a total has counted and the spare file may hold still.
     """
 
     def __init__(self) -> None:
@@ -111,6 +144,8 @@ class Ledger:
         self.delivered = 0
         self.live: dict[str, int] = {}
         self.positions: Positions = {}
+        self.aside: dict[str, Aside] = {}
+        self.noted: list[str] = []
         self._known: set[str] = set()
 
     def apply(self, line: Line) -> None:
@@ -120,14 +155,21 @@ class Ledger:
                 self._begin(line)
             case Acked():
                 self.delivered += self.live.pop(line.id, 0)
-            case Dropped() | Quarantined():
+            case Dropped():
                 self.tally.drop(line.reason, self.live.pop(line.id, 0))
+            case Quarantined():
+                if (events := self.live.pop(line.id, 0)) > 0:
+                    self.tally.drop(line.reason, events)
+                    self.aside[line.id] = Aside(line.reason, events)
+            case Requeued():
+                self._requeue(line)
             case Split():
                 self._split(line)
             case Total():
                 self.tally, self.delivered = line.tally, line.delivered
-                self.live, self.positions = dict(line.live), dict(line.positions)
-                self._known = set(line.live)
+                self.live, self.positions, self.aside = dict(line.live), dict(line.positions), dict(line.aside)
+                self.noted = list(line.noted)
+                self._known = {*line.live, *line.aside, *line.noted}
 
     def knows(self, segment: str) -> bool:
         """Whether the segment's seal is in the log."""
@@ -135,7 +177,7 @@ class Ledger:
 
     def total(self) -> Total:
         """The whole state as one line."""
-        return Total(self.tally, self.delivered, self.live, self.positions)
+        return Total(self.tally, self.delivered, self.live, self.positions, self.aside, self.noted)
 
     @property
     def on_disk(self) -> int:
@@ -152,9 +194,15 @@ class Ledger:
             return
         self._known.add(line.id)
         self.tally.add(line.tally)
+        self.tally.settle_late()
         catch_up(self.positions, line.positions)
         if isinstance(line, Sealed) and line.tally.kept:
             self.live[line.id] = line.tally.kept
+
+    def _requeue(self, line: Requeued) -> None:
+        if (aside := self.aside.pop(line.id, None)) is not None:
+            self.tally.take_back(aside.reason, aside.events)
+            self.live[line.id] = aside.events
 
     def _split(self, line: Split) -> None:
         if self.live.pop(line.id, None) is not None:
@@ -171,56 +219,104 @@ def replay(log: bytes) -> Ledger:
     return ledger
 
 
+def _read(path: Path) -> bytes:
+    """A file's bytes; none when there is no file that can be read. Raises OSError when that may pass."""
+    try:
+        return disk.read_file(path)
+    except (FileNotFoundError, ValueError):
+        return b""
+
+
+def _size_bytes(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 class LedgerLog:
     """The file behind a ledger. Shippers that share a spool share it: each append is one write under a lock."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / LOG_FILE
+        self._spare_path = directory / SPARE_FILE
         self._lock_path = directory / LOCK_FILE
         self._long_bytes = COMPACT_BYTES
 
-    def append(self, *lines: Line) -> None:
+    def append(self, *lines: Line, is_last_chance: bool = False) -> None:
         """Add lines, durable when this returns.
+
+        Args:
+            lines: to add. On a full disk, those that say what became of a segment go into the spare file.
+            is_last_chance: all go there, for nobody will know of them later.
 
         Raises:
             OSError: the disk refuses; nothing of them counts then.
         """
         data = b"".join(map(write_line, lines))
         with self.locked():
-            file = disk.open_append(self._path)
+            spilled = self._read_spare().rstrip(b"\n") + b"\n"
+            before = spilled if len(spilled) > 1 else b""
             try:
-                self._append(file, data)
-            finally:
-                os.close(file)
+                self._write(before + data)
+            except OSError as fault:
+                may_spill = is_last_chance or all(isinstance(line, Settling) for line in lines)
+                if not disk.is_full(fault) or not may_spill:
+                    raise
+                self._fill_spare(before + data, fault)
+                return
+            if before:
+                self._fill_spare(b"")
 
     def read(self) -> Ledger:
         """The state now; the beginning when there is no file that can be read. Raises OSError when that may pass."""
-        try:
-            return replay(disk.read_file(self._path))
-        except (FileNotFoundError, ValueError):
-            return Ledger()
+        spilled = self._read_spare()  # before the log: what moves there in between is in both
+        return replay(_read(self._path) + b"\n" + spilled)
 
-    def compact(self, keep: Callable[[str, Position], bool]) -> Ledger:
-        """Replace the log by its total, with the positions of the producers to keep only, and without a torn tail."""
+    def compact(self, keep: Callable[[str, Position], bool], aside: Container[str]) -> Ledger:
+        """Replace the log by its total, without a torn tail. It stands there twice: a flaw in one costs nothing.
+
+        Args:
+            keep: whether a producer's position matters still.
+            aside: the ids of the segments that lie in quarantine still.
+        """
         with self.locked():
+            spilled: Iterator[Line] = read_good_lines(self._read_spare(), Line)  # type: ignore[arg-type] # as in replay
             ledger = self.read()
+            ledger.noted = [line.id for line in spilled if isinstance(line, Noted)]
             kept = [(name, position) for name, position in ledger.positions.items() if keep(name, position)]
             ledger.positions = dict(kept[-MAX_POSITIONS:])
+            ledger.aside = {id_: what for id_, what in ledger.aside.items() if id_ in aside}
             line = write_line(ledger.total())
-            disk.write_whole(self._path, line)
+            data = line + b"\n" * _APART_BYTES + line
+            disk.write_whole(self._path, data)
             disk.sync_directory(self._path.parent)
-        self._long_bytes = max(COMPACT_BYTES, 2 * len(line))
+            self._fill_spare(b"")
+        self._long_bytes = max(COMPACT_BYTES, 2 * len(data))
         return ledger
+
+    def keep_room(self) -> None:
+        """See that there is a spare file for what must be known though the disk is full. Raises OSError when it is."""
+        with self.locked():
+            if len(lines := self._read_spare()) != SPARE_BYTES:
+                try:
+                    self._fill_spare(lines)
+                except OSError:
+                    if not lines.strip():  # half of it would take room from those who need it
+                        self._spare_path.unlink(missing_ok=True)
+                    raise
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the spare file is there."""
+        return _size_bytes(self._spare_path) == SPARE_BYTES
 
     @property
     def is_long(self) -> bool:
         """Whether it is time to compact."""
-        return self.size_bytes > self._long_bytes
+        return _size_bytes(self._path) > self._long_bytes
 
     @property
     def size_bytes(self) -> int:
-        """Of the file; 0 when there is none."""
-        return self._path.stat().st_size if self._path.exists() else 0
+        """Of the file, and of the spare one."""
+        return _size_bytes(self._path) + _size_bytes(self._spare_path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -231,6 +327,28 @@ class LedgerLog:
             yield
         finally:
             os.close(lock)
+
+    def _read_spare(self) -> bytes:
+        return _read(self._spare_path)
+
+    def _fill_spare(self, lines: bytes, full: OSError | None = None) -> None:
+        """Put lines into the spare file, in the room that it has; `full` is raised when that is not enough."""
+        text = lines.rstrip(b"\n")
+        if full is not None and not len(text) < len(self._read_spare()):
+            raise full
+        file = private_file(self._spare_path, os.O_WRONLY | os.O_CREAT)
+        try:
+            disk.write_all(file, text.ljust(SPARE_BYTES, b"\n"))
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def _write(self, data: bytes) -> None:
+        file = disk.open_append(self._path)
+        try:
+            self._append(file, data)
+        finally:
+            os.close(file)
 
     def _append(self, file: int, data: bytes) -> None:
         size_bytes = self._cut_torn_tail(file)

@@ -24,11 +24,18 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
         pid: its process.
         next: the number that its next event will have.
         dropped: running totals, by reason, of what it has dropped itself.
+        ended: numbers below it that have not come count as lost, for it was buried; 0 before that.
     """
 
     pid: int
     next: int = 0
     dropped: dict[str, int] = {}
+    ended: int = 0
+
+    @property
+    def settled(self) -> int:
+        """Every number below it has come, or counts as lost."""
+        return max(self.next, self.ended)
 
 
 def advance(position: Position, first: int, events: int, dropped: Mapping[Any, int], tally: Tally) -> Position:
@@ -39,40 +46,61 @@ def advance(position: Position, first: int, events: int, dropped: Mapping[Any, i
         first: the number of the frame's first event.
         events: how many it holds.
         dropped: the producer's running totals in the frame.
-        tally: of the drain; `emitted` grows by all of this, `dropped` by what was lost.
+        tally: of the drain; `emitted` grows by all of this, `dropped` by what was lost, and `late` by what counts as
+            lost already.
 
     Returns:
         The position after the frame.
     """
     # A producer interrupted between sending and counting numbers a batch twice: what arrived counts, no hole does.
-    hole = max(0, first - position.next)
+    hole = max(0, first - position.settled)
     tally.drop(DropReason.IN_TRANSIT, hole)
+    tally.late += max(0, min(first + events, position.ended) - max(first, position.next))
     lost = _drop_new(position.dropped, dropped, tally)
     tally.emitted += hole + events + lost
-    return msgspec.structs.replace(position, next=first + events, dropped={**position.dropped, **dropped})
+    return msgspec.structs.replace(position, next=first + events, dropped=_latest(position.dropped, dropped))
 
 
 def bury(position: Position, accepted: int, dropped: dict[str, int], tally: Tally) -> Position:
     """Take a tombstone into account: the producer is gone, and numbers up to `accepted` will not come any more."""
-    hole = max(0, accepted - position.next)
+    hole = max(0, accepted - position.settled)
     tally.drop(DropReason.EXIT_UNCONFIRMED, hole)
     lost = _drop_new(position.dropped, dropped, tally)
     tally.emitted += hole + lost
-    return msgspec.structs.replace(position, next=max(accepted, position.next), dropped={**position.dropped, **dropped})
+    ended = max(accepted, position.ended)
+    return msgspec.structs.replace(position, ended=ended, dropped=_latest(position.dropped, dropped))
 
 
 def furthest(one: Position | None, other: Position) -> Position:
     """The position after both: two segments that a producer moved in may be sealed in either order."""
     if one is None:
         return other
-    dropped = {reason: max(one.dropped.get(reason, 0), total) for reason, total in other.dropped.items()}
-    return msgspec.structs.replace(other, next=max(one.next, other.next), dropped={**one.dropped, **dropped})
+    return msgspec.structs.replace(
+        other,
+        next=max(one.next, other.next),
+        dropped=_latest(one.dropped, other.dropped),
+        ended=max(one.ended, other.ended),
+    )
+
+
+def up_to(first: int, one: Position | None, other: Position) -> Position:
+    """The position after both, before a frame whose first event has the number `first`.
+
+    Another shipper may have come further: what it has beyond that was sent twice, and its numbers mean nothing here.
+    """
+    found = furthest(one, other)
+    return msgspec.structs.replace(found, next=min(found.next, first)) if found.next > first else found
 
 
 def catch_up(positions: dict[str, Position], others: Mapping[str, Position]) -> None:
     """Move each producer in `positions` on to where `others` saw it, if that is further."""
     for producer, position in others.items():
         positions[producer] = furthest(positions.get(producer), position)
+
+
+def _latest(known: Mapping[str, int], totals: Mapping[Any, int]) -> dict[str, int]:
+    """The greater of each reason's running totals: what comes late was said earlier."""
+    return {**known, **{reason: max(known.get(reason, 0), total) for reason, total in totals.items()}}
 
 
 def _drop_new(known: dict[str, int], totals: Mapping[Any, int], tally: Tally) -> int:

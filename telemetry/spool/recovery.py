@@ -113,7 +113,8 @@ def _belongs(head: Head, marks_path: Path) -> bool:
 def _salvage(head: Head, marks: list[Mark], data_path: Path, sealed: Path) -> Seal:
     good, body = _read_good(head, marks, data_path, sealed)
     tally = _account(marks, good)
-    seal = Seal(head, len(body), zlib.crc32(body), tally, _positions(marks), tally)
+    told = Tally(emitted=tally.kept, kept=tally.kept)  # what else is in the account may be of events that stay here
+    seal = Seal(head, len(body), zlib.crc32(body), tally, _positions(marks), told)
     if tally.kept:
         disk.write_whole(sealed / data_path.name, body)
         segment.store(seal, sealed)

@@ -2,12 +2,15 @@
 
     active/      being written by a shipper
     sealed/      waiting for the upload: <name><suffix> and its Seal, <name>.json
-    sent/        copies of the last ones delivered, for the user to read
+    sent/        copies of the last ones delivered, for the user to read; the first to go when the disk is full
     quarantine/  rejected by the endpoint, or not what was written
-    local/       collected under consent "local": for this machine's owner, never uploaded
+    local/       collected under a consent that lets it not leave: for this machine's owner, never uploaded
+    tripwire/    what the tripwire has held back, and what a person has let go
     tombstones/  what producers that left unconfirmed had numbered
-    ledger.log   what became of every event
-    delivery.lock  held by the shipper that uploads
+    living/      a file of each producer, locked while it lives
+    ledger.log   what became of every event; ledger.spare is room for what must be known though the disk is full
+    delivery.lock  held by the shipper that uploads; inside, how that goes
+    hurry        touched by another one, of whose hosts one waits for the delivery
     format       the version of all this
 
 Intake makes and seals segments; delivery takes sealed ones and says what became of them. A disposition is in the
@@ -28,15 +31,17 @@ from threading import RLock
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
+from telemetry import life
 from telemetry.drops import DropReason
 from telemetry.errors import SpoolError
-from telemetry.paths import TOMBSTONES, private_dir
-from telemetry.spool import disk, segment
+from telemetry.paths import LIVING, TOMBSTONES, private_dir, private_file
+from telemetry.spool import disk, held, segment
 from telemetry.spool.disk import try_lock
-from telemetry.spool.folder import Folder
+from telemetry.spool.folder import Arrival, Folder
 from telemetry.spool.ledger import (
     LOCK_FILE,
     LOG_FILE,
+    SPARE_FILE,
     Acked,
     Dropped,
     Ledger,
@@ -44,6 +49,7 @@ from telemetry.spool.ledger import (
     Line,
     Noted,
     Quarantined,
+    Requeued,
     Sealed,
     Split,
 )
@@ -62,8 +68,19 @@ if TYPE_CHECKING:
 FORMAT_FILE = "format"
 FORMAT_VERSION = "1"
 DELIVERY_LOCK_FILE = "delivery.lock"
-FILES = (FORMAT_FILE, LOG_FILE, LOCK_FILE, DELIVERY_LOCK_FILE, *map(disk.new_name, (FORMAT_FILE, LOG_FILE)))
-FOLDERS = ("active", "sealed", "sent", "quarantine", "local", TOMBSTONES)
+HURRY_FILE = "hurry"
+FILES = (
+    FORMAT_FILE,
+    LOG_FILE,
+    LOCK_FILE,
+    SPARE_FILE,
+    DELIVERY_LOCK_FILE,
+    HURRY_FILE,
+    *map(disk.new_name, (FORMAT_FILE, LOG_FILE)),
+)
+ROOM_BYTES = 8 << 20
+"""Copies of what was sent leave this much of the disk free: for a full segment, and recovery, which writes it anew."""
+FOLDERS = ("active", "sealed", "sent", "quarantine", "local", TOMBSTONES, LIVING)
 
 log = logging.getLogger("telemetry.shipper")
 
@@ -80,7 +97,7 @@ class Spool:
     def __init__(
         self,
         directory: Path,
-        alive: Callable[[Position], bool] = lambda _: True,
+        alive: Callable[[str, Position], bool] = lambda *_: True,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         """Of an opened directory; most want `open`."""
@@ -92,18 +109,22 @@ class Spool:
             Folder(directory / name, clock) for name in ("sealed", "sent", "quarantine", "local")
         )
         self._on_way: set[str] = set()
+        self._parts: dict[str, str] = {}  # of segments that were split, each with the one that was sealed
         self._delivery_lock: int | None = None
+        self._opened: int | None = None  # the format file, by which a directory in this one's place is told apart
+        self._said = ""
+        self._hurried_ns = 0
         self._lock = RLock()
 
     @classmethod
     def open(
-        cls, directory: Path, alive: Callable[[Position], bool], clock: Callable[[], float] = monotonic
+        cls, directory: Path, alive: Callable[[str, Position], bool], clock: Callable[[], float] = monotonic
     ) -> tuple[Spool, Ledger]:
         """Open the spool, making it if there is none; recover what was left half done; compact the ledger.
 
         Args:
             directory: of the spool.
-            alive: whether a producer's process still runs.
+            alive: whether a producer still lives, by its id in hexadecimal and its position.
             clock: monotonic seconds, by which segments age.
 
         Raises:
@@ -112,6 +133,7 @@ class Spool:
         _prepare(directory)
         spool = cls(directory, alive, clock)
         try:
+            spool._opened = os.open(directory / FORMAT_FILE, os.O_RDONLY | os.O_CLOEXEC)
             if spool.claim():
                 return spool, _with(spool._compact(), spool._positions_in_active())
             spool.salvage()
@@ -126,9 +148,22 @@ class Spool:
     def close(self) -> None:
         """Leave delivery to another shipper of the same spool."""
         with self._lock:
-            if self._delivery_lock is not None:
-                os.close(self._delivery_lock)
-                self._delivery_lock = None
+            for file in (self._delivery_lock, self._opened):
+                if file is not None:
+                    os.close(file)
+            self._delivery_lock = self._opened = None
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether somebody has removed the directory that was opened: what is appended to its files is lost."""
+        if self._opened is None:
+            return False
+        try:
+            return not os.path.samestat(os.fstat(self._opened), (self.directory / FORMAT_FILE).lstat())
+        except FileNotFoundError:
+            return True
+        except OSError:  # a disk that fails to answer has not been emptied
+            return False
 
     # Intake.
 
@@ -139,8 +174,8 @@ class Spool:
     def seal(self, active: ActiveSegment, session_tally: Tally) -> None:
         """Seal a segment, enter it in the ledger and hand it to delivery.
 
-        One whose receipt says `local` goes to `local/`, which no upload reads. Raises OSError when the disk refuses:
-        the segment is left to `salvage`.
+        One that may not leave by its receipt goes to `local/`, which no upload reads. Raises OSError when the disk
+        refuses: the segment is left to `salvage`.
         """
         folder = self._folder_of(active.head)
         with self._lock:
@@ -154,7 +189,7 @@ class Spool:
             finally:
                 active.close()
             if seal.tally.kept:
-                folder.add(seal.head.file)
+                folder.add(seal.head.file, frozenset(seal.positions))
             else:
                 folder.remove(seal.head.file)
 
@@ -169,9 +204,34 @@ class Spool:
                     self._reconcile()
             self.is_unfinished = False
 
-    def note(self, key: str, tally: Tally, positions: dict[str, Position]) -> None:
-        """Enter losses that belong to no segment; `key` makes sure that they count once. Raises OSError."""
-        self.log.append(Noted(key, tally, positions))
+    def note(self, key: str, tally: Tally, positions: dict[str, Position], *, is_last_chance: bool = False) -> None:
+        """Enter losses that belong to no segment; `key` makes sure that they count once.
+
+        Args:
+            key: an id of this note.
+            tally: the losses.
+            positions: the producers' whose they are.
+            is_last_chance: whether it may take of the room that is kept, for nobody will know of them later.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        self.log.append(Noted(key, tally, positions), is_last_chance=is_last_chance)
+
+    def make_way(self, fault: OSError) -> bool:
+        """Delete the copies of what was sent, if what was refused was so by a full disk; whether that made room.
+
+        They are a convenience, and whatever is to be written is not. Never raises.
+        """
+        if not disk.is_full(fault):
+            return False
+        with self._lock, suppress(OSError):
+            self._sent.load()  # they may be another shipper's
+            found = list(self._sent)
+            for file in found:
+                self._sent.remove(file)
+            return bool(found)
+        return False
 
     def ledger(self) -> Ledger:
         """The ledger, its positions as far as the producers have come in what is not sealed yet. Raises OSError."""
@@ -189,6 +249,8 @@ class Spool:
             if self._delivery_lock is None:
                 self._delivery_lock = try_lock(self.directory / DELIVERY_LOCK_FILE)
                 if self._delivery_lock is not None:
+                    self._said = self._read_said()  # by the one before
+                    self.say("")
                     self._sent.load()
                     self._quarantined.load()
                     self.salvage()
@@ -202,20 +264,67 @@ class Spool:
             elif self._sealed.has_news():
                 self._reconcile()
 
-    def take(self, is_due: Callable[[str, float], bool] | None = None) -> Seal | None:
-        """The oldest sealed segment, which is then on its way; None when there is none.
+    @property
+    def delivers(self) -> bool:
+        """Whether this process is the one that delivers."""
+        return self._delivery_lock is not None
 
-        With `is_due`, which is told an id and when it was first seen, the newest that is due, if one is.
+    def say(self, state: str) -> None:
+        """Let the other shippers of the spool know how uploads go, if they are ours. Never raises."""
+        with self._lock, suppress(OSError):
+            if self._delivery_lock is not None and state != self._said:
+                os.ftruncate(self._delivery_lock, 0)
+                os.pwrite(self._delivery_lock, state.encode(), 0)
+                self._said = state
+
+    @property
+    def said(self) -> str:
+        """How uploads go, as the shipper has said that does them; empty where that is not known."""
+        return self._said if self.delivers else self._read_said()
+
+    def ask_to_hurry(self) -> None:
+        """Ask the shipper that delivers, if it is another one, to look for what is sealed. Never raises."""
+        if not self.delivers:
+            with suppress(OSError):
+                file = private_file(self.directory / HURRY_FILE, os.O_WRONLY | os.O_CREAT)
+                try:
+                    os.utime(file)
+                finally:
+                    os.close(file)
+
+    def is_asked_to_hurry(self) -> bool:
+        """Whether another shipper has asked since the last look; what it has sealed is here then. Never raises."""
+        if not self.delivers:
+            return False
+        try:
+            asked_ns = (self.directory / HURRY_FILE).lstat().st_mtime_ns
+            if asked_ns == self._hurried_ns:
+                return False
+            self.refresh()
+        except OSError:
+            return False
+        self._hurried_ns = asked_ns
+        return True
+
+    def arrivals(self) -> list[Arrival]:
+        """The sealed segments that have come to wait since this was last asked, in order; at first, all that wait."""
+        with self._lock:
+            return self._sealed.arrivals()
+
+    def take(self, file: str | None = None) -> Seal | None:
+        """The oldest sealed segment, or that of a data file, which is then on its way; None when there is none.
+
+        What can't be read is quarantined, and is none.
         """
         with self._lock:
             self._on_way.clear()
-            while (file := self._choose(is_due)) is not None:
+            while (chosen := file or next(iter(self._sealed), "")) in self._sealed:
                 try:
-                    seal = segment.load(self._sealed.path, file)
+                    seal = segment.load(self._sealed.path, chosen)
                 except (FileNotFoundError, ValueError):  # any other OSError may pass, and says nothing of the segment
-                    self._set_aside(file, DropReason.CORRUPT)
+                    self._set_aside(chosen, DropReason.CORRUPT)
                 else:
-                    self._on_way.add(file)
+                    self._on_way.add(chosen)
                     return seal
         return None
 
@@ -238,14 +347,13 @@ class Spool:
     # A segment that was wiped while it was on its way is settled already: what comes of it changes nothing.
 
     def ack(self, seal: Seal, sent_bytes: int) -> None:
-        """The segment was delivered; keep a copy, within `sent_bytes` for all copies."""
+        """The segment was delivered; keep a copy, within `sent_bytes` for all copies and what the disk has to spare."""
         with self._lock:
             if seal.head.file not in self._sealed:
                 return
             self.log.append(Acked(seal.head.id))
             self._sealed.move(seal.head.file, self._sent)
-            for file, _ in list(self._sent.beyond(sent_bytes, len(self._sent), float("inf"))):
-                self._sent.remove(file)
+            self._limit_copies(sent_bytes)
 
     def quarantine(self, seal: Seal, reason: DropReason) -> None:
         """Set the segment aside for good."""
@@ -253,8 +361,23 @@ class Spool:
             if seal.head.file in self._sealed:
                 self._set_aside(seal.head.file, reason)
 
-    def split(self, seal: Seal, halves: list[tuple[Seal, bytes]]) -> bool:
-        """Put the two halves of a segment in its place, both on their way; both are durable before it goes.
+    def requeue(self, ids: Container[str]) -> list[str]:
+        """Bring segments back from quarantine, to be delivered after all; returns the ids of those that were there.
+
+        Raises OSError when the disk refuses; who delivers next then finishes what was begun.
+        """
+        with self._lock:
+            self._quarantined.load()
+            aside = self.log.read().aside
+            found = [file for file in self._quarantined if (id_ := id_of(file)) in ids and id_ in aside]
+            if found:
+                self.log.append(*(Requeued(id_of(file)) for file in found))
+            for file in found:
+                self._bring_back(file)
+        return [id_of(file) for file in found]
+
+    def split(self, seal: Seal, parts: list[tuple[Seal, bytes]]) -> bool:
+        """Put the parts of a segment in its place, all on their way; all are durable before it goes.
 
         Returns:
             False when the segment was wiped meanwhile: there is nothing to split.
@@ -262,14 +385,17 @@ class Spool:
         with self._lock:
             if seal.head.file not in self._sealed:
                 return False
-            for half, body in halves:
-                disk.write_whole(self._sealed.path / half.head.file, body)
-                segment.store(half, self._sealed.path)
+            for part, body in parts:
+                disk.write_whole(self._sealed.path / part.head.file, body)
+                segment.store(part, self._sealed.path)
             disk.sync_directory(self._sealed.path)
-            self.log.append(Split(seal.head.id, {half.head.id: half.tally.kept for half, _ in halves}))
-            for half, _ in reversed(halves):
-                self._sealed.add_first(half.head.file)
-                self._on_way.add(half.head.file)
+            self.log.append(Split(seal.head.id, {part.head.id: part.tally.kept for part, _ in parts}))
+            whole = self._parts.get(seal.head.file, seal.head.file)
+            self._parts = {part: of for part, of in self._parts.items() if part in self._sealed}
+            self._parts |= {part.head.file: whole for part, _ in parts}
+            for part, _ in reversed(parts):
+                self._sealed.add_part(part.head.file, seal.head.file)
+                self._on_way.add(part.head.file)
             self._sealed.remove(seal.head.file)
         return True
 
@@ -304,16 +430,37 @@ class Spool:
                     self._drop(folder, list(found))
                 for file, _ in list(self._quarantined.beyond(limit_bytes, limit_segments, limit_seconds)):
                     self._quarantined.remove(file)
+                self._limit_copies(self._sent.size_bytes)
                 return limit_bytes - used_bytes - max(self._sealed.size_bytes, self._local.size_bytes)
             except OSError:
                 return 0
 
-    def keep_local(self) -> None:
-        """Move what waits for delivery to `local/`: the user has said that it stays here. Raises OSError."""
+    def sweep(self) -> None:
+        """Forget the producers that are gone: their numbers, and then their signs of life. Never raises."""
+        with self._lock, suppress(OSError):
+            gone = life.gone_in(self.directory)
+            if not gone or self._delivery_lock is None:
+                return
+            remembered = {*self._compact().positions, *self._positions_in_active()}
+            life.sweep(self.directory, gone - remembered)
+
+    def keep_local(self, lets_leave: Callable[[Head], bool] | None = None) -> None:
+        """Move what waits for delivery to `local/`: the user has said that it stays here. Raises OSError.
+
+        Args:
+            lets_leave: tells what may leave nevertheless; without it nothing does, and nothing is read.
+        """
         with self._lock:
-            self._on_way.clear()
             for file in list(self._sealed):
-                self._sealed.move(file, self._local)
+                if lets_leave is None or not self._leaves(file, lets_leave):
+                    self._on_way.discard(file)
+                    self._sealed.move(file, self._local)
+
+    def _leaves(self, file: str, lets_leave: Callable[[Head], bool]) -> bool:
+        try:
+            return lets_leave(segment.load(self._sealed.path, file).head)
+        except (FileNotFoundError, ValueError):  # nobody can tell what is in it
+            return False
 
     def withhold(self, seal: Seal) -> None:
         """Move one that was taken to `local/`: it is older than the consent. Raises OSError."""
@@ -345,24 +492,65 @@ class Spool:
         with self._lock:
             return self._sealed.seen_at(seal.head.file)
 
+    def holding(self, producer: str, *, or_unknown: bool) -> frozenset[str]:
+        """The sealed segments that await delivery with events of a producer; their names mean something to `awaited`.
+
+        Args:
+            producer: its id in hexadecimal.
+            or_unknown: with those that another shipper has sealed, an earlier one perhaps, which may hold some.
+        """
+        with self._lock:
+            return self._sealed.holding(producer, or_unknown=or_unknown)
+
+    def awaited(self, files: frozenset[str]) -> frozenset[str]:
+        """These segments while any of them, or a part of one, still awaits delivery; none when none does."""
+        with self._lock:
+            if self._delivery_lock is None:
+                return self._awaited_elsewhere(files)
+            is_awaited = any(file in self._sealed for file in files) or any(
+                part in self._sealed and whole in files for part, whole in self._parts.items()
+            )
+            return files if is_awaited else frozenset()
+
+    def is_oldest(self, seal: Seal) -> bool:
+        """Whether no sealed segment goes before this one."""
+        with self._lock:
+            return next(iter(self._sealed), None) == seal.head.file
+
+    def awaits(self, file: str) -> bool:
+        """Whether the segment of a data file awaits delivery."""
+        with self._lock:
+            return file in self._sealed
+
     @property
     def waiting(self) -> int:
         """Sealed segments that await delivery, the one on its way among them."""
         return len(self._sealed)
 
-    def _choose(self, is_due: Callable[[str, float], bool] | None) -> str | None:
-        if is_due is not None:
-            for file in reversed(self._sealed):
-                if is_due(id_of(file), self._sealed.seen_at(file)):
-                    return file
-        return next(iter(self._sealed), None)
+    def _awaited_elsewhere(self, files: frozenset[str]) -> frozenset[str]:
+        """The same where another shipper delivers, and may have split them: a part has the time of its whole."""
+        if any((self._sealed.path / file).exists() for file in files):
+            return files
+        try:
+            self._sealed.load()
+        except OSError:
+            return files
+        begun = {_begun_ns(file) for file in files}
+        parts = frozenset(file for file in self._sealed if _begun_ns(file) in begun)
+        return files | parts if parts else parts
+
+    def _read_said(self) -> str:
+        try:
+            return disk.read_file(self.directory / DELIVERY_LOCK_FILE).decode(errors="replace")
+        except (OSError, ValueError):
+            return ""
 
     def _folder_of(self, head: Head) -> Folder:
         return self._sealed if segment.folder_of(head) == "sealed" else self._local
 
     def _keeps(self, producer: str, position: Position) -> bool:
         """Whether a producer's position matters still: it may go on, or its tombstone be counted against it."""
-        return self._alive(position) or (self.directory / TOMBSTONES / f"{producer}.json").exists()
+        return self._alive(producer, position) or (self.directory / TOMBSTONES / f"{producer}.json").exists()
 
     def _positions_in_active(self) -> Positions:
         return positions_in(self.directory / "active")
@@ -378,7 +566,7 @@ class Spool:
                 return ledger  # its shipper is about to delete them, or recovery is
         for folder in ("active", "sealed", "local"):
             disk.sync_directory(self.directory / folder)
-        return self.log.compact(self._keeps)
+        return self.log.compact(self._keeps, {id_of(file) for file in self._quarantined})
 
     def _recover(self) -> None:
         for seal in recover(self.directory):
@@ -397,7 +585,18 @@ class Spool:
                         folder.forget(file)
             raise
 
+    def _bring_back(self, file: str) -> None:
+        """The Seal first: a data file without one would be set aside anew."""
+        for name in (segment.seal_name(file), file):
+            with suppress(FileNotFoundError):  # who delivers has done it meanwhile
+                (self._quarantined.path / name).replace(self._sealed.path / name)
+        self._quarantined.forget(file)
+        self._sealed.add(file)
+
     def _agree_with(self, ledger: Ledger) -> None:
+        self._quarantined.load()
+        for file in [file for file in self._quarantined if id_of(file) in ledger.live]:
+            self._bring_back(file)
         gone = set(ledger.live)
         adopted: list[Line] = []
         stale = []
@@ -413,8 +612,10 @@ class Spool:
                     adopted.append(line)
         if adopted or gone:
             self.log.append(*adopted, *(Dropped(id_, DropReason.CORRUPT) for id_ in gone))
+        live = self.log.read().live if stale else {}  # what is brought back from quarantine meanwhile is there too
         for folder, file in stale:
-            folder.remove(file)
+            if id_of(file) not in live:
+                folder.remove(file)
 
     def _adopt(self, folder: Folder, file: str, live: Container[str]) -> Sealed | None:
         """The line of a sealed segment that the ledger does not know: the crash came between the two.
@@ -442,6 +643,13 @@ class Spool:
         self.log.append(Quarantined(id_of(file), reason))
         self._sealed.move(file, self._quarantined)
 
+    def _limit_copies(self, limit_bytes: int) -> None:
+        """Delete the oldest copies beyond a limit, and those that leave the disk too little room. Raises OSError."""
+        to_spare_bytes = disk.free_bytes(self.directory) - ROOM_BYTES
+        limit_bytes = min(limit_bytes, self._sent.size_bytes + to_spare_bytes)
+        for file, _ in list(self._sent.beyond(limit_bytes, len(self._sent), float("inf"))):
+            self._sent.remove(file)
+
     def _drop(self, folder: Folder, found: list[tuple[str, DropReason]]) -> None:
         if found:
             self.log.append(*(Dropped(id_of(file), reason) for file, reason in found))
@@ -455,6 +663,7 @@ class Spool:
                     path.unlink(missing_ok=True)
             folder.load()
         erase(self.directory)
+        held.forget(self.directory)
 
 
 def _with(ledger: Ledger, active: Positions) -> Ledger:
@@ -464,8 +673,12 @@ def _with(ledger: Ledger, active: Positions) -> Ledger:
 
 def _is_half(file: str, folder: Folder, live: Container[str]) -> bool:
     """Whether a file can only be the beginning of a split that was cut short: its name has the time of its parent's."""
-    time_ns = file.partition("-")[0]
-    return any(other.startswith(time_ns) and id_of(other) in live for other in folder)
+    return any(_begun_ns(other) == _begun_ns(file) and id_of(other) in live for other in folder)
+
+
+def _begun_ns(file: str) -> str:
+    """When a segment was begun, by the name of its file or of a part's."""
+    return file.partition("-")[0]
 
 
 def _prepare(directory: Path) -> None:
@@ -487,6 +700,8 @@ def _prepare(directory: Path) -> None:
             if not file.exists():
                 disk.write_whole(file, FORMAT_VERSION.encode())
             version = disk.read_file(file)
+        with suppress(OSError):  # on a disk that is full already, uploads may go on
+            LedgerLog(directory).keep_room()
     except (OSError, ValueError) as fault:
         raise SpoolError(
             f"{directory} can't be used as a spool: {fault}; free the disk, mend its mode, or move it"

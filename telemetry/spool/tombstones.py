@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta
 
+from telemetry.listening import is_listened_at
 from telemetry.paths import TOMBSTONES
 from telemetry.spool.producers import Position, bury, furthest
 from telemetry.spool.tally import Tally
+from telemetry.wire import HANDOVER_SOCKET
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,10 +22,11 @@ if TYPE_CHECKING:
     from telemetry.spool.spool import Spool
 
 SETTLE_SECONDS = 1.0
-"""A tombstone this old: what its producer had handed to the kernel has come in, or never will."""
+"""A tombstone this old, of a producer of ours: what it had handed to the kernel has come in, or never will."""
 
 STRANGER_SECONDS = 30.0
-"""... or this old, when another shipper of the spool knows more of its producer: that one may have the rest in hand."""
+"""... or this old, when another shipper of the spool was its producer's, or knows more of it, and may have the rest in
+hand. While a door is open where the producer met its shipper, what it left may wait there: no age is enough then."""
 
 HANDOVER_SECONDS = 5.0
 """... or this old, for who looks on: a shipper that is only starting may be about to take in what its producer left."""
@@ -42,22 +45,32 @@ class Tombstone(msgspec.Struct, frozen=True):
         pid: of its process.
         accepted: the number that its next event would have had.
         dropped: running totals, by reason, of what it has dropped itself.
+        place: the name of the rendezvous where it met its shipper, or would have; empty where that is not said.
     """
 
     producer: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
     pid: _Count
     accepted: _Count
     dropped: dict[str, _Count]
+    place: Annotated[str, Meta(pattern=r"^[\w.-]{0,64}$")] = ""
 
 
-def bury_the_dead(spool: Spool, positions: Positions) -> None:
-    """Count what the tombstones say is missing; call when no frame waits. `positions` learns of it.
+def bury_the_dead(spool: Spool, positions: Positions, rendezvous: Path) -> None:
+    """Count what the tombstones say is missing; call when no frame waits.
 
     Never raises: a tombstone that can't be counted now, because the disk refuses, is left for the next call.
+
+    Args:
+        spool: where they lie.
+        positions: how far the producers have come; learns of it.
+        rendezvous: of the shipper that asks. Another's producers are left to that one for as long as it may come.
     """
     for path in _older(spool.directory, SETTLE_SECONDS):
         try:
-            if (found := _read(path)) is None or _bury(spool, positions, found, _age_seconds(path)):
+            found, age_seconds = _read(path), _age_seconds(path)
+            if found is None or (
+                _is_due(found, age_seconds, rendezvous) and _bury(spool, positions, found, age_seconds)
+            ):
                 path.unlink()
         except OSError:
             continue
@@ -84,10 +97,19 @@ def _older(spool: Path, seconds: float) -> list[Path]:
 
 
 def _age_seconds(path: Path) -> float:
+    """How long ago it was written. One that is dated in the future is as old as that is far: the clock was set back."""
     try:
-        return time.time() - path.stat().st_mtime
+        return abs(time.time() - path.stat().st_mtime)
     except OSError:
         return 0.0
+
+
+def _is_due(found: Tombstone, age_seconds: float, rendezvous: Path) -> bool:
+    """Whether what its producer left has come in here, or can come in nowhere any more."""
+    if found.place == rendezvous.name:
+        return True
+    door = rendezvous.parent / found.place / HANDOVER_SOCKET
+    return age_seconds >= STRANGER_SECONDS and not is_listened_at(door)
 
 
 def _bury(spool: Spool, positions: Positions, found: Tombstone, age_seconds: float) -> bool:
@@ -99,7 +121,11 @@ def _bury(spool: Spool, positions: Positions, found: Tombstone, age_seconds: flo
     tally = Tally()
     position = count_missing(found, known, tally)
     if tally.emitted:
-        spool.note(f"tombstone-{found.producer}", tally, {found.producer: position})
+        spool.note(
+            f"tombstone-{found.producer}-{found.accepted}-{sum(found.dropped.values())}",
+            tally,
+            {found.producer: position},
+        )
     positions[found.producer] = position
     return True
 

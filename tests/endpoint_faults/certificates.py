@@ -11,6 +11,8 @@ import trustme
 
 _DAY = timedelta(days=1)
 _HOST = "127.0.0.1"
+FAR_HOST = "far.example"
+"""Behind a proxy: to this machine none is asked."""
 
 
 @cache
@@ -52,7 +54,7 @@ def _certificate(kind: str) -> trustme.LeafCert:
         case "for another name":
             return _authority().issue_cert("telemetry.example")
         case _:
-            return _authority().issue_cert(_HOST)
+            return _authority().issue_cert(_HOST, FAR_HOST)
 
 
 def _speak_tls_1_0(context: ssl.SSLContext) -> None:

@@ -240,4 +240,43 @@ PROXIES = [
     _delivered("proxy of TLS, with its password", does.tunnels, place="tls proxy", sees_token=False),
 ]
 
-FAULTS = [*CONNECTIONS, *REPLIES, *STATUSES, *PATIENCE, *REFUSALS, *TLS, *PROXIES]
+NGINX = b"<html>\r\n<head><title>400 The SSL certificate error</title></head>\r\n<body>"
+HAPROXY = b"<html><body><h1>400 Bad request</h1>\nYour browser sent an invalid request.\n</body></html>\n"
+SQUID = b'<!DOCTYPE html PUBLIC "-//W3C//DTD HTML 4.01//EN" "http://www.w3.org/TR/html4/strict.dtd">\n<html><head>'
+GO = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+HTTP_2 = bytes.fromhex("000012040000000000 000300000064 000400100000 000600010000".replace(" ", ""))
+GOAWAY = bytes.fromhex("000008070000000000 0000000000000001".replace(" ", ""))
+
+
+def _page(name: str, status: int, body: bytes, says: str, content_type: str = "text/html", **more: Any) -> Fault:
+    answer = reply(status, f"Content-Type: {content_type}", body=body)
+    return _paused(f"{status}, {name}", answers(answer), f"HTTP {status} \\({says}.*\\)", **more)
+
+
+IN_THE_WAY = [
+    _page("nginx without a client certificate", 400, NGINX, "it asks for a client certificate"),
+    _page("nginx over a batch of a thousand", 400, NGINX, "it asks for a client certificate", events=1000),
+    _page("haproxy", 400, HAPROXY, "a server or a proxy in the way"),
+    _page("squid, taken for a collector", 400, SQUID, "a server or a proxy in the way"),
+    _page("Flask", 422, b"<!doctype html>\n<html lang=en>\n<title>422</title>", "a server or a proxy in the way"),
+    _page("Django's hosts", 400, b'\n<!doctype html>\n<html lang="en">', "a server or a proxy in the way"),
+    _page("Starlette's hosts", 400, b"Invalid host header", "a server or a proxy", "text/plain; charset=utf-8"),
+    _page(
+        "Tomcat of TLS", 400, b"This combination of host and port requires TLS.", "TLS is spoken there", "text/plain"
+    ),
+    _page("Cloudflare, of a name", 409, b"<!DOCTYPE html>\n<html>error code: 1001", "a server or a proxy in the way"),
+    _page(
+        "of nginx, an event at a time", 413, b"<html><title>413 Request Entity Too Large", "a server", events=1
+    )._replace(outcome=Outcome.SPLIT),
+    _paused("400, Go of TLS", does.closes_after(GO), "HTTP 400 \\(TLS is spoken there.*\\)"),
+    _retry("HTTP/2 alone", does.closes_after(HTTP_2), "BadStatusLine \\(it speaks HTTP/2 alone.*\\)"),
+    _retry("HTTP/2 alone, GOAWAY", does.closes_after(GOAWAY), "BadStatusLine \\(it speaks HTTP/2 alone.*\\)"),
+    _retry("an alert of TLS", does.closes_after(b"\x15\x03\x03\0\x02\x02\x46"), "BadStatusLine \\(TLS is spoken.*\\)"),
+    _retry("a SOCKS proxy", does.closes_after(b"\x05\xff"), "BadStatusLine \\(a SOCKS proxy.*\\)"),
+    *(
+        _paused(f"{status}, a page", answers(reply(status, "Content-Type: text/html", body=HTML)), f"HTTP {status}")
+        for status in (421, 426, 431, 494, 495, 496, 497, 505)
+    ),
+]
+
+FAULTS = [*IN_THE_WAY, *CONNECTIONS, *REPLIES, *STATUSES, *PATIENCE, *REFUSALS, *TLS, *PROXIES]

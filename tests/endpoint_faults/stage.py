@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from endpoint_faults.behaviours import tunnels
-from endpoint_faults.certificates import authority_pem, tls
+from endpoint_faults.certificates import FAR_HOST, authority_pem, tls
 from endpoint_faults.server import Server, takes_all
 from telemetry.settings import ShipperSettings
 
@@ -78,10 +78,10 @@ def set_stage(fault: Fault, directory: Path, resolver: Resolver) -> Iterator[Sta
         match fault.place:
             case "tls proxy":
                 target = stack.enter_context(Server(takes_all, tls("good")))
-                url = f"https://127.0.0.1:{target.port}/v1"
+                url = f"https://{FAR_HOST}:{target.port}/v1"
                 yield Stage(url, proxied, server, target, lambda: server.heal(tunnels))
             case "proxy":
-                yield Stage("http://telemetry.example/v1", proxied, server, None, server.heal)
+                yield Stage(f"http://{FAR_HOST}/v1", proxied, server, None, server.heal)
             case "name":
                 name = f"{os.urandom(8).hex()}.invalid"
                 yield Stage(f"http://{name}:{server.port}/v1", settings, server, None, lambda: resolver.known.add(name))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-import h11
 import zstandard
-from starlette.datastructures import Headers
 
 from fuzz.run import Target
-from telemetry.collector.body import find_fault
-from telemetry.collector.judge import Refusal, bearer_of, judge
+from telemetry.collector.body import find_fault, grant_for
+from telemetry.collector.head import Head, read_head
+from telemetry.collector.judge import Refusal, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,29 +39,17 @@ def targets(_scratch: Path) -> Iterator[tuple[str, int, Callable[[], Target]]]:
 
 
 def _request() -> Target:
-    """As the server reads it: with h11, then by its headers, then the body."""
+    """As the server reads it: its head as bytes, then by its headers, then the body."""
 
     def read(data: bytes) -> object:
-        connection = h11.Connection(h11.SERVER)
-        connection.receive_data(data)
-        body = b""
-        request = None
-        try:
-            while not isinstance(event := connection.next_event(), h11.EndOfMessage | type | h11.ConnectionClosed):
-                if isinstance(event, h11.Request):
-                    request = event
-                elif isinstance(event, h11.Data):
-                    body += event.data
-        except h11.RemoteProtocolError:
-            return "h11"
-        if request is None:
-            return None
-        headers = Headers(raw=[(name.lower(), value) for name, value in request.headers])
-        judged = judge(headers)
-        bearer = bearer_of(headers, (b"other", b"s3cret"))
+        head = read_head(data)
+        if not isinstance(head, Head):
+            return head
+        judged = judge(head.headers)
         if isinstance(judged, Refusal):
-            return judged.status, bearer
-        return judged.suffix, bearer, find_fault(io.BytesIO(body), judged.suffix, _MOST)
+            return judged.status
+        body = data[head.head_bytes :][: head.body_bytes]
+        return judged.suffix, find_fault(io.BytesIO(body), judged.suffix, _MOST, grant_for(len(body)))
 
     length = b"Content-Length: %d\r\n\r\n" % len(_BODY)
     chunks = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(_BODY), _BODY)
@@ -76,7 +63,7 @@ def _body() -> Target:
 
     def read(data: bytes) -> object:
         suffix = _SUFFIXES[data[0] % 4] if data else _SUFFIXES[0]
-        return suffix, find_fault(io.BytesIO(data[1:]), suffix, _MOST)
+        return suffix, find_fault(io.BytesIO(data[1:]), suffix, _MOST, grant_for(len(data)))
 
     bomb = zstandard.compress(bytes(2 << 20))
     seeds = [b"\0" + _LINES, b"\1" + _BODY, b"\2\x0a\x01x", b"\3" + zstandard.compress(b"\x0a\x01x", 19), b"\1" + bomb]

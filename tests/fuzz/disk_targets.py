@@ -148,7 +148,7 @@ def _spool(folder: Path) -> Target:
 
     def read(data: bytes) -> object:
         marks, active, seal, sealed, ledger, *_ = [*data.split(_SECTION), b"", b"", b"", b"", b""]
-        Spool.open(folder, lambda _: False)[0].close()
+        Spool.open(folder, lambda *_: False)[0].close()
         for path, content in (
             ("active/" + segment.marks_name(_FILE), _with_crc(marks)),
             ("active/" + _FILE, active),
@@ -177,7 +177,7 @@ _OTHER = f"{1_800_000_000_000_000_001:020d}-{'ef' * 16}.ndjson.zst"
 def _look(folder: Path) -> object:
     """What is read of a spool without a shipper, before one and after one has opened it."""
     before = len(verify(folder)), read_account(folder).on_disk
-    spool, _ = Spool.open(folder, lambda _: False)
+    spool, _ = Spool.open(folder, lambda *_: False)
     assert not spool.is_unfinished, "what lies there stops recovery"
     for found in find_segments(folder):
         for what in (read_batch, read_body):
@@ -251,7 +251,7 @@ def _config(folder: Path) -> Target:
             inspect(config.catalog)
         except ConfigError:
             return is_json
-        return is_json, config.settings._replace(token_file="", ca_file="", client_certificate="")
+        return is_json, repr(config.settings._replace(token_file="", ca_file="", client_certificate=""))
 
     toml = b"""product = "acme-db"
 catalog = "acme.toml"

@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import re
 import socket
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -16,6 +17,7 @@ import urllib3.util.connection
 
 from fuzz.run import Target
 from telemetry.catalog.load import load
+from telemetry.catalog.model import SENSITIVITIES
 from telemetry.control import Control
 from telemetry.errors import ShipperUnreachableError
 from telemetry.handover import LENGTH
@@ -40,7 +42,6 @@ from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 CATALOG = """
 [catalog]
@@ -163,10 +164,13 @@ def _frames(scratch: Path) -> Target:
         frame = decode_frame(data)
         if frame is None:
             return None
-        drain = pipeline.run([frame], {}, frame.context.consent, 5)
-        assert drain.tally.balance == 0, drain.tally
-        assert drain.body.count(b"\n") == drain.tally.kept
-        return drain.unreadable, tuple(drain.tally.dropped), tuple(drain.tally.fields_dropped), drain.tally.kept > 1
+        drains = pipeline.run([frame], {}, frame.context.consent, dict.fromkeys(SENSITIVITIES, 5))
+        tally = Tally()
+        for drain in drains:
+            assert drain.tally.balance == 0, drain.tally
+            assert drain.body.count(b"\n") == drain.tally.kept
+            tally.add(drain.tally)
+        return drains[-1].unreadable, tuple(tally.dropped), tuple(tally.fields_dropped), tally.kept > 1
 
     events = [["query_finished", _NS, _FIELDS], ["queries", _NS, {"count": 3, "engine": "x"}], ["old", _NS, {}]]
     seeds = [
@@ -175,6 +179,7 @@ def _frames(scratch: Path) -> Target:
             (_CONTEXT, {}, events),
             ({**_CONTEXT, "names": _NAMES}, {"queue_full": 3}, [["thinned", _NS, {"number": n}] for n in range(5)]),
             ({**_CONTEXT, "consent": "local"}, {}, [["query_finished", 0, {name: None}] for name in _FIELDS]),
+            ({**_CONTEXT, "consent": "technical"}, {"queue_full": 1}, events),
             (
                 _CONTEXT,
                 {"no_shipper": 2**47},
@@ -215,7 +220,7 @@ def _control() -> Target:
     shipper: Any = SimpleNamespace(
         _positions={_PRODUCER.hex(): Position(7, 5, {"queue_full": 3})},
         _writer=SimpleNamespace(sync=lambda: True, owes=False),
-        _watch=Watch(),
+        _watch=Watch(Path(os.devnull)),
         _part=lambda: None,
         _is_leaving=False,
         stop=lambda: None,
@@ -288,8 +293,9 @@ def _reply() -> Target:
 
 def _http() -> Target:
     """A reply's raw bytes through the HTTP libraries: over a pair of sockets, without a server."""
-    sink = HttpSink("http://127.0.0.1:9/v1", ShipperSettings(read_timeout_seconds=1.0), {})
+    sink = HttpSink("http://127.0.0.1:9/v1", ShipperSettings(read_timeout_seconds=1.0, allow_http=True), {})
     head = SimpleNamespace(
+        catalog_digest="",
         session="s", route="", id="ab" * 16, content_type="application/x-ndjson", compressed=True, catalog="a/1",
         receipt=parse_receipt("level=on; basis=host; notice=0; deployment=cloud"),
     )  # fmt: skip

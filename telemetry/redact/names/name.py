@@ -68,6 +68,16 @@ def know(names: Names, words: Collection[str] = ()) -> frozenset[Name]:
     return frozenset(known for kind, name in kinds if (known := _know(kind, name, words)) is not None)
 
 
+def allowing(names: Iterable[Name], words: Collection[str]) -> frozenset[Name]:
+    """The same names, of which those among more words of a catalog reach no further than their context."""
+    return frozenset(
+        name._replace(reach=Reach.CONTEXT)
+        if name.folded in words and not name.pattern and not is_directory(name.kind, name.folded)
+        else name
+        for name in names
+    )
+
+
 def words_of(texts: Iterable[str]) -> frozenset[str]:
     """The words of a catalog's constants, and the constants."""
     folded = [text.casefold() for text in texts]

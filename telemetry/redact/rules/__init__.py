@@ -1,18 +1,21 @@
-"""The rules in their order: big containers first (a key file, a URL), then what may stand inside of them."""
+"""The rules in their order: big containers first (a key file, a URL), then what may stand inside of them.
+
+Numbers that are told by their form stand before paths, hosts and names, which would take the first part of one.
+"""
 
 from __future__ import annotations
 
 from telemetry.redact.rules.connections import CONNECTION_STRINGS
 from telemetry.redact.rules.database import ERROR_TEXTS
 from telemetry.redact.rules.keys import KEYS
-from telemetry.redact.rules.network import HOSTS, IPS, MACS
-from telemetry.redact.rules.numbers import IBANS, NUMBERS, UUIDS
+from telemetry.redact.rules.network import ADDRESSES, HOSTS, IPS, MACS
+from telemetry.redact.rules.numbers import CARDS, IBANS, NUMBERS, PHONES, UUIDS
 from telemetry.redact.rules.opaque import BASE64, RUNS
 from telemetry.redact.rules.people import MAIL, PERSONS
 from telemetry.redact.rules.places import PATHS, URLS
 from telemetry.redact.rules.secrets import SECRETS
 from telemetry.redact.rules.statements import STATEMENTS
-from telemetry.redact.rules.tokens import TOKENS
+from telemetry.redact.rules.tokens import SHORT_TOKENS, TOKENS
 
 RULES = (
     *KEYS,
@@ -23,13 +26,17 @@ RULES = (
     *TOKENS,
     *SECRETS,
     *BASE64,
+    *ADDRESSES,
+    *MACS,
+    *IBANS,
+    *CARDS,
+    *PHONES,
     *PATHS,
     *MAIL,
     *PERSONS,
-    *MACS,
     *HOSTS,
     *UUIDS,
-    *IBANS,
+    *SHORT_TOKENS,
     *RUNS,
     *IPS,
     *NUMBERS,

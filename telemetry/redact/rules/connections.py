@@ -105,7 +105,10 @@ CONNECTION_STRINGS = (
     ),
     Rule(
         "dsn",
-        (r"(?:dbname|host|hostaddr|user)\s?=",),
+        (
+            r"[^a-z0-9_.\-](?:dbname|host|hostaddr)\s?=",
+            r"[^a-z0-9_.\-](?:user|password)\s?=\s?(?:'[^\xff]*'|[^\s'\"]+)\s+[a-z0-9_]+\s?=",
+        ),
         _LIBPQ,
         _libpq,
         r"connect host=db1 dbname=sales user=amy password='a b\'c'",
@@ -114,7 +117,7 @@ CONNECTION_STRINGS = (
     ),
     Rule(
         "dsn",
-        (rf"(?:{_ODBC_KEY})\s?=[^\xff]*;",),
+        (rf"[^a-z0-9_\-](?:{_ODBC_KEY})\s?=\s?(?:[{{\"'][^\xff]*|[^;\s]*(?: [^;=\n]{{1,60}})?);\s?[a-z]",),
         _ODBC,
         _odbc,
         "open Driver={ODBC 18};Server=db1;UID=amy;PWD={a;b};",

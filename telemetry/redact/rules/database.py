@@ -1,11 +1,13 @@
 """Rules for what a database's error texts quote of statements and of data."""
 
+# ruff: noqa: RUF001 - the quotes of other languages are what is looked for
 from __future__ import annotations
 
 import re
 
+from telemetry.redact.rules.nobodys import is_nobodys
 from telemetry.redact.rules.placeholder import mark
-from telemetry.redact.rules.rule import Rule
+from telemetry.redact.rules.rule import Rule, split_closing
 
 SQL = mark("sql")
 TABLE = mark("table")
@@ -19,13 +21,31 @@ _QUOTED_NAME = r"(?:\"[^\"\n]+\"|'[^'\n]+'|`[^`\n]+`)"
 _NAMED = re.compile(
     rf"(?P<kind>(?<![\w-])(?:{_OBJECT})\s)(?P<value>{_QUOTED_NAME}(?:\.{_QUOTED_NAME}|@{_QUOTED_NAME})*)", re.IGNORECASE
 )
+# A program has types, keys and functions too: `Object of type 'datetime'`, `missing key 'method'`. A database's are
+# told by what is said of them.
+_ANYBODYS = re.compile(r"(?:type|key|field|function|operator)\s\Z", re.IGNORECASE)
+_A_DATABASES = re.compile(
+    r"(?:cast|enum|composite|domain|drop|create|alter|duplicate|foreign|primary|unique|for"
+    r"|of relation)\s(?:type|key)\s\Z",
+    re.IGNORECASE,
+)
+_SAID_OF_ONE = re.compile(
+    r"\s(?:does ?n[o']t (?:exist|have a default)|does not exist|already exists|is only a shell"
+    r"|is not present|is not unique|is still referenced"
+    r"|violates|is not a (?:domain|composite)|has pseudo-type|cannot be cast|depends on|because|in table|on table"
+    r"|of relation|in schema)",
+    re.IGNORECASE,
+)
 _OF = re.compile(
     r"(?P<kind>(?<![\w-])column\s)(?P<name>[\w.]+)(?P<of>\s+of\s+(?:relation|table)\s+)[\w.]*", re.IGNORECASE
 )
+# What follows says so in its own language.
 _KEY_DETAIL = re.compile(
-    r"(?:(?<=Key )|(?<=Schlüssel ))\([^\n]{0,300}?\)=\((?:[^\n]{0,2000}?\)(?=\s(?:already|is|conflicts|existiert))"
-    r"|[^\n]*)"
-    r"|(?<=Failing row contains )\([^\n]*"
+    r"\([^()\n]{1,300}\)\s?=\s?\((?:[^\n]{0,2000}?\)(?=\s(?:already|is|conflicts|existiert|ist|wird|steht|existe"
+    r"|n'est|est|entre"
+    r"|ya|no|non|esiste|già|não|já|уже|не)\b|\s?[\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7af])|[^\n]*)"
+    r"|(?:(?<=row contains )|(?<=enthält )|(?<=contient )|(?<=contiene )|(?<=contém )|(?<=包含 )|(?<=包含)|(?<=行は))"
+    r"\([^\n]*"
 )
 _DUPLICATE = re.compile(
     r"(?P<kind>Duplicate entry )(?P<value>'[^\n]*?'(?=\sfor key)|'[^\n]*)(?:(?P<for>\sfor key\s)\S+)?", re.IGNORECASE
@@ -50,14 +70,15 @@ _INTRODUCED = re.compile(
     re.IGNORECASE,
 )
 _MISSING = re.compile(
-    rf"(?P<kind>(?<![\w-])(?:{_OBJECT}|with name|DB::Exception:)\s)(?P<value>{_BARE}(?:\([^)\n]{{0,100}}\))?)"
+    rf"(?P<kind>(?<![\w-])(?:{_OBJECT}|with name|DB::Exception:)\s(?!(?:that|which|tables?|names?)\s))"
+    rf"(?P<value>{_BARE}(?:\([^)\n]{{0,100}}\))?)"
     r"(?=\s(?:does not exist|doesn't exist|already exists|was not found|cannot be (?:found|resolved)|has no column"
     r"|depends on|because other objects)|: authentication failed)",
     re.IGNORECASE,
 )
 _QUOTED_IDENTIFIER = re.compile(
-    r"(?P<kind>(?<![\w-])(?:column reference|identifier|object|(?:table|column|index|function) named|with name"
-    r"|(?:table|column|object) name"
+    r"(?P<kind>(?<![\w-])(?:column reference|identifier|(?<!type )object|(?:table|column|index|function) named"
+    r"|with name|(?:table|column|object) name"
     rf"|missing columns:|did you mean|candidate bindings:)\s)(?P<value>{_QUOTED}(?:, {_QUOTED})*)"
     rf"|(?P<before>)(?P<quoted>\"[^\"\n]+\")(?=: invalid identifier)",
     re.IGNORECASE,
@@ -68,7 +89,8 @@ _IN_BRACKETS = re.compile(
     re.IGNORECASE,
 )
 _VALUE = re.compile(
-    r"(?P<kind>(?:value|string|before|truncated value|out of range|enum \S{1,80}?|to float|base \d{1,2}):? "
+    r"(?P<kind>(?<!be the )(?<!or the )(?:value|string|before(?=:)|truncated value|out of range"
+    r"|enum \S{1,80}?|to float|base \d{1,2}):? "
     r"|duplicate key |input_value=)"
     r"(?P<value>\"[^\"\n]*\"?|'[^'\n]*'?)|(?P<before>key value is |dup key: )[({][^\n]*",
     re.IGNORECASE,
@@ -80,12 +102,170 @@ _PARSER = re.compile(
 )
 
 
-def _keep_kind(match: re.Match[str]) -> str:
+# ---- The same in other languages: their quotes, and what their words say of a quote beside them.
+
+_FOREIGN_WORD = (
+    r"tabelle|spalte|feld|datenbank|benutzer|rolle|datei|prozedur|funktion|eintrag|sicht|verzeichnis|von|bei|wert|konto"
+    r"|tabellenname|datenbankname|spaltenname|spaltentitel|bezeichners?|sequenz"
+    r"|la table|colonne|champ|base|utilisateur|cl[eé]f?|fichier|fonction|vue|contrainte|valeur|pr[eè]s de|pour|dans"
+    r"|tabla|columna|campo|base de datos|usuario|rol|clave|fichero|archivo|vista|valor|para|cerca de|esquema"
+    r"|tabella|colonna|utente|ruolo|chiave|vincolo|valore|vicino a|tabela|coluna|banco de dados|papel|chave"
+)
+_ASIAN_WORD = (
+    "表|列|关系|關係|数据库|資料庫|用户|使用者|角色|键|鍵|函数|函數|索引|模式|架构|约束|约束|视图|序列|库|主机|字段|对象|类型|值|附近"
+    "|テーブル|リレーション|データベース|ユーザー|ユーザ|ロール|キー|関数|スキーマ|制約|ビュー|シーケンス|カラム|ホスト|値|インデックス|トピック"
+)
+_BESIDE = r"\"[^\"\n]{1,300}\"|'[^'\n]{1,300}'|`[^`\n]{1,300}`"
+_ABROAD = re.compile(
+    r"(?P<open>[»«„「『《〈‹])\s?[^»«„“”「」『』《》〈〉‹›\n]{1,300}?\s?(?P<close>[»«“”」』》〉›])"
+    rf"|(?P<before>(?<![A-Za-z])(?:{_FOREIGN_WORD})\s?:?\s(?:l')?)(?P<first>{_BESIDE})(?:[@.](?:{_BESIDE}))?"
+    rf"|(?P<letter>[^\W\x00-\x7f]\w{{0,30}}[.)]?(?:\s[\w/.]{{1,20}}:?\s?|\s?:?\s"
+    rf"|(?<=[\u3040-\u9fff\uac00-\ud7af]):?))(?P<second>{_BESIDE})(?:[@.](?:{_BESIDE}))?"
+    rf"|(?P<third>(?:{_BESIDE})(?<![=:(\[{{,\\].))(?=[:,.)]{{0,2}}\s?-?\s?\w{{0,30}}[^\W\x00-\x7f])"
+    rf"|(?P<object>(?:{_ASIAN_WORD})\s?[:=]?\s?)(?P<bare>[A-Za-z_][\w.$@-]{{0,120}}|[(][^)\n]{{1,300}}[)])"
+    r"|(?P<role>(?<![A-Za-z])(?:benutzer(?:name)?|datenbank|tabelle|utilisateur|usuario|utente|usuário|пользователь"
+    r"|база)\s?[=:]\s?)(?P<name>[^\s,;]{1,120})"
+    r"|(?P<of>(?<![A-Za-z])(?:für|auf|zu|pour la|pour le|sur la|para la|a la|per la)\s(?:tabelle|spalte|datenbank"
+    r"|sequenz|schema|sicht|funktion|table|base|vue"
+    r"|tabla|vista|función|tabella)\s)(?P<plain>[\w.$-]{1,120})",
+    re.IGNORECASE,
+)
+_A_KEY = re.compile(r"\s?[:=]\s?[\"'{\[\d]")  # what stands behind a quoted key
+_ABROAD_VALUE = ("first", "second", "third", "bare", "name", "plain")
+
+
+def _abroad(match: re.Match[str]) -> str | None:
+    if match["open"]:
+        return match["open"] + ID + match["close"]
+    group = next(name for name in _ABROAD_VALUE if match[name])
+    if _A_KEY.match(match.string, match.end()):
+        return None
+    if match[group].strip("\"'`").isspace() or not any(map(str.isalnum, match[group])):
+        return None
+    return match.string[match.start() : match.start(group)] + ID
+
+
+# Without a word that is known: what stands in quotes within a sentence of another language.
+_ABROAD_SAID = (
+    r"nicht|kann|konnte|unbekannte[rsn]?|fehler|keine?|werden|wurde|existiert|und|oder|ist|beim?|falscher?"
+    r"|impossible|inconnue?|erreur|n'est|n'existe|pas|dans|avec|cette|aucune?|une|lors|du|des|est|ne|peut"
+    r"|desconocid[oa]|puede|del|una|los|las|con|errore|sconosciut[oa]|della|dello|delle|non|nel|impossibile|valido"
+    r"|per|di|il"
+    r"|bereits|vorhanden|hat|eine[rnms]?|mit|der|das|bei|auf|im|les|la|le|lo|gli|esiste|nella|n[aã]o"
+    r"|erro|uma|desconhecid[oa]|pode|foi|inv[aá]lid[oa]"
+)
+# One of these must be there, which no English sentence has.
+_ABROAD_SURE = (
+    r"nicht|kann|konnte|unbekannte?[rsn]?|fehler|keine?|wurde|existiert|bereits|vorhanden|inconnue?|erreur|n'est|n'existe|cette"
+    r"|aucune?|peut|dans|avec|desconocid[oa]|puede|errore|sconosciut[oa]|della|dello|delle|impossibile|esiste|nella"
+    r"|uma|desconhecid[oa]|pode"
+)
+_SURELY_ABROAD = re.compile(rf"(?<![\w'-])(?:{_ABROAD_SURE})(?![\w-])", re.IGNORECASE)
+_SAID_ABROAD = re.compile(rf"(?<![\w'-])(?:{_ABROAD_SAID})(?![\w-])", re.IGNORECASE)
+_QUOTED_ABROAD = re.compile(
+    r"(?<![\w\\])(?:\"[^\"\n]{1,300}\"|'[^'\n]{1,300}'|`[^`\n]{1,300}`)(?!\w|\s?:\s?[\"'{\[\d])"
+)
+_FEWEST_WORDS_ABROAD = 2
+
+
+def _quoted_abroad(match: re.Match[str]) -> str | None:
+    text = match.string
+    if _SAID_ABROAD.search(match[0]) or not any(map(str.isalnum, match[0])):
+        return None
+    words = {word.lower() for word in _SAID_ABROAD.findall(text)}
+    return ID if len(words) >= _FEWEST_WORDS_ABROAD and _SURELY_ABROAD.search(text) else None
+
+
+# ---- Objects of clouds, clusters and stores of documents.
+
+_ARN = re.compile(
+    r"\barn:aws[\w-]{0,10}:[^\s\"'<>,;)\]}]+|(?<![\w/])(?:projects|organizations|folders)/[^\s\"'<>,;)\]}]+"
+    r"|\bsystem:serviceaccount:[\w.:-]+|\bocid1\.[\w.-]{10,}"
+)
+_CLUSTER_KIND = (
+    r"(?:pod|deployment|replicaset|statefulset|daemonset|service|secret|configmap|namespace|node|ingress(?:e)?|job"
+    r"|cronjob"
+    r"|persistentvolume(?:claim)?|serviceaccount|rolebinding|clusterrole(?:binding)?|endpoint"
+    r"|customresourcedefinition|container|volume)s?"
+)
+_CLUSTER = re.compile(
+    rf"(?P<kind>(?<![\w-]){_CLUSTER_KIND}(?:\.[a-z][\w.]{{0,60}})?(?:\s|:\s|/))(?P<value>\\?\"[^\"\n]{{1,253}}\"(?!\s?:)"
+    rf"|(?<=/)(?=[\w.-]{{0,60}}[-\d])[a-z\d](?:[\w.-]{{0,250}}[a-z\d])?(?![\w/]))"
+    r"|(?P<in>\bin (?:the )?namespace:?\s)(?P<name>\\?\"[^\"\n]{1,253}\"|(?=[\w-]{0,60}[-\d])[a-z\d][\w.-]{0,250})",
+    re.IGNORECASE,
+)
+_STORE = (
+    r"table|dataset|job|topics?|topic[ _-]partition|subscription|bucket(?:name)?|queue|streams?|collection|container"
+    r"|keyspace|instance|cluster"
+    r"|database|consumer group|consumergroup|group(?:\.id|id)?|index|warehouse|schema|partition|log group|function"
+)
+_STORED = re.compile(
+    rf"(?P<kind>(?<![\w-])(?:{_STORE})\s?(?:[:=]|(?=\[))\s?\[?)(?P<value>{_QUOTED}"
+    rf"|(?=[\w.:/-]{{0,100}}[-_.\d])[A-Za-z][\w.:/-]{{2,200}}(?<![.:]))"
+    rf"|(?P<no>(?:no such index|index_not_found_exception[^\[\n]{{0,80}}index|unknown topic(?: or partition)?"
+    r"(?! or\b| error\b):?"
+    rf"|not found: (?:{_STORE}))\s\[?)(?P<name>{_QUOTED}|[\w.:*-]{{2,200}})"
+    rf"|(?P<topic>(?<![\w-])(?:topic|partition(?=\s\S*-\d)|stream|queue|bucket"
+    rf"|group)\s)(?P<bare>(?=[\w.-]{{0,100}}[-_.\d])[A-Za-z][\w.-]{{2,200}})"
+    r"(?=\s(?:not present|is not|does not|doesn't|not found|already|was not|has no|could not|cannot|to broker"
+    r"|at offset|because))",
+    re.IGNORECASE,
+)
+_DOCUMENT = re.compile(
+    r"(?P<kind>\b(?:filter|query|q|command|cmd|updates?|u|pipeline|projection|sort|documents?|docs|key(?:Pattern"
+    r"|Value)|planSummary|appliedOps|originatingCommand"
+    r"|find|aggregate|insert|delete|distinct)\\*[\"']?\s?(?::|=|\s)\s?(?:(?:IXSCAN|COLLSCAN"
+    r"|IDHACK)\s)?)(?P<value>[\[{]{1,2}\s?(?:\\*[\"']?[\w$.]{1,100}\\*[\"']?\s?:|\{)[\s\S]*)"
+    r"|(?P<shell>\bdb\.)(?P<call>[\w.$-]{1,120}\.(?:find|insert|update|aggregate|delete|remove|count|save|drop"
+    r"|distinct|replace|create|bulk)\w{0,20}\([\s\S]*)"
+    r"|(?P<ns>\b(?:ns|namespace|collection)\\*[\"']?\s?[:=]\s?\\*[\"'])(?P<full>[\w$-]{1,64}\.[\w.$-]{1,120})",
+)
+
+
+_COUNT = re.compile(r"[\"'`]?(?:\d{1,4}|1[4-9]\d{8}(?:\d{3})?)[\"'`]?")  # or the seconds since 1970
+
+
+def _is_no_name(value: str) -> bool:
+    return is_nobodys(value) or _COUNT.fullmatch(value) is not None
+
+
+def _found(match: re.Match[str]) -> str | None:
+    """A name, and what introduces it."""
+    group = match.lastgroup or ""
+    if _is_no_name(match[group]):
+        return None
+    return match.string[match.start() : match.start(group)] + TABLE + match.string[match.end(group) : match.end()]
+
+
+def _document(match: re.Match[str]) -> str | None:
+    group = match.lastgroup or ""
+    return match.string[match.start() : match.start(group)] + (TABLE if group == "full" else SQL)
+
+
+def _keep_kind(match: re.Match[str]) -> str | None:
+    return None if _is_no_name(match["value"]) else match["kind"] + TABLE
+
+
+def _value(match: re.Match[str]) -> str | None:
+    if match["value"] and (is_nobodys(match["value"], dated=False) or not match["value"].strip("\"'")):
+        return None
+    return (match["kind"] or match["before"]) + ID
+
+
+def _named(match: re.Match[str]) -> str | None:
+    kind = match.string[max(0, match.start() - 20) : match.start("value")]
+    if _is_no_name(match["value"]):
+        return None
+    if _ANYBODYS.search(kind) and not (_A_DATABASES.search(kind) or _SAID_OF_ONE.match(match.string, match.end())):
+        return None
     return match["kind"] + TABLE
 
 
-def _identifier(match: re.Match[str]) -> str:
-    return (match["kind"] or "") + TABLE
+def _identifier(match: re.Match[str]) -> str | None:
+    kind, value = match["kind"] or "", match["value"]
+    if value and (_is_no_name(value) or (value[0] == "`" and kind.lower().startswith("did"))):  # a word of a program
+        return None
+    return kind + TABLE
 
 
 ERROR_TEXTS = (
@@ -125,7 +305,7 @@ ERROR_TEXTS = (
         "table",
         (rf"(?:{_OBJECT})\s[\"'`]",),
         _NAMED,
-        _keep_kind,
+        _named,
         'relation "payroll" does not exist',
         "relation [table] does not exist",
     ),
@@ -191,7 +371,7 @@ ERROR_TEXTS = (
             r"(?:key value is|dup key:) [({]",
         ),
         _VALUE,
-        lambda match: (match["kind"] or match["before"]) + ID,
+        _value,
         "could not convert string 'amy' to INT32",
         "could not convert string [id] to INT32",
     ),
@@ -202,5 +382,84 @@ ERROR_TEXTS = (
         lambda match: match["kind"] + SQL,
         "Failed to bind expression: pay + 1",
         "Failed to bind expression: [sql]",
+    ),
+    Rule(
+        "sql",
+        (
+            (
+                r"(?:filter|query|q|command|cmd|updates?|u|pipeline|projection|sort|documents?|docs|keypattern|keyvalue"
+                r"|plansummary"
+                r"|appliedops|originatingcommand|find|aggregate|insert|delete|distinct)\\*[\"']?\s?(?::|="
+                r"|\s)\s?(?:[a-z]+\s)?[\[{]"
+            ),
+            r"db\.[a-z0-9_.$\-]+\(",
+            r"(?:ns|namespace|collection)\\*[\"']?\s?[:=]\s?\\*[\"'][a-z0-9_$\-]+\.",
+        ),
+        _DOCUMENT,
+        _document,
+        'command: { find: "staff", filter: { ssn: 1 } }',
+        "command: [sql]",
+    ),
+    Rule(
+        "id",
+        (r"arn:aws", r"(?:projects|organizations|folders)/", r"system:serviceaccount:", r"ocid1\."),
+        _ARN,
+        lambda match: ID + split_closing(match[0])[1],
+        "assume arn:aws:iam::123456789012:role/amy failed",
+        "assume [id] failed",
+    ),
+    Rule(
+        "table",
+        (
+            rf"[^a-z0-9_\-]{_CLUSTER_KIND}(?:\.[a-z][a-z0-9_.]*)?(?:(?:\s|:\s|/)\\?\"|/[a-z0-9])",
+            r"in (?:the )?namespace:?\s",
+        ),
+        _CLUSTER,
+        _found,
+        'pods "web-7d4" is forbidden in namespace pay-prod',
+        "pods [table] is forbidden in namespace [table]",
+    ),
+    Rule(
+        "table",
+        (
+            rf"(?:{_STORE})\s?(?:[:=]|\[)",
+            r"no such index|index_not_found_exception|unknown topic",
+            rf"not found: (?:{_STORE})",
+            (
+                r"(?:topic|partition|stream|queue|bucket|group)\s[a-z0-9_.\-]+\s(?:not|is|does|already|was|has"
+                r"|could|cannot|to|at|because)"
+            ),
+        ),
+        _STORED,
+        _found,
+        "no such index [orders-2026]",
+        "no such index [[table]]",
+    ),
+    Rule(
+        "id",
+        (
+            rf"(?:{_FOREIGN_WORD.replace('[eé]', '[a-z]').replace('[eè]', '[a-z]')})\s?:?\s(?:l')?[\"'`]",
+            r"(?:benutzer|benutzername|datenbank|tabelle|utilisateur|usuario|utente)\s?[=:]",
+            (
+                r"(?:auf|zu|pour la|pour le|sur la|para la|a la|per la)\s(?:tabelle|spalte|datenbank|sequenz|schema"
+                r"|sicht"
+                r"|funktion|table|base|vue|tabla|vista|tabella)\s"
+            ),
+        ),
+        _ABROAD,
+        _abroad,
+        "Tabelle »pay« und Benutzer 'amy'",
+        "Tabelle »[id]« und Benutzer [id]",
+    ),
+    Rule(
+        "id",
+        (
+            rf"[^a-z0-9_'\-](?:{_ABROAD_SURE})[^a-z0-9_\-][^\xff]*[\"'`]",
+            rf"[\"'`][^\xff]*[^a-z0-9_'\-](?:{_ABROAD_SURE})[^a-z0-9_\-]",
+        ),
+        _QUOTED_ABROAD,
+        _quoted_abroad,
+        "Kann Datensatz in 'pay' nicht finden",
+        "Kann Datensatz in [id] nicht finden",
     ),
 )

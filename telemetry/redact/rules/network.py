@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv6Address
 
 from telemetry.redact.hostname import HOST_LABELS, PLAIN, is_hostname
+from telemetry.redact.rules.nobodys import is_nobodys
 from telemetry.redact.rules.placeholder import MARKS, mark
 from telemetry.redact.rules.rule import END, Rule, always, only_marks, split_closing
 
@@ -15,30 +15,163 @@ IP = mark("ip")
 MAC = mark("mac")
 PATH = mark("path")
 
-# `mac:3c:22:…` has a key before it; `aa:3c:22:…` is the middle of something longer.
-_MAC = re.compile(
-    r"(?=[0-9a-f]{1,2}[:-])(?:(?<![\w:-])|(?<=\W[:-])|(?<=[g-z][:-])|(?<=\w{3}[:-]))(?:[0-9a-f]{1,2}(?::[0-9a-f]{1,2}){5}(?:(?::[0-9a-f]{1,2}){2})?(?!:?\w)"
-    r"|[0-9a-f]{2}(?:-[0-9a-f]{2}){5}(?:(?:-[0-9a-f]{2}){2})?(?!-?\w))",
-    re.IGNORECASE | re.ASCII,
+# Six pairs or eight. What stands beside them may be a name or a port, but no further pair.
+_PAIRS = re.compile(
+    r"[0-9a-f](?<![0-9a-f]{2})(?<![0-9a-f]-[0-9a-f])[0-9a-f](?:-[0-9a-f]{2}){5}(?:(?:-[0-9a-f]{2}){2})?"
+    r"(?![0-9a-f])(?!-[0-9a-f]{2}(?![0-9a-z]))",
+    re.IGNORECASE,
+)
+_QUADS = re.compile(
+    r"[0-9a-f](?<![0-9a-f]{2})(?<![0-9a-f]{4}\.[0-9a-f])[0-9a-f]{3}(?:\.[0-9a-f]{4}){2}(?![0-9a-f]|\.[0-9a-f]{4}(?![0-9a-z]))",
+    re.IGNORECASE,
+)
+
+
+def _quads(match: re.Match[str]) -> str | None:
+    """No number of four digits thrice, and no name within a longer one."""
+    text = match.string
+    around = text[match.start() - 1 : match.start()] + text[match.end() : match.end() + 1]
+    named = not any(map(str.isdigit, match[0])) and any(map(str.isalnum, around))
+    return None if named or match[0].replace(".", "").isdigit() else MAC
+
+
+# ---- Addresses with colons. A run of hexadecimal digits and colons is judged as a whole, and goes as a whole: with a
+# port, with what is glued to it, with the time before it.
+
+_COLONS = re.compile(
+    r"[0-9a-f:](?<![0-9a-f:]{2})(?:(?<=:)|[0-9a-f]*+:)[0-9a-f]*+:[0-9a-f:]*+(?P<dotted>"
+    r"(?:(?<=:\d)|(?<=:\d\d)|(?<=:\d{3}))(?:\.\d{1,3}){3}(?!\d))?(?P<zone>(?:%25|%(?![0-9a-f]{2}))[\w.-]{1,30}|%\d{1,2}(?![\w%]))?",
+    re.IGNORECASE,
+)
+_ESCAPE_BEFORE = {"%": 2, "x": 2, "u": 4}  # so many digits of an escape stand before the run: `%5B2001:db8::1%5D`
+_ESCAPE_SIGN = re.compile(r"(?:%|\\[xuXU])\Z")
+_ARPA = re.compile(r"(?:(?:\d{1,3}\.){1,4}in-addr|(?:[0-9a-f]\.){1,34}ip6)\.arpa(?![A-Za-z])", re.IGNORECASE)
+_SLICE = re.compile(r"\d{0,3}::\d{0,3}")
+# Nobody's: it listens at all of them, says Java, and the name of a class follows.
+_UNSPECIFIED = re.compile(r"(?:0:){7}0(?::\d{1,5}(?::[a-f]{0,3})?)?:?", re.IGNORECASE)
+_GLOBAL = re.compile(r"[23][0-9a-f]{3}|f[cd][0-9a-f]{2}|fe[89ab][0-9a-f]|ff[0-9a-f]{2}|64|100|", re.IGNORECASE)
+_SCOPE = re.compile(
+    r"[0-9a-f]{0,8}::(?=(?:[23][0-9a-f]{3}|f[cd][0-9a-f]{2}|fe[89ab][0-9a-f]|ff[0-9a-f]{2}):)", re.IGNORECASE
+)
+# A group of another number, or a label of a host, with `::` beside it: `10.1.2.3::`, `::4532-0151-…`, `::db1.acme.com`.
+_NUMBER_BEFORE = re.compile(r"(?:\d[.-]|\+\d[\d ().-]{4,18})\Z")
+_NUMBER_OR_NAME_BEHIND = re.compile(r"(?<=\d{4})-\d{4}-\d{4}|\.[a-z][\w-]{0,61}\.[a-z]{2}", re.IGNORECASE)
+_MAC_PAIRS = 6
+_ADDRESS_GROUPS = 8
+_DIGEST_PAIRS = range(14, 65)
+_FEW_GROUPS = 3
+
+
+def _colons(match: re.Match[str]) -> str | None:
+    """An address, a MAC or a digest; no time, no slice, no name of C++."""
+    run = match[0].removesuffix(match["zone"] or "")
+    if _UNSPECIFIED.fullmatch(run):
+        return None
+    sign = _ESCAPE_SIGN.search(match.string, max(0, match.start() - 2), match.start())
+    escape = run[: _ESCAPE_BEFORE[sign[0][-1].lower()]] if sign else ""
+    escape = "" if ":" in escape else escape
+    run = run[len(escape) :]
+    lead = ":" if run.startswith(":") and not run.startswith("::") else ""
+    tail = ":" if run.endswith(":") and not run.endswith("::") else ""
+    if run.count("::") == 2 and ":::" not in run:  # noqa: PLR2004 - no address has two: one is a sign beside it
+        scope = _SCOPE.match(run)
+        lead, tail = (scope[0], tail) if scope else (lead, "::" if run.endswith("::") else tail)
+    groups = run[len(lead) : len(run) - len(tail)].removesuffix(match["dotted"] or "").split(":")
+    if ":::" in run and not match["dotted"]:
+        lead, groups = "", [group for n, group in enumerate(groups) if n or group]
+    if match.string[match.end() : match.end() + 1].isalpha() and not groups[-1].isdigit():  # `…:b7and`
+        groups[-1] = groups[-1][: 4 if len(groups) == _ADDRESS_GROUPS else 2]
+    kind = _kind(groups, match)
+    return escape + lead + kind + tail if kind else None
+
+
+def _kind(groups: list[str], match: re.Match[str]) -> str | None:
+    filled = [group for group in groups if group]
+    pairs = sum(len(group) == 2 for group in groups)  # noqa: PLR2004 - two digits
+    if len(filled) == len(groups):
+        if pairs == len(groups) in _DIGEST_PAIRS:
+            return mark("opaque")
+        if len(groups) == _MAC_PAIRS and max(map(len, groups)) <= 2:  # noqa: PLR2004 - two digits
+            return MAC
+        if len(groups) == _ADDRESS_GROUPS and pairs < _ADDRESS_GROUPS:
+            return IP if max(map(len, groups[1:])) <= 4 else None  # noqa: PLR2004 - an address's group
+        if _has_pairs(groups) and not any(len(group) > 2 for group in groups[1:-1]):  # noqa: PLR2004 - two digits
+            return MAC
+        return IP if len(groups) >= _ADDRESS_GROUPS else None
+    return IP if _is_short_form(groups, filled, match) else None
+
+
+def _has_pairs(groups: list[str]) -> bool:
+    """Whether six groups in a row are pairs."""
+    return "2" * _MAC_PAIRS in "".join(str(min(len(group), 9)) for group in groups)
+
+
+def _is_short_form(groups: list[str], filled: list[str], match: re.Match[str]) -> bool:
+    """Whether there is one `::`, and something besides that is no name and no slice."""
+    text, run = match.string, ":".join(groups)
+    if run.count("::") != 1 or max(map(len, filled), default=5) > 4 + 4 * (len(filled) >= _FEW_GROUPS):
+        return False
+    if not any(group.strip("0") for group in filled):  # the unspecified one
+        return False
+    before, after = text[max(0, match.start() - 2) : match.start()], text[match.end() : match.end() + 1]
+    if (len(filled) < _FEW_GROUPS and _is_of_another(match)) or (
+        _SLICE.fullmatch(run) and run != "::1" and re.search(r"\w\[\Z", before)
+    ):
+        return False
+    if match["dotted"] or (len(filled) > _FEW_GROUPS and any(map(str.isdigit, run))):
+        return True
+    if before[-1:].isalnum() or before.endswith("_") or after.isalpha() or after == "_":
+        return len(filled) > 1 and any(map(str.isdigit, run)) and _GLOBAL.fullmatch(groups[0]) is not None
+    return any(map(str.isdigit, run)) or len(groups) > 4  # noqa: PLR2004 - `b::`, `abc::def`
+
+
+def _is_of_another(match: re.Match[str]) -> bool:
+    """Whether a number or the name of a host goes on over the `::`."""
+    text, start, end = match.string, *match.span()
+    return bool(_NUMBER_BEFORE.search(text, max(0, start - 20), start) or _NUMBER_OR_NAME_BEHIND.match(text, end))
+
+
+ADDRESSES = (
+    Rule(
+        "ip",
+        (r"\.arpa",),
+        _ARPA,
+        always(IP),
+        "PTR 12.0.0.10.in-addr.arpa missing",
+        "PTR [ip] missing",
+    ),
+    Rule(
+        "mac",
+        (r"[0-9a-f]:(?:[0-9a-f]{1,2}:){4}[0-9a-f]",),
+        _COLONS,
+        lambda match: new if MAC in (new := _colons(match) or "") else None,
+        "link 3c:22:fb:1e:0a:9d up",
+        "link [mac] up",
+    ),
+    Rule(
+        "ip",
+        (r"[0-9a-f]:(?:[0-9a-f]{1,4}:){4}[0-9a-f]", r"[0-9a-f]::", r"::[0-9a-f]"),
+        _COLONS,
+        _colons,
+        "peer [2001:db8::17]:443 gone",
+        "peer [[ip]]:443 gone",
+    ),
 )
 
 MACS = (
     Rule(
         "mac",
-        (
-            r"[0-9a-f]{1,2}:[0-9a-f]{1,2}:[0-9a-f]{1,2}:[0-9a-f]{1,2}:[0-9a-f]{1,2}:[0-9a-f]",
-            r"(?:[0-9a-f]{2}-){5}[0-9a-f]{2}",
-        ),
-        _MAC,
+        (r"(?:[0-9a-f]{2}-){5}[0-9a-f]{2}",),
+        _PAIRS,
         always(MAC),
-        "link 3c:22:fb:1e:0a:9d up",
+        "link 3c-22-fb-1e-0a-9d up",
         "link [mac] up",
     ),
     Rule(
         "mac",
         (r"[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}",),
-        re.compile(r"(?<![\w.])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}(?!\.?\w)", re.IGNORECASE | re.ASCII),
-        lambda match: None if match[0].replace(".", "").isdigit() else MAC,
+        _QUADS,
+        _quads,
         "port 3c22.fb1e.0a9d up",
         "port [mac] up",
     ),
@@ -58,8 +191,13 @@ MACS = (
 _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 # A schemeless URL's port and path go with its host.
 _TAIL = r"(?P<tail>(?::\d{1,5})?[/?#][^\s\"'<>`]*)?"
+# Signs that stand on both sides of a name are no part of it: `--db1.acme.com--`, `..db1.acme.com..`.
+_BETWEEN = (
+    r"(?<=--)(?=(?:\w|[.-](?![.-]))++--)"
+    r"|(?<=\.\.)(?=(?:\w|[.-](?![.-]))++\.\.)|(?<=%)(?=[\w.-]{4,80}+%(?![0-9a-fA-F]{2}))"
+)
 _FQDN = re.compile(
-    rf"(?<![\w.@%-])(?!(?<=\\)(?:u[0-9a-fA-F]{{4}}|x[0-9a-fA-F]{{2}}))(?P<name>(?:[\w](?:[\w-]{{0,61}}\w)?\.){{1,20}}[^\W\d_][\w-]{{1,62}})(?![\w@-])(?:\.(?=\W|\Z))?{_TAIL}"
+    rf"(?:(?<![\w.@%-])|{_BETWEEN})(?!(?<=\\)(?:u[0-9a-fA-F]{{4}}|x[0-9a-fA-F]{{2}}))(?P<name>(?:[\w](?:[\w-]{{0,61}}\w)?\.){{1,20}}[^\W\d_][\w-]{{1,62}}?)(?P<behind>_{{1,2}}|--)?(?![\w@-])(?:\.(?=\W|\Z))?{_TAIL}"
 )
 _HOST_KEY = re.compile(
     r"(?P<key>(?<![A-Za-z])(?:host(?:_?name)?|server(?:_?name)?|fqdn|peer|remote(?:_?(?:host|addr))?|node(?:_?name)?|machine(?:_?name)?|"
@@ -72,20 +210,107 @@ _UNREACHED = re.compile(
     r"(?P<key>(?<![\w-])(?:(?:java\.net\.)?UnknownHostException: |(?:ENOTFOUND|EAI_AGAIN) "
     r"|not resolve host(?:name)?:? (?=[\w.-]+(?:[:;,()]|\Z))"
     r"|not translate host name |connect to host (?=[\w.-]+ port )|MySQL server (?:on|host) (?=[\"'])"
-    r"|getaddrinfo failed for "
+    r"|getaddrinfo failed for |failed to resolve (?=[\"'])|connection to server at (?=[\"'])"
     r"|failed to connect to (?=[\w-]+(?:/\d| port \d))"
     r"|lookup (?=[\w-]+(?: on [\d.:\[\]a-f]+:53|: no such host)))[\"']?)"
     r"(?P<value>\w[\w.-]{0,252})",
     re.IGNORECASE,
 )
-_MACHINE = re.compile(
-    r"(?:(?<![\w'-])(?:[\w']{1,30}-){1,3}(?=[Mi])|(?<![\w-]))(?:(?:DESKTOP|LAPTOP|WIN)-[A-Z0-9]{6,12}|(?:MacBook|iMac|iPhone|iPad|Macmini)(?:-[\w]{1,20}){0,3})(?![\w-])"
+# A machine that bears its owner's name, or that its maker has named; a model alone is nobody's.
+_MODEL = r"(?:MacBook|iMac|iPhone|iPad|Macmini)"
+_APPLIANCE = (
+    r"(?:MacBook(?: Pro| Air)?|iMac|iPhone|iPad|Mac ?mini|Apple Watch|AirPods|Galaxy|Pixel|Laptop|PC|Computer|Phone"
+    r"|Tablet|Watch|Surface|ThinkPad|Chromebook)"
 )
-_ARPA = re.compile(r"(?<![\w.])(?:(?:\d{1,3}\.){1,4}in-addr|(?:[0-9a-f]\.){1,32}ip6)\.arpa(?![\w-])", re.IGNORECASE)
+_MACHINE = re.compile(
+    r"(?<![\w-])(?:DESKTOP|LAPTOP|WIN)-[A-Z0-9]{6,12}(?![\w-])"
+    rf"|(?<![\w'-])(?:[\w'\u2019]{{1,30}}-){{1,3}}(?=[Mi]){_MODEL}(?:-\w{{1,20}}){{0,3}}(?![\w-])"
+    rf"|(?<![\w-]){_MODEL}(?:-\w{{1,20}}){{1,3}}(?![\w-])"
+    rf"|(?<![\w'-])[A-Z]\w{{1,30}}(?:['\u2019]s?|(?<=s)['\u2019]) {_APPLIANCE}(?: \w*\d\w*)?(?![\w-])"
+    rf"|(?<![\w-]){_APPLIANCE}(?:[ -]\w*\d\w*)?(?:[ -]Pro)?[ -](?:von|de|di|van|da|of)[ -][A-Z]\w+"
+    r"|(?<![\w-])[A-Za-z]\w{0,30}-(?:ThinkPad|XPS|Latitude|EliteBook|ProBook|ZenBook|Chromebook|PC|NAS)"
+    r"(?:-\w{1,20}){0,3}(?![\w-])"
+)
+# A host of one label before a port, of a log's header, beside its address, or with the address in it.
+_PORTS_OF_THEIR_OWN = (
+    "1433 1521 2181 2379 2380 3306 5432 5672 6379 6443 8020 9042 9092 9200 9300 11211 26257 27017 50051"
+)
+_PORTS = (
+    f"{_PORTS_OF_THEIR_OWN} 1883 3128 3389 4222 4317 4318 4566 5433 5601 5671 5690 5691 5984 6380 6381 6432 6650 7077"
+    " 7199 7474 7687 8080 8081 8086 8123 8125 8300 8301 8443 8500 8983 9000 9090 9093 9094 9100 9160 9411 15672 16379"
+    " 26379 27018 27019 50010 50020 50070 61613 61616"
+).split()
+_LABEL_AND_PORT = re.compile(
+    r"(?<![\w./@%-])(?P<value>[A-Za-z][\w-]{0,62})(?P<joint>:|[\"'], )(?P<number>\d{2,5})(?!\d|\.\d)", re.ASCII
+)
+_CONNECT = (
+    r"(?:connect(?:ing|ed|ion)?|connect call failed|read(?:ing)?|writ(?:e|ing)|resol(?:ve|ution failed)|dial (?:tc|ud)p"
+    r"|econn[a-z]+|ehostunreach|etimedout|enotfound|nobrokersavailable|servers?|hosts?|brokers?|peers?|upstream|master"
+    r"|replica|leader|listening|reach|serverdescription|thrd)"
+)
+_CONNECTING = re.compile(
+    rf"(?<![a-z]){_CONNECT}[\"']?[^a-z0-9\ue000-\uf8ff]{{1,4}}"
+    r"(?:(?:to|from|with|at|on|for|host|server|call failed)[^a-z0-9]{1,4}){0,2}\Z",
+    re.IGNORECASE,
+)
+_BESIDE_ITS_ADDRESS = re.compile(
+    r"(?<![\w./-])(?!(?:tcp|udp|ip|ipv|http|tls|ssl|quic)\d)(?=[\w-]*\d/)[A-Za-z][\w-]{2,62}"
+    r"(?=/\d{1,3}\.\d{1,3}\.\d{1,3}\.\d)",
+    re.ASCII,
+)
+_WITH_ITS_ADDRESS = re.compile(
+    r"(?<![\w.-])[A-Za-z][A-Za-z_-]{0,40}(?:\d{1,3}[A-Za-z_-]{1,40}){0,3}?"
+    r"(?P<address>\d{1,3}(?P<sign>[_-])\d{1,3}(?P=sign)\d{1,3}(?P=sign)\d{1,3})(?![\w]|-\d)(?:\.[\w-]+)*",
+    re.ASCII,
+)
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_HEADER = re.compile(
+    rf"(?P<key>\b{_MONTH} [ \d]?\d \d\d:\d\d:\d\d |<\d{{1,3}}>1 \d{{4}}-\S{{1,40}} "
+    r"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d) (?=\S{1,80} [\w./-]{1,48}\[\d))"
+    r"(?P<value>[A-Za-z0-9][\w./-]{0,120})"
+    r"(?= [\w./-]{1,48}(?:\([\w.:-]{1,40}\))?(?:\[\d{1,9}\])?:|(?<=[\w.-]) [\w./-]{1,48} \S+ \S+ [\[-])"
+)
+_LEVELS = frozenset(
+    "trace debug info notice warn warning error err crit critical fatal alert emerg panic utc gmt".split()
+)
+
+
+def _machine_and_port(match: re.Match[str]) -> str | None:
+    value, number, text = match["value"], match["number"], match.string
+    if value.lower() in _NO_HOST | _NO_MACHINE or not 21 < int(number) < 1 << 16:  # noqa: PLR2004 - SSH's is the first
+        return None
+    numbered = any(map(str.isdigit, value)) and number in _PORTS
+    known = number in _PORTS_OF_THEIR_OWN.split() and match["joint"] == ":"
+    if not (numbered or known or _CONNECTING.search(text, max(0, match.start() - 48), match.start())):
+        return None
+    return HOST + match[0][len(value) :]
+
+
+def _with_its_address(match: re.Match[str]) -> str | None:
+    parts = match["address"].split(match["sign"])
+    if match[0].lower().startswith("ip-") and match[0].count("-") == len(parts):  # that has a rule of its own
+        return None
+    padded = any(len(part) > 1 and part.startswith("0") for part in parts)  # a date, a time
+    return None if padded or not all(int(part) < 256 for part in parts) else HOST  # noqa: PLR2004 - a byte
+
+
+def _header(match: re.Match[str]) -> str | None:
+    return None if match["value"].lower() in _LEVELS else match["key"] + HOST
+
+
+_NO_MACHINE = frozenset(
+    "line lines col column pid tid id size count length offset timeout limit step level code port at on version step"
+    " retries attempt errno error status time ms bytes total max min seq epoch rows row block page index".split()
+)
 
 
 def _fqdn(match: re.Match[str]) -> str | None:
     name, text = match["name"], match.string
+    before, behind = "", match["behind"] or ""
+    if behind and name.startswith(behind):  # `_db1.acme.com_`
+        before, name = behind, name[len(behind) :]
+    elif not text.endswith(behind, 0, match.start()):
+        return None
     if not is_hostname(
         name, text[max(0, match.start() - 60) : match.start()], text[match.end("name") : match.end() + 8]
     ):
@@ -93,21 +318,23 @@ def _fqdn(match: re.Match[str]) -> str | None:
     tail = match["tail"] or ""
     body, closing = split_closing(match[0])
     if not tail or not tail.strip("/"):
-        return HOST + match[0][len(name) :]
-    return f"{HOST}/{PATH}{closing if len(body) > len(name) else ''}"
+        return before + HOST + match[0][len(before + name) :]
+    return f"{before}{HOST}{behind}/{PATH}{closing if len(body) > len(name) else ''}"
 
 
 def _host_key(match: re.Match[str]) -> str | None:
     value = match["value"]
     bare = value.rstrip(".-")
     key = match["key"].lower()
-    if match.string.startswith("(", match.end()):  # `server = Server(…)`
+    if match.string.startswith(("(", "@", "$"), match.end()):  # `server = Server(…)`, and what Java calls an object
         return None
     if bare.replace(".", "").replace(":", "").isdigit() and bare.count(".") != 3:  # noqa: PLR2004 - an address has three dots
         return None
     if (
         only_marks(value)
+        or is_nobodys(bare)
         or bare.lower() in _NO_HOST
+        or _NO_NAME.fullmatch(bare)
         or ("=" not in key and not key.startswith(("host", "fqdn", "computer", "machine")))
     ):
         return None
@@ -116,22 +343,59 @@ def _host_key(match: re.Match[str]) -> str | None:
 
 def _unreached(match: re.Match[str]) -> str | None:
     bare = match["value"].rstrip(".-")
-    if bare.replace(".", "").isdigit() or bare.lower() in _NO_HOST:
+    if bare.replace(".", "").isdigit() or bare.lower() in _NO_HOST or is_nobodys(bare):
         return None
     return match["key"] + HOST + match["value"][len(bare) :]
 
 
+_NO_NAME = re.compile(r"0x[0-9a-fA-F]+|\w+ErrorDomain\w*|[\w.]+\.error|(?:[a-z]\w*\.)+[A-Z]\w*[a-z]\w*")
+"""A place in memory; what Apple calls an error; a class."""
 _NO_HOST = frozenset(
     "true false null none localhost unknown default auto any all up down ready not is header headers field "
-    "str string name port".split()
+    "str string name port no".split()
 )
 
 HOSTS = (
     Rule(
         "host",
         (
+            rf"{_MONTH} [ 0-9]?[0-9] [0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}} [a-z0-9]",
+            r"<[0-9]{1,3}>1 [0-9]{4}-[^\s]{1,40} [a-z0-9]",
+            r"t[0-9]{2}:[0-9]{2}:[0-9]{2}[0-9.z+:\-]{1,16} [a-z0-9._/\-]{1,80} [a-z0-9._/\-]{1,48}\[[0-9]",
+        ),
+        _HEADER,
+        _header,
+        "Nov 30 05:48:21 nodeseven sshd[812]: closed",
+        "Nov 30 05:48:21 [host] sshd[812]: closed",
+    ),
+    Rule(
+        "host",
+        (
+            rf"(?:[a-z]|[a-z0-9_\-]{{2}})(?::|[\"'], )(?:{'|'.join(_PORTS)})[^0-9]",
+            (
+                rf"{_CONNECT}[\"']?[^a-z0-9]{{1,4}}"
+                r"(?:(?:to|from|with|at|on|for|host|server|call failed)[^a-z0-9]{1,4}){0,2}"
+                r"[a-z][a-z0-9_\-]{0,62}(?::|[\"'], )[0-9]{2}"
+            ),
+        ),
+        _LABEL_AND_PORT,
+        _machine_and_port,
+        "Error 111 connecting to nodeseven:6379.",
+        "Error 111 connecting to [host]:6379.",
+    ),
+    Rule(
+        "host",
+        (r"[a-z_\-][0-9]{1,62}/[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]",),
+        _BESIDE_ITS_ADDRESS,
+        always(HOST),
+        "to node-seven7/10.1.2.3:9000 gone",
+        "to [host]/[ip]:9000 gone",
+    ),
+    Rule(
+        "host",
+        (
             r"(?:unknownhostexception:|enotfound|eai_again|resolve host(?:name)?:?) ",
-            r"(?:connect to host|getaddrinfo failed for) ",
+            r"(?:connect to host|getaddrinfo failed for|failed to resolve|connection to server at) ",
             r"(?:translate host name|mysql server (?:on|host)) [\"']?",
             r"failed to connect to [a-z0-9_\-]+(?:/[0-9]| port)",
             r"lookup [a-z0-9_\-]+(?: on |: no)",
@@ -142,17 +406,9 @@ HOSTS = (
         "getaddrinfo ENOTFOUND [host]",
     ),
     Rule(
-        "ip",
-        (r"\.arpa",),
-        _ARPA,
-        always(IP),
-        "PTR 12.0.0.10.in-addr.arpa missing",
-        "PTR [ip] missing",
-    ),
-    Rule(
         "host",
         (
-            rf"[a-z0-9_]\.(?:{'|'.join(sorted(PLAIN))}){END}",
+            rf"[a-z0-9_]\.(?:{'|'.join(sorted(PLAIN))})(?:__?|--)?{END}",
             rf"(?:{HOST_LABELS})\.[a-z0-9_]",
             r"-[a-z0-9_]+\.[a-z]{2}",
             r"[a-z0-9_]\.[a-z]{2,24}:[0-9]{2}",
@@ -160,8 +416,9 @@ HOSTS = (
             r"[a-z][0-9]{1,3}\.[a-z0-9_\-]+\.[a-z0-9]",
             r"\.(?:com|org|net|gov|edu|co|ac)\.[a-z]{2}",
             (
-                r"(?:host|server|connect|resolv|lookup|ping|dial|domain|dns|upstream|peer|remote|broker|endpoint|visit|site|reach|proxy|certificate"
-                r"|gateway|dig|ssh)[a-z]*[^a-z]{0,3}(?:(?:to|from|at|for|by|via|of|on|with|name)[^a-z0-9]{1,2})?[\"'`]?[a-z0-9_\-]+\.[a-z0-9]"
+                r"[^a-z0-9_](?:host|server|connect|resolv|lookup|ping|dial|domain|dns|nameserver|upstream|peer|remote|broker|endpoint"
+                r"|visit|site|website|reach|proxy|certificate"
+                r"|gateway|dig|ssh|target|origin|src|dst|dest|source)[a-z]*[^a-z]{1,3}(?:(?:to|from|at|for|by|via|of|on|with|name)[^a-z0-9]{1,2})?[\"'`]?[a-z0-9_\-]+\.[a-z0-9]"
             ),
         ),
         _FQDN,
@@ -173,8 +430,8 @@ HOSTS = (
         "host",
         (
             (
-                r"(?:host|name|server|fqdn|peer|remote|addr|node|machine|computer|broker|upstream|domain|gateway|listen|bind|address|endpoint|servers)"
-                r"\\*[\"']?\s{0,2}[=:]"
+                r"[^a-z](?:host|server|peer|remote|node|machine|computer|broker|fqdn|upstream|domain|gateway|nameserver|listen|bind"
+                r"|addr|endpoint|bootstrap_?servers?)(?:_?(?:name|host|addr)|ess)?\\*[\"']?\s{0,2}[=:]"
             ),
         ),
         _HOST_KEY,
@@ -184,63 +441,100 @@ HOSTS = (
     ),
     Rule(
         "host",
-        (r"(?:desktop|laptop|win)-[a-z0-9]{6}", r"macbook|imac|iphone|ipad|macmini"),
+        (
+            r"(?:desktop|laptop|win)-[a-z0-9]{6}",
+            r"macbook|imac|iphone|ipad|mac ?mini|apple watch|airpods",
+            (
+                r"(?:galaxy|pixel|laptop|pc|computer|phone|tablet|watch|surface|thinkpad|chromebook)"
+                r"(?:[ \-][a-z0-9]{1,12}){0,2}[ \-](?:von|de|di|van|da|of)[ \-]"
+            ),
+            r"['!]s? (?:galaxy|pixel|laptop|pc|computer|phone|tablet|watch|surface|thinkpad|chromebook)",
+            r"-(?:thinkpad|xps|latitude|elitebook|probook|zenbook|chromebook|pc|nas)",
+        ),
         _MACHINE,
         always(HOST),
         "from DESKTOP-4F7K2QX today",
         "from [host] today",
     ),
+    Rule(
+        "host",
+        (r"[a-z_\-][0-9]{1,3}-[0-9]{1,3}-[0-9]{1,3}-[0-9]", r"[a-z_\-][0-9]{1,3}_[0-9]{1,3}_[0-9]{1,3}_[0-9]"),
+        _WITH_ITS_ADDRESS,
+        _with_its_address,
+        "of edge-10-44-7-201 today",
+        "of [host] today",
+    ),
 )
 
-_MOST_COLONS = 8
-_V6 = re.compile(
-    r"(?=[0-9a-f]{0,4}:[0-9a-f]{0,4}:)(?:(?<![\w:])|(?<=\w:)(?<!::))[0-9a-f:]{2,45}(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?(?:(?<=\d)\.\d{1,3}(?:\.\d{1,3}){2})?"
-    r"(?![\w])(?P<zone>%[\w.-]{1,30})?",
-    re.IGNORECASE | re.ASCII,
-)
 _V4 = re.compile(
-    rf"\d(?<!\d\d)(?<!\d\.\d)\d{{0,3}}(?:\.\d{{1,4}}){{3}}(?!\d|\.\d)(?P<tail>(?::\d{{1,5}})?/[^\s\"'<>`{MARKS}]*)?",
+    rf"\d(?<!\d\d)(?<!\d\.\d)\d{{0,3}}(?:\.\d{{1,4}}){{3}}(?P<port>\.\d{{1,5}})?(?!\d|\.\d)(?P<tail>(?::\d{{1,5}})?/[^\s\"'<>`{MARKS}]*)?",
     re.ASCII,
 )
+# A digit that is no part of the address; a year begins a version.
+_GLUED = re.compile(r"(?!19|20)[1-9](?:1\d\d|2[0-4]\d|25[0-5])\.(?=(?:\d+\.){0,2}(?:[4-9]\d|\d{3})(?!\d))", re.ASCII)
+_SECTION = re.compile(
+    r"(?:\bRFC ?-?\d{3,5},?|\bsections?|\bsec\.|§|\bchapter|\bclause|\bappendix|\bversion:?) \Z|\bversion=\Z|~~\Z",
+    re.IGNORECASE,
+)
+"""What stands before four numbers that are no address: those of a chapter, or of a version; Windows writes `~~`."""
 _DEFANGED = re.compile(
     r"(?<!\d)\d{1,3}(?:\s?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\))\s?\d{1,3}){3}(?!\d)|\bip(?:-\d{1,3}){4}(?!\d)",
     re.IGNORECASE,
 )
-_HEX = re.compile(r"(?<![\w.])0x(?:[0-9a-f]{8}|[0-9a-f]{1,2}(?:\.0x[0-9a-f]{1,2}){3})(?![\w.]\w)(?!\w)", re.IGNORECASE)
-_DECIMAL = re.compile(
-    r"(?P<key>(?:\bip|addr|address|host|inet|peer|remote|client)\W{1,3})(?P<value>\d{8,10})(?!\d)", re.IGNORECASE
+_HEX = re.compile(
+    r"(?<![\w.])0x(?:(?P<whole>[0-9a-f]{8})|[0-9a-f]{1,2}(?:\.0x[0-9a-f]{1,2}){3})(?![\w.]\w)(?!\w)", re.IGNORECASE
 )
-
-
-def _v6(match: re.Match[str]) -> str | None:
-    body, start = match[0], match.start()
-    zone = match["zone"] or ""
-    address = body.removesuffix(zone)
-    lead = ":" if address.startswith(":") and not address.startswith("::") else ""
-    tail = ":" if address.endswith(":") and not address.endswith("::") else ""
-    address = address[len(lead) : len(address) - len(tail)]
-    if address.count(":") > _MOST_COLONS:
-        return None
-    try:
-        parsed = IPv6Address(address)
-    except AddressValueError:
-        return None
-    named = not any(character.isdigit() for character in address) and address.count(":") < 4  # noqa: PLR2004 - `b::`, `abc::def`
-    if parsed.is_unspecified or named:
-        return None
-    if re.search(r"\w\[\Z", match.string[max(0, start - 2) : start]):  # a slice: `rows[1::2]`
-        return None
-    return lead + IP + tail
+_PRIVATE_HEX = re.compile(r"0a|7f|ac1|c0a8", re.IGNORECASE)
+# Eight digits are an error's code, a place in memory or a set of flags, unless something says otherwise.
+_NETWORK_WORD = re.compile(
+    r"(?<![A-Za-z])(?<!instruction )(?<!memory )(?<!at )(?:ip(?:v?4)?|addr|host|inet|peer|remote|client"
+    r"|server|gateway|router?|subnet|netmask|src|dst|source|destination|from|bind|connect(?:ed|ing)?(?: to)?|dial|ping"
+    r"|s_addr|nameserver|sender)"
+    r"[ _]?(?:ip|addr)?[\"']?[ :=(\[\"']{1,3}\Z",
+    re.IGNORECASE,
+)
+_PLACE_IN_MEMORY = re.compile(r"(?<![a-z])(?:at|mask|0x[0-9a-f]+,|address:|ptr|pointer)[ =]?\Z", re.IGNORECASE)
+_DECIMAL = re.compile(
+    rf"(?P<key>(?:(?:\bip|addr|address|inet|peer)[^\w{MARKS}]{{1,3}}"
+    rf"|(?:host|remote|client)[^\w{MARKS}]{{0,2}}[=:][^\w{MARKS}]{{0,2}}))(?P<value>\d{{8,10}})(?!\d|-\d)",
+    re.IGNORECASE,
+)
 
 
 def _v4(match: re.Match[str]) -> str | None:
     tail = match["tail"] or ""
+    if _SECTION.search(match.string[max(0, match.start() - 24) : match.start()]):
+        return None
     parts = match[0].removesuffix(tail).split(".")
+    glued = match[0][0] if _GLUED.match(match[0]) else ""
+    parts[0] = parts[0][len(glued) :]
+    if match["port"] and not _is_port(parts.pop(), match):
+        return None
     if not all(_is_octet(part) for part in parts) or not any(part.strip("0") for part in parts):
         return None
     if not tail or re.fullmatch(r"/\d{1,2}\W*", tail):
-        return IP + tail
-    return f"{IP}/{PATH}{split_closing(tail)[1]}"
+        return glued + IP + tail
+    return f"{glued}{IP}/{PATH}{split_closing(tail)[1]}"
+
+
+def _is_port(number: str, match: re.Match[str]) -> bool:
+    """A port behind a dot, as tcpdump writes one; else it is a number of five parts."""
+    before, after = match.string[max(0, match.start() - 3) : match.start()], match.string[match.end() : match.end() + 2]
+    return 255 < int(number) < 1 << 16 or before.endswith(("IP ", "> ")) or after == " >"  # noqa: PLR2004 - a byte
+
+
+def _hex(match: re.Match[str]) -> str | None:
+    digits = match["whole"]
+    before = match.string[max(0, match.start() - 40) : match.start()]
+    if digits is None:
+        return IP
+    if digits.startswith(
+        ("00", "800", "C00", "c00", "e", "E", "f", "F")
+    ):  # nobody's, a group's, or an error of Windows
+        return None
+    if _PRIVATE_HEX.match(digits):
+        return None if _PLACE_IN_MEMORY.search(before) else IP
+    return IP if _NETWORK_WORD.search(before) else None
 
 
 def _is_octet(part: str) -> bool:
@@ -251,14 +545,6 @@ def _is_octet(part: str) -> bool:
 
 
 IPS = (
-    Rule(
-        "ip",
-        (r"[0-9a-f]:[0-9a-f]{1,4}:[0-9a-f:]", r"[0-9a-f]::", r"::[0-9a-f]"),
-        _V6,
-        _v6,
-        "peer [2001:db8::17]:443 gone",
-        "peer [[ip]]:443 gone",
-    ),
     Rule(
         "ip",
         (r"[0-9]\.[0-9]{1,4}\.[0-9]{1,4}\.[0-9]",),
@@ -279,7 +565,7 @@ IPS = (
         "ip",
         (r"0x[0-9a-f]{8}", r"0x[0-9a-f]{1,2}(?:\.0x[0-9a-f]{1,2}){3}"),
         _HEX,
-        always(IP),
+        _hex,
         "peer 0x0A010203 gone",
         "peer [ip] gone",
     ),

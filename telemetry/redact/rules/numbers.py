@@ -1,10 +1,11 @@
 """Rules for numbers: accounts, cards, telephones, identity numbers, UUIDs."""
 
+# ruff: noqa: SIM905 - a list of sizes reads better as words
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from telemetry.redact.checksum import (
     IBAN_COUNTRIES,
@@ -18,7 +19,8 @@ from telemetry.redact.checksum import (
     is_ssn,
     luhn_sums,
 )
-from telemetry.redact.rules.placeholder import mark
+from telemetry.redact.rules.nobodys import is_nobodys
+from telemetry.redact.rules.placeholder import MARKS, mark
 from telemetry.redact.rules.rule import Rule
 
 UUID = mark("uuid")
@@ -27,18 +29,39 @@ CARD = mark("card")
 ID = mark("id")
 PHONE = mark("phone")
 
-# A run of digits with light separators is cut where its separators are, and every window is tried: a
-# date before a card number must not hide it.
+# A run of digits with light separators is cut where its separators are, and every window is tried: a date before a card
+# number must not hide it. One in ten windows has a right check digit, so a window counts only as cards are written:
+# as one group, in fours, by Amex's groups, or digit by digit, with one separator throughout.
 
 _GROUP = re.compile(r"\d+")
 _UUID = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9A-Za-z])", re.IGNORECASE)
+_UUID_CHARACTERS = 36
 _IBAN = re.compile(
-    r"(?:(?<![A-Za-z0-9])|(?<=IBAN))(?P<head>[A-Z]{2}[ ]?\d{2})(?P<value>(?:[ \t._/-]?[A-Z0-9]){11,30})",
+    r"(?:(?<![A-Za-z0-9])|(?<=IBAN)|(?-i:(?<=[a-z])(?=[A-Z]{2}))|(?-i:(?<=\d)(?<!\d\d)(?=[A-Z]{2}\d\d)))"
+    r"(?P<head>[A-Z]{2}[ ]?\d{2})(?P<value>(?:[ \t._/-]?[A-Z0-9]){11,30})",
     re.IGNORECASE | re.ASCII,
 )
-_CARD_RUN = re.compile(r"(?<!\d)\d(?:(?:[ .\-_/\t\n\u2010-\u2015\u00b7]{0,2}| - )\d){11,200}(?!\d)", re.ASCII)
+_CARD_JOINT = r"(?:[ .\-_/\t\n\u2010-\u2015\u00b7]{1,2}| - )"
+_CARD_RUN = re.compile(
+    rf"\d(?<!\d\d)(?:\d{{11,18}}|\d{{3}}(?:{_CARD_JOINT}\d{{4}}){{2,40}}(?:{_CARD_JOINT}\d{{1,3}})?"
+    rf"|(?<=3)\d{{3}}{_CARD_JOINT}\d{{6}}{_CARD_JOINT}\d{{4,5}}"
+    r"|(?:[ -]\d){11,100})(?!\d)",
+    re.ASCII,
+)
 _NO_JOINTS = str.maketrans("", "", " \t._/-")
 _CARD_DIGITS = range(12, 20)
+_CARD_GROUPS = re.compile(r"(?:4 ){2,4}[1-4]|4 6 [45]|(?:1 ){11,18}1")
+_IN_A_NUMBER = re.compile(r"(?:\d\.|blk_-?)\Z")  # `0.4532…`
+# `job_4532…`; of the usual size it may be a card still.
+_IN_A_NAME = re.compile(r"(?:[A-Za-z0-9]_-?|[A-Za-z]-)\Z")
+_USUAL_CARD = re.compile(r"\d{16}|3[47]\d{13}")
+_CARD_NAME = re.compile(r"(?:card|pan|cc|visa|amex|mastercard|maestro)(?:_?(?:no|nr|num|number))?_\Z", re.IGNORECASE)
+
+
+def _is_of_a_uuid(text: str, start: int, end: int) -> bool:
+    """Whether these places lie within a UUID, whose groups of four digits may look like another number's."""
+    around = text[max(0, end - _UUID_CHARACTERS) : start + _UUID_CHARACTERS]
+    return around.count("-") > 3 and _UUID.search(around) is not None  # noqa: PLR2004 - a UUID's joints
 
 
 def _iban(match: re.Match[str]) -> str | None:
@@ -47,8 +70,11 @@ def _iban(match: re.Match[str]) -> str | None:
     if length is None or len(compact) < length or not is_iban(compact[:length].upper()):
         return None
     end = [place for place, character in enumerate(match[0]) if character.isalnum()][length - 1] + 1
+    if _is_of_a_uuid(match.string, match.start(), match.start() + end):
+        return None
     following = match.string[match.start() + end : match.start() + end + 1]
-    return None if following.isalnum() else IBAN + match[0][end:]
+    glued = following.isdigit() or (following.isalnum() and match[0][end - 1].isalpha())
+    return None if glued else IBAN + match[0][end:]
 
 
 def _cards(match: re.Match[str]) -> str | None:
@@ -60,7 +86,7 @@ def _cards(match: re.Match[str]) -> str | None:
     spans: list[tuple[int, int]] = []
     first = 0
     while first < len(groups):
-        last = _card_end(digits, offsets, sums, first)
+        last = _card_end(match, groups, digits, offsets, sums, first)
         if last is not None:
             spans.append((groups[first][0], groups[last][1]))
         first = first + 1 if last is None else last + 1
@@ -69,7 +95,14 @@ def _cards(match: re.Match[str]) -> str | None:
     return run
 
 
-def _card_end(digits: str, offsets: list[int], sums: tuple[list[int], list[int]], first: int) -> int | None:
+def _card_end(
+    match: re.Match[str],
+    groups: list[tuple[int, int]],
+    digits: str,
+    offsets: list[int],
+    sums: tuple[list[int], list[int]],
+    first: int,
+) -> int | None:
     """The last group of the longest card number that begins with a group."""
     start, found = offsets[first], None
     if digits[start] not in "234568":  # no card begins otherwise
@@ -80,9 +113,27 @@ def _card_end(digits: str, offsets: list[int], sums: tuple[list[int], list[int]]
             break
         if (sums[end % 2][end] - sums[end % 2][start]) % 10:
             continue
-        if is_card(digits[start:end]):
+        if is_card(digits[start:end]) and _is_grouped(match, groups[first:last]):
             found = last - 1
     return found
+
+
+def _is_grouped(match: re.Match[str], groups: list[tuple[int, int]]) -> bool:
+    """Whether these groups of a run are a card's, with one separator between them."""
+    start = match.start() + groups[0][0]
+    before = match.string[max(0, start - 24) : start]
+    if _is_of_a_uuid(match.string, start, match.start() + groups[-1][1]):
+        return False
+    if before.endswith("+") and sum(end - start for start, end in groups) in _PHONE_DIGITS:
+        return False
+    if len(groups) == 1:
+        named = _IN_A_NAME.search(before) is not None and _CARD_NAME.search(before) is None
+        return not _IN_A_NUMBER.search(before) and (
+            not named or _USUAL_CARD.fullmatch(match[0], *groups[0]) is not None
+        )
+    joints = {match[0][end:start].strip() for (_, end), (start, _) in pairwise(groups)}
+    sizes = " ".join(str(end - start) for start, end in groups)
+    return len(joints) == 1 and _CARD_GROUPS.fullmatch(sizes) is not None
 
 
 _SSN = re.compile(r"(?<![\d-])(?P<area>\d{3})(?P<sep>[- ])\d{2}(?P=sep)\d{4}(?![\d]|-\d)", re.ASCII)
@@ -105,14 +156,15 @@ _ID_KEY = (
     r"tc ?kimlik|tckn|"
     r"tckimlik|rut|sin|tfn|ppsn?|rrn|nric|mykad|cuit|cuil|rntrc|ipn|cnic|cedula|nik|citizen ?id|my ?number"
 )
-_ID_WEAK_KEY = r"pan|pin|ric|ci|cc|nit|rc|nn|ik|pvn|id|nr|personal"
+_ID_WEAK_KEY = r"pan|pin|ric|ci|cc|nit|rc|nn|ik|pvn|personal"
 _ID_NUMBER = r"(?:[ _]?(?:number|num|no|nr|id|code|#)\.?)?"
 # Each group has a digit, so that no word behind the number is taken for a part of it.
 _ID_VALUE = (
     r"(?=[A-Z]{0,8}[ ./-]?\d)[A-Z0-9]{1,22}(?:[ ./-](?=[A-Z]{0,6}\d)[A-Z0-9]{1,14}){0,6}(?:-[A-Z0-9]{1,2})?(?!\w)"
 )
 _ID_BEHIND_KEY = re.compile(
-    rf"(?P<key>(?<![A-Za-z])(?:(?P<sure>{_ID_KEY})|{_ID_WEAK_KEY}){_ID_NUMBER}\W{{1,6}}(?:is )?)(?P<value>{_ID_VALUE})",
+    rf"(?P<key>(?<![A-Za-z])(?:(?P<sure>{_ID_KEY})|{_ID_WEAK_KEY}){_ID_NUMBER}[^\w{MARKS}]{{1,6}}(?:is )?)"
+    rf"(?P<value>{_ID_VALUE})",
     re.IGNORECASE | re.ASCII,
 )
 _ID_DIGITS = range(4, 23)
@@ -125,6 +177,8 @@ def _ssn(match: re.Match[str]) -> str | None:
 
 def _id_form(match: re.Match[str]) -> str | None:
     compact = "".join(filter(str.isalnum, match[0]))
+    if match["dni"] and match[0][-1].islower():  # eight hexadecimal digits, as often as not
+        return None
     sure = {"cpf": is_cpf, "dni": is_dni, "nir": is_nir, "ric": is_ric}.get(match.lastgroup or "")
     return ID if sure is None or sure(compact) else None
 
@@ -135,31 +189,96 @@ def _id_behind_key(match: re.Match[str]) -> str | None:
     return match["key"] + ID if digits in enough else None
 
 
-_PHONE_PLUS = re.compile(r"(?<![\w+])\+\s?\(?\d(?:[ .\-/()\u2011]{0,2}\d){6,14}(?!\d)", re.ASCII)
-# National forms: three groups or more, or a code in brackets or with its leading zero and one group.
-_PHONE_FORMS = re.compile(
-    r"(?<![\w.+/-])(?:(?:\d{1,3}[ \-])?\(\d[\d \-]{0,5}\)[ \-]?\d{1,5}(?:[ .\-]?\d{2,5}){1,4}"
-    r"|\d{1,5}(?:[ \-]\d{1,6}){2,5}(?![\w-]|[./]\d)"
-    r"|(?:1[ .\-])?[2-9]\d{2}(?P<nanp>[ .\-])\d{3}(?P=nanp)\d{4}"
-    r"|0\d{1,4}(?P<sep>[ /\-])\d{2,8}(?:[ /\-]?\d{2,5}){0,4}|0\d(?P<dot>\.)\d{2}(?:\.\d{2}){3}"
-    r"|00[1-9]\d{0,2}[ .\-/]?\d{1,4}(?:[ .\-/]?\d{2,5}){2,5})(?![\w-]|[./]\d)",
+# The codes of countries: `+0.270003` and `+7,000,000` are none.
+_COUNTRY = (
+    r"(?:[17]|2(?:[07]|[1-689]\d)|3(?:[0-469]|[578]\d)|4(?:[013-9]|2\d)|5(?:[1-8]|[09]\d)|6(?:[0-6]|[7-9]\d)"
+    r"|8(?:[1246]|[0578]\d)|9(?:[0-58]|[679]\d))"
+)
+_PHONE_PLUS = re.compile(
+    rf"(?<!\d\d)(?<![.,eE]\d)\+(?!\d{{1,8}}\.\d+(?![.\d]))(?:(?<!\d\s\+)\s)?\(?(?={_COUNTRY})"
+    r"\d(?:[ .\-/()\u2011]{0,2}\d){6,14}(?!\d)",
     re.ASCII,
 )
+_DIGITS_OF_A_SUM = 10  # `x+1234567` adds up, as `n++`; with so many digits it is a number behind a word
+# National forms: a code in brackets or with its zero, North American ones, groups of the sizes that a country writes.
+_PHONE_FORMS = re.compile(
+    r"(?<![\w.+/-])(?!\d\d-\d\d \d\d:)"
+    r"(?:(?P<brackets>(?:\d{1,3}[ \-])?\(\d[\d \-]{0,5}\)[ \-]?\d{1,5}(?:[ .\-]?\d{2,5}){1,4})"
+    r"|(?P<nanp>(?:1[ .\-])?[2-9]\d{2}(?P<joint>[ .\-])\d{3}(?P=joint)\d{4})"
+    r"|(?P<groups>\d{1,5}(?:[ \-]\d{1,7}){2,6})"
+    r"|(?P<zero>0[1-9]\d{0,3}[ /\-]\d{2,8}(?:[ /\-]?\d{2,5}){0,4})|(?P<dots>0\d\.\d{2}(?:\.\d{2}){3})"
+    rf"|(?P<abroad>00(?={_COUNTRY})\d{{1,3}}[ .\-/]?\d{{1,4}}(?:[ .\-/]?\d{{2,5}}){{2,5}}))(?![\w-]|[./]\d)",
+    re.ASCII,
+)
+# Sizes of groups in national forms; the second line's have a leading zero, or an eight.
+_GROUP_SIZES = frozenset("333 334 2222 233 234 3222 322 344 244 2322 133 224 324 12222 134 1334 2134 3323 3232".split())
+_GROUP_SIZES_BEHIND_ZERO = frozenset(
+    "433 4222 434 22222 3322 323 423 424 1323 1433 1344 13322 14222 2234 237 1343 2224 2215 13222 243 2233 1333 4312"
+    " 3233 4122 1324 524 444 425 4134 432 126 2332 4322 443 444".split()
+)
+_EDGE = r"[^a-z0-9_.+/\-]"
+
+
+def _forms(first: str, sizes: frozenset[str]) -> str:
+    """A prefilter for groups of these sizes, the first of which begins with one of these digits."""
+    forms = sorted({r"[ \-]".join(f"[0-9]{{{size}}}" for size in group) for group in sizes})
+    return rf"{_EDGE}(?:{'|'.join(first + _one_less(form) for form in forms)})[^0-9]"
+
+
+def _one_less(form: str) -> str:
+    size = int(form[6])
+    return f"[0-9]{{{size - 1}}}{form[8:]}" if size > 1 else form[8:]
+
+
+_NUMBER_BEFORE = re.compile(r"(?:\d[ \-]{1,2}|\d[:.,]|[*#=_] ?\d[ ])\Z")
+_NUMBER_AFTER = re.compile(r"[ \-]{1,2}\d|[:,]\d|:[A-Z]")
+_ZIP = re.compile(r"\d{5}-\d{4}")  # `Boston, MA 02110-1301 USA`
 _PHONE_BEHIND_KEY = re.compile(
     r"(?P<key>(?<![A-Za-z])(?:tel(?:efon\w?|ephone)?|phone|mobile|cell|fax|call(?:ed|er|ing)?|whatsapp|sms|msisdn"
     r"|handy|text(?:ed)?)(?:[ _]?(?:number|num|no|nr))?"
-    r"\W{1,6}(?:(?:at|to|on|is|from|me|us) ){0,2})(?P<value>\(?\d(?:[ .\-/()]{0,2}\d){3,14})(?!\d)",
+    rf"[^\w{MARKS}]{{1,6}}(?:(?:at|to|on|is|from|me|us) ){{0,2}})(?P<value>\(?\d(?:[ .\-/()]{{0,2}}\d){{3,14}})(?!\d)",
     re.IGNORECASE | re.ASCII,
 )
 _DATE = re.compile(r"(?:(?:19|20)\d{2}[-/. ][01]?\d[-/. ][0-3]?\d|[0-3]?\d[-/. ][0-3]?\d[-/. ](?:19|20)\d{2})(?!\d)")
 _PHONE_DIGITS = range(7, 16)
+_NORTH_AMERICAN_DIGITS = 11  # a one, three, three and four
 
 
 def _phone(match: re.Match[str]) -> str | None:
     digits = sum(character.isdigit() for character in match[0])
-    if digits not in _PHONE_DIGITS or _DATE.match(match[0]):
+    before = match.string[match.start() - 1 : match.start()]
+    glued = before.isalnum() or before == "+"
+    north_american = re.sub(r"\D", "", match[0][:4]).startswith("1")
+    if north_american and digits != _NORTH_AMERICAN_DIGITS:
+        return None
+    if digits not in _PHONE_DIGITS or (glued and digits < _DIGITS_OF_A_SUM):
         return None
     return PHONE
+
+
+def _national_phone(match: re.Match[str]) -> str | None:
+    """The form is one that people write, and no further number stands beside it: a table's row is no number."""
+    text, form = match[0], match.lastgroup
+    digits = sum(character.isdigit() for character in text)
+    before, after = match.string[max(0, match.start() - 4) : match.start()], match.string[match.end() : match.end() + 5]
+    if digits not in _PHONE_DIGITS or _DATE.match(text) or _is_zip(text, before, after):
+        return None
+    if form in {"brackets", "nanp"}:
+        return PHONE
+    if _NUMBER_BEFORE.search(before) or _NUMBER_AFTER.match(after):
+        return None
+    if form == "groups" and not _are_groups(text):
+        return None
+    return PHONE if form != "abroad" or digits >= _DIGITS_OF_A_SUM else None
+
+
+def _are_groups(text: str) -> bool:
+    sizes = "".join(str(len(group)) for group in _GROUP.findall(text))
+    return sizes in _GROUP_SIZES or (text[0] in "0189" and sizes in _GROUP_SIZES_BEHIND_ZERO)
+
+
+def _is_zip(text: str, before: str, after: str) -> bool:
+    return _ZIP.fullmatch(text) is not None and (before[-3:-1].isupper() or after.lstrip(", ").startswith("US"))
 
 
 def _phone_behind_key(match: re.Match[str]) -> str | None:
@@ -167,9 +286,70 @@ def _phone_behind_key(match: re.Match[str]) -> str | None:
     digits = sum(character.isdigit() for character in match["value"])
     key = match["key"].lower()
     weak = key.startswith(("call", "cell", "text", "handy")) and not re.search(r" (?:me|us) ", key)
-    if (weak and digits not in _PHONE_DIGITS) or _DATE.match(match["value"]):
+    if (weak and digits not in _PHONE_DIGITS) or _DATE.match(match["value"]) or is_nobodys(match["value"]):
         return None
     return match["key"] + PHONE
+
+
+# The same in the languages of their countries. A dot is a letter with an accent, or without it.
+_ID_WORDS = (
+    r"n.mero de (?:identificaci.n|identidad|seguridad social|c.dula|documento|pasaporte|contribuinte|identifica..o)"
+    r"|n.mero de s.curit. sociale|num.ro de passeport|carte d.identit.|c.dula(?: de \w+)?|documento nacional|pasaporte"
+    r"|passeport|passaporto|passaporte|carta d.identit.|partita iva|t.tulo de eleitor|cart.o de cidad.o"
+    r"|personalausweis\w*|ausweisnummer|reisepass\w*|rentenversicherungs\w*|krankenversicher\w*|steuernummer"
+    r"|burgerservicenummer|rijksregister\w*|identiteitskaart\w*|paspoort\w*|paszport\w*|dow.d osobisty|nip|regon"
+    r"|rodn. .?.slo|rodn. c.slo|ob.iansky preukaz|ob.ansk. pr.kaz|szem.lyi (?:sz.m|igazolv.ny)\w*|ad.azonos.t.\w*"
+    r"|taj(?:[ -]?sz.m)?|cod numeric personal|henkil.tunnus|samordningsnummer|personnr|kimlik (?:no|numaras.)|nomor ktp"
+    r"|ktp|npwp|kad pengenalan|cmnd|cccd|c.n c..c|asmens kodas|personas kods|mati.ni broj|jmbg|inn|snils"
+    r"|clave de elector"
+)
+_ID_FOREIGN_WORDS = (
+    "инн|снилс|паспорт|егн|рнокпп|іпн|єдрпоу|αφμ|αμκα|身份证(?:号码?)?|身分證(?:字號)?|マイナンバー|個人番号|주민등록번호|여권번호"
+    "|เลขประจำตัวประชาชน|आधार|رقم الهوية|תעודת זהות"
+)
+_ID_ABROAD = re.compile(
+    rf"(?P<key>(?:(?<![^\W_])(?:{_ID_WORDS})|{_ID_FOREIGN_WORDS})(?: ?(?:n[o°º]\.?|nr\.?|num\.?|№"
+    rf"|#))?[\s:=.#\"'-]{{0,6}})"
+    r"(?P<value>(?=[A-Z]{0,4}[ ./-]?\d)[A-Z0-9]{1,22}(?:[ ./-](?=[A-Z]{0,2}\d)[A-Z0-9]{1,14}){0,6})(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+
+
+def _id_abroad(match: re.Match[str]) -> str | None:
+    digits = sum(character.isdigit() for character in match["value"])
+    return match["key"] + ID if digits in _ID_DIGITS_ABROAD else None
+
+
+_ID_DIGITS_ABROAD = range(6, 23)
+
+# ---- Codes that are good for once.
+
+_CODE_WORDS = (
+    r"(?:verification|confirmation|security|authentication|authorization|login|log-in|sign-in|access"
+    r"|one[- ]time|single[- ]use"
+    r"|2fa|two[- ]factor|mfa|sms|activation|recovery|reset|your)[ -](?:pass)?(?:code|pin|password)|otp|passcode|m?tan"
+    r"|einmal(?:code|passwort|kennwort)|(?:best.tigungs|sicherheits|verifizierungs|zugangs|aktivierungs)code"
+    r"|code (?:de|d.) ?(?:v.rification|s.curit.|confirmation|acc.s|activation)"
+    r"|c.digo de (?:verificaci.n|seguridad|confirmaci.n|verifica..o|seguran.a|acceso)|codice di (?:verifica"
+    r"|sicurezza|conferma)"
+    r"|verificatiecode|beveiligingscode|kod (?:weryfikacyjny|potwierdzaj.cy|sms)|do.rulama kodu|verifieringskod"
+    r"|bekr.ftelseskode|vahvistuskoodi|ov..ovac. k.d"
+)
+_CODE = re.compile(
+    rf"(?P<key>(?:(?<![^\W_])(?:{_CODE_WORDS})|验证码|驗證碼|認証コード|確認コード|인증번호|код подтверждения|код)"
+    rf"(?:[^\w{MARKS}]{{1,4}}(?:is|was|ist|lautet|est|es|jest"
+    r"|[^\W\d_]))?[\s:=\"'#(-]{0,4})(?P<value>(?:[A-Z]{1,3}-)?\d{3,4}[ -]?\d{0,4})(?![\w.-]\w)"
+    r"|(?<![\w.-])(?P<first>(?:[A-Z]{1,3}-)?\d{3}[ -]?\d{1,5})(?P<said> (?:is|as) your (?:\w+ ){0,3}(?:code|pin"
+    r"|password))",
+    re.IGNORECASE,
+)
+_CODE_DIGITS = range(4, 9)
+
+
+def _code(match: re.Match[str]) -> str | None:
+    if sum(character.isdigit() for character in match["value"] or match["first"]) not in _CODE_DIGITS:
+        return None
+    return match["key"] + mark("secret") if match["value"] else mark("secret") + match["said"]
 
 
 UUIDS = (
@@ -185,14 +365,38 @@ UUIDS = (
 IBANS = (
     Rule(
         "iban",
-        (rf"(?:[^a-z0-9]|iban)(?:{'|'.join(IBAN_COUNTRIES)}) ?[0-9]{{2}}(?:[ \t._/\-]?[a-z0-9]){{11}}",),
+        (
+            (
+                rf"(?:(?:[^a-z0-9]|iban)(?:{'|'.join(IBAN_COUNTRIES)})"
+                rf"|(?-i:[a-z0-9](?:{'|'.join(IBAN_COUNTRIES).upper()}))) ?[0-9]{{2}}(?:[ \t._/\-]?[a-z0-9]){{11}}"
+            ),
+        ),
         _IBAN,
         _iban,
         "paid to DE89 3704 0044 0532 0130 00 today",
         "paid to [iban] today",
     ),
 )
-NUMBERS = (
+CARDS = (
+    Rule(
+        "card",
+        tuple(
+            form.replace("~", r"[ .\-_/\t\n!]{1,3}")
+            for form in (
+                "[^0-9][0-9]{12,19}[^0-9]",
+                "[0-9]{4}~[0-9]{4}~[0-9]{4}",
+                "3[0-9]{3}~[0-9]{6}~[0-9]{4}",
+                r"[0-9](?:[ \-][0-9]){11}",
+            )
+        ),
+        _CARD_RUN,
+        _cards,
+        "on 2024-01-31 4111 1111 1111 1111 was charged",
+        "on 2024-01-31 [card] was charged",
+        weight=2,  # in a run of single digits a number may begin at each
+    ),
+)
+PHONES = (
     Rule(
         "phone",
         (r"\+\s?\(?[0-9](?:[ .\-/()]{0,2}[0-9]){6}",),
@@ -201,15 +405,8 @@ NUMBERS = (
         "call +49 30 901820 now",
         "call [phone] now",
     ),
-    Rule(
-        "card",
-        (r"[0-9](?:(?:[ .\-_/\t\n!]{0,2}| - )[0-9]){11}",),
-        _CARD_RUN,
-        _cards,
-        "on 2024-01-31 4111 1111 1111 1111 was charged",
-        "on 2024-01-31 [card] was charged",
-        weight=16,  # in a run of single digits a number may begin at each
-    ),
+)
+NUMBERS = (
     Rule(
         "id",
         (r"[0-9]{3}[\- ][0-9]{2}[\- ][0-9]{4}",),
@@ -239,8 +436,11 @@ NUMBERS = (
     Rule(
         "id",
         (
-            rf"(?:{_ID_KEY}){_ID_NUMBER}[^a-z0-9_]{{1,6}}(?:is )?[a-z]{{0,8}}[ ./\-]?[0-9]",
-            rf"(?:{_ID_WEAK_KEY}){_ID_NUMBER}[^a-z0-9_]{{1,6}}(?:is )?[a-z]{{0,8}}[ ./\-]?[0-9][a-z0-9 ./\-]{{8}}",
+            rf"[^a-z](?:{_ID_KEY}){_ID_NUMBER}[^a-z0-9_]{{1,6}}(?:is )?[a-z]{{0,8}}[ ./\-]?[0-9]",
+            (
+                rf"[^a-z](?:{_ID_WEAK_KEY}){_ID_NUMBER}[^a-z0-9_]{{1,6}}(?:is )?[a-z]{{0,8}}[ ./\-]?[0-9]"
+                r"[a-z0-9 ./\-]{8}"
+            ),
         ),
         _ID_BEHIND_KEY,
         _id_behind_key,
@@ -251,8 +451,8 @@ NUMBERS = (
         "phone",
         (
             (
-                r"(?:tel[a-z]{0,6}|phone|mobile|cell|fax|call[a-z]{0,3}|whatsapp|sms|msisdn|handy|text(?:ed)?)(?:[ "
-                r"_]?(?:number|num|no|nr))?"
+                r"[^a-z](?:tel[a-z]{0,6}|phone|mobile|cell|fax|call[a-z]{0,3}|whatsapp|sms|msisdn|handy|text(?:ed)?)"
+                r"(?:[ _]?(?:number|num|no|nr))?"
                 r"[^a-z0-9_]{1,6}(?:(?:at|to|on|is|from|me|us) ){0,2}\(?[0-9](?:[ .\-/()]{0,2}[0-9]){3}"
             ),
         ),
@@ -265,15 +465,39 @@ NUMBERS = (
         "phone",
         (
             r"[2-9][0-9]{2}[ .\-][0-9]{3}[ .\-][0-9]{4}",
-            r"0[0-9]{1,4}[ /\-][0-9]{2,8}",
-            r"0[0-9]\.[0-9]{2}\.[0-9]{2}\.[0-9]{2}",
-            r"00[1-9][0-9 .\-/]{8}",
-            r"[0-9][ \-][0-9]{1,6}[ \-][0-9]",
+            rf"{_EDGE}0[1-9][0-9]{{0,3}}[ /\-](?:[0-9]{{4}}|[0-9]{{2,3}}[ /\-][0-9]{{2}})",
+            rf"{_EDGE}0[0-9]\.[0-9]{{2}}\.[0-9]{{2}}\.[0-9]{{2}}",
+            rf"{_EDGE}00[1-9][0-9 .\-/]{{8}}",
+            _forms("[0-9]", _GROUP_SIZES),
+            _forms("[0189]", _GROUP_SIZES_BEHIND_ZERO),
             r"\([0-9][0-9 \-]{0,5}\)[ \-]?[0-9]",
         ),
         _PHONE_FORMS,
-        _phone,
+        _national_phone,
         "rang (555) 123-4567 twice",
         "rang [phone] twice",
+    ),
+    Rule(
+        "id",
+        (
+            rf"(?:{_ID_WORDS})(?: ?(?:n.{{1,2}}\.?|num\.?|#))?[^a-z0-9]{{0,6}}[a-z]{{0,4}}[ ./\-]?[0-9]".replace(
+                r"\w", "[a-z0-9_]"
+            ),
+        ),
+        _ID_ABROAD,
+        _id_abroad,
+        "Personalausweisnummer: L01X00T471 found",
+        "Personalausweisnummer: [id] found",
+    ),
+    Rule(
+        "secret",
+        (
+            rf"(?:{_CODE_WORDS})[^0-9]{{0,14}}[0-9]{{3}}",
+            r"[0-9] (?:is|as) your [a-z0-9 \-]{0,40}(?:code|pin|password)",
+        ),
+        _CODE,
+        _code,
+        "your verification code is 493817.",
+        "your verification code is [secret].",
     ),
 )

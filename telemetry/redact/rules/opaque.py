@@ -24,7 +24,7 @@ _HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
 _SWITCH = re.compile(r"(?<=[0-9])[A-Za-z]|(?<=[A-Za-z])[0-9]")
 _PAIR = re.compile(r"(?=([a-z]{2}))")
 # Pairs of letters that make up 84 % of all pairs in English words and identifiers, and 25 % in random letters.
-_USUAL_PAIRS = frozenset(
+USUAL_PAIRS = frozenset(
     "ab ac ad ag ai al am an ap ar as at ba be bi bl ca ce ch ci ck cl co cr ct cu da de di do ds ea ec ed ee "
     "ef eg el em en ep er es et ev ex fa fe ff fi fo ge gr ha he hi ho ia ib ic id ie if ig il im in io ip ir "
     "is it iv iz ke la le li ll lo ls lt lu ly ma me mi mo mp na nc nd ne nf ng ni no ns nt oc od ol om on oo "
@@ -34,6 +34,11 @@ _USUAL_PAIRS = frozenset(
 # Of names in source, 2 % are below the first share; of random strings of 24 characters, 0.5 % are above it.
 _USUAL_SHARE = 0.6
 _USUAL_SHARE_OF_LETTERS = 0.42  # without a digit; names in other tongues and acronyms have few usual pairs
+_MAY_BE_RANDOM = re.compile(r"[A-Za-z0-9]{20}|[0-9][A-Za-z]|[A-Za-z][0-9][A-Za-z0-9]|[a-z][A-Z][A-Z0-9]")
+_FEWEST_CHARACTERS_IN_PIECES = 14  # of those that are no words
+# Each word to its end: a long one could be parted in as many ways as its length to the fifth.
+_WORD = r"[A-Z]?[a-z]{2,}+|[A-Z]{2,}+(?![a-z])|[A-Z]{2,}(?=[A-Z][a-z])"
+_PLAIN_PIECE = re.compile(rf"\d*|0x[0-9a-f]{{1,16}}|(?:[A-Z]?[a-z]+|[A-Z]+|(?:{_WORD}){{1,6}})\d{{0,4}}")
 _FEWEST_DISTINCT = 8  # `xxxxxxxx…`
 _FEWEST_LETTERS = 4  # else a number
 _MOST_SWITCHES = 7  # from letters to digits and back; `utf8sha256md5x86` has so many
@@ -42,9 +47,28 @@ _FEWEST_PAIRS = 4  # letters that hardly ever stand together are no words
 
 def _opaque(match: re.Match[str]) -> str | None:
     run, closing = split_closing(match[0])
-    pieces = [run, *_JOINTS.split(run)]
-    found = any(len(piece) >= _FEWEST_CHARACTERS and is_random(piece) for piece in pieces)
-    return OPAQUE + closing if found else None
+    if not _MAY_BE_RANDOM.search(run):
+        return None
+    pieces = _JOINTS.split(run)
+    if any(len(piece) >= _FEWEST_CHARACTERS and is_random(piece) for piece in pieces):
+        return OPAQUE + closing
+    rest = "".join(piece for piece in pieces if not _is_plain(piece))
+    return OPAQUE + closing if len(rest) >= _FEWEST_CHARACTERS_IN_PIECES and is_random(rest) else None
+
+
+def _base64(match: re.Match[str]) -> str | None:
+    return OPAQUE if is_random(match[0]) and not all(map(_is_plain, _JOINTS.split(match[0]))) else None
+
+
+def _is_plain(piece: str) -> bool:
+    """A number, or words with one behind them: as in `x86_64-unknown-linux-gnu` and `task_1445144423722_m_000002`."""
+    match = _PLAIN_PIECE.fullmatch(piece)
+    if match is None:
+        return False
+    pairs: list[str] = _PAIR.findall(piece.lower())
+    if len(pairs) < _FEWEST_PAIRS:
+        return True
+    return sum(map(USUAL_PAIRS.__contains__, pairs)) / len(pairs) >= _USUAL_SHARE_OF_LETTERS
 
 
 def is_random(run: str) -> bool:
@@ -58,7 +82,7 @@ def is_random(run: str) -> bool:
     pairs: list[str] = _PAIR.findall(run.lower())
     if len(pairs) < _FEWEST_PAIRS:
         return has_digits
-    usual = sum(map(_USUAL_PAIRS.__contains__, pairs)) / len(pairs)
+    usual = sum(map(USUAL_PAIRS.__contains__, pairs)) / len(pairs)
     return usual < (_USUAL_SHARE if has_digits else _USUAL_SHARE_OF_LETTERS)
 
 
@@ -69,7 +93,7 @@ BASE64 = (
         "opaque",  # with slashes it would be read as a path
         (r"[a-z0-9+/]{24}[^a-z0-9+/]",),
         _BASE64,
-        lambda match: OPAQUE if is_random(match[0]) else None,
+        _base64,
         "blob q83v/jRWeJCrze8SN+Z4kKvN7xI0VniQq83vEjRWeJA= of and/or differs",
         "blob [opaque] of and/or differs",
         weight=8,  # its letters are looked at one by one
@@ -83,6 +107,6 @@ RUNS = (
         _opaque,
         "object 9f86d081884c7d659a2feaa0c55ad015 of worker_thread_pool_size lost",
         "object [opaque] of worker_thread_pool_size lost",
-        weight=8,
+        weight=1,
     ),
 )

@@ -1,12 +1,13 @@
 """Rules for people: mail addresses, and names behind a key."""
 
-# ruff: noqa: SIM905 - a list of words reads better as words
+# ruff: noqa: RUF001, SIM905 - signs of a typesetter are meant; a list of words reads better as words
 from __future__ import annotations
 
 import re
 
+from telemetry.redact.rules.nobodys import is_nobodys
 from telemetry.redact.rules.placeholder import MARKS, mark
-from telemetry.redact.rules.rule import QUOTED, Rule, always, only_marks, split_closing
+from telemetry.redact.rules.rule import DOUBLY_QUOTED, QUOTED, Rule, always, only_marks, split_closing
 
 EMAIL = mark("email")
 USER = mark("user")
@@ -20,15 +21,30 @@ _EMAIL = re.compile(
     rf"|\"[^\"\n]{{1,64}}\"@{_RUN}+"
 )
 _KEPT_KEY = re.compile(
-    r"['\"]?(?:\w{0,20}(?:mail|user|login|name|account|owner|contact|sender|recipient|address)|mailto|from|to|cc|bcc|cn|upn|id|key|value|by|author)['\"]?[=:]['\"]?",
+    r"['\"]?(?:\w{0,20}(?:mail|user|login|name|account|owner|contact|sender|recipient|address)|mailto|from|to|cc|bcc"
+    r"|cn|upn|id|key|value|by|author)['\"]?[=:]['\"]?",
     re.IGNORECASE,
 )
+# What an encoding has put around it; to read it decoded must not leave other signs.
+_ENTITY = re.compile(r"&(?:#x?[0-9a-fA-F]{1,6}|[a-zA-Z]{2,8})\Z")
+_ESCAPE = re.compile(r"(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})(?=[^@])")
 _NO_MAIL = re.compile(
-    r"[\w/.+-]+@(?:\d+x\.(?:png|jpe?g|gif|webp|svg|avif)|[\^~]?v?\d+(?:\.\d+){0,2}(?:[-.]?(?:alpha|beta|rc|dev|post|next|canary)[\d.-]*)?|latest|next)",
+    r"[\w/.+-]+@(?:\d+x\.(?:png|jpe?g|gif|webp|svg|avif)|[\^~]?v?\d+(?:\.\d+){0,2}(?:[-.]?(?:alpha|beta|rc|dev|post"
+    r"|next|canary)[\d.-]*)?|latest|next)",
     re.IGNORECASE | re.ASCII,
 )
+# What Java calls an object, and a log a line of its class: `Engine$Worker@679`, `[Ljava.lang.Object;@1b2c3d4`. What
+# is glued to one, as in `…@1b2c3d4.close` and `…@679s`, makes no mail of it. Windows counts `00000001@2016/9/27:…`.
+_NO_PERSON = re.compile(
+    r"(?:\S*[^\w'])?[A-Z]\w*@\d{1,10}|(?:\S*[$.:/])?(?:[A-Z][a-z\d]+){2,}@(?=\D*\d)[0-9a-f]{5,8}"
+    r"|\S*[.$][A-Z]\w*;?@[0-9a-f]{5,8}"
+    r"|(?:\S*\W)?[A-Z]\w*\$[A-Z]\w*@\d{1,10}(?!\d)\S*|(?:\S*\W)?(?:[a-z]\w*\.){2,}[A-Z]\w*@(?=\D*\d)[0-9a-f]{5,8}(?![0-9a-f])\S*"
+    r"|(?:\S*\W)?(?:android|com|java|javax|net|org)(?:\.\w+){2,}@(?=\D*\d)[0-9a-f]{5,8}|[0-9a-f]{8}@\d{4}/\d\d?/\d\d?:[\d:.]+",
+    re.ASCII,
+)
 _SPACED_AT = re.compile(
-    r"(?<![\w.+-])[\w.+-]++(?:\s?[\[({]\s?at\s?[\])}]\s?[\w-]{1,63}(?:\s?(?:\.|[\[({]\s?(?:dot|\.)\s?[\])}])\s?[\w-]{1,63})*"
+    r"(?<![\w.+-])[\w.+-]++(?:\s?[\[({]\s?at\s?[\])}]\s?[\w-]{1,63}(?:\s?(?:\.|[\[({]\s?(?:dot"
+    r"|\.)\s?[\])}])\s?[\w-]{1,63})*"
     r"|(?:\s?[\[({]\s?@\s?[\])}]\s?|\s?@\s)[\w-]{1,63}(?:\.[\w-]{1,63}){1,5})",
     re.IGNORECASE,
 )
@@ -36,14 +52,19 @@ _SPACED_AT = re.compile(
 
 def _email(match: re.Match[str]) -> str | None:
     run, closing = split_closing(match[0])
+    if match.string.startswith(";", match.end()) and (entity := _ENTITY.search(run)):
+        run, closing = run[: entity.start()], entity[0] + closing
+    if match.string.startswith("\\", match.start() - 1) and (escape := _ESCAPE.match(run)):
+        inner = _EMAIL.match(run, escape.end())
+        return None if inner is None else escape[0] + EMAIL + closing
     if match[0].endswith("]"):
         run, closing = match[0], ""
-    quotes = run[: len(run) - len(run.lstrip("'\""))] if not run.startswith('"') or '"@' not in run else ""
+    quotes = run[: len(run) - len(run.lstrip("'\"`"))] if not run.startswith('"') or '"@' not in run else ""
     if run.startswith("{") and "}" in closing:
         quotes += "{"
     run = run[len(quotes) :]
     local, _, domain = run.partition("@")
-    if "@" not in run.strip("@") or _NO_MAIL.fullmatch(run):
+    if "@" not in run.strip("@") or _NO_MAIL.fullmatch(run) or _NO_PERSON.fullmatch(run):
         return None
     if "." not in domain and not any(map(str.isalnum, local)):  # a decorator in quotes or bars
         return None
@@ -72,17 +93,33 @@ MAIL = (
 
 # ---- Names of people, where a key says so.
 
+# A name in a directory or a certificate, with all that it stands in.
+_ATTRIBUTE = r"(?:cn|uid|ou|dc|o|c|l|st|street|sn|gn|serialnumber|emailaddress|e|userid|title)"
+_PART = rf"{_ATTRIBUTE}\s?=\s?(?:\\.|[^,;\"'\n<>=+/()\\{MARKS}]|[{MARKS}]){{1,100}}?"
+_DISTINGUISHED = re.compile(
+    rf"(?<![\w-])(?={_ATTRIBUTE}\s?=)(?={_PART}(?:\s?[,+;/]\s?{_PART}){{1,20}})(?=[^\n]{{0,300}}?\b(?:cn|uid|ou"
+    rf"|dc)\s?=)"
+    rf"(?:{_PART}\s?[,+;/]\s?){{1,20}}{_ATTRIBUTE}\s?=\s?(?:\\.|[^\s,;\"'<>=+/()\\\]}}]){{1,100}}",
+    re.IGNORECASE,
+)
+
 _PERSON = (
-    r"user(?:_?(?:name|id))?|login(?:_?name)?|owner|customer(?:_?(?:name|id))?|tenant(?:_?(?:name|id))?|account(?:_?(?:name|id))?|principal|"
-    r"(?:first|last|full|given|family|display|nick|sur|maiden)_?name|patient(?:_?(?:name|id))?|employee(?:_?(?:name|id))?|author|assignee|"
+    r"user(?:_?(?:name|id))?|login(?:_?name)?|owner|customer(?:_?(?:name|id))?|tenant(?:_?(?:name|id))?"
+    r"|account(?:_?(?:name|id))?|principal|"
+    r"(?:first|last|full|given|family|display|nick|sur|maiden)_?name|patient(?:_?(?:name|id))?|employee(?:_?(?:name"
+    r"|id))?|author|assignee|"
     r"member(?:_?id)?|contact|dob|birth_?(?:day|date)|date_of_birth"
 )
 _PERSON_KEY = re.compile(
-    rf"(?P<key>(?<![A-Za-z])(?=[a-z])(?:{_PERSON})\\*[\"']?\]?\s{{0,2}}[=:]\s{{0,2}})(?P<value>{QUOTED}|[^\s,;&)\]}}]+)",
+    rf"(?P<key>(?<![A-Za-z])(?=[a-z])(?:{_PERSON})\\*(?:\"\"|''|[\"']?)\]?\s{{0,2}}[=:]\s{{0,2}})(?P<value>{DOUBLY_QUOTED}|{QUOTED}|[^\s,;&)\]}}]+)"
+    r"(?P<more>(?-i:,?[^\S\n](?:(?:van|von|vom|zu|de|del|della|di|da|dos|du|la|le|el|al|bin|ibn|den|der|ten"
+    r"|ter)[^\S\n]){0,3}[^\W\d_a-z][^\W\d_]*(?:[.'’-][^\W\d_]+)*\.?(?![\w=:(\[/])(?!\s?[=:])){1,4}"
+    r"|[^\S\n][^\W\d_]{2,20}(?=\s?(?:[,;.)|\n]|\Z)))?",
     re.IGNORECASE,
 )
 _PERSON_QUOTED = re.compile(
-    r"(?P<key>(?<![A-Za-z])(?:user|login|owner|account|customer|principal)\s)(?P<value>\\*\"[^\"\n]+\"|'[^'\n]+')",
+    r"(?P<key>(?<![A-Za-z])(?:user|login|owner|account|customer|principal)\s)"
+    rf"(?P<value>{DOUBLY_QUOTED}|'\\{{1,3}}''[^'\n]+'\\{{1,3}}''|\\*\"[^\"\n]+\"|\\*'[^'\n]+')",
     re.IGNORECASE,
 )
 # What a server says of a login: `permission denied for user amy`, `session opened for user amy`, `invalid user amy`.
@@ -91,38 +128,81 @@ _STRANGE = "invalid|unknown|illegal|no such|nonexistent"
 _PERSON_JUDGED = re.compile(
     rf"(?P<key>\b(?:(?:{_VERDICT})\sfor|{_STRANGE})\suser\s)(?P<value>\w[\w.$\\-]*)", re.IGNORECASE
 )
+# The same without the word user: `Accepted publickey for amy from …`, `closed for root by amy(uid=1000)`, `(amy) CMD`.
+_WHERE = (
+    rf"(?=\sfrom\s(?:\d|[0-9a-f]{{0,4}}:|[\w-]+\.[\w-]|[{MARKS}]|UNKNOWN)|\son\s(?:pts|tty|port)|\svia\s"
+    r"|\sby\s\S{0,64}(?:\(|\s?\Z)|\(uid=|\sssh2?\b)"
+)
+_WHO = r"[\w][\w.$\\@-]{0,64}"
+_LOGIN = re.compile(
+    rf"(?P<key>\b(?:(?:accepted|failed|postponed|partial|opened|closed|started|granted|denied|refused|rejected"
+    rf"|changed|exceeded|successful"
+    rf"|succeeded|failure|su|session|login|logon|shell on \S{{1,30}})\s(?:\S{{1,40}}\s)?for\s(?:(?:invalid "
+    rf"|illegal )?user\s)?))(?P<value>{_WHO}){_WHERE}"
+    rf"|(?P<by>\bby\s)(?P<who>{_WHO})(?=\(uid=\d)"
+    rf"|(?P<sudo>\b(?:sudo|su|doas)(?:\[\d{{1,9}}\])?:\s{{1,9}})(?P<caller>{_WHO})(?=\s:\s)"
+    rf"|(?P<cron>\()(?P<owner>{_WHO})(?=\)\s(?-i:CMD|RELOAD|LIST|REPLACE|BEGIN EDIT|END EDIT|AUTH|MAIL)\b)"
+    rf"|(?P<as>\b(?:logged (?:in|on|out) as|logged (?:in|on|out):|su to|authenticated as|authenticating as"
+    rf"|signed in as|running as user|impersonating"
+    rf"|password (?:changed|reset|updated) for|su for \S{{1,64}} by|su: \(to \S{{1,64}}\)"
+    rf"|session \S{{1,20}} of user)\s)(?P<self>{_WHO})"
+    rf"|(?P<user>\b(?:authenticating|authenticated|session \S{{1,20}} of"
+    rf"|(?<!invalid )(?<!unknown )(?<!illegal ))\s?\buser\s)(?P<named>{_WHO})"
+    rf"(?=\s(?:logged|signed|authenticated|not allowed|connected|disconnected|is not in|from\s\d|\d|[{MARKS}]"
+    rf"|from\s[{MARKS}]))",
+    re.IGNORECASE,
+)
 _NOBODY = frozenset(
     "true false null none unknown anonymous error input agent not is has was str string int bool bytes optional "
-    "password pass passwd group".split()
+    "password pass passwd group 0".split()
 )
 _NO_LOGIN = _NOBODY | frozenset(
-    "root in on at for from with and or by to of name names id ids data type role session sessions token config "
+    "root login in on at for from with and or by to of name names id ids data type role session sessions token config "
     "settings option options request requests space defined interface function mode account accounts credentials "
     "context profile query code key value field event events action operation command".split()
 )
 
 
+_BORN = re.compile(r"dob|birth|date_of_birth", re.IGNORECASE)
+
+
 def _person(match: re.Match[str]) -> str | None:
     value = match["value"]
     bare = value.strip("\"'`\\.:!?")
-    if not bare or bare.lower() in _NOBODY or only_marks(bare):
+    if not bare or bare.lower() in _NOBODY or only_marks(bare) or is_nobodys(bare, dated=not _BORN.match(match["key"])):
         return None
+    more = match["more"] or ""
     if value[0] in "\"'`":
-        return f"{match['key']}{value[0]}{USER}{value[0] if value[-1] == value[0] else ''}"
+        return f"{match['key']}{value[0]}{USER}{value[0] if value[-1] == value[0] else ''}{more}"
+    if more.islower() and not match["key"][-1].isspace():  # `user=amy failed`
+        return match["key"] + USER + more
     return match["key"] + USER
+
+
+def _quoted(match: re.Match[str]) -> str | None:
+    bare = match["value"].strip("\"'`\\")
+    return None if bare.lower() in _NOBODY or is_nobodys(bare) else match["key"] + USER
 
 
 def _judged(match: re.Match[str]) -> str | None:
     name = match["value"].rstrip(".-")
-    if name.lower() in _NO_LOGIN:
+    if name.lower() in _NO_LOGIN or is_nobodys(name):
         return None
     return match["key"] + USER + match["value"][len(name) :]
+
+
+def _login(match: re.Match[str]) -> str | None:
+    last = match.lastgroup or ""
+    name = match[last].rstrip(".-")
+    if name.lower() in _NO_LOGIN or only_marks(name):
+        return None
+    return match.string[match.start() : match.start(last)] + USER + match[last][len(name) :]
 
 
 PERSONS = (
     Rule(
         "user",
-        (rf"(?:{_PERSON})\\*[\"']?\]?\s{{0,2}}[=:]",),
+        (rf"[^a-z](?:{_PERSON})\\*[\"']{{0,2}}\]?\s{{0,2}}[=:]",),
         _PERSON_KEY,
         _person,
         'login user="Amy Ohara" ok',
@@ -132,7 +212,7 @@ PERSONS = (
         "user",
         (r"(?:user|login|owner|account|customer|principal)\s\\*[\"']",),
         _PERSON_QUOTED,
-        lambda match: match["key"] + USER,
+        _quoted,
         "denied for user 'amy' now",
         "denied for user [user] now",
     ),
@@ -143,5 +223,45 @@ PERSONS = (
         _judged,
         "permission denied for user amy: retry",
         "permission denied for user [user]: retry",
+    ),
+    Rule(
+        "user",
+        (
+            (
+                r"(?:accepted|failed|postponed|partial|opened|closed|started|granted|denied|refused|rejected|changed"
+                r"|exceeded"
+                r"|successful|succeeded|failure|su|session|login|logon"
+                r"|shell on [^\s]+)\s(?:[^\s]+\s)?for\s[a-z0-9_]"
+            ),
+            r"\(uid=[0-9]",
+            r"(?:sudo|su|doas)(?:\[[0-9]+\])?:\s[^\n]*\s:\s",
+            r"\)\s(?:CMD|RELOAD|LIST|REPLACE|BEGIN EDIT|END EDIT|AUTH|MAIL)",
+            (
+                r"(?:logged (?:in|on|out) as|logged (?:in|on|out):|su to|authenticated as|authenticating as"
+                r"|signed in as"
+                r"|running as user|impersonating|password (?:changed|reset|updated) for|su for [^\s]+ by"
+                r"|su: \(to [^\s]+\))\s[a-z0-9_]"
+            ),
+            r"(?:of|authenticated|authenticating)\suser\s[a-z0-9_]",
+            (
+                r"user\s[a-z0-9_.$\\@\-]+\s(?:logged|signed|authenticated|not allowed|connected|disconnected"
+                r"|is not in|from|[0-9\[])"
+            ),
+        ),
+        _LOGIN,
+        _login,
+        "Accepted publickey for amy from 10.1.2.3 port 22",
+        "Accepted publickey for [user] from [ip] port 22",
+    ),
+    Rule(
+        "user",
+        (
+            rf"[^a-z0-9_\-](?:cn|uid|ou|dc)\s?=[^\n]{{1,100}}[,+;/]\s?{_ATTRIBUTE}\s?=",
+            rf"[^a-z0-9_\-]{_ATTRIBUTE}\s?=[^\n]{{1,100}}[,+;/]\s?(?:cn|uid|ou|dc)\s?=",
+        ),
+        _DISTINGUISHED,
+        always(USER),
+        "bind as uid=amy,ou=people,dc=shop,dc=example failed",
+        "bind as [user] failed",
     ),
 )

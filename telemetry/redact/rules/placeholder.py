@@ -27,6 +27,8 @@ _MARK_OF = {kind: chr(_FIRST + number) for number, kind in enumerate(PLACEHOLDER
 _SHOWN = {mark: f"[{kind}]" for kind, mark in _MARK_OF.items()}
 MARKS = f"{chr(_FIRST)}-{chr(_FIRST + len(PLACEHOLDERS) - 1)}"
 """All marks, to stand within a character class of `re`."""
+ALL_MARKS = "".join(_MARK_OF.values())
+"""The same, one by one."""
 _MARK = re.compile(f"[{MARKS}]")
 _PLACEHOLDER = re.compile(rf"\[({'|'.join(sorted(PLACEHOLDERS, key=len, reverse=True))})\]")
 
@@ -45,6 +47,13 @@ def protect(text: str) -> str:
 def find_placeholders(text: str) -> list[str]:
     """The placeholders of a redacted text, each once."""
     return list(dict.fromkeys(match[0] for match in _PLACEHOLDER.finditer(text)))
+
+
+def cut(text: str, max_length: int) -> str:
+    """The beginning of a redacted text, of at most `max_length` characters, without half a placeholder at its end."""
+    start = text.rfind("[", 0, max_length)
+    last = _PLACEHOLDER.match(text, start) if start >= 0 else None
+    return text[:start] if last and last.end() > max_length else text[:max_length]
 
 
 def reveal(text: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import re
 
-from telemetry.redact.rules.placeholder import MARKS, mark
-from telemetry.redact.rules.rule import Rule, always, split_closing
+from telemetry.redact.rules.placeholder import ALL_MARKS, MARKS, mark
+from telemetry.redact.rules.rule import Rule, split_closing
 
 HOST = mark("host")
 PATH = mark("path")
@@ -63,7 +63,7 @@ URLS = (
 
 # A directory may have blanks in its name if a separator follows; a last name goes on over capitalised words if it has
 # no ending yet, and over any few words if an ending follows.
-_WORDS_ON = r"(?:(?<![,.;:!?)\]])(?<!\.\w{2})(?<!\.\w{3})(?<!\.\w{4})\ (?=[A-Z])[^\s\\/:*?\"'<>|,;]+){0,3}"
+_WORDS_ON = r"(?:(?<![,.;:!?)\]])(?<!\.\w{2})(?<!\.\w{3})(?<!\.\w{4})\ (?=[A-Z])(?!HTTP/\d)[^\s\\/:*?\"'<>|,;]+){0,3}"
 _TO_ENDING = r"(?:\ [\w()'&-]+){1,3}\.[A-Za-z]\w{1,4}(?!\w)"
 _WIN_PARTS = r"(?:[^\s\\/:*?\"<>|]++(?:\ (?!\.)[^\s\\/:*?\"<>|~$%]++){0,5}[\\/]{1,8})*"
 _WIN_LAST = rf"(?:[^\s\\/:*?\"<>|.]*{_TO_ENDING}|[^\s\\/:*?\"<>|]*{_WORDS_ON})"
@@ -71,7 +71,10 @@ _WINDOWS = re.compile(
     r"(?=[A-Za-z]:[\\/]|\\\\)(?:(?<=\")[A-Za-z]:[\\/][^\"\n]*(?=\")|(?<=')[A-Za-z]:[\\/][^'\n]*(?=')|"
     r"(?:(?<![\w+*\\])\\{2,8}[?.]\\{1,4}(?:UNC\\{1,4})?(?:[A-Za-z]:)?[\\/]{0,4}"
     r"|(?<![A-Za-z0-9])[A-Za-z]:(?=[\\/](?!/))[\\/]{1,8}"
-    r"|(?<![\\\w])\\{2,8}(?=[\w.$-]{2,}\\{1,4}[\w$.%-]))"
+    # Right behind a word or a number, unless each separator may begin an escape.
+    r"|(?<=[a-z0-9])(?=[A-Z]:\\{1,8}(?:(?![nrtbfux])[\w .$-]{1,60}\\"
+    r"|[\w .$-]{1,60}\\{1,8}(?![nrtbfux\\])))[A-Z]:\\{1,8}"
+    r"|(?<![\\A-Za-z0-9])(?<![A-Za-z0-9]_)\\{2,8}(?=[\w.$-]{2,}\\{1,4}[\w$.%-]))"
     rf"{_WIN_PARTS}{_WIN_LAST})"
 )
 _VARIABLE = re.compile(
@@ -83,18 +86,25 @@ _VARIABLE = re.compile(
     rf"(?:[\\/]{{1,4}}{_WIN_PARTS}{_WIN_LAST})?"
 )
 # Behind a quote, to the same quote on the line; else over blanks only where a separator follows them.
-_POSIX_NAME = rf"[^\s\"'<>|/`{MARKS}]"
+_OTHER_MARKS = re.sub(f"[{mark('ip')}{mark('mac')}{mark('card')}{mark('iban')}{mark('phone')}]", "", ALL_MARKS)
+_POSIX_NAME = rf"[^\s\"'<>|/`{_OTHER_MARKS}]"  # a name may have a number in it
 # `-I/usr/include` is an option and a path.
-_START = rf"(?:(?<![\w.~)\]<*/\\{MARKS}-])|(?<=[\s\"'`,;=(\[]-[A-Za-z])|(?<=\A-[A-Za-z]))"
+_START = (
+    rf"(?:(?<![\w.~)\]<*/\\{MARKS}-])|(?<=[\s\"'`,;=(\[]-[A-Za-z])|(?<=\A-[A-Za-z])"
+    # Between brackets and stars a closing tag and a pattern of files may stand too.
+    r"|(?<=<)(?=\.{0,2}/{1,3}[^\s<>/]{1,120}/)|(?<=\*\*)(?=\.{0,2}/[^\s*]{2,200}\*\*)|(?<=[^*/]\*)(?=\.{0,2}/[^\s*]{2,200}\*(?![*\w/]))"
+    # The same sign on both sides.
+    r"|(?:(?<=[^\w/]_)|(?<=[^\w/]__))(?=\.{0,2}/\S{2,200}_(?!\w))|(?<=--)(?=\.{0,2}/\S{2,200}--))"
+)
 _POSIX_BARE = (
-    rf"{_START}(?:(?:\.{{1,2}}/)+|/{{1,3}})(?=[.~$@%+-]?\w)(?:{_POSIX_NAME}*(?:\ (?!\.|(?:and|or|to|in|on|at|is"
+    rf"{_START}(?:(?:\.{{1,2}}/)+|/{{1,3}})(?=[.~$@%+-]?\w)(?:{_POSIX_NAME}*(?:\ (?!\.|HTTP/\d|(?:and|or|to|in|on|at|is"
     rf"|was)\b)[\w.()'&-]+){{0,2}}/)*"
-    rf"(?:[^\s\"'<>|/`.{MARKS}]*{_TO_ENDING}|{_POSIX_NAME}*{_WORDS_ON})"
+    rf"(?:[^\s\"'<>|/`.{_OTHER_MARKS}]*{_TO_ENDING}|{_POSIX_NAME}*{_WORDS_ON})"
 )
 _QUOTED_PATH = "|".join(rf"(?<={quote})(?:\.{{0,2}}/)+[\w.~$@%+-][^\n{quote}]*(?={quote})" for quote in "\"'`")
 _POSIX = re.compile(rf"{_QUOTED_PATH}|{_POSIX_BARE}")
 _RELATIVE = re.compile(
-    rf"(?<![\w./@:~{MARKS}+-])(?:[\w.@+~-]{{1,120}}/)+[\w.@+~-]{{0,120}}\.(?P<extension>[a-z][a-z0-9]{{0,5}})(?![\w/-])",
+    rf"(?<![\w./@:~{MARKS}+-])(?:[\w.@+~-]{{1,120}}/)+[\w.@+~-]{{0,120}}\.(?P<extension>[a-z][a-z0-9]{{0,5}})(?![\w/@-])",
     re.IGNORECASE | re.ASCII,
 )
 # From the working directory or the drive's root: names and, at the end, an ending; `\d+\w` has none.
@@ -104,6 +114,15 @@ _RELATIVE_WINDOWS = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _LINE_NUMBER = re.compile(r"(?::\d+){1,2}:?\Z")
+_PROCESS = re.compile(r"\[\d{1,7}\Z")  # `/usr/sbin/gmetad[1682]: …`
+# As Java writes one, with a port and the class that says so: `/10.1.2.3:80:Main$Loop@17`.
+_ADDRESS = re.compile(r"/(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?:\Z|[:\s\])][^/]*\Z)", re.ASCII)
+# A part of a program on a phone: `com.acme.app/.ui.Start`.
+_PACKAGED = re.compile(r"(?:android|cn|com|de|edu|io|net|org)(?:\.\w+)+/\.?(?:\w+\.)+[A-Z]\w", re.ASCII)
+
+
+def _relative(match: re.Match[str]) -> str | None:
+    return None if _PACKAGED.match(match.string, match.start()) else PATH
 
 
 def _relative_windows(match: re.Match[str]) -> str | None:
@@ -114,7 +133,10 @@ def _relative_windows(match: re.Match[str]) -> str | None:
 def _path(match: re.Match[str]) -> str | None:
     body, closing = split_closing(match[0])
     body, closing = (match[0], "") if not body else (body, closing)
-    if number := _LINE_NUMBER.search(body):
+    if (address := _ADDRESS.match(body)) and max(map(int, address["address"].split("."))) < 256:  # noqa: PLR2004 - a byte
+        return None
+    number = _PROCESS.search(body) if closing.startswith("]") else _LINE_NUMBER.search(body)
+    if number and ":" not in body[: number.start()]:  # else it is an address's
         body, closing = body[: number.start()], body[number.start() :] + closing
     name = body.lstrip("./")
     # `/s` is a unit; one segment of three characters or more is a place.
@@ -146,7 +168,12 @@ PATHS = (
     ),
     Rule(
         "path",
-        (r"[^a-z0-9<*]/{1,3}[a-z0-9_.~$@%+\-]", r"[^a-z0-9_]-[a-z]/{1,3}[a-z0-9_.~$@%+\-]"),
+        (
+            r"[^a-z0-9<*]/{1,3}[a-z0-9_.~$@%+\-]",
+            r"[^a-z0-9_]-[a-z]/{1,3}[a-z0-9_.~$@%+\-]",
+            r"<\.{0,2}/{1,3}[a-z0-9_.~$@%+\-][^\s<>/]{0,120}/",
+            r"\*\.{0,2}/[a-z0-9_.~$@%+\-][^\s*]{1,200}\*",
+        ),
         _POSIX,
         _path,
         'File "/srv/amy smith/app.py", line 3',
@@ -156,7 +183,7 @@ PATHS = (
         "path",
         (r"[a-z0-9_.@+~\-]/[a-z0-9_.@+~\-]{0,120}\.[a-z]",),
         _RELATIVE,
-        always(PATH),
+        _relative,
         "wrote clients/acme/plan.docx",
         "wrote [path]",
     ),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 END = r"[^a-z0-9_\-]"
 """For prefilters: after a word. It matches the scanner's separator, so it holds at the end of a text too."""
 QUOTED = r"(?:\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?|`[^`]*+`?)"  # an unfinished one runs to the end of the text
+DOUBLY_QUOTED = r"(?:\"\"[\w.@\\-]+\"\"|''[\w.@\\-]+'')"
+"""As SQL and tables with commas write quotes within quotes."""
 _WRITTEN = re.compile(f"[{MARKS}](?:.*[{MARKS}])?", re.DOTALL)
 _CLOSING = ".,;:!?)]}>'\"`"
 _CANDIDATE_CHARACTERS = 24  # to confirm one takes about as long as to search so many characters

@@ -1,6 +1,6 @@
 """Rules for secrets that only a name before them gives away: `password=`, `Authorization:`, `--token`."""
 
-# ruff: noqa: SIM905 - a list of words reads better as words
+# ruff: noqa: RUF001, SIM905 - signs of a typesetter are meant; a list of words reads better as words
 from __future__ import annotations
 
 import base64
@@ -8,15 +8,19 @@ import binascii
 import re
 from functools import lru_cache
 
-from telemetry.redact.rules.placeholder import mark
-from telemetry.redact.rules.rule import QUOTED, Rule, only_marks, split_closing
+from telemetry.redact.rules.nobodys import is_nobodys
+from telemetry.redact.rules.placeholder import MARKS, mark
+from telemetry.redact.rules.rule import DOUBLY_QUOTED, QUOTED, Rule, only_marks, split_closing
+from telemetry.redact.rules.tokens import is_made
 
 SECRET = mark("secret")
 
 # Where a key's name starts to smell of a secret; `_is_secret_key` judges the whole name.
 _SMELL = (
-    r"pass|pwd|pw|secret|token|api[_\-.]?key|apikey|(?:access|private|secret|encrypt\w{0,3}|encryption|sign\w{0,3}|master|account|license|"
-    r"licence|subscription|service|storage|auth|session|ssh|client|function|host|consumer|shared|deploy|instrumentation|hmac|"
+    r"pass|pwd|pw|secret|token|api[_\-.]?key|apikey|(?:access|private|secret|encrypt\w{0,3}|encryption|sign\w{0,3}"
+    r"|master|account|license|"
+    r"licence|subscription|service|storage|auth|session|ssh|client|function|host|consumer|shared|deploy"
+    r"|instrumentation|hmac|"
     r"rsa|aes|gpg|pgp|ssl|tls)[_\-.]?key|credential|auth|cookie|session|sid|sig|otp|pin|cvv|cvc|salt|mnemonic|"
     r"seed[_\- ]?phrase|recovery|contrase|senha|mot[_\-]?de[_\-]?passe|kennwort|wachtwoord|parola|haslo|sifre"
     r"|geheim|clave|adgangskode|salasana|heslo|lozinka|jelszo|"
@@ -25,12 +29,12 @@ _SMELL = (
 _FOREIGN = "пароль|密码|密碼|パスワード|비밀번호|şifre|hasło|contraseña|lösenord|jelszó|κωδικός|سيسما"
 _STEMS = (
     "password passwords passwd passphrase passcode passwort passord adgangskode salasana "
-    "heslo lozinka jelszo secret secrets apikey apitoken secretkey accesskey "
+    "heslo lozinka jelszo secret secrets secrete apikey apitoken secretkey accesskey "
     "privatekey "
     "encryptionkey signingkey masterkey accountkey licensekey licencekey subscriptionkey servicekey storagekey authkey "
     "sessionkey sshkey clientkey functionkey hostkey consumerkey sharedkey deploykey instrumentationkey hmackey token "
     "credential credentials authorization contrasena senha motdepasse kennwort wachtwoord connectionstring connstr pwd "
-    "mnemonic seedphrase recoveryphrase recoverycode recoverykey webhookurl accesskeyid secretid sessionid "
+    "mnemonic seedphrase recoveryphrase recoverycode recoverykey webhookurl accesskeyid accessid secretid sessionid "
     "sharedaccesskey privatekeyid"
 ).split()
 _WHOLE = (
@@ -71,11 +75,40 @@ _WEAK = frozenset(
         "otp",
     }
 )
+# A word behind these says how, or what became of it: `(auth:SIMPLE)`, `Session: established`, `sessionid: 0x14ed63`.
+_STATES = frozenset({"auth", "authn", "session", "authorization"})
+_STATE = re.compile(r"[A-Z]{2,14}|[A-Z]?[a-z]{2,13}")
+_SPECIAL = re.compile(r"[\"'`]?[\[<][/|]{0,2}[A-Za-z_]{1,14}\|?[\]>]?\|?[\"'`]?[,;.)}]*")  # what models call a token
+_NAME = re.compile(r"[A-Za-z]+(?:[_.]+[A-Za-z]+)*")
+_CALL = re.compile(r"[a-z_]+(?:\.[a-z_]+)+\([a-z_.]*")
+_HANDLE = {  # of something within one program; no cookie looks so
+    "session": re.compile(r"0x[0-9a-f]{1,16}|\d{1,10}_\d{1,10}", re.IGNORECASE),
+    "sessionid": re.compile(r"0x[0-9a-f]{1,16}", re.IGNORECASE),
+    "token": re.compile(r"[A-Z]\w*\{[0-9a-f]{5,8}|(?:\w+\.){2,}[A-Z]\w*@[0-9a-f]{5,8}"),
+    "dsn": re.compile(r"[245]\.\d\.\d{1,3}"),  # of the status of a mail's delivery
+}
+# A name that goes on behind such a word is a secret's too, as in `password_super_secure`, unless it says what else.
+_ANYWHERE = re.compile(
+    r"passw|passphrase|secret|(?:api|private|access)_?key|token(?!i[sz])|credential|db_?pass", re.IGNORECASE
+)
+_NO_VALUE = frozenset(
+    "count counts name names type types length len size sizes field fields file files path paths url uri urls uris "
+    "method methods policy policies ttl timeout expiry expires expiration expired lifetime age label header headers "
+    "hint reset manager managers provider providers service services store stores vault input inputs form page prefix "
+    "suffix limit limits rate index usage used budget endpoint error errors required valid invalid enabled disabled "
+    "format algorithm version strength min max total class encryption request requests response bucket buckets stream "
+    "parser scope scopes exchange kind source owner status state time at num number check checks validator".split()
+)
+_GOES_ON = "goes on"
+_STRONG = frozenset({"secret", "secrets", "credential", "credentials"})
 _SMALL_NUMBER_DIGITS = 3  # `retries per token: 3`
 _WORD_CHARACTERS = 14  # `invalid token: expected …`
 _NO_SECRET = frozenset(
     "value true false null none nil undefined yes no on off nan bool str string bytes optional".split()
 )
+
+
+_MEASURES = frozenset("batch cached completion input max min n num output prompt total used".split())
 
 
 @lru_cache(1024)
@@ -86,37 +119,74 @@ def secret_kind(key: str) -> str | None:
         words.pop()
     if any(re.search(_FOREIGN, word) for word in words):
         return "password"
+    if words[-1:] == ["tokens"] and not _MEASURES.isdisjoint(words):
+        return None
     for size in range(1, min(4, len(words)) + 1):
         joined = "".join(words[-size:])
         if joined in _WHOLE:
             return joined
         if stem := next((stem for stem in _STEMS if joined.endswith(stem)), None):
             return stem
+    if _ANYWHERE.search(key) and _NO_VALUE.isdisjoint(words):
+        return _GOES_ON
     return None
 
 
-_SEPARATOR = r"\\*[\"']?\]?(?:\s{0,3}(?:=>|:=|={1,3}|:|(?<=[\"']),)\s{0,3}|\s{1,3}->\s{1,3})"
+_BLANKS = r"\s{0,40}+"
+_PREFIX = r"(?:[@$]|[A-Za-z][A-Za-z0-9]?)?(?=[\"'`])"  # of a string: `@"…"`, `b'…'`
+_TYPE = r"(?:as\s)?(?:\[\]|[*&])?(?:string|str|text|bytes?|char|n?varchar|any|object|rune)\w{0,10}(?:\(\d{1,6}\))?"
+_SIGN = r"=>|:{0,3}[?+.|!~]{0,2}={1,3}|:|(?<=\s)-(?=\s[\"'])"
+# What closes the key (a quote, an index), and a sign with blanks around it. Before a value in quotes, a declared type
+# may stand in between, or an opening bracket or a blank be all.
+_SEPARATOR = (
+    r"\\*(?:\"\"|''|[\"'`]?)(?:\[\w{0,20}\])?\]?"
+    rf"(?:(?:\s{{0,3}}:\s{{0,3}}[\w.<>\[\]|&*?]{{1,40}}(?:(?=\s)|(?<=[\]>?]))|\s{{0,3}}:?\s{{0,3}}(?<=[\s:]){_TYPE}){_BLANKS}:?={_BLANKS}{_PREFIX}"
+    rf"|{_BLANKS}(?:{_SIGN}|(?<=[\"']),(?!\s{{0,3}}\\*[\"']\w{{1,40}}\\*[\"']\s{{0,3}}:)){_BLANKS}(?:{_PREFIX})?"
+    rf"|\s{{1,40}}->\s{{1,40}}|(?<=\w)[({{]{_BLANKS}{_PREFIX}|(?<=\w)\s{{1,3}}(?=[\"'`][^\s\"'`])(?!'\w\s))"
+)
 # A value without quotes runs to the next blank: a password may hold any other character. In YAML, a sign for a block or
 # a tag may stand before it.
 _PLAIN = r"(?:[|>][+-]?\s+|!{1,2}\w+\s+)?\S+"
+_MORE = r"(?P<more>(?:[^\S\n][^\W\d_]{2,30}(?![^\s,;.!?)])(?!\s?[=:])){1,12}+)?"  # words that may be of a phrase
 _TRIPLE_QUOTED = r"\"{3}(?:[^\"]|\"(?!\"\"))*+(?:\"{3})?|'{3}(?:[^']|'(?!''))*+(?:'{3})?"
 _ESCAPED_QUOTED = r"\\+\"(?:[^\\]++|\\++(?!\"))*+(?:\\+\")?"
-_BEGINNINGS = sorted({word[:3] for word in (*_STEMS, *_WHOLE)})
+# Of a key's name, so much must be there: the part that many have, or the first letters.
+_COMMON = ("key", "pas", "tok", "sec", "pw")
+_BEGINNINGS = sorted({next((part for part in _COMMON if part in word), word[:4]) for word in (*_STEMS, *_WHOLE)})
 _HINT = "|".join(
     f"{a}(?:{'|'.join(b[1:] for b in _BEGINNINGS if b[0] == a)})" for a in sorted({b[0] for b in _BEGINNINGS})
 )
 # A key and its separator first, then a hint: a hundred words that are tried at each character would be slow.
 _KEY_VALUE = re.compile(
     rf"(?<![\w.-])(?=[\w.-]++{_SEPARATOR})(?=[\w.-]*?(?:{_HINT}|{_FOREIGN}))"
-    rf"(?P<key>[\w.-]++){_SEPARATOR}(?P<value>{_ESCAPED_QUOTED}|{_TRIPLE_QUOTED}|{QUOTED}|{_PLAIN})",
+    rf"(?P<key>[\w.-]++){_SEPARATOR}(?P<value>{_ESCAPED_QUOTED}|{_TRIPLE_QUOTED}|{DOUBLY_QUOTED}|{QUOTED}|{_PLAIN}){_MORE}",
     re.IGNORECASE,
 )
-# A variable's name, and its value in a field of its own: of a container, of a settings file.
+# A variable's name, and its value in a field of its own: of a container, of a settings file. Others may stand between.
+_QUOTE = r"\\{0,8}[\"']?"
+_NAME_FIELD = r"(?<![\w-])(?:name|key|variable|field|param(?:eter)?|option|property|setting|attribute|env|id|k|n)"
+_VALUE_FIELD = r"(?:val(?:ue)?s?|v|data|content|secret|string|text|default|plaintext|current|new|raw)"
+_OTHER_FIELD = (
+    rf"(?:\w{{1,40}}{_QUOTE}\s?[:=]\s?(?:\"[^\"\n]{{0,100}}\"|'[^'\n]{{0,100}}'|[\w.-]{{1,60}}+)"
+    rf"\s{{0,40}}+[,;]?\s{{0,40}}+{_QUOTE}){{0,3}}"
+)
+_BETWEEN_FIELDS = rf"{_QUOTE}\s{{0,40}}+(?:[,;]|/>\s{{0,40}}+<)?\s{{0,40}}+{_QUOTE}"
 _NAMED_VALUE = re.compile(
-    r"(?P<name>(?<![\w-])(?:name|key|variable)\\{0,8}[\"']?\s?[:=]\s?\\{0,8}[\"']?(?P<key>[\w.-]{1,100}+)\\{0,8}[\"']?"
-    r"(?:\s{0,40}+[,;]?\s{0,40}+\\{0,8}[\"']?value\\{0,8}[\"']?\s?[:=]\s?|\s?>))"
+    rf"(?P<name>{_NAME_FIELD}(?:{_QUOTE}\s?[:=]\s?{_QUOTE}|>)(?P<key>[\w.-]{{1,100}}+)"
+    rf"(?:{_BETWEEN_FIELDS}{_OTHER_FIELD}{_VALUE_FIELD}{_QUOTE}\s?[:=]\s?|{_QUOTE}\s?>"
+    rf"|</\w{{1,40}}>\s{{0,40}}+<\w{{1,40}}>))"
     rf"(?P<value>(?<=>)[^<\n]+|{_ESCAPED_QUOTED}|{QUOTED}|{_PLAIN})",
     re.IGNORECASE | re.ASCII,
+)
+_VALUE_NAMED = re.compile(
+    rf"(?P<name>(?<![\w-]){_VALUE_FIELD}{_QUOTE}\s?[:=]\s?)(?P<value>{_ESCAPED_QUOTED}|{QUOTED})"
+    rf"(?P<rest>{_BETWEEN_FIELDS}{_OTHER_FIELD}{_NAME_FIELD}{_QUOTE}\s?[:=]\s?{_QUOTE}(?P<key>[\w.-]{{1,100}}+))",
+    re.IGNORECASE | re.ASCII,
+)
+# In a comparison the value may come first.
+_COMPARED = re.compile(
+    r"(?P<value>\"[^\"\n]{1,200}\"|'[^'\n]{1,200}')(?P<rest>\s{0,3}[!=]={1,2}\s{0,3}(?P<key>[\w.-]{1,100}+))",
+    re.ASCII,
 )
 
 
@@ -127,22 +197,62 @@ def _named_value(match: re.Match[str]) -> str | None:
     return match["name"] + _hide_value(match["value"])
 
 
+def _value_named(match: re.Match[str]) -> str | None:
+    kind = secret_kind(match["key"])
+    if kind is None or not _may_be_secret(kind, match["value"], "="):
+        return None
+    return match["name"] + _hide_value(match["value"]) + match["rest"]
+
+
+def _compared(match: re.Match[str]) -> str | None:
+    kind = secret_kind(match["key"])
+    if kind is None or not _may_be_secret(kind, match["value"], "="):
+        return None
+    return _hide_value(match["value"]) + match["rest"]
+
+
 def _key_value(match: re.Match[str]) -> str | None:
     kind = secret_kind(match["key"].rstrip(".-")[-_KEY_CHARACTERS:])
-    value = match["value"]
-    if kind is None or not _may_be_secret(kind, value, match[0][: match.start("value") - match.start()]):
+    value, more = match["value"], match["more"] or ""
+    before = match[0][: match.start("value") - match.start()]
+    sign = before[len(match["key"]) :]
+    if kind is None or not ((more and sign[-1].isspace() and kind not in _WEAK) or _may_be_secret(kind, value, before)):
         return None
-    return match[0][: match.start("value") - match.start()] + _hide_value(value)
+    if sign.rstrip().endswith(",") and (value in {"and", "or"} or secret_kind(value.rstrip(",;").strip("\"'`"))):
+        return None  # a list of names
+    if not _SIGNS.search(sign) and kind in _WEAK - _STRONG:
+        return None
+    if kind == _GOES_ON and not (value[0] in "\"'`" and "=" in sign) and not _MIXED.search(value):
+        return None
+    if more and (not sign[-1].isspace() or kind in _WEAK or not value.isalpha() or value.lower() in _REQUIRED):
+        return before + _hide_value(value) + more
+    return before + _hide_value(value)
+
+
+_SIGNS = re.compile(r"[=:,-]")
+_MIXED = re.compile(r"\d[^\W\d]|[^\W\d]\d|[a-z][A-Z][a-z]*[A-Z]|\w[#$%^&*!~{}]+\w")
 
 
 def _may_be_secret(kind: str, value: str, before: str) -> bool:
     bare = split_closing(value)[0].strip("\"'`\\([{")
-    if not bare or bare.lower() in _NO_SECRET or only_marks(bare):
+    if not bare or bare.lower() in _NO_SECRET or only_marks(bare) or is_nobodys(bare, dated=kind in _WEAK):
+        return False
+    if _is_code(kind, value, bare):
         return False
     if bare.isdigit():
         return kind != "tokens" and (len(bare) > _SMALL_NUMBER_DIGITS or kind.startswith("cv"))
     prose = before.endswith(" ") and "=" not in before and value[0] not in "\"'`\\"
     return not (prose and kind in _WEAK and bare.isalpha() and bare.islower() and len(bare) <= _WORD_CHARACTERS)
+
+
+def _is_code(kind: str, value: str, bare: str) -> bool:
+    """Whether a value says how, or what became of it, or names a program's thing: `auth:SIMPLE`, `token=eos_token`."""
+    if kind in _WEAK and (_SPECIAL.fullmatch(value) or re.search(rf"(?:[_.]|\A){kind}\Z", bare, re.IGNORECASE)):
+        return _NAME.fullmatch(bare.strip("[]<>/|")) is not None
+    if kind in _HANDLE and _HANDLE[kind].fullmatch(bare):
+        return True
+    plain = value[0] not in "\"'`\\"
+    return plain and bool(_CALL.fullmatch(bare) or (kind in _STATES and _STATE.fullmatch(bare)))
 
 
 def _hide_value(value: str) -> str:
@@ -156,29 +266,39 @@ def _hide_value(value: str) -> str:
 
 
 _HEADER = re.compile(
-    r"(?P<name>(?<![\w-])(?:(?:proxy-)?authorization|x-[a-z-]{0,30}(?:token|key|auth)|(?:set-)?cookie2?)\s{0,2}:\s{0,2})"
+    r"(?P<name>(?<![\w-])(?:(?:proxy-)?authorization|x-[a-z-]{0,30}(?:token|key|auth)"
+    r"|(?:set-)?cookie2?)\s{0,2}:\s{0,2})"
     r"(?P<value>[^\n\"']+)",
     re.IGNORECASE,
 )
 _SCHEME = re.compile(
-    r"(?P<name>(?<![\w-])(?:bearer|basic|digest|negotiate|ntlm|apikey)\s{1,3})(?P<value>[\w.~+/=-]{6,})",
+    r"(?P<name>(?:(?<![\w-])|(?<=[^\w-]_)|(?<=[^\w-]__))(?:bearer|basic|digest|negotiate|ntlm|apikey)\s{1,3})(?P<value>[\w.~+/=-]{6,})",
     re.IGNORECASE | re.ASCII,
 )
 _OPTION = re.compile(
-    rf"(?<![\w-])(?P<name>--?(?P<key>[a-zA-Z][\w-]{{0,60}})\s{{1,3}})(?P<value>{QUOTED}|[^\s-]\S*)", re.ASCII
+    rf"(?:(?<![\w-])|(?:(?<=[_-]{{2}})|(?<=\W_)|(?<=\b\d))(?=--\w))(?P<name>--?(?P<key>[a-zA-Z][\w-]{{0,60}})(?:\s{{1,3}}|\+))(?P<value>{QUOTED}|[^\s-]\S*)",
+    re.ASCII,
 )
 _CLIENT = re.compile(
     r"\b(?:mysql\w{0,9}|mariadb\w{0,9}|sshpass|curl|wget|mongo\w{0,9}|smbclient|redis-cli|psql|sqlcmd|sqlplus"
-    r"|(?:docker|podman) login)\b[^\n]*",
+    r"|(?:docker|podman) login)\b(?:[^\\\n]++|\\[\s\S])*+",
     re.IGNORECASE,
 )
-_CLIENT_VALUE = re.compile(r"(\s-(?:[pPuUa]|-user|-pass)[\s=]?)[^\s-]\S*")
+_CLIENT_VALUE = re.compile(
+    rf"(\s-(?:[pPuUa](?:\s{{1,40}}|=)?|-(?:proxy-)?(?:user|pass)[\w-]{{0,12}}(?:\s{{1,40}}|=)))(?:{QUOTED}|[^\s-]\S*)"
+)
 _ELEMENT = re.compile(
-    r"(?P<name><(?P<key>[a-zA-Z][\w:.-]{0,60})(?:\s[^<>]{0,200})?>)(?P<value>(?:<!\[CDATA\[)?[^<\n]+)", re.ASCII
+    r"(?P<name><(?P<key>[a-zA-Z][\w:.-]{0,60})(?:\s[^<>]{0,200})?>\s{0,200}+)(?P<value>(?:<!\[CDATA\[)?[^<\n]+)",
+    re.ASCII,
+)
+_WORDS_FOR_ONE = (
+    r"password|passwd|passphrase|passcode|pwd|api key|secret|passwort|kennwort|mot de passe|contrase(?:ñ|n)a|senha"
+    r"|wachtwoord|has(?:ł|l)o|l(?:ö|o)senord|parola|пароль|пароля"
 )
 _PROSE = re.compile(
-    r"(?P<name>\b(?:password|passwd|passphrase|passcode|pwd|api key|secret)\s(?:is|was|of"
-    r"|to)\s{1,2})(?P<value>\S+)",
+    rf"(?P<name>\b(?:{_WORDS_FOR_ONE})\s(?:(?:is|was|of|to|ist|war|lautet|lautete|auf|est|es|é|è|era|étant|jest|är|—|–"
+    rf"|-)(?: now| jetzt| désormais)?:?)\s{{1,2}})(?P<value>\S+)"
+    r"|(?P<asian>(?:密码|密碼|口令|パスワード|暗証番号|비밀번호|암호)[^\x00-\x7f]{0,4}\s?[:=]?\s?[「『\"']?)(?P<word>[!-~]{3,})",
     re.IGNORECASE,
 )
 # Names of two words, with a sign behind them.
@@ -189,7 +309,8 @@ _SPACED_NAME = (
 _SPACED = re.compile(rf"(?P<name>(?<![\w-]){_SPACED_NAME}\s{{0,2}})(?P<value>{QUOTED}|\S+)", re.IGNORECASE)
 # Of a `.netrc` file, and of a server's settings.
 _SETTING = re.compile(
-    r"(?P<name>(?<![\w-])(?:requirepass|masterauth|(?P<machine>machine\s{1,3}\S{1,253}\s{1,3})login\s{1,3}(?P<user>\S{1,64})\s{1,3}password)\s{1,3})(?P<value>\S+)",
+    r"(?P<name>(?<![\w-])(?:requirepass|masterauth"
+    r"|(?P<machine>machine\s{1,3}\S{1,253}\s{1,3})login\s{1,3}(?P<user>\S{1,64})\s{1,3}password)\s{1,3})(?P<value>\S+)",
     re.IGNORECASE,
 )
 _PHRASE = re.compile(
@@ -246,10 +367,32 @@ def _setting(match: re.Match[str]) -> str:
 
 
 def _prose(match: re.Match[str]) -> str | None:
+    if match["word"]:
+        return match["asian"] + SECRET if not only_marks(match["word"]) else None
     value, closing = split_closing(match["value"])
     if value.strip("\"'").lower() in _REQUIRED or not value or only_marks(value):
         return None
     return match["name"] + SECRET + closing
+
+
+# Behind `key=` and `id:` stands what a machine made, or a word.
+_MADE = re.compile(
+    rf"(?P<name>(?<![A-Za-z])[\w.-]{{0,40}}?(?:key|id|pat"
+    rf"|code)\\*[\"']?{_BLANKS}(?:{_SIGN}){_BLANKS}\\*[\"']?)(?P<value>[^\s\"'<>,;&)}}\\\]{MARKS}]{{8,200}})",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+_COUNTED = re.compile(r"(?:[a-z]{1,12}_)?\d{8,13}(?:_(?:[a-z]|\d{1,6})){1,6}")  # `job_1445144423722_0020_m_000002`
+
+
+def _made(match: re.Match[str]) -> str | None:
+    value, closing = split_closing(match["value"])
+    return (
+        match["name"] + SECRET + closing
+        if is_made(value) and not (_COUNTED.fullmatch(value) or is_nobodys(value))
+        else None
+    )
 
 
 SECRETS = (
@@ -279,11 +422,45 @@ SECRETS = (
     ),
     Rule(
         "secret",
-        (rf"(?:name|key|variable)\\*[\"']?\s?[:=]\s?\\*[\"']?[a-z0-9_.\-]*(?:{_SMELL})",),
+        (
+            (
+                rf"(?:name|key|variable|field|param|parameter|option|property|setting|attribute|env|id|k"
+                rf"|n)\\*[\"']?(?:\s?[:=]\s?|>)\\*[\"']?[a-z0-9_.\-]*(?:{_SMELL})"
+            ),
+        ),
         _NAMED_VALUE,
         _named_value,
         '"name": "DB_PASSWORD", "value": "hunter2"',
         '"name": "DB_PASSWORD", "value": "[secret]"',
+    ),
+    Rule(
+        "secret",
+        (
+            (
+                rf"(?:name|key|variable|field|param|parameter|option|property|setting|attribute|env|id|k"
+                rf"|n)\\*[\"']?\s?[:=]\s?\\*[\"']?[a-z0-9_.\-]*(?:{_SMELL})"
+            ),
+        ),
+        _VALUE_NAMED,
+        _value_named,
+        'value="hunter2" name="DB_PASSWORD"',
+        'value="[secret]" name="DB_PASSWORD"',
+    ),
+    Rule(
+        "secret",
+        (r"(?:key|id|pat|code)\\*[\"']?\s*(?:[?+.|!~:]*=|[:,]|=>)\s*\\*[\"']?[^\s\"'<>,;&)}\\\]]{8}",),
+        _MADE,
+        _made,
+        "algolia ID=844XQV5S",
+        "algolia ID=[secret]",
+    ),
+    Rule(
+        "secret",
+        (rf"[\"']\s{{0,3}}[!=]={{1,2}}\s{{0,3}}[a-z0-9_.\-]*(?:{_SMELL})",),
+        _COMPARED,
+        _compared,
+        "if 'hunter2' == password",
+        "if '[secret]' == password",
     ),
     Rule(
         "secret",
@@ -303,15 +480,23 @@ SECRETS = (
     ),
     Rule(
         "secret",
-        (rf"(?:{_SMELL})[a-z0-9_.\-]*\\*[\"']?\]?\s*(?:[=:,]|->)",),
+        (
+            rf"(?:{_SMELL})[a-z0-9_.\-]*\\*[\"'`]{{0,2}}(?:\[[a-z0-9_]*\])?\]?\s*(?:[?+.|!~:]*=|[:,]|-[>\s])",
+            (
+                rf"(?:{_SMELL})[a-z0-9_.\-]*\s+(?:as\s)?[\[\]*&]{{0,2}}(?:string|str|text|byte|char|n?varchar|any"
+                rf"|object"
+                rf"|rune)[a-z0-9_()]*\s*:?="
+            ),
+            rf"(?:{_SMELL})[a-z0-9_.\-]*(?:[({{]\s*[@$a-z0-9]*|\s+)[\"'`]",
+        ),
         _KEY_VALUE,
         _key_value,
-        "set db_password='hunter2' token_count=12",
-        "set db_password='[secret]' token_count=12",
+        "using db_password='hunter2' token_count=12",
+        "using db_password='[secret]' token_count=12",
     ),
     Rule(
         "secret",
-        (rf"-[a-z0-9_\-]*(?:{_SMELL})[a-z0-9_\-]*\s",),
+        (rf"-[a-z0-9_\-]*(?:{_SMELL})[a-z0-9_\-]*[\s+]",),
         _OPTION,
         _keep_key,
         "run --db-password hunter2 --fast",
@@ -335,7 +520,15 @@ SECRETS = (
     ),
     Rule(
         "secret",
-        (r"(?:password|passwd|passphrase|passcode|pwd|api key|secret)\s(?:is|was|of|to)\s",),
+        (
+            (
+                r"(?:password|passwd|passphrase|passcode|pwd|api key|secret|passwort|kennwort|passe|contrase[a-z]a"
+                r"|contrasena|senha"
+                r"|wachtwoord|haslo|losenord|parola)\s(?:is|was|of|to|ist|war|lautet|lautete|auf|est|es|era"
+                r"|jest)(?: now"
+                r"| jetzt)?:?\s"
+            ),
+        ),
         _PROSE,
         _prose,
         "my password is hunter2.",

@@ -18,13 +18,47 @@ _PARTS = {
     "<name>": r"[\w.\"`\[\]$#@\\]+",
     "<columns>": r"(?:\([^)]{0,300}\)~)?",
     "<clause>": r"(?:where|join|inner|left|right|full|cross|natural|group|order|limit|having|union|offset"
-    r"|for update)\b",
-    "<kind>": r"(?:table|view|index|source|sink|function|procedure|trigger|sequence|schema|database|type|secret)",
+    r"|for update|qualify|window|sample|tablesample|lateral|fetch|asof|pivot|unpivot|connect by|start with)\b",
+    # No word of a language: with a sign, a digit or a quote in it.
+    "<symbol>": r"(?=[A-Za-z\"`\[{:$])[\w$]*[\"`\[{_.:\d][\w.\"`\[\]$#@\\{}:]*(?<![.:])",
+    "<end>": r"\W*\Z",
+    "<quote>": r"[\s;]*\\*[\"'`](?!\w)",
+    "<modifiers>": r"(?:(?:or replace|or refresh|temp|temporary|global|local|unlogged|unique|materialized|external"
+    r"|transient"
+    r"|foreign|streaming|private|public|persistent|constraint|event|virtual|recursive|concurrently|only|or alter"
+    r"|dynamic|multiset|columnstore|force|interactive|volatile|hybrid|iceberg|clustered|nonclustered|fulltext|spatial"
+    r"|bitmap|secure|managed|live"
+    r"|storage|api|security|notification|masking|row access|network|session|resource|file"
+    r"|if (?:not )?exists) )*",
+    "<kind>": r"(?:table|view|index|source|sink|subscription|connection|secret|function|aggregate|procedure|routine"
+    r"|trigger"
+    r"|sequence|schema|database|type|domain|role|user|user mapping|group|login|extension|server|foreign data wrapper"
+    r"|publication|policy|proc|rule|operator(?: class| family)?"
+    r"|cast|collation|conversion|language|statistics|tablespace"
+    r"|text search \w+|access method|macro|catalog|warehouse|stage|stream|task|pipe|share|dictionary|model|package"
+    r"|synonym|profile|keyspace|scope|space|format|integration|streamlit|tag|monitor|alert|repository)",
+    "<verdict>": r"(?:fail(?:s|ed|ures?|ing)?|done|errors?|success\w*|succeeded|started|finished|completed?|timeout"
+    r"|timed|needs|is"
+    r"|was|not|can(?:not|'t)?|could"
+    r"|exists?|already|statements?|commands?|requires|must|does|has|took|in|ok|aborted|skipped|rejected|denied"
+    r"|support\w*)\b",
+    "<follows>": r"(?:as|on|with|from|to|in|for|add|drop|alter|rename|set|reset|owner|using|cascade|restrict|like"
+    r"|values"
+    r"|partition|returns|begin|clone|swap|replica|enable|disable|attach|detach|password|identified|superuser|inherit"
+    r"|options|type|is|modify|inherits|cluster|character|row_format|owned|tablespace|delete|instead|increment|row|tag"
+    r"|of|engine|comment|sql|language|server|before"
+    r"|after|stored|location|execute|replace|validate|\w{1,40}(?=~=))",
     "<as>": r"as~(?:(?:not )?materialized~)?\(",
     # To the first `from` within some hundred characters. Greedy runs up to each `f` are much faster than lazy steps.
     "<to_from>": r"[^f]{0,100}+(?:f(?!rom\b)[^f]{0,100}+){0,10}+from",
     "<hint>": r"/\*[^*]{0,300}\*/",
-    "<article>": r"(?:an?|the|one|your|this|that|these|its|all|any|some|another|each|every)\b",
+    # Of a statement, and none itself: `CREATE INDEX needs a name`.
+    "<said>": r"(?:is|are|was|were|has|does|did|can|cannot|must|may|should|will|needs?|requires?|takes?|expects?"
+    r"|fail(?:s|ed)?|statements?|commands?|queries|returned|supports?|not) [a-z]{1,12}\b(?! ?[;(=])",
+    "<privilege>": r"(?:all|select|insert|update|delete|usage|execute|create|connect|references|trigger|truncate"
+    r"|temp(?:orary)?|maintain|ownership|apply|modify|monitor|operate|manage|imported|role|super|process|reload|file"
+    r"|replication|read|write|alter|attach|drop|index|show|lock)\b",
+    "<article>": r"(?:an?(?!~(?:from|,|=|\.))|the|one|your|this|that|these|its|all|any|some|another|each|every)\b",
 }
 
 
@@ -41,27 +75,28 @@ _CAPITALS = _pattern(
     r"SELECT(?=[\s(*\"'`\\@\[/-])",
     r"INSERT (?:<hint>~)?(?:INTO|OVERWRITE|OR|IGNORE|ALL|FIRST) |INSERT <name>~(?:\(|VALUES|SELECT)",
     r"UPDATE [\s\S]{1,100}? SET |UPDATE [\"`]\w",
-    r"DELETE FROM |DELETE <name> (?:[\w.]+ )?(?:FROM|WHERE) ",
+    r"DELETE FROM |DELETE <name>(?:~,~<name>){0,5} (?:[\w.]+ )?(?:FROM|WHERE|OUTPUT) ",
     r"MERGE INTO |MERGE <name> (?:AS )?(?:\w+ )?USING ",
     r"(?:UPSERT|REPLACE) INTO |REPLACE VIEW ",
-    r"(?:CREATE|ALTER|DROP|UNDROP) (?:OR |IF |[A-Z_]{3,})",
+    r"(?:CREATE|ALTER|DROP|UNDROP) (?:OR |IF |[A-Z_]{3,}+(?! (?:<said>)))",
     r"TRUNCATE (?:TABLE )?[\w\"`]",
     r"COPY (?:INTO |\()|COPY <name>~<columns>(?:FROM|TO) ",
     r"GRANT \w[\s\S]{0,100}? (?:ON|TO) |REVOKE \w[\s\S]{0,100}? (?:ON|FROM) ",
     r"CALL <name>~\(|EXEC(?:UTE)? [\w@\[\"]|PREPARE \w+ (?:FROM|AS|\()",
     r"WITH (?:RECURSIVE )?(?:FUNCTION |[^\n(]{1,60}?<columns>\bAS~(?:(?:NOT )?MATERIALIZED~)?\()",
     r"WITH [^\n(]{1,60}\(~SELECT ",
-    r"VALUES~\(",
+    r"VALUES~(?:\(|ROW~\()",
     r"SET (?:GLOBAL|SESSION|LOCAL|PERSIST\w*|NAMES|VARIABLE|TRANSACTION|CHARACTER|ROLE|PASSWORD|SCHEMA|TIME|OPTION) ",
     r"SET <name>~:?=|SET <name> TO |SET \w+ (?:ON|OFF)\b|SET \w+\.[\w.]+",
-    r"IDENTIFIED BY|EXPLAIN[\s(\\]|PRAGMA \w|DECLARE [\w@]|COMMENT (?:ON|IF) ",
+    r"IDENTIFIED BY|EXPLAIN[\s(\\]|PRAGMA \w|DECLARE [\w@]|COMMENT (?:ON (?!for )|IF )",
     r"(?:SHOW|REFRESH) [A-Z_]{3,}|(?:ANALYZE|VACUUM|OPTIMIZE|SUMMARIZE|DESC|DESCRIBE) [\w`\"(]",
     r"(?:UN)?CACHE (?:LAZY )?TABLE |(?:LOAD|EXPORT) DATA |MSCK REPAIR |(?:UN)?LOCK TABLES? |(?:ATTACH|DETACH) [\w'\"]",
     r"PUT '?file:|(?:PUT|GET|LIST|REMOVE) @|(?:UN)?PIVOT~[\w(\"]|USE [\w.\"`\[\]]+~(?:;|\Z)",
     r"(?:BEGIN|COMMIT|ROLLBACK|SAVE) (?:TRAN|TRANSACTION|WORK) \w|INSTALL [\w'\"]|IF (?:NOT )?(?:OBJECT_ID|EXISTS)~\(",
-    r"(?:WHERE|HAVING) [^\n=<>]{1,80}(?:=|<|>| (?:LIKE|IN|BETWEEN|IS) )",
+    r"(?:WHERE|HAVING) (?:[^\n=<>.]|\.(?! )){1,80}(?:=|<|>| (?:LIKE|IN|BETWEEN|IS) )",
     r"FROM <name> (?:AS )?(?:\w+ )?(?:WHERE|JOIN|INNER|LEFT|RIGHT|FULL|CROSS|GROUP BY|ORDER BY|SELECT|INSERT) ",
-    r"FROM <name> (?:AS \w+ )?\|>",
+    r"FROM <name> (?:AS \w+ )?\|>|USE (?:SCHEMA|DATABASE|ROLE|WAREHOUSE|CATALOG) [\w\"`\[]",
+    r"SET (?:LANGUAGE|DATEFORMAT|DATEFIRST|IDENTITY_INSERT) [\w'\"@]",
     r"JOIN <name> (?:AS )?(?:\w+ )?ON ",
 )
 # In small letters these are English too: more of the statement must be there.
@@ -72,9 +107,9 @@ _ANY_CASE = _pattern(
     r"insert (?:or \w+ |ignore )?into <name>~(?:\(|values|select|with|default|set|\Z)",
     r"insert overwrite (?:table )?<name>",
     r"update <name> (?:as )?(?:\w+ )?set <name>~=|delete from <name>~(?:where\b|using\b|returning\b|;)",
-    r"merge into <name> (?:as |using |\w+ using)",
+    r"merge into (?:only )?<name> (?:as |using |\w+ using)",
     r"create (?:or replace )?(?:temp(?:orary)? |unique |materialized |external |transient )?<kind> (?:if not exists )?"
-    r"<name>~(?:\(|@|;|\Z|(?:as|on|with|from|returns|begin)\b)",
+    r"(?!<verdict>)<name>~(?:\(|@|;|\Z|(?:as|on|with|from|returns|begin)\b)",
     r"(?:alter|drop|truncate) (?:table|view|user|role|schema|database) (?:if exists )?<name>~"
     r"(?:add|drop|alter|rename|set|owner|cascade|with|identified|password|;|\Z)",
     r"with (?:recursive )?(?:<name>|\"[^\"\n]{1,60}\"|`[^`\n]{1,60}`)~<columns><as>"
@@ -90,8 +125,115 @@ _ANY_CASE = _pattern(
 )
 # Behind a sign stands what a program was given rather than a sentence.
 _BEHIND_A_SIGN = _pattern(
+    r"select (?:[#|.!%]|/\*|\w+~[{%]|(?!<article>)\w+ (?:regexp\w*|rlike|similar|glob|ilike) |next value for )",
+    r"(?:create|drop) <modifiers>index (?:if not exists )?on <name>|create <modifiers>(?:proc|namespace"
+    r"|interactive table|sql security"
+    r"|\$)",
+    r"alter session (?:un)?set |alter <kind> <name> (?:unset|owned|refresh|set) |undrop \w|detach <symbol><end>",
+    r"set (?:character set|charset|time zone|session role|hiveconf:)|lock (?:table )?<name> in (?:access|row|share"
+    r"|exclusive) ",
+    r"analyze (?:table )?<name> (?:update|drop|compute|partition)\b|insert (?:(?:all|first) (?:(?:when|into)\b|/\*)"
+    r"|/\*)"
+    r"|copy from database ",
+    r"comment on large object |load data (?:local |into |inpath )|put \\*'?file:|show [a-z\x20]{1,40} in <symbol>"
+    r"|explain from ",
+    r"from <name> (?:where|qualify|filter|select|join|group by|order by|aggregate)\b|(?:drop"
+    r"|truncate) <kind> <name>~,",
+    r"delete from (?!<article>)<name> (?:with~\(|partition~\(|as of |(?:as )?(?!<verdict>)\w+(?: (?:where|using) "
+    r"|<end>))"
+    r"|if <symbol> is (?:not )?null then |begin [\w.\[\]]+~:=",
     r"select (?!<article>)<to_from> (?!<article>)<name>",
-    r"delete from (?!<article>)<name>\W*\Z|(?:drop <kind>|truncate table) (?:if exists )?<name>\W*\Z",
+    r"select (?:distinct |all )?(?:[('\"`:@$?{*\[\x7e\\]|[+-]?\d|[+-][\w.(@]|[a-z]{1,2}&?\\*['\"]|<symbol>"
+    r"|\w+\.\*|\w+~(?:[(,:|=<>+*/\[]|->|-~\d|[+-]?\\*['\"])|interval [+-]?\d"
+    r"|(?!<article>)\w+ (?:as|like|is|between|over|or|and|not|collate) "
+    r"|(?:case (?:[^\s]+ ){0,3}?when|not|null|true|false|current_\w+)\b)",
+    r"delete from (?!<article>)<name><end>|(?:drop <kind>|truncate table) (?:if exists )?<name><end>",
+    r"(?:create|alter|drop|undrop|comment on|reindex|refresh|truncate|attach|detach|describe|desc|show create|lock"
+    r"|rename) "
+    r"<modifiers><kind> <modifiers>(?:<symbol>|(?!<verdict>)<name>~(?:[(;:]|<follows>\b|<end>))",
+    r"create <modifiers>(?:operator|cast|<kind> [\w,]{1,40})~[(<>=!\x7e@#%^&|+*/-]",
+    r"insert (?:or \w+ |ignore |overwrite )?(?:into )(?:table )?(?!<article>)<name>",
+    r"(?:delete from|merge into|truncate(?: table)?|update) (?:only |table )?<symbol>|truncate~\("
+    r"|create <symbol><end>|drop operator |update (?!<article>)<name> (?:as )?(?:\w+ )?set ",
+    r"set (?:session |local |global |variable |var |persist |persist_only )?(?!`[\w.]+=)<name>"
+    r"(?:~=| to )~(?!(?-i:True|False|None)\b)(?:'[^'\n]*'|[^\s;,]+)(?:~[,(+*/|-][^\n]*)?~(?:;"
+    r"|<end>)",
+    r"set (?:session authorization|variable|role) <name>|prepare transaction"
+    r"|insert (?:/\*[^*]{0,300}\*/~)?(?:into )?<name>~(?:\(|select|values|as)",
+    r"(?:fetch|move) (?:next|prior|first|last|all|forward|backward|absolute|relative"
+    r"|[+-]?\d{1,9})\b[\w\s-]{0,30} ?(?:in|from) <name>\W*\Z",
+    r"(?:close|listen|unlisten|notify|deallocate|execute|vacuum|analyze|cluster|reindex|load|describe|desc"
+    r"|install(?! \S{1,60} for )"
+    r"|show|pragma"
+    r"|call(?! [\w.]+\(\) [a-z])|prepare|summarize|from|reset|savepoint|release|explain|refresh|lock|optimize"
+    r"|exec) (?:[a-z]+ ){0,2}?<symbol>~(?:[;(,]|=~[^\s=]|[^\w=]*\Z|(?:from|as|into|to|where|is|set|for|join"
+    r"|select|group|order|limit|using|partition|with)\b)",
+    r"copy~\(|copy <name>~<columns>(?:from|to) (?:\\*['\"{$@]|std(?:in|out)\b|program\b|<symbol>)",
+    r"(?:grant|revoke) (?:grant option for )?<privilege>[\w(),\s*]{0,100} (?:on|to|from) (?!<article>)"
+    r"(?:<kind> |all \w+ in schema )?<name>",
+    r"(?:grant|revoke) \w+(?:~,~\w+){0,9} (?:to|from) (?!<article>)<name>(?: with \w+ option)?[\s;]*\Z",
+    r"declare <name> [\w\x20]{0,40}cursor|show (?:full |terse )?\w+ (?:like \\*['\"]|(?:from|in|on) (?:schema"
+    r"|database|table|account|<symbol>))|(?:vacuum|analyze|explain|cluster)~\(",
+    r"drop cast |begin (?:get|declare|tran(?:saction)?|isolation)|comment on constraint |select \w+ (?:with"
+    r"|without) time zone",
+    r"(?:prepare|declare) <name> (?:as |cursor|\(|from |\w+ (?:;|:=|default))|do~\$",
+    r"values~\(~(?:\\*['\"]|[\d$@:?({-]|null\b|default\b|true\b|false\b|row\b|select\b|\w+~[(,])",
+    r"begin (?:\w+~:=|for |if |select |insert |update |delete |raise )|begin [\w.]+~:?=~[\w$'(]"
+    r"|if [^\n]{1,100}? then(?:\n|\\n)",
+    r"(?-i:use|USE) <symbol>\W*\Z|analyze \w+~\(|export (?:table|database) |replace <kind> |(?:attach"
+    r"|detach) (?:database )?(?:if (?:not )?exists )?\\*['\"]",
+    r"with (?:recursive )?<name>~<columns>as~\(|with function |with <name>~\(~(?:select|with|values)\b|explain (?:\("
+    r"|analyze|verbose|select|insert|update|delete|with|create)",
+    r"(?:import foreign schema|reassign owned by|alter (?:system|default)|security label) <name>"
+    r"|call <name>~\([^\n]*\)<end>|from <name>~\(",
+    r"from <symbol>(?:~,|~;|[^\w=]*\Z)|replace~\(\w|(?:un)?pivot <name>|(?:drop|reassign) owned by <name>",
+    r"copy into (?!<article>)<name>(?: from ~[@(\\'\"`]| from <symbol>| \w{1,40}~=|~\(|<end>)|values row~\("
+    r"|merge (?!<article>)<name> (?:as )?(?:\w+ )?using |from <name>~(?:\|>|(?:un)?pivot~\()|truncate <name>~,"
+    r"|export data (?:options|with connection)|savepoint \w+<end>|(?:list|ls|remove|rm) ~@|exec(?:ute)? @\w",
+    r"rollback to (?:savepoint )?\w+<end>|set (?:var )?~\([^)\n]{1,200}\)~=|set '[^'\n]{1,80}'~=|set names (?:'"
+    r"|\w+ collate|\w+<end>)"
+    r"|set (?:context_info|xact_abort) "
+    r"|delete (?:top~\(|<symbol>(?:~,~<name>){0,5} (?:\w+ )?(?:from|where|output) )"
+    r"|delete <name>(?:~,~<name>){0,5} from <name> (?:as )?(?:\w+ )?(?:join|inner|left|using|where) |use identifier~\("
+    r"|truncate (?!<verdict>)<name>(?:~\*| (?:continue|restart) identity|<end>)|analyze \w+(?:~,~\w+){1,9}<end>",
+    r"(?:grant|revoke) \w+(?: \w+){0,3} on account (?:to|from) |desc(?:ribe)? (?:table|function"
+    r"|database) extended <name>"
+    r"|exec(?:ute)? <symbol> (?:[\d'@-]|default\b|null\b)|with~(?:\([^\n]{1,200}\)|\[[^\]\n]{1,200}\]"
+    r"|'[^'\n]{1,200}') as \w+ select"
+    r"|while [^\n:]{0,80}[<>=(][^\n:]{0,80} (?:loop|do)\b"
+    r"|update <name>(?:~,~<name>){1,5} set |update <name> (?:as )?(?:\w+ )?(?:inner |left )?join <name>|(?:update"
+    r"|delete) open(?:query|rowset)~\("
+    r"|analyze tables in <symbol>|update <name>~,~\(~select ",
+    r"(?-i:(?:CLOSE|OPEN|ANALYSE|TABLE|LISTEN) [\w.@]+(?:<end>| ORDER BY ))",
+    r"use (?:schema|database|role|warehouse|catalog) <name>~(?:\(|<end>)"
+    r"|analyze (?:local|no_write_to_binlog) table <name>|truncate (?:(?:table )?(?:only|if exists) "
+    r"|<name> (?:on cluster|cascade|restrict)\b)"
+    r"|declare [\w`@]+(?:~,~[\w`@]+){0,9} (?:as )?(?:default |struct~<|bool"
+    r"|int|bigint|smallint|text|string|varchar|n?char|float|double|numeric|decimal|date"
+    r"|time|json|bytes|array|record|number|table|cursor)|set (?:language|dateformat|datefirst"
+    r"|identity_insert) [\w'\"@]",
+)
+# What ends with the text may end with the quote before it.
+_IN_QUOTES = _pattern(
+    r"(?:close|open|analyze|analyse|use|detach|execute|deallocate|listen|unlisten|release|prepare|call|reset|load"
+    r"|install"
+    r"|vacuum|reindex|cluster|table|describe|desc|show) (?:table |savepoint )?(?=[\w.]*[@$_.\d])[\w.@$]+<quote>",
+    r"(?-i:USE) \w+<quote>|create <modifiers><kind> <symbol><quote>",
+    r"(?:savepoint|rollback to(?: savepoint)?|set names|use (?:schema|database|role|warehouse|catalog)) \w+<quote>",
+    r"set (?:session |local |global |variable |var )?<name>(?:~=| to )~(?:'[^'\n]*'|[^\s;,\"'`]+)"
+    r"(?:~[,(+*/|-][^\n\"]*)?<quote>",
+    r"(?:delete from|(?:drop|truncate|undrop) <modifiers><kind> <modifiers>) ~<name><quote>"
+    r"|(?:grant|revoke) \w+(?:~,~\w+){0,9} (?:to|from) <name><quote>",
+)
+# The same in the middle of a sentence, where the name must be one that no language has.
+_IN_A_SENTENCE = _pattern(
+    r"(?:create|alter|drop|undrop|reindex|refresh|truncate|comment on) <modifiers><kind> <modifiers><symbol>",
+    r"select (?:distinct )?(?:<symbol>~[,(:]|<symbol> (?:as|from|like|in|is|between) |\w+~->|[a-z]{1,2}&?'"
+    r"|\w+ '[^'\n]{1,300}'|\w+ from \w+~\("
+    r"|[{(]|[+-]?\d[\w.]*(?:::|~[,+*/]|\W*\Z))",
+    r"insert (?:or \w+ )?(?:into |overwrite )(?:table )?<symbol>|(?:delete from|merge into) <symbol>"
+    r"|update <symbol> (?:as )?(?:\w+ )?set ",
+    r"(?:grant|revoke) [\w(),\s*]{1,100} on (?:<kind> )?<symbol>|copy <symbol> ~(?:from|to) ~['\"{]|copy \(~select ",
 )
 _WHOLE_TEXT = _pattern(r"\A\W*select <to_from> <name>\W*\Z")
 # Each of them ends where the next might begin, and few are taken together: so time stays linear.
@@ -100,16 +242,20 @@ _COMMENT = r"(?:/\*(?:[^*/]|\*(?!/)|/(?!\*)){0,1000}+\*/|--(?:[^\n\\-]|-(?!-)|\\
 _STATEMENT = re.compile(
     rf"(?:(?<![\w-])|(?<=\\[nrt])|(?=[/-])(?:{_COMMENT}{_BLANK}*+){{1,4}}+)"
     rf"(?:(?=[A-Z])(?:{_CAPITALS})|(?i:(?=[acdegimpstuvw])(?:{_ANY_CASE}))"
-    rf"|(?i:(?=[dst])(?:(?<=[:=\"'(\[>])|(?<=[:=\"'(\[>]\s))(?:{_BEHIND_A_SIGN})|{_WHOLE_TEXT}))[\s\S]*"
+    rf"|(?i:(?=[acdgimrstu])(?:{_IN_A_SENTENCE}))"
+    rf"|(?i:(?=[a-z])(?:\A|(?<=[:=\"'(\[>;`\n/])|(?<=[:=\"'(\[>;`/]\s)|(?<=--\s)|(?<=--)"
+    rf"|(?<=\\n))(?:{_BEHIND_A_SIGN})|(?<=[\"'`])(?:{_IN_QUOTES})|{_WHOLE_TEXT}))[\s\S]*"
 )
 _FIRST_WORD = (
-    "select|insert|update|delete|merge|upsert|replace|create|alter|drop|truncate|grant|revoke|copy|call|explain|show|set"
+    "select|insert|update|delete|merge|upsert|replace|create|alter|drop|truncate|grant|revoke|copy|call|explain|show"
+    "|set"
     "|with|values|analyze|describe|desc|declare|exec|execute|pragma|refresh|comment|use|vacuum|attach|load|unload|begin"
     "|from|lock|prepare|commit|rollback"
 )
 # Behind these labels stands a statement, or a line of one, whatever its words.
 _LABELLED = re.compile(
-    rf"(?P<kind>\[SQL:\s{{1,4}}|\bSTATEMENT:\s{{1,4}}|\bLINE \d{{1,4}}:\s{{1,4}}"
+    rf"(?P<kind>\[SQL:\s{{1,4}}|\b(?:STATEMENT|ANWEISUNG|INSTRUCTION|SENTENCIA|ISTRUZIONE|COMANDO)\s?:\s{{1,4}}|(?:语句"
+    rf"|文|ОПЕРАТОР):\s{{0,4}}|\b(?:LINE|ZEILE|LIGNE|LÍNEA|RIGA|LINHA) \d{{1,4}}\s?:\s{{1,4}}"
     rf"|(?i:(?:sql|query|statement|stmt|ddl)(?:\\?[\"'])?{_BLANK}{{0,4}}[:=]{_BLANK}{{0,4}}(?:\\?[\"'])?[(\[]?"
     rf"(?=(?:{_FIRST_WORD})(?:{_BLANK}|\())))\S[\s\S]*"
 )
@@ -124,21 +270,37 @@ _PREFILTERS = (
     r"as(?:[\s\\(]|not|materialized|[nrt])*\(",
     r"merge[\s\\]~into",
     r"set[\s\\]~[^\s]{1,80}~(?:=|:=|to[\s\\])",
-    r"set[\s\\]~(?:global|session|local|persist|names|variable|transaction|character|role|password|schema|time|option|@)",
+    (
+        r"set[\s\\]~(?:global|session|local|persist|names|variable|transaction|character|role|password|schema|time"
+        r"|option"
+        r"|@)"
+    ),
     r"set[\s\\]~(?:[a-z0-9_]+\.|[a-z0-9_]{1,80}~(?:on|off))",
-    r"use[\s\\]~[a-z0-9_.\"`\[\]]{1,100}~(?:;|[^\x00-\x7f])",
+    r"use[\s\\]~(?:[a-z0-9_.\"`\[\]]{1,100}~(?:;|[^\x00-\x7f])|(?:schema|database|role|warehouse|catalog)[\s\\])",
     r"(?:begin|commit|rollback|save)~(?:tran|work)",
     r"if~(?:not~)?(?:object_id|exists)",
     r"with~(?:recursive~)?function",
     r"from[\s\\][\s\S]{1,100}\|>",
     r"from[\s\\][\s\S]{1,200}(?:where|join|inner|left|right|full|cross|group|order|select|insert)[\s\\]",
 )
+_SIGN = r"(?:[:=\"'(\[>;`\n/\xff]\s?|--\s?|\\n)"
+_VERBS = (
+    "fetch|move|close|listen|unlisten|notify|deallocate|discard|vacuum|analyze|cluster|reindex|load|install|describe"
+    "|desc|show|use"
+    "|pragma|call|prepare|summarize|from|reset|savepoint|release|explain|refresh|lock|optimize|set|do|rename|import"
+    "|reassign"
+    "|security|begin|if|with|values|replace|pivot|unpivot|declare|execute|exec|drop|merge|list|ls|remove|rm|copy|truncate"
+    "|export|while|(?-i:CLOSE|OPEN|ANALYSE|TABLE|LISTEN)|rollback|update|delete|create|alter|truncate|grant|revoke"
+)
 _EDGE = r"(?:[^a-z0-9_\-]|\\[nrt])"
 
 STATEMENTS = (
     Rule(
         "sql",
-        tuple(_EDGE + expression.replace("~", _BLANK + "*") for expression in _PREFILTERS),
+        (
+            *(_EDGE + expression.replace("~", _BLANK + "*") for expression in _PREFILTERS),
+            rf"{_SIGN}(?:{_VERBS})[\s\\(]",
+        ),
         _STATEMENT,
         lambda _match: SQL,
         "failed: SELECT name FROM users WHERE id = 17",
@@ -148,8 +310,8 @@ STATEMENTS = (
         "sql",
         (
             r"\[sql:\s",
-            r"statement:\s",
-            r"line [0-9]{1,4}:\s",
+            r"(?:statement|anweisung|instruction|sentencia|istruzione|comando)\s?:\s",
+            r"(?:line|zeile|ligne|riga|linha) [0-9]{1,4}\s?:\s",
             r"(?:sql|query|statement|stmt|ddl)[\s\\\"'nrt]{0,20}[:=]",
         ),
         _LABELLED,

@@ -1,15 +1,23 @@
-"""What to call a fault of the network, in the log and in `telemetry status`: its kind, never its text.
+"""What to call a failed upload, in the log and in `telemetry status`: its kind, and in brackets what it comes to.
 
-The texts of these libraries hold URLs, with the passwords in them, addresses, and what an endpoint has written.
+    ConnectionRefusedError (nobody listens there)
+    SSLError: WRONG_VERSION_NUMBER (no TLS is spoken there: is its address http://, or its port another?)
+    HTTP 401 (it asks for a token, and none is set: TELEMETRY_TOKEN, or token_file)
+
+Never a fault's own text, nor a reply's: those hold URLs, with the passwords in them, addresses, and what an endpoint
+has written.
 """
 
 from __future__ import annotations
 
 import re
 import ssl
+from http.client import BadStatusLine, RemoteDisconnected
 from typing import TYPE_CHECKING
 
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, ProxyError, ReadTimeoutError
+
+from telemetry.shipper.delivery.outcome import is_in_the_way, is_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,13 +28,92 @@ _PLAIN = (ConnectTimeoutError, NameResolutionError, ReadTimeoutError)
 _MOST_LINKS = 16
 _REFUSED_BY_PROXY = re.compile(r"Tunnel connection failed: (\d{3})")
 
+_HTTP_2 = "it speaks HTTP/2 alone, uploads are HTTP/1.1: allow that there"
+_NO_TLS = "no TLS is spoken there: is its address http://, or its port another?"
+_WANTS_TLS = "TLS is spoken there: its address begins with https://"
+_WANTS_CERTIFICATE = "it asks for a client certificate, or for another: client_certificate"
+_KINDS = {
+    r"ConnectionRefusedError": "nobody listens there",
+    r"NameResolutionError": "nobody knows its name",
+    r"ConnectTimeoutError": "nobody answers there: a firewall?",
+    r"ReadTimeoutError|TimeoutError": "it is silent",
+    r"UploadTimeout": "it takes longer than upload_timeout_seconds",
+    r"LeavesThisMachineError": "plain http, and this name leads to another machine: use https, or set allow_http",
+    r"RemoteDisconnected|ConnectionResetError": "it hangs up without an answer: is HTTP/1.1 spoken there, and no TLS?",
+    r"SSLEOFError|SSLZeroReturnError": "it hangs up: for want of a client certificate, or of HTTP/2?",
+    r"SSLError: (WRONG_VERSION_NUMBER|HTTP_REQUEST|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|PACKET_LENGTH\w+)": _NO_TLS,
+    r"SSLError: TLSV1_ALERT_NO_APPLICATION_PROTOCOL": _HTTP_2,
+    r"SSLError: (TLSV1_ALERT_PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL)": "it speaks no TLS of today, 1.2 or newer",
+    r"SSLError: SSLV3_ALERT_CERTIFICATE_EXPIRED": "our client certificate has expired: client_certificate",
+    r"SSLError: \w+_ALERT_(HANDSHAKE_FAILURE|UNKNOWN_CA|\w*CERTIFICATE\w*)": _WANTS_CERTIFICATE,
+    r"SSLCertVerificationError: .*(expired|not yet valid)": "its certificate; or this machine's clock is wrong",
+    r"SSLCertVerificationError: .*(mismatch|valid for)": "its certificate is another name's",
+    r"SSLCertVerificationError: .*": "its certificate is nobody's that is trusted here: ca_file names an authority",
+    r"proxy: HTTP 407": "the proxy asks for user and password: write them into its URL",
+    r"proxy: HTTP \d+": "the proxy does not let us through to it",
+}
+_FIRST_BYTES = {
+    b"\x15\x03": _WANTS_TLS,
+    b"\x05": "a SOCKS proxy answers there",
+    b"\0[": "a SOCKS proxy answers there",
+}
+"""Of what is no line of HTTP: an alert of TLS; the refusals of SOCKS 5 and 4."""
+
+_FRAME_TYPES = b"\x04\x07"
+"""SETTINGS and GOAWAY, with which a server of HTTP/2 begins, or ends at once (RFC 9113, 3.4 and 6)."""
+
+_PAGE_SAYS = {
+    rb"SSL certificate|client certificate": _WANTS_CERTIFICATE,
+    rb"HTTPS port|HTTPS server|SSL-enabled|requires TLS": _WANTS_TLS,
+    rb"": "a server or a proxy in the way says so, no collector",
+}
+_STATUSES = {
+    r"2\d\d": "a page for people, no collector's answer: a portal or a proxy in the way, or another address",
+    r"3\d\d": "it redirects, which is not followed: the endpoint must be the final address",
+    r"403": "it does not let us: by the token, the consent's level, or a firewall",
+    r"40[45]": "nothing takes batches there: is the path right?",
+    r"407": "the proxy asks for user and password: write them into its URL",
+    r"415": "it takes no such format, or no such compression",
+    r"421": "it serves no such host",
+    r"426|505": "it asks for another protocol than HTTP/1.1",
+    r"431": "the headers are too long for it: is the token?",
+    r"451": "somebody in the way forbids it by law",
+    r"49[56]": _WANTS_CERTIFICATE,
+    r"497": _WANTS_TLS,
+    r"511": "the network asks for a login",
+}
+
 
 def cause_of(fault: BaseException) -> str:
     """The kind of a fault: the innermost of the exceptions that `requests` and `urllib3` wrap it in."""
     chain = list(_unwrap(fault))
     root = next((link for link in chain if type(link) in _PLAIN), chain[-1])
     by_proxy = any(isinstance(link, ProxyError) for link in chain)
-    return ("proxy: " if by_proxy else "") + _name(root)
+    kind = ("proxy: " if by_proxy else "") + _name(root)
+    return _explained(kind, _words_of_line(root) or _find(_KINDS, kind, kind.removeprefix("proxy: ")))
+
+
+def cause_of_status(status: int, content_type: str, body: bytes, *, has_token: bool) -> str:
+    """What to call a reply that confirms nothing."""
+    kind = f"HTTP {status}"
+    if status == 401:  # noqa: PLR2004 of HTTP
+        missing = "it does not take the token" if has_token else "it asks for a token, and none is set"
+        return _explained(kind, f"{missing}: TELEMETRY_TOKEN, or token_file")
+    is_refusal = 400 <= status < 500  # noqa: PLR2004 the class of HTTP statuses
+    if is_refusal and is_in_the_way(content_type, body):
+        specific = next(words for pattern, words in _PAGE_SAYS.items() if re.search(pattern, body, re.IGNORECASE))
+        general = _find(_STATUSES, str(status))
+        return _explained(kind, general if general and specific == _PAGE_SAYS[rb""] else specific)
+    words = _find(_STATUSES, str(status))
+    return _explained(kind, words if status >= 300 or is_page(content_type, body) else "")  # noqa: PLR2004 the same
+
+
+def _explained(kind: str, words: str) -> str:
+    return f"{kind} ({words})" if words else kind
+
+
+def _find(known: dict[str, str], *kinds: str) -> str:
+    return next((words for kind in kinds for pattern, words in known.items() if re.fullmatch(pattern, kind)), "")
 
 
 def _unwrap(fault: BaseException) -> Iterator[BaseException]:
@@ -45,7 +132,18 @@ def _name(fault: BaseException) -> str:
         # OpenSSL's own words; behind a comma Python names the host.
         return f"{kind}: {fault.verify_message.partition(',')[0]}"
     if isinstance(fault, ssl.SSLError) and fault.reason:
-        return f"{kind}: {fault.reason}"
+        return f"{kind}: {fault.reason.replace(' ', '_').upper()}"
     if refused := _REFUSED_BY_PROXY.search(str(fault)):
         return f"HTTP {refused[1]}"
     return kind
+
+
+def _words_of_line(fault: BaseException) -> str:
+    """What speaks where HTTP should, by its first bytes."""
+    if not isinstance(fault, BadStatusLine) or isinstance(fault, RemoteDisconnected):
+        return ""
+    said = str(fault.args[0]).strip("'").encode("latin-1", errors="replace")
+    if len(said) > 3 and said[0] == 0 and said[3] in _FRAME_TYPES:  # noqa: PLR2004 a frame's type is its fourth byte
+        return _HTTP_2
+    found = (words for first, words in _FIRST_BYTES.items() if said.startswith(first))
+    return next(found, "no HTTP is spoken there")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from telemetry.catalog.model import OTHER
 from telemetry.redact.path import COMMON
+from telemetry.shipper.own_names import constants_of
 
 if TYPE_CHECKING:
     from telemetry.catalog.model import Catalog, Field
@@ -24,23 +25,29 @@ _WORD = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
 class Constants:
-    """What a catalog's events may hold beside free text."""
+    """What a catalog's events may hold beside free text.
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._fields = {event.name: event.fields for event in catalog.events.values()}
+    Attributes:
+        words: its constants, in small letters: they name nobody.
+    """
+
+    def __init__(self, catalog: Catalog | None) -> None:
+        """Of a catalog; None when it is not known any more."""
+        self._fields = {event.name: event.fields for event in catalog.events.values()} if catalog else {}
+        self.words = constants_of(catalog) if catalog else frozenset()
 
     def holds(self, event: object, name: str, value: str) -> bool:
         """Whether a value of a field is a constant of catalog or protocol, or of the form in which its type leaves."""
         if name in _PROTOCOL:
             return True
         field = self._fields.get(event, {}).get(name) if isinstance(event, str) else None
-        if field is None:  # of another version of the catalog: a word is more likely a constant of that than a name
+        if field is None:  # nobody knows the catalog: a word is more likely a constant of it than a name
             return _WORD.fullmatch(value) is not None
         return _is_constant(field, value)
 
 
 def _is_constant(field: Field, value: str) -> bool:
-    if field.type == "enum":
-        return value == OTHER or value in field.values
+    if field.type in {"enum", "message"}:
+        return value == OTHER or value in field.values or value in field.templates
     form = _FORMS.get(field.type)
     return form is not None and form.fullmatch(value) is not None

@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
-from requests.utils import get_environ_proxies, should_bypass_proxies
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import HTTPError
 
 from telemetry import receipt
-from telemetry.endpoint import check_endpoint, check_proxy
+from telemetry.endpoint import check_endpoint
 from telemetry.errors import ConfigError
 from telemetry.paths import read_secret
 from telemetry.shipper.delivery.backoff import retry_after
-from telemetry.shipper.delivery.cause import cause_of
+from telemetry.shipper.delivery.cause import cause_of, cause_of_status
 from telemetry.shipper.delivery.lines import Lines
-from telemetry.shipper.delivery.outcome import Outcome, Reply, outcome_of
+from telemetry.shipper.delivery.outcome import Outcome, Reply, is_doubtful, outcome_of
+from telemetry.shipper.delivery.proxy import UnusableProxyError, find_proxy
 from telemetry.shipper.delivery.recorder import record
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ MAX_REPLY_BYTES = 64 << 10
 """So much of a reply's body is read: to tell a collector from a portal, and to use the connection again."""
 
 
+class UploadTimeout(Exception):  # noqa: N818 a kind of fault, as status and log call it
+    """An upload took longer than it may."""
+
+
 class HttpSink:
     """Uploads batches to one endpoint.
 
@@ -55,44 +59,77 @@ class HttpSink:
     """
 
     def __init__(self, endpoint: str, settings: ShipperSettings, environ: Mapping[str, str]) -> None:
-        self._endpoint = check_endpoint(endpoint, allow_http=settings.allow_http)
+        target = check_endpoint(endpoint, allow_http=settings.allow_http)
+        self._endpoint = endpoint
         self._settings = settings
-        self._token = _token(settings.token_file, environ)
-        self._proxies = _proxies(endpoint, settings.proxy)
-        _check_readable("ca_file", settings.ca_file)
+        self._token = Token(settings.token_file, environ)
+        if target.login and self._token.read():
+            raise ConfigError(
+                "endpoint: has a user or password in it, and a token is set: a request has room for one, remove one"
+            )
+        self._obstacle = ""
+        try:
+            self._proxy = find_proxy(target, settings.proxy)
+        except UnusableProxyError as fault:  # of the environment, which may not be ours to mend: what waits is kept
+            self._proxy, self._obstacle = "", str(fault)
+        self._read_files()
         _check_certificate(settings.client_certificate)
-        self._lines = Lines()
+        self._lines = Lines(stays_here=target.scheme == "http" and not settings.allow_http)
         self._session = self._new_session()
         self._events_session = ""
 
     def deliver(self, seal: Seal, body: bytes) -> Reply:
-        """Upload one batch; every fault of the network is a reply too."""
+        """Upload one batch; every fault of the network is a reply too.
+
+        After an answer that has nothing to do with the batch the next connection is a new one: certificates are read
+        and names are looked up for each.
+        """
         if seal.head.session != self._events_session:
-            self._session.close()
-            self._session = self._new_session()
+            self._reconnect()
             self._events_session = seal.head.session
+        reply = Reply(Outcome.PAUSED, self._obstacle) if self._obstacle else self._try(seal, body)
+        if reply.outcome is Outcome.PAUSED:
+            self._reconnect()
+        return reply
+
+    def _read_files(self) -> None:
+        """The token; the certificates are read by each connection. Raises ConfigError for one that can't be read."""
+        self._token.read()
+        for name in ("ca_file", "client_certificate"):
+            _check_readable(name, getattr(self._settings, name))
+
+    def _reconnect(self) -> None:
+        self._session.close()
+        self._session = self._new_session()
+
+    def _try(self, seal: Seal, body: bytes) -> Reply:
         self._lines.open()
         upload = BytesIO(body)
+        try:
+            self._read_files()
+        except ConfigError as fault:  # somebody is about to replace one
+            return Reply(Outcome.RETRY, str(fault))
         try:
             with self._lines.within(self._settings.upload_timeout_seconds):
                 response = self._post(self._session, seal, upload)
         except (requests.RequestException, HTTPError, OSError, ValueError) as fault:
-            return Reply(Outcome.RETRY, "UploadTimeout" if self._lines.is_late else cause_of(fault))
+            return Reply(Outcome.RETRY, cause_of(UploadTimeout() if self._lines.is_late else fault))
         if self._lines.is_late:  # what has come of its head by then looks like the whole of it
             response.close()
-            return Reply(Outcome.RETRY, "UploadTimeout")
+            return Reply(Outcome.RETRY, cause_of(UploadTimeout()))
         with response:
             return self._read(response, is_whole=upload.tell() == len(body))
 
     def _read(self, response: requests.Response, *, is_whole: bool) -> Reply:
         with self._lines.within(self._settings.read_timeout_seconds):
             said = _read_body(response)
-        outcome = outcome_of(response.status_code, response.headers.get("Content-Type", ""), said)
-        cause = f"HTTP {response.status_code}"
+        answer = response.status_code, response.headers.get("Content-Type", ""), said
+        outcome = outcome_of(*answer)
         if outcome is Outcome.DELIVERED and not is_whole:
-            return Reply(Outcome.RETRY, f"{cause} before the end of the upload")
+            return Reply(Outcome.RETRY, f"HTTP {response.status_code} before the end of the upload")
+        cause = cause_of_status(*answer, has_token=self.is_authorized)
         asked_seconds = retry_after(response.headers.get("Retry-After"), time.time())
-        return Reply(outcome, cause, response.status_code, asked_seconds)
+        return Reply(outcome, cause, response.status_code, asked_seconds, is_doubtful(*answer))
 
     def preview(self, seal: Seal, body: bytes) -> RequestHead:
         """The head of the request that `deliver` would make, by the very code that makes it; nothing is sent.
@@ -105,7 +142,7 @@ class HttpSink:
     @property
     def is_authorized(self) -> bool:
         """Whether a bearer token goes with each upload."""
-        return bool(self._token)
+        return bool(self._token.last)
 
     def abort(self) -> None:
         """Cut off the upload under way, if there is one, with what the kernel has not sent yet; from any thread."""
@@ -118,7 +155,7 @@ class HttpSink:
     def _post(self, session: requests.Session, seal: Seal, body: BytesIO) -> requests.Response:
         settings = self._settings
         return session.post(
-            self._endpoint + seal.head.route,
+            f"{self._endpoint.rstrip('/')}{seal.head.route}" if seal.head.route else self._endpoint,
             # As a stream it goes piece by piece: given whole, all of it would have to be sent within one timeout.
             data=body,
             headers=self._headers(seal),
@@ -128,8 +165,8 @@ class HttpSink:
         )
 
     def _headers(self, seal: Seal) -> dict[str, str]:
-        authorization = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        return upload_headers(seal) | authorization
+        token = self._token.last
+        return upload_headers(seal) | ({"Authorization": f"Bearer {token}"} if token else {})
 
     def _new_session(self) -> requests.Session:
         session = _Session()
@@ -139,7 +176,8 @@ class HttpSink:
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         session.headers.clear()
         session.headers["User-Agent"] = USER_AGENT
-        session.proxies.update(self._proxies)
+        if self._proxy:
+            session.proxies.update(dict.fromkeys(("http", "https"), self._proxy))
         session.verify = self._settings.ca_file or True
         session.cert = self._settings.client_certificate or None
         return session
@@ -173,7 +211,7 @@ def upload_headers(seal: Seal) -> dict[str, str]:
         "Content-Type": seal.head.content_type,
         **encoding,
         receipt.BATCH_HEADER: seal.head.id,
-        receipt.CATALOG_HEADER: seal.head.catalog,
+        receipt.CATALOG_HEADER: receipt.format_catalog(seal.head.catalog, seal.head.catalog_digest),
         receipt.CONSENT_HEADER: receipt.format_receipt(seal.head.receipt),
         receipt.LEDGER_HEADER: _format_ledger(seal.session_tally),
     }
@@ -184,12 +222,40 @@ def _format_ledger(tally: Tally) -> str:
     return "; ".join(f"{name}={number}" for name, number in counts.items())
 
 
-def _token(file: str, environ: Mapping[str, str]) -> str:
-    if token := environ.get("TELEMETRY_TOKEN"):
-        return _check_token(token, "TELEMETRY_TOKEN")
-    if not file:
-        return ""
-    return _check_token(read_secret(Path(file), "token_file").decode(errors="replace"), f"token_file={file!r}")
+class Token:
+    """The bearer token: of the environment, or of a file, which is read again when it has changed.
+
+    Attributes:
+        last: as it was last read; empty for none.
+    """
+
+    def __init__(self, file: str, environ: Mapping[str, str]) -> None:
+        """Read it. Raises ConfigError when it can't be, or is none."""
+        given = environ.get("TELEMETRY_TOKEN", "")
+        self.last = _check_token(given, "TELEMETRY_TOKEN") if given else ""
+        self._file = None if given or not file else Path(file)
+        self._seen: tuple[int, ...] | None = None
+        self.read()
+
+    def read(self) -> str:
+        """The token now; empty for none.
+
+        Raises:
+            ConfigError: what is in its file now is none.
+        """
+        if self._file is not None and (found := _identity(self._file)) != self._seen:
+            text = read_secret(self._file, "token_file").decode(errors="replace")
+            self.last, self._seen = _check_token(text, f"token_file={str(self._file)!r}"), found
+        return self.last
+
+
+def _identity(file: Path) -> tuple[int, ...]:
+    """What changes when a file is written or replaced, also behind a link, as in a volume of Kubernetes' secrets."""
+    try:
+        found = file.stat()
+    except (OSError, ValueError):
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _check_token(text: str, where: str) -> str:
@@ -224,15 +290,6 @@ def _check_certificate(file: str) -> None:
         raise ConfigError(
             f"client_certificate={file!r}: must hold a certificate and its key, in PEM and without a passphrase"
         ) from None
-
-
-def _proxies(endpoint: str, proxy: str) -> dict[str, str]:
-    check_proxy(proxy)
-    if proxy:
-        return {"http": proxy, "https": proxy}
-    if should_bypass_proxies(endpoint, no_proxy=None):
-        return {}
-    return dict(get_environ_proxies(endpoint))
 
 
 def _read_body(response: requests.Response) -> bytes:

@@ -14,6 +14,8 @@ from threading import Lock, Timer
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
+from telemetry.endpoint import address_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,14 +25,22 @@ _DISCARD = struct.pack("ii", 1, 0)
 """SO_LINGER for a close that throws away what waits in the kernel, which may be the whole of an upload."""
 
 
+class LeavesThisMachineError(ConnectionError):
+    """What must stay on this machine has been connected to another."""
+
+
 class Lines:
     """The sockets that a sink has open, and whether anything may go over them.
+
+    `stays_here` is for plain http that was not allowed beyond this machine: a name such as `localhost` says where it
+    leads, a connection where it has led.
 
     Attributes:
         is_late: whether they were cut since `open` because the time was over.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, stays_here: bool = False) -> None:
+        self._stays_here = stays_here
         self._sockets: WeakSet[socket.socket] = WeakSet()
         self._lock = Lock()
         self._is_cut = False
@@ -65,8 +75,16 @@ class Lines:
                 socket.socket.shutdown(line, socket.SHUT_RDWR)
 
     def keep(self, line: object) -> None:
-        """Know a socket that has just been connected. Raises ConnectionAbortedError when it is not to be used."""
+        """Know a socket that has just been connected.
+
+        Raises:
+            ConnectionAbortedError, LeavesThisMachineError: it is not to be used.
+        """
         if isinstance(line, socket.socket):
+            address = address_of(line.getpeername()[0]) if self._stays_here else None
+            if address and not address.is_loopback:
+                line.close()
+                raise LeavesThisMachineError
             with self._lock:
                 self._sockets.add(line)
         if self._is_cut:

@@ -1,7 +1,8 @@
-"""What an endpoint's reply means for a batch."""
+"""What an endpoint's reply means for a batch, and who speaks in it: a collector, or something in the way to it."""
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import NamedTuple
 
@@ -21,40 +22,78 @@ class Reply(NamedTuple):
 
     Attributes:
         outcome: what it means.
-        cause: for the log and `telemetry status`: the status, or the kind of fault. Never a body.
+        cause: for the log and `telemetry status`: the status, or the kind of fault, and what to do. Never a body.
         status: of HTTP; 0 when there was none.
         retry_after_seconds: what it asked for; 0 when nothing.
+        is_doubtful: whether a page refuses what a collector would refuse of a batch. It is something in the way that
+            refuses everything, or a collector that speaks HTML of this batch: by it alone, nobody can tell.
     """
 
     outcome: Outcome
     cause: str
     status: int = 0
     retry_after_seconds: float = 0.0
+    is_doubtful: bool = False
 
 
-_SPLIT = {400, 413, 422}
-_RETRY = {408, 425, 429}
 _ALREADY_THERE = 409
-_NOT_IMPLEMENTED = 501
-_HTML = (b"<!doctype html", b"<html")
+_TOO_LARGE = 413
+_SPLIT = {400, _TOO_LARGE, 422}
+_RETRY = {408, 425, 429}
+_NEVER_WILL = {501, 505}
+_OF_THE_BATCH = {*_SPLIT, _ALREADY_THERE}
+
+# What a body of HTML begins with, as browsers tell it: WHATWG, MIME Sniffing, 7.1.
+_TAGS = "!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|center|meta"
+_PAGE = re.compile(rf"(?:<\?xml[^>]*>|<!--.*?-->|\s)*<(?:{_TAGS})(?=[\s/>])".encode(), re.IGNORECASE | re.DOTALL)
+_HTML_TYPES = ("text/html", "application/xhtml+xml")
+_MARKS = b"\xef\xbb\xbf\xff\xfe\0"
+"""Of an encoding; zeros are UTF-16's."""
+
+# What servers and frameworks say of a request, and never of its body, in plain words: Go's net/http, Tomcat, Starlette,
+# uvicorn, and nginx where its page is replaced.
+_SERVERS_WORDS = re.compile(
+    rb"Client sent an HTTP request to an HTTPS server|This combination of host and port requires TLS|HTTPS port"
+    rb"|Invalid host header|Invalid HTTP request received|400 Bad Request: |SSL certificate",
+    re.IGNORECASE,
+)
+_MOST_WORDS_BYTES = 512
 
 
 def outcome_of(status: int, content_type: str, body: bytes = b"") -> Outcome:
     """The outcome of an HTTP status, with the type and the beginning of what came with it.
 
-    HTML on success is a captive portal or a proxy that speaks, never a collector, whatever it is called. A status
-    that nobody expects (a 1xx, a 402) pauses: deleting on it would lose events to a mistake in somebody's proxy.
+    HTML on success is a captive portal or a proxy that speaks, never a collector, whatever it is called; and so are a
+    page that refuses a body (nginx's 400 for a client without a certificate), and one that says 409 (Cloudflare's, for
+    a name that it can't resolve). A body that is too large is so for whoever says it. A status that nobody expects (a
+    1xx, a 402) pauses: deleting on it would lose events to a mistake in somebody's proxy.
     """
-    if status == _ALREADY_THERE:
-        return Outcome.DELIVERED
-    if 200 <= status < 300:  # noqa: PLR2004 the class of HTTP statuses
-        return Outcome.PAUSED if _is_html(content_type, body) else Outcome.DELIVERED
+    if status == _ALREADY_THERE or 200 <= status < 300:  # noqa: PLR2004 the class of HTTP statuses
+        return Outcome.PAUSED if is_page(content_type, body) else Outcome.DELIVERED
     if status in _SPLIT:
-        return Outcome.SPLIT
-    if status in _RETRY or (status >= 500 and status != _NOT_IMPLEMENTED):  # noqa: PLR2004 the same
+        is_of_body = status == _TOO_LARGE or not is_in_the_way(content_type, body)
+        return Outcome.SPLIT if is_of_body else Outcome.PAUSED
+    if status in _RETRY or (status >= 500 and status not in _NEVER_WILL):  # noqa: PLR2004 the same
         return Outcome.RETRY
     return Outcome.PAUSED
 
 
-def _is_html(content_type: str, body: bytes) -> bool:
-    return content_type.strip().lower().startswith("text/html") or body.lstrip()[:16].lower().startswith(_HTML)
+def is_doubtful(status: int, content_type: str, body: bytes) -> bool:
+    """Whether it can't be told by a reply alone if it is about the batch: see `Reply`."""
+    return status in _OF_THE_BATCH and is_in_the_way(content_type, body)
+
+
+def is_page(content_type: str, body: bytes) -> bool:
+    """Whether a reply is a page for people, by its type or by how it begins."""
+    is_called_so = content_type.partition(";")[0].strip().lower() in _HTML_TYPES
+    return is_called_so or _PAGE.match(body.translate(None, _MARKS)) is not None
+
+
+def is_in_the_way(content_type: str, body: bytes) -> bool:
+    """Whether a refusal is a page, or a server's own words, and not those of a collector about a body.
+
+    JSON is a collector's, also where PHP or Flask calls it HTML because nobody told them otherwise.
+    """
+    if body.lstrip()[:1] in {b"{", b"["}:
+        return False
+    return is_page(content_type, body) or _SERVERS_WORDS.search(body[:_MOST_WORDS_BYTES]) is not None

@@ -25,15 +25,19 @@ class Pace:
     """The pace of one shipper's uploads.
 
     All times are seconds by one monotonic clock. What was seen before `now`, or before an outage ended, is backlog.
+
+    Attributes:
+        hurried_at: what was seen by then leaves without jitter or pause.
     """
 
     def __init__(self, jitter_seconds: float, now: float, random: Callable[[], float]) -> None:
         self._jitter_seconds = jitter_seconds
         self._random = random
         self._secret = os.urandom(16)  # else a batch's id, which leaves, would tell its jitter
-        self._hurried_at = float("-inf")
+        self.hurried_at = float("-inf")
         self._recovered_at = now
         self._backlog_not_before = float("-inf")
+        self._set_aside: dict[str, float] = {}
 
     def wait_seconds(self, id_: str, seen_at: float, now: float) -> float:
         """How long a batch still waits: the same however often it is asked; 0 or less when it may leave.
@@ -43,14 +47,32 @@ class Pace:
             seen_at: when its segment was sealed, or found at the start. A backlog has waited out its jitter.
             now: the time.
         """
-        if seen_at <= self._hurried_at:
+        if (set_aside_seconds := self.set_aside_seconds(id_, now)) > 0:
+            return set_aside_seconds
+        if seen_at <= self.hurried_at:
             return 0.0
-        wait_seconds = seen_at + self._jitter_of(id_) - now
-        return max(wait_seconds, self._backlog_not_before - now) if self._is_backlog(seen_at) else wait_seconds
+        wait_seconds = self.due_at(id_, seen_at) - now
+        return max(wait_seconds, self._backlog_not_before - now) if self.is_backlog(seen_at) else wait_seconds
+
+    def due_at(self, id_: str, seen_at: float) -> float:
+        """When a batch that nobody hurries has waited out its jitter."""
+        return seen_at + self._jitter_of(id_)
+
+    def pauses(self, seen_at: float, now: float) -> bool:
+        """Whether a batch waits for a pause of the backlog, as do all that were seen before it."""
+        return self.hurried_at < seen_at <= self._recovered_at and now < self._backlog_not_before
+
+    def set_aside(self, id_: str, until: float) -> None:
+        """One batch waits by itself, whatever hurries; what stands against it does not stand against the others."""
+        self._set_aside[id_] = until
+
+    def set_aside_seconds(self, id_: str, now: float) -> float:
+        """How long a batch still waits by itself; 0 or less when it does not."""
+        return self._set_aside.get(id_, now) - now
 
     def hurry(self, now: float) -> None:
         """What was sealed by now leaves at once."""
-        self._hurried_at = now
+        self.hurried_at = now
 
     def recover(self, now: float) -> None:
         """An outage is over; what was sealed by now is its backlog."""
@@ -58,10 +80,11 @@ class Pace:
 
     def upload(self, seen_at: float, took_seconds: float, now: float) -> None:
         """A batch has left; another of the backlog pauses, as long again on average, so that the endpoint may rest."""
-        if self._is_backlog(seen_at):
+        if self.is_backlog(seen_at):
             self._backlog_not_before = now + self._random() * min(2 * took_seconds, MAX_PAUSE_SECONDS)
 
-    def _is_backlog(self, seen_at: float) -> bool:
+    def is_backlog(self, seen_at: float) -> bool:
+        """Whether a batch waited out an outage, or was there before this process."""
         return seen_at <= self._recovered_at
 
     def _jitter_of(self, id_: str) -> float:

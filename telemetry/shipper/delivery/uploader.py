@@ -2,9 +2,13 @@
 
 It never touches ZeroMQ; the spool is all it shares with intake.
 
-Of four turns one is the oldest batch's, and three are the newest's that may leave. So what is fresh arrives fresh while
-a backlog drains: with what fresh batches leave of the bandwidth, and a fourth of it at least. Nor does one batch that
-fails again and again keep the others waiting.
+Of four turns one is the oldest's, and three are the newest's that may leave; the oldest lets a fresh one go before it,
+once. So what is fresh arrives fresh while a backlog drains: with what fresh batches leave of the bandwidth, and a fifth
+of it at least. Nor does one batch that fails again and again keep the others waiting.
+
+A page that refuses a batch, where a collector would say why, may be something in the way that refuses them all, or a
+collector that speaks HTML. Another batch tells: until one has gone through, uploads pause; then the one that is refused
+again is halved, down to its guilty event, which waits by itself. On no such answer is anything ever given up.
 """
 
 from __future__ import annotations
@@ -13,7 +17,8 @@ import hashlib
 import logging
 import random
 import zlib
-from itertools import cycle
+from contextlib import suppress
+from math import inf
 from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -25,6 +30,9 @@ from telemetry.drops import DropReason
 from telemetry.shipper.delivery.backoff import full_jitter
 from telemetry.shipper.delivery.outcome import Outcome, Reply
 from telemetry.shipper.delivery.pace import Bandwidth, Pace
+from telemetry.shipper.delivery.queue import Queue
+from telemetry.shipper.encode import format_named
+from telemetry.spool import held
 from telemetry.spool.segment import Seal, open_stream
 from telemetry.spool.tally import Tally
 
@@ -35,13 +43,21 @@ if TYPE_CHECKING:
     from telemetry.shipper.delivery.tripwire import Tripwire
     from telemetry.shipper.encode.format import Format
     from telemetry.shipper.permission import Permission
+    from telemetry.spool.folder import Arrival
+    from telemetry.spool.segment import Head
     from telemetry.spool.spool import Spool
 
 IDLE_SECONDS = 5.0
 """How often to look for segments that another shipper of the same spool left behind."""
 
+OLDEST_TURN = 3
+"""After so many other uploads it is the oldest batch's turn."""
+
 _MAY_MEAN_ALL = (400, 422)
 """Refusals that are not for one event when both halves of a batch meet them. With 413, halves may yet be too large."""
+
+SAY_STOPPED_SECONDS = 3600.0
+"""How often the log tells of uploads that the tripwire has stopped."""
 
 log = logging.getLogger("telemetry.shipper")
 
@@ -60,13 +76,13 @@ class Uploader:
         state: `idle`, `uploading`, `retrying` or `paused`.
         cause: of the last failure, for `telemetry status`; empty when the last upload went well.
         in_flight: events of the upload under way.
+        sending: what that is of; None while there is none.
     """
 
     def __init__(
         self,
         spool: Spool,
         sink: Sink,
-        format_: Format,
         settings: ShipperSettings,
         permission: Callable[[], Permission],
         tripwire: Tripwire,
@@ -80,9 +96,9 @@ class Uploader:
         self.state = "idle"
         self.cause = ""
         self.in_flight = 0
+        self.sending: Head | None = None
         self._spool = spool
         self._sink = sink
-        self._format = format_
         self._settings = settings
         self._permission = permission
         self._tripwire = tripwire
@@ -91,10 +107,14 @@ class Uploader:
         self._not_before = 0.0
         self._clock = clock
         self._pace = Pace(settings.upload_jitter_seconds, clock(), random.random)
+        self._queue = Queue(self._pace, spool.awaits)
         self._bandwidth = Bandwidth(settings.upload_bytes_per_second)
-        self._turns = cycle((True, True, True, False))
-        self._takes_newest = False
+        self._turns = OLDEST_TURN  # since the oldest had its own
         self._is_splitting = False
+        self._held: list[Head] = []  # what the tripwire has stopped in this run
+        self._said_stopped_at = float("-inf")
+        self._doubted: dict[str, int] = {}  # refused by a page: how many had gone through by then
+        self._delivered = 0
         self._wake = Event()
         self._stopping = False
 
@@ -104,6 +124,7 @@ class Uploader:
             try:
                 wait_seconds = self.step()
             except OSError as fault:  # of the spool's disk: the segment stays where it is
+                self._spool.make_way(fault)
                 wait_seconds = self._fail(Reply(Outcome.RETRY, f"disk: {type(fault).__name__} {fault.errno}"))
             except Exception as fault:  # noqa: BLE001 a mistake of ours: uploads must not end by it in silence
                 wait_seconds = self._fail(Reply(Outcome.RETRY, f"fault: {type(fault).__name__}"))
@@ -147,7 +168,7 @@ class Uploader:
         if not permission.uploads:
             self.state = "idle"
             return IDLE_SECONDS
-        if self._tripwire.cause:
+        if self._tripwire.cause and not self._is_taken_back():
             self.state, self.cause = "paused", self._tripwire.cause
             return IDLE_SECONDS
         seal = self._take()
@@ -168,35 +189,63 @@ class Uploader:
         Halves, which stand first, go before all others, until the guilty event is found: in turns, all of a batch would
         be halved before the first refusal for good, at which the endpoint is left in peace.
         """
-        seal = None if self._takes_newest and not self._is_splitting else self._spool.take()
-        if seal is None or (not seal.depth and self._wait_seconds(seal) > 0):
-            seal = self._spool.take(self._is_due)
+        for arrival in self._spool.arrivals():
+            self._queue.add(arrival)
+        newest = self._queue.newest(self._clock(), self._is_doubted)
+        seal = self._spool.take() if newest is None or self._is_oldest_s_turn(newest) else None
+        if newest is not None and (seal is None or self._wait_seconds(seal) > 0):
+            seal = self._spool.take(newest.file)
         self._is_splitting = seal is not None and seal.depth > 0
         return seal
 
-    def _is_due(self, id_: str, seen_at: float) -> bool:
-        return self._pace.wait_seconds(id_, seen_at, self._clock()) <= 0
+    def _is_oldest_s_turn(self, newest: Arrival) -> bool:
+        """Whether the oldest batch goes before the newest; a fresh one goes before it, once."""
+        is_next = self._turns == OLDEST_TURN and self._pace.is_backlog(newest.seen_at)
+        return self._is_splitting or self._turns > OLDEST_TURN or is_next
+
+    def _is_doubted(self, id_: str) -> bool:
+        """Whether nobody can tell yet what refuses a batch: it leaves that to another."""
+        return self._doubted.get(id_) == self._delivered
 
     def _deliver_in_time(self, seal: Seal) -> float:
-        wait_seconds = self._wait_seconds(seal)
-        if wait_seconds > 0 and not seal.depth:
+        if (wait_seconds := self._wait_seconds(seal)) > 0:
             self._spool.put_back()
             self.state = self.state if self.cause else "idle"
-            return wait_seconds
-        self._takes_newest = next(self._turns)  # a turn is an upload: a look that finds nothing to send takes none
+            # Who waits by itself must not have the others wait, who are due before.
+            is_set_aside = self._pace.set_aside_seconds(seal.head.id, self._clock()) > 0
+            return min(wait_seconds, self._queue.wait_seconds(self._clock()), IDLE_SECONDS if is_set_aside else inf)
+        # A turn is an upload: a look that finds nothing to send takes none.
+        self._turns = 0 if self._spool.is_oldest(seal) else self._turns + 1
         return self._deliver(seal)
 
     def _wait_seconds(self, seal: Seal) -> float:
-        return self._pace.wait_seconds(seal.head.id, self._spool.seen_at(seal), self._clock())
+        now = self._clock()
+        if seal.depth:
+            return self._pace.set_aside_seconds(seal.head.id, now)
+        return self._pace.wait_seconds(seal.head.id, self._spool.seen_at(seal), now)
 
     def _deliver(self, seal: Seal) -> float:
         body = self._spool.read(seal)
         if body is None:
             log.error("a sealed segment of %d events is not what was written: quarantined", seal.tally.kept)
             return 0.0
-        if not self._tripwire.passes(seal, body):
+        if not held.is_cleared(self._spool.directory, seal.head) and not self._tripwire.passes(seal, body):
             return self._hold_back(seal)
+        if self._is_over_cap(seal):
+            return self._cut(seal, body)
         return self._settle(seal, body, self._send(seal, body))
+
+    def _is_over_cap(self, seal: Seal) -> bool:
+        cap = format_named(seal.head.format).max_events
+        return cap is not None and seal.tally.kept > cap
+
+    def _cut(self, seal: Seal, body: bytes) -> float:
+        """Put batches that the endpoint takes in the place of one that has more events than that."""
+        try:
+            self._is_splitting = self._spool.split(seal, cut(seal, body, format_named(seal.head.format)))
+        except ValueError:  # not a body of this format: no event of it can be told apart
+            return self._reject(Reply(Outcome.REJECTED, "unreadable"), seal)
+        return 0.0
 
     def _hold_back(self, seal: Seal) -> float:
         """What the tripwire found must never leave; what it could not read may, once it can."""
@@ -204,18 +253,37 @@ class Uploader:
             self._spool.put_back()
         else:
             self._spool.quarantine(seal, DropReason.REDACTION_FAILED)
+            self._held.append(seal.head)
+            places = [held.Place(*place, events) for place, events in sorted(self._tripwire.places.items())]
+            with suppress(OSError):  # no disk to write it on: it is in the log, by kind
+                held.note(self._spool.directory, held.Held(seal.head.id, seal.head.file, seal.tally.kept, places))
         return 0.0
 
+    def _is_taken_back(self) -> bool:
+        """Whether a person has let go all that stopped the uploads; else it is said again now and then."""
+        if self._held and all(held.is_cleared(self._spool.directory, head) for head in self._held):
+            self._held.clear()
+            self._tripwire.rearm()
+            self.cause = ""
+            log.info("what the tripwire had stopped was let go: uploads go on")
+            return True
+        if self._clock() - self._said_stopped_at >= SAY_STOPPED_SECONDS:
+            self._said_stopped_at = self._clock()
+            log.error("uploads are stopped (%s): see `telemetry tripwire show`", self._tripwire.cause)
+        return False
+
     def _send(self, seal: Seal, body: bytes) -> Reply:
-        if not self._permission().lets_leave(seal.head):  # withdrawn since the batch was taken
-            return Reply(Outcome.RETRY, "consent withdrawn")
-        began = self._clock()
-        self._bandwidth.spend(len(body), began)
-        self.in_flight = seal.tally.kept
+        self.sending = seal.head  # before the question: who withdraws it now is heard here, or cuts it off
         try:
+            if not self._permission().lets_leave(seal.head):  # withdrawn since the batch was taken
+                return Reply(Outcome.RETRY, "consent withdrawn")
+            began = self._clock()
+            self._bandwidth.spend(len(body), began)
+            self.in_flight = seal.tally.kept
             reply = self._sink.deliver(seal, body)
         finally:
             self.in_flight = 0
+            self.sending = None
         if reply.outcome is Outcome.DELIVERED:  # a failure has a wait of its own
             self._pace.upload(self._spool.seen_at(seal), self._clock() - began, self._clock())
         return reply
@@ -224,10 +292,12 @@ class Uploader:
         match reply.outcome:
             case Outcome.DELIVERED:
                 self._spool.ack(seal, self._settings.sent_bytes)
-                self._succeed()
+                self._succeed(seal)
                 return 0.0
             case Outcome.SPLIT if seal.tally.kept > 1:
                 return self._deliver_halves(seal, body, reply)
+            case Outcome.SPLIT | Outcome.PAUSED if reply.is_doubtful:
+                return self._doubt(seal, body, reply)
             case Outcome.SPLIT | Outcome.REJECTED:
                 return self._reject(reply, seal)
             case Outcome.RETRY | Outcome.PAUSED:
@@ -236,20 +306,38 @@ class Uploader:
     def _deliver_halves(self, seal: Seal, body: bytes, reply: Reply) -> float:
         """Split; the halves are the next to be taken. If the first two fail alike, no event is the guilty one."""
         try:
-            halves = halve(seal, body, self._format)
+            halves = halve(seal, body, format_named(seal.head.format))
         except ValueError:  # not a body of this format: no event of it can be told apart
-            return self._reject(reply, seal)
+            return self._leave_alone(seal, reply) if reply.is_doubtful else self._reject(reply, seal)
         self._is_splitting = self._spool.split(seal, halves)
-        if not self._is_splitting or seal.depth:
+        if not self._is_splitting or (seal.refusals and not reply.is_doubtful):
             return 0.0
         (first, first_body), (second, second_body) = halves
         answer = self._send(first, first_body)
         if answer.status not in _MAY_MEAN_ALL:
             return self._settle(first, first_body, answer)
         other = self._send(second, second_body)
-        if other.status == answer.status:
+        if answer.outcome is other.outcome is Outcome.SPLIT and other.status == answer.status:
             return self._reject(answer, first, second)
-        return max(self._settle(first, first_body, answer), self._settle(second, second_body, other))
+        if reply.is_doubtful:  # of two halves, the other one tells
+            self._doubted[first.head.id] = self._delivered
+        waits = self._settle(second, second_body, other)
+        return max(waits, self._settle(first, first_body, answer))
+
+    def _doubt(self, seal: Seal, body: bytes, reply: Reply) -> float:
+        """A page refuses a batch: pause until another one has gone through, and then find the event that it means."""
+        id_ = seal.head.id
+        if self._doubted.setdefault(id_, self._delivered) == self._delivered:
+            self._is_splitting = False
+            return self._fail(reply._replace(outcome=Outcome.PAUSED))
+        return self._deliver_halves(seal, body, reply) if seal.tally.kept > 1 else self._leave_alone(seal, reply)
+
+    def _leave_alone(self, seal: Seal, reply: Reply) -> float:
+        """Try a batch that a page refuses once in a while, and give it up by its age alone; the others go."""
+        self._spool.put_back()
+        self._pace.set_aside(seal.head.id, self._clock() + self._settings.pause_seconds)
+        self._say(f"a page refuses {seal.tally.kept} events while others go, so they wait by themselves: {reply.cause}")
+        return 0.0
 
     def _reject(self, reply: Reply, *seals: Seal) -> float:
         """Set batches aside for good, and wait as after a failure: who refuses everything is not fed at full speed."""
@@ -259,12 +347,13 @@ class Uploader:
         log.warning("the endpoint refused %d events for good (%s): quarantined", events, reply.cause)
         return self._back_off(reply)
 
-    def _succeed(self) -> None:
+    def _succeed(self, seal: Seal) -> None:
+        self._delivered += 1
+        self._doubted.pop(seal.head.id, None)
         if self.cause:
             log.info("uploads go through again")
             self._pace.recover(self._clock())
         self.state, self.cause, self._failures = "uploading", "", 0
-        self._said.clear()
 
     def _fail(self, reply: Reply) -> float:
         """Take note of a failure, say it once, and decide when to try again."""
@@ -272,11 +361,15 @@ class Uploader:
         state = "paused" if reply.outcome is Outcome.PAUSED else "retrying"
         if state != self.state:
             self._said.clear()
-        if reply.cause not in self._said:
-            self._said.add(reply.cause)
-            log.warning("upload %s: %s", "paused" if state == "paused" else "failed, to be retried", reply.cause)
+        self._say(f"upload {'paused' if state == 'paused' else 'failed, to be retried'}: {reply.cause}")
         self.state, self.cause = state, reply.cause
         return self._back_off(reply)
+
+    def _say(self, text: str) -> None:
+        """Once in this state."""
+        if text not in self._said:
+            self._said.add(text)
+            log.warning("%s", text)
 
     def _back_off(self, reply: Reply) -> float:
         """Leave the endpoint in peace; returns the seconds."""
@@ -293,25 +386,46 @@ class Uploader:
 
 
 def halve(seal: Seal, body: bytes, format_: Format) -> list[tuple[Seal, bytes]]:
-    """The two halves of a batch, the same bytes and ids however often it is done.
+    """Split a refused batch into its two halves, the same bytes and ids however often it is done.
 
     Raises:
         ValueError: the body can't be read as its format, or holds another number of events than its Seal says.
     """
+    events = _events_of(seal, body, format_)
+    middle = len(events) // 2
+    refused = msgspec.structs.replace(seal, refusals=seal.refusals + 1)
+    return _parts(refused, [events[:middle], events[middle:]])
+
+
+def cut(seal: Seal, body: bytes, format_: Format) -> list[tuple[Seal, bytes]]:
+    """Split a batch into some of at most `format_.max_events`, the same bytes and ids however often it is done.
+
+    Raises:
+        ValueError: the body can't be read as its format, or holds another number of events than its Seal says.
+    """
+    events = _events_of(seal, body, format_)
+    most = format_.max_events or len(events)
+    return _parts(seal, [events[start : start + most] for start in range(0, len(events), most)])
+
+
+def _events_of(seal: Seal, body: bytes, format_: Format) -> list[bytes]:
     plain = _decompress(body) if seal.head.compressed else body
     events = format_.split(plain)
     if len(events) != seal.tally.kept:
         raise ValueError(f"a body of {len(events)} events has a Seal for {seal.tally.kept}")
-    middle = len(events) // 2
-    return [_half(seal, number, part) for number, part in enumerate((events[:middle], events[middle:]))]
+    return events
 
 
-def _half(seal: Seal, number: int, events: list[bytes]) -> tuple[Seal, bytes]:
+def _parts(seal: Seal, parts: list[list[bytes]]) -> list[tuple[Seal, bytes]]:
+    return [_part(seal, number, events) for number, events in enumerate(parts)]
+
+
+def _part(seal: Seal, number: int, events: list[bytes]) -> tuple[Seal, bytes]:
     stream = open_stream(compressed=seal.head.compressed)
     body = stream.write(b"".join(events)) + stream.finish()
     id_ = hashlib.blake2b(f"{seal.head.id}/{number}".encode(), digest_size=16).hexdigest()
     head = msgspec.structs.replace(seal.head, id=id_, file=seal.head.file.replace(seal.head.id, id_))
-    half = msgspec.structs.replace(
+    part = msgspec.structs.replace(
         seal,
         head=head,
         length_bytes=len(body),
@@ -320,7 +434,7 @@ def _half(seal: Seal, number: int, events: list[bytes]) -> tuple[Seal, bytes]:
         positions={},
         depth=seal.depth + 1,
     )
-    return half, body
+    return part, body
 
 
 def _decompress(body: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from telemetry.errors import ConfigError
@@ -10,15 +11,16 @@ if TYPE_CHECKING:
     from telemetry.shipper.encode.format import Format
 
 
-def open_format(name: str, node: str) -> Format:
-    """The upload format `name`, as in `ShipperSettings.format`.
+def open_format(name: str, node: str, *, is_test: bool = False) -> Format:
+    """Return the upload format `name`, as in `ShipperSettings.format`.
 
     Args:
         name: `ndjson` or `risingwave`.
         node: whose reports `risingwave` writes: `meta`, `compute`, `frontend` or `compactor`.
+        is_test: whether `risingwave` marks its messages as a test's.
 
     Raises:
-        ConfigError: there is no such format, or `risingwave` knows no such node.
+        ConfigError: there is no such format, `risingwave` knows no such node, or protobuf is not installed.
     """
     # Each is imported where it is chosen: protobuf would slow the start of a shipper that has no use for it.
     match name:
@@ -27,8 +29,24 @@ def open_format(name: str, node: str) -> Format:
 
             return NDJSON
         case "risingwave":
-            from telemetry.shipper.encode.risingwave import risingwave  # noqa: PLC0415 as above
-
-            return risingwave(node)
+            try:
+                from telemetry.shipper.encode.risingwave import risingwave  # noqa: PLC0415 as above
+            except ImportError:
+                raise ConfigError(
+                    "the format 'risingwave' needs protobuf; run: pip install 'telemetry[risingwave]'"
+                ) from None
+            return risingwave(node, is_test=is_test)
         case _:
             raise ConfigError(f"there is no upload format {name!r}: set format to 'ndjson' or 'risingwave'")
+
+
+@cache
+def format_named(name: str) -> Format:
+    """Return the upload format in which a segment says it was written, to read or to split its body.
+
+    Shippers of one spool may write different ones. Whose reports a format would write is all one for that.
+
+    Raises:
+        ConfigError: there is no such format in this version, or protobuf is not installed.
+    """
+    return open_format(name, "compute")

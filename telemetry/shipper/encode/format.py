@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from telemetry.catalog.compile import Envelope
 
@@ -33,8 +33,11 @@ class Format:
         values: one event's bytes, as `split` gives them, to its fields, `event` among them. Raises ValueError.
         by_line: whether an event is a line, so that a body can be read a piece at a time.
         show: an uncompressed body and its route to one line of JSON for each event, for people.
-        encode_report: a report event, session id and time precision in seconds to its own message; None
-            where a report is an event like any other.
+        max_events: how many events the endpoint takes in one body; None sets no bound.
+        identifiers: by the name of a field, how an identifier in it leaves in this format instead of as a token:
+            session's secret and value to what leaves; to None for a value that can't leave so.
+        encode_report: report events of one time, session id and time precision in seconds to the one message that
+            holds their facts; None where a report is an event like any other.
     """
 
     name: str
@@ -47,4 +50,6 @@ class Format:
     values: Callable[[bytes], dict[str, Any]]
     by_line: bool
     show: Callable[[bytes, str], Iterable[bytes]]
-    encode_report: Callable[[Envelope, str, int], Report] | None = None
+    max_events: int | None = None
+    identifiers: Mapping[str, Callable[[bytes, str | int], int | None]] = field(default_factory=dict)
+    encode_report: Callable[[Sequence[Envelope], str, int], Report] | None = None

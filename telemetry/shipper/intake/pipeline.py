@@ -1,14 +1,23 @@
-"""The way of an event from frame to bytes: validate, sample, redact, encode. Waits for nothing, writes nothing.
+"""The way of an event from frame to bytes: validate, sort, sample, redact, encode. Waits for nothing, writes nothing.
 
-After `redact` nothing raw is left.
+What is technical is sorted from what tells of what somebody did: the two go into segments of their own, with accounts
+of their own, so that one may leave and the other stay, and nothing that leaves tells of what stays. After `redact`
+nothing raw is left.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import compress
+from operator import not_
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
 from telemetry.catalog.compile import Envelope, compile_catalog
+from telemetry.catalog.model import SENSITIVITIES
 from telemetry.drops import DropReason
+from telemetry.receipt import level_of
 from telemetry.shipper.intake.redactor import Redactor
 from telemetry.shipper.intake.sampler import Sampler
 from telemetry.shipper.intake.validator import UnreadableEventsError, Validator
@@ -17,9 +26,10 @@ from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from telemetry.catalog.model import Catalog
+    from telemetry.catalog.compile import Compiled
+    from telemetry.catalog.model import Catalog, Sensitivity
     from telemetry.redact.free_text import FreeTextRedactor
     from telemetry.shipper.encode.format import Format, Report
     from telemetry.shipper.intake.receiver import Frame
@@ -30,27 +40,55 @@ _DISORDER_NS = 2_000_000_000
 """Far more than events of one frame are out of order: threads take the time before they append."""
 
 
+ALWAYS: Mapping[Sensitivity, int] = dict.fromkeys(SENSITIVITIES, 0)
+"""The moments not before which an event may be, UNIX nanoseconds, where any is taken."""
+
+
 class Drain(NamedTuple):
-    """What a run of the pipeline makes of some frames.
+    """What a run of the pipeline makes of the events of some frames that have one sensitivity.
 
     Attributes:
         body: the events that are kept, as bytes of the upload's format.
         tally: what became of each.
-        positions: of the producers that moved.
+        positions: of the producers that moved. With the first of two drains of the same frames they stay behind by what
+            the second brings: were that lost, it would be missed.
         unreadable: frames whose events could not be taken apart.
+        is_earlier: whether it was emitted under an earlier consent than this session's.
+        sensitivity: of its events. What can't be told of a loss is taken to be the stricter one.
     """
 
     body: bytes
     tally: Tally
     positions: Positions
     unreadable: int = 0
+    is_earlier: bool = False
+    sensitivity: Sensitivity = "interaction"
+
+    @property
+    def told(self) -> Tally:
+        """What an upload tells of it: no number of what was emitted, or lost, before the consent."""
+        told = self.tally.copy()
+        if self.is_earlier:
+            told.dropped.clear()
+        told.dropped.pop(DropReason.CONSENT.value, None)
+        told.emitted = told.kept + told.lost
+        return told
 
     def lost(self, reason: DropReason) -> Drain:
         """The same drain with none of its events kept."""
         tally = self.tally.copy()
         tally.drop(reason, tally.kept)
         tally.kept = 0
-        return Drain(b"", tally, self.positions)
+        return self._replace(body=b"", tally=tally)
+
+
+class _Part:
+    """What has come of one sensitivity: the events that are valid, an account, and how many each producer brought."""
+
+    def __init__(self) -> None:
+        self.events: list[Envelope] = []
+        self.tally = Tally()
+        self.numbers: Counter[str] = Counter()
 
 
 class Pipeline:
@@ -71,49 +109,38 @@ class Pipeline:
         self._precision_seconds = catalog.time_precision_seconds
         self._validator = Validator(compiled)
         # One for each level of consent: what a `local` producer does must not show in another's weights.
-        self._samplers = {level: Sampler(compiled, random) for level in ("on", "local")}
-        self._redactor = Redactor(compiled, texts, session.secret)
+        self._samplers = {level: Sampler(compiled, random) for level in ("on", "technical", "local")}
+        self._redactor = Redactor(compiled, texts, session.secret, format_.identifiers)
+        declared = {event.sensitivity for event in catalog.events.values()}
+        # Of what is lost, and of what nobody has declared, one can't tell what it was.
+        self._common: Sensitivity = "technical" if declared == {"technical"} else "interaction"
+        technical = [] if self._common == "technical" else _names_of("technical", compiled)
+        self._apart_names = frozenset(technical)
+        self._apart = frozenset(map(compiled.envelopes.__getitem__, technical))  # empty where all are alike
 
-    def run(self, frames: Iterable[Frame], known: Positions, level: str, not_before_ns: int = 0) -> Drain:
+    def run(
+        self, frames: Iterable[Frame], known: Positions, level: str, not_before_ns: Mapping[Sensitivity, int] = ALWAYS
+    ) -> list[Drain]:
         """Take frames of one receipt from their producers to the upload's format.
 
         Args:
             frames: in the order in which they came.
             known: how far their producers had come before.
-            level: of the receipt, `on` or `local`.
-            not_before_ns: events older than this, UNIX nanoseconds, are dropped: they are older than the consent.
-        """
-        tally = Tally()
-        events, positions, unreadable = self._validate(frames, known, not_before_ns, tally)
-        body = self._finish(self._samplers[level].sample(events, tally), tally)
-        return Drain(body, tally, positions, unreadable)
-
-    def run_report(self, raw: bytes) -> tuple[Drain, list[Report]]:
-        """Take the shipper's own report events the same way.
+            level: of the receipt, `on`, `technical` or `local`.
+            not_before_ns: by sensitivity, events older than this, UNIX nanoseconds, are dropped: they are older than
+                the consent.
 
         Returns:
-            What goes to a segment as any event does, and the messages that take a segment each; one of them is empty.
+            One drain, or two: then the positions of the second are those of both.
         """
-        tally = Tally()
-        events = self._validator.validate(raw, tally)
-        tally.emitted = len(events) + tally.lost
-        if self._format.encode_report is None:
-            return Drain(self._finish(events, tally), tally, {}), []
-        kept = self._redactor.redact(events, tally)
-        reports = [self._format.encode_report(event, self._session.id, self._precision_seconds) for event in kept]
-        tally.emitted -= len(reports)  # each brings its own account
-        return Drain(b"", tally, {}), reports
-
-    def _validate(
-        self, frames: Iterable[Frame], known: Positions, not_before_ns: int, tally: Tally
-    ) -> tuple[list[Envelope], Positions, int]:
-        events: list[Envelope] = []
-        unreadable = 0
+        parts = {sensitivity: _Part() for sensitivity in SENSITIVITIES}
+        tally = parts[self._common].tally
         positions: Positions = {}
+        unreadable = 0
         for frame in frames:
             lost_before = tally.lost
             try:
-                valid = _younger(self._validator.validate(frame.events, tally), not_before_ns, tally)
+                valid = self._validator.validate(frame.events, tally)
             except UnreadableEventsError:
                 unreadable += 1  # how many they were, the hole before the producer's next frame tells
                 continue
@@ -121,13 +148,88 @@ class Pipeline:
             producer = frame.producer.hex()
             position = positions.get(producer) or known.get(producer) or Position(frame.context.pid)
             positions[producer] = advance(position, frame.first, number, frame.dropped, tally)
-            events += valid
-        return events, positions, unreadable
+            for sensitivity, events in self._sorted(valid):
+                part = parts[sensitivity]
+                part.numbers[producer] += len(events)
+                part.events += _younger(events, not_before_ns[sensitivity], part.tally)
+        drains = [
+            self._finish(
+                sensitivity, part.tally, self._samplers[level_of(level, sensitivity)].sample(part.events, part.tally)
+            )
+            for sensitivity, part in self._settled(parts)
+        ]
+        last = drains.pop()._replace(positions=positions, unreadable=unreadable)
+        behind = _without(positions, parts[last.sensitivity].numbers)
+        return [*(drain._replace(positions=behind) for drain in drains), last]
 
-    def _finish(self, events: list[Envelope], tally: Tally) -> bytes:
+    def run_report(self, raw: bytes) -> list[tuple[Drain, Report | None]]:
+        """Take the shipper's own report events the same way.
+
+        Returns:
+            For each sensitivity, what goes to a segment as any event does, and the message that takes a segment of its
+            own, if the format has one for reports.
+        """
+        parts = {sensitivity: _Part() for sensitivity in SENSITIVITIES}
+        tally = parts[self._common].tally
+        events = self._validator.validate(raw, tally)
+        tally.emitted = len(events) + tally.lost
+        for sensitivity, alike in self._sorted(events):
+            parts[sensitivity].events = alike
+            parts[sensitivity].numbers[""] = len(alike)
+        return [self._report(sensitivity, part) for sensitivity, part in self._settled(parts)]
+
+    def _report(self, sensitivity: Sensitivity, part: _Part) -> tuple[Drain, Report | None]:
+        if self._format.encode_report is None or not part.events:
+            return self._finish(sensitivity, part.tally, part.events), None
+        kept = self._redactor.redact(part.events, part.tally)
+        report = self._format.encode_report(kept, self._session.id, self._precision_seconds)
+        part.tally.emitted = part.tally.lost  # the message brings its own account
+        return Drain(b"", part.tally, {}, sensitivity=sensitivity), report
+
+    def _sorted(self, events: list[Envelope]) -> Iterator[tuple[Sensitivity, list[Envelope]]]:
+        """Events by their sensitivity, each in order; a look at each is taken only where a catalog has both."""
+        are_apart = self._apart and [*map(self._apart.__contains__, map(type, events))]
+        apart = [*compress(events, are_apart)]
+        if apart:
+            yield "technical", apart
+            if len(apart) < len(events):
+                yield self._common, [*compress(events, map(not_, are_apart))]
+        elif events:
+            yield self._common, events
+
+    def _settled(self, parts: dict[Sensitivity, _Part]) -> Iterator[tuple[Sensitivity, _Part]]:
+        """What there is, at least one, with an account of its own: the technical last."""
+        common, technical = parts[self._common], parts["technical"]
+        number = technical.numbers.total()
+        if not self._apart or (common.tally.emitted and not number):
+            yield self._common, common
+            return
+        technical.tally.emitted = number
+        technical.tally.add(common.tally.take_fields(self._apart_names))
+        common.tally.emitted -= number
+        if common.tally.emitted:
+            yield self._common, common
+        else:
+            technical.tally.add(common.tally)
+        yield "technical", technical
+
+    def _finish(self, sensitivity: Sensitivity, tally: Tally, events: list[Envelope]) -> Drain:
         kept = self._redactor.redact(events, tally)
         tally.kept = len(kept)
-        return self._format.encode(kept, self._session.id, self._precision_seconds)
+        body = self._format.encode(kept, self._session.id, self._precision_seconds)
+        return Drain(body, tally, {}, sensitivity=sensitivity)
+
+
+def _names_of(sensitivity: Sensitivity, compiled: Compiled) -> list[str]:
+    return [plan.name for plan in compiled.plans.values() if plan.event.sensitivity == sensitivity]
+
+
+def _without(positions: Positions, numbers: Mapping[str, int]) -> Positions:
+    """The positions of producers before they had brought so many events each."""
+    return {
+        producer: replace(position, next=max(position.next - numbers.get(producer, 0), 0))
+        for producer, position in positions.items()
+    }
 
 
 def _younger(events: list[Envelope], than_ns: int, tally: Tally) -> list[Envelope]:

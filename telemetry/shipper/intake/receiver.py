@@ -5,6 +5,7 @@ Format: telemetry/wire.py.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
@@ -13,6 +14,8 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from telemetry import wire
+from telemetry.catalog.compile import whole
+from telemetry.drops import DropReason
 from telemetry.names import MAX_CHARACTERS, MAX_NAMES
 from telemetry.receipt import Receipt
 
@@ -33,8 +36,10 @@ REMOTE_PID = -1
 
 _Count = Annotated[int, Meta(ge=0, le=2**48)]
 _Name = Annotated[str, Meta(max_length=2 * MAX_CHARACTERS)]
+_Producer = Annotated[bytes, Meta(min_length=wire.PRODUCER_BYTES, max_length=wire.PRODUCER_BYTES)]
+_Dropped = Annotated[dict[Annotated[str, Meta(max_length=64)], _Count], Meta(max_length=64)]
 _MAX_KINDS = 16  # of names; there are nine
-_HostReason = Literal["queue_full", "no_shipper", "unencodable", "too_large"]
+_HOST_REASONS = frozenset([DropReason.QUEUE_FULL, DropReason.NO_SHIPPER, DropReason.UNENCODABLE, DropReason.TOO_LARGE])
 
 
 class FrameContext(msgspec.Struct, frozen=True, gc=False):
@@ -42,14 +47,15 @@ class FrameContext(msgspec.Struct, frozen=True, gc=False):
 
     pid: _Count
     catalog: Annotated[str, Meta(max_length=64)]
-    consent: Literal["on", "local"]
+    consent: Literal["on", "technical", "local"]
     basis: Literal["stored", "environment", "host", "cloud-default", "none"]
-    notice: Annotated[int, Meta(ge=0, le=1_000_000)]
     deployment: Literal["cloud", "self-hosted", "enterprise", "unknown"]
+    notice: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     names: Annotated[
         dict[Annotated[str, Meta(max_length=16)], Annotated[list[_Name], Meta(max_length=MAX_NAMES)]],
         Meta(max_length=_MAX_KINDS),
     ] = {}
+    since: float = 0.0
 
     @property
     def receipt(self) -> Receipt:
@@ -57,27 +63,60 @@ class FrameContext(msgspec.Struct, frozen=True, gc=False):
         return Receipt(self.consent, self.basis, self.notice, self.deployment)
 
 
-class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
-    """One frame; its events are not decoded yet."""
+class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One frame; its events are not decoded yet. What stands behind them, of a later version, is passed over."""
 
     protocol: Literal[1]
-    producer: Annotated[bytes, Meta(min_length=wire.PRODUCER_BYTES, max_length=wire.PRODUCER_BYTES)]
+    producer: _Producer
     context: FrameContext
     first: _Count
-    dropped: dict[_HostReason, _Count]
+    dropped: _Dropped
     events: msgspec.Raw
 
 
 _DECODER = msgspec.msgpack.Decoder(Frame)
+_PARTS = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode_frame(message: bytes) -> Frame | None:
-    """Read a message as a frame; None when it is none, or of a protocol this version does not know."""
+    """Read a message as a frame; return None when it is none, or of a protocol this version does not know.
+
+    A whole number may be written as a float, as some languages have no others. Events dropped for a reason that this
+    version does not know count as lost in transit.
+    """
+    frame: Frame | None
     try:
         frame = _DECODER.decode(message)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
+        frame = _decode_with_floats(message)
+    if frame is None or sum(map(len, frame.context.names.values())) > MAX_NAMES:
         return None
-    return frame if sum(map(len, frame.context.names.values())) <= MAX_NAMES else None
+    return frame if frame.dropped.keys() <= _HOST_REASONS else replace(frame, dropped=_by_known_reason(frame.dropped))
+
+
+def _decode_with_floats(message: bytes) -> Frame | None:
+    try:
+        *head, events = _PARTS.decode(message)[: len(Frame.__struct_fields__)]
+        protocol, producer, context, first, dropped = map(msgspec.msgpack.decode, head)
+        context, dropped = ({name: whole(value) for name, value in each.items()} for each in (context, dropped))
+        return Frame(
+            msgspec.convert(whole(protocol), Literal[1]),
+            msgspec.convert(producer, _Producer),
+            msgspec.convert(context, FrameContext),
+            msgspec.convert(whole(first), _Count),
+            msgspec.convert(dropped, _Dropped),
+            events,
+        )
+    except (*_UNREADABLE, ValueError, AttributeError):
+        return None
+
+
+def _by_known_reason(dropped: dict[str, int]) -> dict[str, int]:
+    known = Counter[str]()
+    for reason, total in dropped.items():
+        known[reason if reason in _HOST_REASONS else DropReason.IN_TRANSIT] += total
+    return dict(known)
 
 
 def decode_remote_frame(message: bytes) -> Frame | None:

@@ -12,16 +12,29 @@ from hashlib import blake2b
 from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
+from telemetry.catalog.compile import may_be_card, text_reader
+from telemetry.catalog.holes import parameter_name
+from telemetry.catalog.model import OTHER
 from telemetry.drops import DropReason
 from telemetry.redact import error, path, sql, version
+from telemetry.redact.checksum import holds_card
+from telemetry.redact.message import matcher_of
+from telemetry.redact.rules.placeholder import cut
+from telemetry.spool.tally import UNMATCHED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from telemetry.catalog.compile import Compiled, Envelope, Plan
     from telemetry.redact.free_text import FreeTextRedactor
+    from telemetry.redact.message import Matcher
     from telemetry.redact.text import Finding
     from telemetry.spool.tally import Tally
+
+OVERFLOW = "overflow"
+"""Counted with the rules that redacted a text when it was cut."""
 
 _TOKEN_BYTES = 8  # it takes about 2**32 identifiers in one session before two are likely to share a token
 _CACHED_VERSIONS = 256
@@ -35,18 +48,29 @@ class Redactor:
     A renewed session takes a new Redactor with a new secret: then no token of the old one means anything.
     """
 
-    def __init__(self, compiled: Compiled, texts: FreeTextRedactor | None, secret: bytes) -> None:
+    def __init__(
+        self,
+        compiled: Compiled,
+        texts: FreeTextRedactor | None,
+        secret: bytes,
+        identifiers: Mapping[str, Callable[[bytes, str | int], int | None]],
+    ) -> None:
         """Redact by `compiled`.
 
         Args:
             compiled: the catalog.
             texts: the redactor of free text; None where there is no scanner, then every text is removed.
             secret: 16 to 64 random bytes that key the tokens of identifiers; never stored.
+            identifiers: by the name of a field, what the upload format has there instead of a token.
         """
         self._texts = texts
         token = lru_cache(_CACHED_TOKENS)(partial(_token, secret))
-        special = {compiled.envelopes[plan.name]: _special(plan, token, texts) for plan in compiled.plans.values()}
-        self._special = {envelope: found for envelope, found in special.items() if found.rewrites or found.texts}
+        own = {name: lru_cache(_CACHED_TOKENS)(partial(read, secret)) for name, read in identifiers.items()}
+        special = {
+            compiled.envelopes[plan.name]: _special(plan, lambda name: own.get(name, token), texts)
+            for plan in compiled.plans.values()
+        }
+        self._special = {envelope: found for envelope, found in special.items() if any(found)}
 
     def redact(self, events: list[Envelope], tally: Tally) -> list[Envelope]:
         """Redact `events` in place and return them; what was done is counted in `tally`."""
@@ -60,6 +84,8 @@ class Redactor:
         taken: list[_Taken] = []
         for kind, alike in rows.items():
             special = self._special[kind]
+            for message in special.messages:  # before the others: its parameters are fields as they are
+                _match_column(message, alike, tally)
             for rewrite in special.rewrites:
                 _rewrite_column(rewrite, alike, tally)
             for text in special.texts:
@@ -79,9 +105,11 @@ class Redactor:
             redacted, rules = (raw, ()) if finding is None else finding
             if redacted is None:
                 tally.drop_field(text.label, DropReason.REDACTION_FAILED)
-            elif len(redacted) > text.max_length:
+            elif len(redacted) > text.max_length and not text.cuts:
                 tally.drop_field(text.label, DropReason.INVALID)
             else:
+                if len(redacted) > text.max_length:
+                    redacted, rules = cut(redacted, text.max_length), (*rules, OVERFLOW)
                 setattr(fields, text.name, redacted)
                 for rule in rules:
                     tally.redact(text.label, rule)
@@ -100,12 +128,31 @@ class _Rewrite(NamedTuple):
     rule: str = ""
 
 
+class _Parameter(NamedTuple):
+    """The field that a typed hole becomes, and how a value of it is read."""
+
+    label: str
+    name: str
+    read: Callable[[str], Any]
+    may_be_card: bool
+
+
+class _Message(NamedTuple):
+    """A message field, and its parameters by the names of their holes."""
+
+    label: str
+    name: str
+    matcher: Matcher
+    parameters: dict[str, _Parameter]
+
+
 class _Text(NamedTuple):
-    """A field of free text, and how long it may be once redacted. `label` is for the tally."""
+    """A field of free text, how long it may be once redacted, and whether a longer one is cut."""
 
     label: str
     name: str
     max_length: int
+    cuts: bool
 
 
 _Taken = tuple[Any, _Text, str]
@@ -136,6 +183,51 @@ def _rewrite_column(column: _Rewrite, rows: list[Any], tally: Tally) -> None:
         tally.redact(label, rule, rewritten)
 
 
+def _match_column(message: _Message, rows: list[Any], tally: Tally) -> None:
+    label, name, matcher, parameters = message
+    unmatched = filled = failed = 0
+    for fields in rows:
+        raw = getattr(fields, name)
+        if raw is None:
+            continue
+        setattr(fields, name, None)
+        try:
+            match = matcher.match(raw)
+        except Exception:  # noqa: BLE001 whatever failed, what was not compared does not leave
+            failed += 1
+            continue
+        if match is None:
+            setattr(fields, name, OTHER)
+            unmatched += 1
+            continue
+        for hole, value in match.values.items():
+            _set_parameter(parameters[hole], fields, value, tally)
+        setattr(fields, name, match.template)
+        filled += match.has_holes
+    tally.drop_field(label, DropReason.REDACTION_FAILED, failed)
+    tally.redact(label, UNMATCHED, unmatched)
+    tally.redact(label, "message_field", filled)
+
+
+def _set_parameter(parameter: _Parameter, fields: Any, raw: str | None, tally: Tally) -> None:
+    setattr(fields, parameter.name, None)
+    if raw is None:  # it can be read in more than one way
+        tally.drop_field(parameter.label, DropReason.REDACTION_FAILED)
+        return
+    if not raw:
+        return
+    try:
+        value = parameter.read(raw)
+    except msgspec.ValidationError:
+        tally.drop_field(parameter.label, DropReason.INVALID)
+        return
+    if parameter.may_be_card and holds_card(value):
+        tally.drop_field(parameter.label, DropReason.REDACTION_FAILED)
+        tally.redact(parameter.label, "card")
+        return
+    setattr(fields, parameter.name, value)
+
+
 def _take_column(text: _Text, rows: list[Any]) -> list[_Taken]:
     taken: list[_Taken] = []
     for fields in rows:
@@ -149,24 +241,39 @@ def _take_column(text: _Text, rows: list[Any]) -> list[_Taken]:
 class _Special(NamedTuple):
     """The fields of one event that need more than validation."""
 
+    messages: tuple[_Message, ...]
     rewrites: tuple[_Rewrite, ...]
     texts: tuple[_Text, ...]
 
 
-def _special(plan: Plan, token: Callable[[str | int], str], texts: FreeTextRedactor | None) -> _Special:
+def _special(
+    plan: Plan, token: Callable[[str], Callable[[str | int], str | int | None]], texts: FreeTextRedactor | None
+) -> _Special:
     fields = plan.event.fields
     label = {name: f"{plan.name}.{name}" for name in fields}
     is_private = lru_cache(_CACHED_ERRORS)(partial(_holds_private, texts))  # a program's errors are much the same
+
+    def parameter(name: str) -> _Parameter:
+        return _Parameter(label[name], name, text_reader(fields[name]), may_be_card(fields[name]))
+
+    def message(name: str) -> _Message:
+        matcher = matcher_of(fields[name].templates)
+        holes = {hole: parameter(parameter_name(name, hole)) for hole in matcher.typed}
+        return _Message(label[name], name, matcher, holes)
+
     return _Special(
+        messages=tuple(map(message, plan.message)),
         rewrites=(
-            *(_Rewrite(label[name], name, token, "identifier") for name in plan.identifier),
+            *(_Rewrite(label[name], name, token(name), "identifier") for name in plan.identifier),
             *(_Rewrite(label[name], name, sql.shape, "sql_field") for name in plan.sql),
             *(_Rewrite(label[name], name, path.extension, "path_field") for name in plan.path),
             *(_Rewrite(label[name], name, partial(_reduce, texts, is_private)) for name in plan.error),
             *(_Rewrite(label[name], name, _clean_version) for name in plan.version),
             *(_Rewrite(label[name], name, partial(_bucket, fields[name].buckets)) for name in plan.buckets),
         ),
-        texts=tuple(_Text(label[name], name, fields[name].max_length or 0) for name in plan.text),
+        texts=tuple(
+            _Text(label[name], name, fields[name].max_length or 0, fields[name].overflow == "cut") for name in plan.text
+        ),
     )
 
 

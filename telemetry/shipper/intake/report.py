@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import psutil
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from telemetry.shipper.intake.cgroup import read_limits
 
-    from telemetry.catalog.model import Catalog
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from telemetry.catalog.model import Catalog, Event
+    from telemetry.shipper.intake.cgroup import Limits
 
     Fact = int | float | str
 
@@ -23,36 +27,41 @@ _OS_NAMES = {"Linux": "Linux", "Darwin": "macOS"}
 _VERSION = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4})?(?![0-9])")
 
 
-def raw_report(catalog: Catalog, uptime_seconds: float, now_ns: int) -> bytes:
-    """The report events of `catalog` as a producer sends events, so that the validator checks them like any.
+def raw_report(catalog: Catalog, given: Mapping[str, Fact], uptime_seconds: float, now_ns: int) -> bytes:
+    """Build the report events of `catalog` as a producer sends events, so that the validator checks them like any.
 
     Args:
         catalog: its events of kind `report` say which facts are wanted.
+        given: facts that the host has set; those of the machine go before them.
         uptime_seconds: how long what is reported on has been running.
         now_ns: the time of the events, UNIX nanoseconds.
 
     Returns:
-        A msgpack array of `[name, now_ns, {field: value}]`; empty when the catalog has no such event.
+        A msgpack array of `[name, now_ns, {field: value}]`, of those events of which any fact is known.
     """
-    known = facts(uptime_seconds)
+    known = {**given, **facts(uptime_seconds, read_limits())}
     events = [
-        [event.name, now_ns, {field: known[field] for field in event.fields if field in known}]
+        [event.name, now_ns, wanted]
         for event in catalog.events.values()
-        if event.kind == "report"
+        if event.kind == "report" and (wanted := _wanted(event, known))
     ]
     return msgspec.msgpack.encode(events)
 
 
-def facts(uptime_seconds: float) -> dict[str, Fact]:
+def facts(uptime_seconds: float, limits: Limits) -> dict[str, Fact]:
     """What can be found out about this machine; a fact that can't be had is absent.
 
     Sizes of memory leave as the power of two above, versions as major.minor, the uptime as whole minutes.
+
+    Args:
+        uptime_seconds: how long what is reported on has been running.
+        limits: what a container may use of the machine: it is the machine then, as far as they say.
     """
     collected: dict[str, Fact] = {}
     for name, collect in _COLLECTORS.items():
         # Where /proc is cut down or strange, psutil raises what comes: OSError, KeyError, RuntimeError...
         with suppress(Exception):
-            fact = collect()
+            fact = collect(limits)
             if fact is not None:
                 collected[name] = fact
     with suppress(ValueError, OverflowError):  # no number, or without end
@@ -71,17 +80,54 @@ def major_minor(version: str) -> str | None:
     return found and found[0]
 
 
+def _wanted(event: Event, known: Mapping[str, Fact]) -> dict[str, Fact]:
+    """The facts that an event declares. Of less than a processor a whole number is one."""
+    return {
+        name: math.ceil(fact) if field.type == "int" and isinstance(fact, float) else fact
+        for name, field in event.fields.items()
+        if (fact := known.get(name)) is not None
+    }
+
+
+def _memory_total_bytes(limits: Limits) -> int:
+    total_bytes = psutil.virtual_memory().total
+    return power_of_two_above(min(total_bytes, limits.memory_bytes or total_bytes))
+
+
+def _memory_used_bytes(limits: Limits) -> int:
+    memory = psutil.virtual_memory()
+    is_limited = limits.memory_bytes is not None and limits.memory_bytes < memory.total
+    return power_of_two_above(
+        limits.memory_used_bytes if is_limited and limits.memory_used_bytes is not None else memory.used
+    )
+
+
+def _cpu_count(limits: Limits) -> Fact | None:
+    """Whole processors, or a half, a fourth... of one: a finer share would tell a container from many others."""
+    found = psutil.cpu_count()
+    if hasattr(os, "sched_getaffinity"):
+        found = min(found or _MANY, len(os.sched_getaffinity(0)))
+    if limits.cpus is None or not found or limits.cpus >= found:
+        return found
+    return math.ceil(limits.cpus) if limits.cpus > _HALF else 2.0 ** math.ceil(math.log2(limits.cpus))
+
+
+_MANY = 1 << 20
+_HALF = 0.5
+
+
 def _os_version() -> str | None:
     if platform.system() == "Darwin":
         return major_minor(platform.mac_ver()[0])
     return major_minor(platform.freedesktop_os_release()["VERSION_ID"])
 
 
-_COLLECTORS: dict[str, Callable[[], Fact | None]] = {
-    "memory_used_bytes": lambda: power_of_two_above(psutil.virtual_memory().used),
-    "memory_total_bytes": lambda: power_of_two_above(psutil.virtual_memory().total),
-    "cpu_count": psutil.cpu_count,
-    "os_name": lambda: _OS_NAMES.get(platform.system(), "other"),
-    "os_version": _os_version,
-    "kernel_version": lambda: major_minor(os.uname().release),
+_COLLECTORS: dict[str, Callable[[Limits], Fact | None]] = {
+    "memory_used_bytes": _memory_used_bytes,
+    "memory_total_bytes": _memory_total_bytes,
+    "cpu_count": _cpu_count,
+    "os_name": lambda _: _OS_NAMES.get(platform.system(), "other"),
+    "os_distribution": lambda _: platform.freedesktop_os_release()["NAME"],
+    "os_version": lambda _: _os_version(),
+    "kernel_version": lambda _: major_minor(os.uname().release),
 }

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 from time import monotonic
+from typing import TYPE_CHECKING
 
+from telemetry.catalog.model import SENSITIVITIES
 from telemetry.spool.tally import Tally
+
+if TYPE_CHECKING:
+    from telemetry.catalog.model import Sensitivity
 
 
 class Session:
@@ -16,7 +21,7 @@ class Session:
     Attributes:
         id: on every event of the session and on no other; no time in it, no machine.
         secret: keys the tokens of identifiers; it is never written down, so they mean nothing afterwards.
-        tally: of what was collected under "on" so far; it goes with each upload.
+        tallies: by sensitivity, of what may leave of all that was collected so far; with each upload goes its own.
         is_used: whether anything was collected in it.
         since_unix_seconds: the date of that consent, 0 when none is stored; it stays on this machine.
         began: monotonic seconds.
@@ -25,7 +30,7 @@ class Session:
     def __init__(self, since_unix_seconds: float = 0.0) -> None:
         self.id = os.urandom(16).hex()
         self.secret = os.urandom(32)
-        self.tally = Tally()
+        self.tallies: dict[Sensitivity, Tally] = {sensitivity: Tally() for sensitivity in SENSITIVITIES}
         self.is_used = False
         self.since_unix_seconds = since_unix_seconds
         self.began = monotonic()

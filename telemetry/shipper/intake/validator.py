@@ -7,6 +7,7 @@ at: so all others cost nothing. Of a field that is there twice the last one coun
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -14,20 +15,22 @@ import msgspec
 from msgspec import Meta, Raw
 
 from telemetry.catalog.compile import (
-    LEAST_CARD,
     MAX_TIME_NS,
     Compiled,
     Envelope,
     declared_fields,
     may_be_card,
-    value_type,
+    value_decoder,
+    whole,
 )
 from telemetry.drops import DropReason
-from telemetry.redact.checksum import is_card
+from telemetry.redact.checksum import holds_card
 from telemetry.spool.tally import UNDECLARED_FIELD
-from telemetry.wire import MAX_EVENT_FIELDS, MAX_FRAME_EVENTS
+from telemetry.wire import MAX_EVENT_FIELDS, MAX_FRAME_EVENTS, UNENCODABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from telemetry.spool.tally import Tally
 
 # What decoding foreign bytes can raise. The texts of these errors hold data: they are never passed on.
@@ -36,7 +39,10 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ARRAY: msgspec.msgpack.Decoder[list[Raw]] = msgspec.msgpack.Decoder(
     Annotated[list[Raw], Meta(max_length=MAX_FRAME_EVENTS)]
 )
-_FORM = msgspec.msgpack.Decoder(tuple[str, Annotated[int, Meta(ge=0, le=MAX_TIME_NS)], dict[Any, Raw]])
+_Time = Annotated[int, Meta(ge=0, le=MAX_TIME_NS)]
+_ANYTHING = msgspec.msgpack.Decoder()
+UNENCODABLE_VALUE = msgspec.msgpack.encode(msgspec.msgpack.Ext(UNENCODABLE, b""))
+_FORM = msgspec.msgpack.Decoder(tuple[str, int | float, dict[Any, Raw]])
 
 
 class UnreadableEventsError(ValueError):
@@ -101,7 +107,8 @@ class Validator:
 
     def _repair(self, raw: Raw, tally: Tally) -> Envelope | None:
         try:
-            name, time_ns, fields = _FORM.decode(raw)
+            name, time, fields = _FORM.decode(raw)
+            time_ns = msgspec.convert(whole(time), _Time)
         except _UNREADABLE:
             tally.drop(DropReason.INVALID)
             return None
@@ -121,7 +128,7 @@ class _Parts(NamedTuple):
     name: str
     envelope: type[Envelope]
     fields: type
-    decoders: dict[str, msgspec.msgpack.Decoder[Any]]
+    decoders: dict[str, Callable[[bytes | Raw], Any]]
     cards: frozenset[str]
     expired: frozenset[str]
 
@@ -130,7 +137,7 @@ def _parts(compiled: Compiled, envelope: type[Envelope]) -> _Parts:
     fields = next(field.type for field in msgspec.structs.fields(envelope) if field.name == "fields")
     plan = compiled.plans[fields]
     declared = declared_fields(plan.event)
-    decoders = {name: msgspec.msgpack.Decoder(value_type(field) | None) for name, field in declared.items()}
+    decoders = {name: value_decoder(field) for name, field in declared.items()}
     cards = frozenset(name for name, field in plan.event.fields.items() if may_be_card(field))
     return _Parts(plan.name, envelope, fields, decoders, cards, plan.expired)
 
@@ -145,19 +152,20 @@ def _take_apart(events: bytes | Raw) -> list[Raw]:
 def _valid_fields(fields: dict[Any, Raw], parts: _Parts, tally: Tally) -> dict[str, Any]:
     valid = {}
     for name, raw in fields.items():
-        decoder = parts.decoders.get(name)
+        decode = parts.decoders.get(name)
         if name in parts.expired:
             tally.drop_field(f"{parts.name}.{name}", DropReason.EXPIRED)
             continue
-        if decoder is None:
+        if decode is None:
             tally.drop_field(f"{parts.name}.{UNDECLARED_FIELD}", DropReason.UNDECLARED)
             continue
         try:
-            value = decoder.decode(raw)
+            value = _decode(decode, raw)
         except _UNREADABLE:
-            tally.drop_field(f"{parts.name}.{name}", DropReason.INVALID)
+            is_marker = bytes(raw) == UNENCODABLE_VALUE
+            tally.drop_field(f"{parts.name}.{name}", DropReason.UNENCODABLE if is_marker else DropReason.INVALID)
             continue
-        if name in parts.cards and _is_card(value):
+        if name in parts.cards and value is not None and holds_card(value):
             tally.drop_field(f"{parts.name}.{name}", DropReason.REDACTION_FAILED)
             tally.redact(f"{parts.name}.{name}", "card")
             continue
@@ -165,5 +173,12 @@ def _valid_fields(fields: dict[Any, Raw], parts: _Parts, tally: Tally) -> dict[s
     return valid
 
 
-def _is_card(value: float | None) -> bool:
-    return value is not None and value >= LEAST_CARD and value == int(value) and is_card(str(int(value)))
+def _decode(decode: Callable[[Raw], Any], raw: Raw) -> Any:
+    """A value; msgpack's own moment is taken as the text that another producer would have written."""
+    try:
+        return decode(raw)
+    except _UNREADABLE:
+        moment = _ANYTHING.decode(raw)
+        if not isinstance(moment, dt.datetime):
+            raise
+        return decode(Raw(msgspec.msgpack.encode(moment.isoformat())))

@@ -1,7 +1,8 @@
-"""The active segments, one for each receipt: drains are appended, and sealed by size and age.
+"""The active segments, one for each receipt, catalog and sensitivity: drains are appended, sealed by size and age.
 
 When the disk refuses, a drain's events are lost and counted; its account is owed, and written with the next drain that
-goes through, or alone. What could not be synced or sealed is left to recovery, which is tried again until it succeeds.
+goes through, or alone; at the end, into room that is kept for it. What could not be synced or sealed is left to
+recovery, which is tried again until it succeeds.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from telemetry.spool.tally import Tally
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from telemetry.catalog.model import Catalog
+    from telemetry.catalog.model import Sensitivity
     from telemetry.receipt import Receipt
     from telemetry.settings import ShipperSettings
+    from telemetry.shipper.catalogs import Source
     from telemetry.shipper.encode.format import Format, Report
     from telemetry.shipper.intake.session import Session
     from telemetry.spool.spool import Spool
+
+    Ground = tuple[Receipt, Source, Sensitivity]
 
 ROOM_BYTES = 64 << 10
 """What a drain may take beside its body: a mark, the end of the stream, the Seal, lines of the ledger."""
@@ -38,96 +42,114 @@ log = logging.getLogger("telemetry.shipper")
 class Writer:
     """Appends drains to the spool."""
 
-    def __init__(
-        self, spool: Spool, catalog: Catalog, format_: Format, settings: ShipperSettings, sealed: Callable[[], None]
-    ) -> None:
+    def __init__(self, spool: Spool, format_: Format, settings: ShipperSettings, sealed: Callable[[], None]) -> None:
         """Write to `spool`; `sealed` is called when a segment was handed to delivery."""
         self._spool = spool
-        self._catalog = catalog
         self._format = format_
         self._settings = settings
         self._sealed = sealed
-        self._active: dict[Receipt, tuple[ActiveSegment, float]] = {}
+        self._active: dict[Ground, tuple[ActiveSegment, float]] = {}
         self._owed = Drain(b"", Tally(), {})
         self._noted: tuple[str, Drain] | None = None  # an account on its way to the ledger, which may have it already
         self._left = False  # whether drains that the disk took wait for recovery: they may not be durable
         self._unsynced: OSError | None = None  # why they are not; until they are, the disk is given no more
         self._disk_refuses = False  # said, and not yet taken back
-        self._has_to_mend = spool.is_unfinished
+        self._has_to_mend = spool.is_unfinished or not spool.log.has_room
         self._room_bytes = 0
         # So that the oldest segment, when it is dropped, is but a small part of what waits.
         self._segment_bytes = min(settings.segment_bytes, settings.spool_bytes // 8)
         self._synced_at = monotonic()
 
-    def append(self, receipt: Receipt, drain: Drain, session: Session) -> None:
-        """Write a drain to the active segment of its receipt; never raises, loses and counts instead."""
+    def append(self, receipt: Receipt, source: Source, drain: Drain, session: Session) -> None:
+        """Write a drain to its active segment; never raises, loses and counts instead."""
+        ground = receipt, source, drain.sensitivity
         tally = self._owed.tally.copy()
         tally.add(drain.tally)
         self._make_room(len(drain.body))
         try:
             if self._unsynced:
                 raise self._unsynced
-            active = self._active_segment(receipt, session)
+            active = self._active_segment(ground, session)
             active.append(drain.body, tally, self._owed.positions | drain.positions)
         except OSError as fault:
-            if receipt in self._active:
-                self._leave(receipt)
-            self._lose(drain, fault)
+            if ground in self._active:
+                self._leave(ground)
+            if self._spool.make_way(fault):
+                self.append(receipt, source, drain, session)
+            else:
+                self._lose(receipt, drain, session, fault)
             return
         self._say_accepted()
-        _enter(session, receipt, tally)
+        _enter(session, receipt, drain)
         self._owed = Drain(b"", Tally(), {})
-        if active.length_bytes >= self._segment_bytes or active.body_bytes >= MAX_BODY_BYTES:
-            self._seal_lane(receipt, session)
+        if self._is_full(active):
+            self._seal_lane(ground, session)
 
-    def append_report(self, receipt: Receipt, report: Report, session: Session) -> None:
+    def append_report(
+        self, receipt: Receipt, source: Source, sensitivity: Sensitivity, report: Report, session: Session
+    ) -> None:
         """Write a report to a segment of its own, for its own route."""
-        drain = Drain(report.body, Tally(emitted=1, kept=1), {})
+        drain = Drain(report.body, Tally(emitted=1, kept=1), {}, sensitivity=sensitivity)
+        ground = receipt, source, sensitivity
         self._make_room(len(drain.body))
         try:
-            active = self._spool.begin(self._head(receipt, session, report.route))
+            active = self._spool.begin(_head(ground, self._format, session, report.route))
         except OSError as fault:
-            self._lose(drain, fault)
+            self._lose(receipt, drain, session, fault)
             return
         try:
             active.append(drain.body, drain.tally, {})
         except OSError as fault:
             active.abandon()
-            self._lose(drain, fault)
+            self._lose(receipt, drain, session, fault)
             return
-        _enter(session, receipt, drain.tally)
-        self._seal(active, session)
+        _enter(session, receipt, drain)
+        self._seal(active, session.tallies[sensitivity])
 
     def tick(self, session: Session) -> None:
         """What falls due with time: a sync, a seal by age; and the disk that refused is tried again."""
         now = monotonic()
         if now - self._synced_at >= self._settings.fsync_interval_seconds:
             self.sync()
-        for receipt, (_, began) in list(self._active.items()):
+        for ground, (_, began) in list(self._active.items()):
             if now - began >= self._settings.segment_seconds:
-                self._seal_lane(receipt, session)
+                self._seal_lane(ground, session)
         if self._has_to_mend:
             self._mend()
 
     @property
     def owes(self) -> bool:
         """Whether there is an account that the disk has refused: it is in memory alone."""
-        return bool(self._noted or self._owed.tally.emitted)
+        return self.owed_events > 0
+
+    @property
+    def owed_events(self) -> int:
+        """How many events it is about."""
+        return self._owed.tally.emitted + (self._noted[1].tally.emitted if self._noted else 0)
+
+    def settle(self) -> None:
+        """Before the end, write what is owed, though it be into the room that is kept for it; never raises."""
+        if self._has_to_mend:
+            self._mend()
+        try:
+            self._note_what_is_owed(is_last_chance=True)
+        except OSError as fault:
+            log.error("what was lost can't be counted (%s): free the disk", os.strerror(fault.errno or 0))  # noqa: TRY400 a traceback tells nothing more
 
     @property
     def receipts(self) -> list[Receipt]:
         """Of the active segments."""
-        return list(self._active)
+        return [receipt for receipt, _, _ in self._active]
 
     def sync(self) -> bool:
         """Make durable what was appended; whether all of it is."""
         self._synced_at = monotonic()
-        for receipt, (active, _) in list(self._active.items()):
+        for ground, (active, _) in list(self._active.items()):
             try:
                 active.sync()
             except OSError as fault:
                 self._say_refused(fault)
-                self._leave(receipt)
+                self._leave(ground)
                 self._unsynced = fault
         if self._unsynced:
             self._mend()
@@ -135,8 +157,8 @@ class Writer:
 
     def seal_all(self, session: Session) -> None:
         """Seal every active segment, so that all can be uploaded."""
-        for receipt in list(self._active):
-            self._seal_lane(receipt, session)
+        for ground in list(self._active):
+            self._seal_lane(ground, session)
 
     def _make_room(self, body_bytes: int) -> None:
         """Before a drain is written, so that the spool is never beyond its limit. A body counts as if uncompressed."""
@@ -148,49 +170,42 @@ class Writer:
             )
         self._room_bytes -= need_bytes
 
-    def _active_segment(self, receipt: Receipt, session: Session) -> ActiveSegment:
-        if receipt not in self._active:
-            head = self._head(receipt, session, self._format.route)
-            self._active[receipt] = self._spool.begin(head), monotonic()
-        return self._active[receipt][0]
+    def _active_segment(self, ground: Ground, session: Session) -> ActiveSegment:
+        if ground not in self._active:
+            head = _head(ground, self._format, session, self._format.route)
+            self._active[ground] = self._spool.begin(head), monotonic()
+        return self._active[ground][0]
 
-    def _head(self, receipt: Receipt, session: Session, route: str) -> Head:
-        id_ = os.urandom(16).hex()
-        format_ = self._format
-        suffix = format_.suffix + (".zst" if format_.compressed else "")
-        return Head(
-            id=id_,
-            file=f"{time_ns():020d}-{id_}{suffix}",
-            format=format_.name,
-            compressed=format_.compressed,
-            content_type=format_.content_type,
-            route=route,
-            catalog=f"{self._catalog.product}/{self._catalog.version}",
-            session=session.id,
-            receipt=receipt,
-            since_unix_seconds=session.since_unix_seconds,
+    def _is_full(self, active: ActiveSegment) -> bool:
+        cap = self._format.max_events
+        return (
+            active.length_bytes >= self._segment_bytes
+            or active.body_bytes >= MAX_BODY_BYTES
+            or (cap is not None and active.tally.kept >= cap)
         )
 
-    def _seal_lane(self, receipt: Receipt, session: Session) -> None:
-        self._seal(self._active.pop(receipt)[0], session)
+    def _seal_lane(self, ground: Ground, session: Session) -> None:
+        _, _, sensitivity = ground
+        self._seal(self._active.pop(ground)[0], session.tallies[sensitivity])
 
-    def _seal(self, active: ActiveSegment, session: Session) -> None:
+    def _seal(self, active: ActiveSegment, session_tally: Tally) -> None:
         try:
-            self._spool.seal(active, session.tally)
+            self._spool.seal(active, session_tally)
         except OSError as fault:
             self._say_refused(fault)
             self._left = True
             return
         self._sealed()
 
-    def _leave(self, receipt: Receipt) -> None:
+    def _leave(self, ground: Ground) -> None:
         """Leave a segment to recovery."""
-        self._active.pop(receipt)[0].abandon()
+        self._active.pop(ground)[0].abandon()
         self._left = True
 
-    def _lose(self, drain: Drain, fault: OSError) -> None:
+    def _lose(self, receipt: Receipt, drain: Drain, session: Session, fault: OSError) -> None:
         self._say_refused(fault)
         lost = drain.lost(DropReason.WRITE_FAILED)
+        _enter(session, receipt, lost)  # now: the account that is owed may be written in another session
         self._owed.tally.add(lost.tally)
         self._owed = self._owed._replace(positions=self._owed.positions | drain.positions)
 
@@ -211,23 +226,46 @@ class Writer:
             self._spool.salvage()
             self._left, self._unsynced = False, None
             self._note_what_is_owed()
-        except OSError:
-            return  # said when it began
+            self._spool.log.keep_room()
+        except OSError as fault:  # said when it began
+            if self._spool.make_way(fault):
+                self._mend()
+            return
         self._has_to_mend = False
         self._sealed()
 
-    def _note_what_is_owed(self) -> None:
+    def _note_what_is_owed(self, *, is_last_chance: bool = False) -> None:
         """Under one id however often it is tried: a disk that says no may have taken it, and it counts once."""
-        if self._noted is None and self._owed.tally.emitted:
-            self._noted = os.urandom(16).hex(), self._owed
-            self._owed = Drain(b"", Tally(), {})
-        if self._noted is not None:
+        while self.owes:
+            if self._noted is None:
+                self._noted = os.urandom(16).hex(), self._owed
+                self._owed = Drain(b"", Tally(), {})
             key, owed = self._noted
-            self._spool.note(key, owed.tally, owed.positions)
+            self._spool.note(key, owed.tally, owed.positions, is_last_chance=is_last_chance)
             self._noted = None
 
 
-def _enter(session: Session, receipt: Receipt, tally: Tally) -> None:
+def _head(ground: Ground, format_: Format, session: Session, route: str) -> Head:
+    receipt, source, sensitivity = ground
+    id_ = os.urandom(16).hex()
+    suffix = format_.suffix + (".zst" if format_.compressed else "")
+    return Head(
+        id=id_,
+        file=f"{time_ns():020d}-{id_}{suffix}",
+        format=format_.name,
+        compressed=format_.compressed,
+        content_type=format_.content_type,
+        route=route,
+        catalog=source.label,
+        session=session.id,
+        receipt=receipt,
+        since_unix_seconds=session.since_unix_seconds,
+        catalog_digest=source.digest,
+        sensitivity=sensitivity,
+    )
+
+
+def _enter(session: Session, receipt: Receipt, drain: Drain) -> None:
     session.is_used = True
-    if receipt.level == "on":  # what was collected under "local" must not show in an upload, not even as a number
-        session.tally.add(tally)
+    if receipt.level != "local":  # what was collected under it must not show in an upload, not even as a number
+        session.tallies[drain.sensitivity].add(drain.told)

@@ -1,0 +1,162 @@
+"""Copies of catalogs, by the digest of their file: what an event was collected under stays readable after an upgrade.
+
+    <state>/<product>/catalogs/<sha256>     the file, byte for byte, 0600; beside the product's spools
+
+`init` keeps one, once, and so does a shipper of each that it is configured with. Its time of modification is the day
+on which the original was written; that of its last change of status, which nobody can set, is when somebody last
+named it. A shipper holds a shared lock on each copy that it reads by. A copy goes when nobody has named it for a week
+and no segment does; `telemetry purge` takes them all.
+
+Standard library only: the host imports it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from telemetry.digest import sha256_hex
+from telemetry.paths import private_dir, private_file, product_dir, write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+    from pathlib import Path
+
+FOLDER = "catalogs"
+
+KEEP_SECONDS = 7 * 86_400.0
+"""How long a copy stays that no shipper reads by: far longer than a host is ever without one."""
+
+MAX_CATALOG_BYTES = 16 << 20
+"""Far more than anybody would review."""
+
+
+class Copy:
+    """A copy that is what its name says.
+
+    Attributes:
+        data: of the file.
+        written_unix_seconds: when the original was written.
+        lock: a descriptor that holds the copy; the caller closes it.
+    """
+
+    def __init__(self, data: bytes, written_unix_seconds: float, lock: int) -> None:
+        self.data = data
+        self.written_unix_seconds = written_unix_seconds
+        self.lock = lock
+
+
+def digest_of(data: bytes) -> str:
+    """What a catalog's file is called by: its sha256, hexadecimal."""
+    return sha256_hex(data)
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text can be a catalog's digest."""
+    return re.fullmatch("[0-9a-f]{64}", text) is not None
+
+
+def written_unix_seconds(file: Path) -> float:
+    """When a file was written, as far as its file system knows.
+
+    The time of modification comes out of archives and may lie in the future; that of the last change of status is this
+    machine's. So the earlier one is believed.
+    """
+    found = file.stat()
+    return min(found.st_mtime, found.st_ctime)
+
+
+def path_of(product: str, digest: str) -> Path:
+    """Where the copy of that digest lies, if there is one."""
+    return product_dir(product) / FOLDER / digest
+
+
+def keep(product: str, data: bytes, original: Path) -> None:
+    """Have a copy of a catalog's file, for those who read its events later; one that is there is only named anew.
+
+    Raises:
+        OSError: none can be kept; nothing is half written.
+    """
+    copy = path_of(product, digest_of(data))
+    if _size_bytes(copy) == len(data):
+        name(product, copy.name)
+        return
+    private_dir(copy.parent)
+    written = written_unix_seconds(original)
+    write_private(copy, data)
+    os.utime(copy, (written, written))
+
+
+def name(product: str, digest: str) -> None:
+    """Say that a copy is still wanted, if there is one. Never raises."""
+    copy = path_of(product, digest)
+    with suppress(OSError):
+        found = copy.stat()
+        os.utime(copy, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def read(product: str, digest: str) -> Copy | None:
+    """The copy of that digest, held; None when there is none, or it is not what was written, and then it is removed."""
+    if not is_digest(digest):
+        return None
+    copy = path_of(product, digest)
+    try:
+        lock = private_file(copy, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        data = _read(lock)
+        if digest_of(data) == digest:
+            return Copy(data, os.fstat(lock).st_mtime, lock)
+        copy.unlink(missing_ok=True)  # a power cut: the next `init` keeps it anew
+    except OSError:
+        pass
+    os.close(lock)
+    return None
+
+
+def drop_unnamed(
+    product: str, named: Callable[[], Container[str] | None], now_unix_seconds: float | None = None
+) -> None:
+    """Remove the copies that nobody needs any more. Never raises.
+
+    Args:
+        product: whose.
+        named: the digests that segments name, None when that can't be told now; asked only if a copy may go.
+        now_unix_seconds: None for the clock. What is dated after it is kept.
+    """
+    now = time.time() if now_unix_seconds is None else now_unix_seconds
+    with suppress(OSError):
+        old = [copy for copy in (product_dir(product) / FOLDER).iterdir() if now - copy.lstat().st_ctime > KEEP_SECONDS]
+        still = named() if old else None
+        for copy in old:
+            if still is not None and copy.name not in still:
+                _remove_free(copy)
+
+
+def _remove_free(copy: Path) -> None:
+    """Remove a copy unless a shipper holds it."""
+    with suppress(OSError):
+        lock = private_file(copy, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            copy.unlink(missing_ok=True)
+        finally:
+            os.close(lock)
+
+
+def _read(file: int) -> bytes:
+    with os.fdopen(os.dup(file), "rb") as opened:
+        return opened.read(MAX_CATALOG_BYTES)
+
+
+def _size_bytes(copy: Path) -> int:
+    try:
+        return copy.lstat().st_size
+    except OSError:
+        return -1

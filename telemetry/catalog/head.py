@@ -1,0 +1,67 @@
+"""What a host must know of its catalog before it collects anything: whose it is, and which variables mean no.
+
+The host reads no more of it: to parse a whole catalog takes longer than all else in `init`. Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Head(NamedTuple):
+    """The part of a catalog that concerns consent.
+
+    Attributes:
+        product: whose catalog it is; empty when that can't be read, which is for the shipper to say.
+        no_unless: variables of the environment by name: one that is set, and to none of these words, means no.
+    """
+
+    product: str = ""
+    no_unless: Mapping[str, tuple[str, ...]] = {}
+
+
+_PLAIN = rb"[ \t]*(?:([a-z_]+)[ \t]*=[ \t]*(?:\"([^\"\\]*)\"|[0-9]+)[ \t]*)?(?:#.*)?"
+"""A line that gives a plain text or a number, or nothing: what nearly all files have in [catalog]."""
+
+
+def read_head(data: bytes) -> Head:
+    """Read it from what a catalog's file holds. Never raises."""
+    if not any(odd in data for odd in (b"no_unless", b'"""', b"'''")):
+        product = _plain_product(data)
+        if product is not None:
+            return Head(product.decode(errors="replace"))
+    return _parse(data)
+
+
+def _plain_product(data: bytes) -> bytes | None:
+    """The product, where [catalog] has but plain lines before it."""
+    before, _, table = data.partition(b"[catalog]")
+    if before and not before.endswith(b"\n"):
+        return None
+    for line in table.partition(b"\n[")[0].splitlines():
+        found = re.fullmatch(_PLAIN, line)
+        if found is None or (found[1] == b"product" and found[2] is not None):
+            return found and found[2]
+    return None
+
+
+def _parse(data: bytes) -> Head:
+    import tomllib  # noqa: PLC0415 takes its time, and few need it
+
+    try:
+        catalog: Any = tomllib.loads(data.decode("utf-8-sig")).get("catalog")
+    except (ValueError, RecursionError):
+        return Head()
+    if not isinstance(catalog, dict):
+        return Head()
+    product, said = catalog.get("product"), catalog.get("no_unless")
+    words = {name: _words(values) for name, values in said.items()} if isinstance(said, dict) else {}
+    return Head(product if isinstance(product, str) else "", words)
+
+
+def _words(values: Any) -> tuple[str, ...]:
+    return tuple(value for value in values if isinstance(value, str)) if isinstance(values, list) else ()

@@ -1,0 +1,167 @@
+"""The templates of a message: constant text with holes for what differs from one to the next.
+
+`{name}` is a bare hole: nothing leaves of what it holds. `{name:type}` is a parameter, which leaves as a field of that
+type. A brace of the text itself is doubled. No two holes touch: nobody could tell where one ends.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from typing import TYPE_CHECKING, NamedTuple
+
+from telemetry.redact import version
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from telemetry.catalog.model import FieldType
+
+MAX_CHARACTERS = 1_000
+"""Of a template: longer than any message."""
+
+MAX_HOLES = 16
+"""Of a template: what it costs to read a text grows with them."""
+
+HOLE_TYPES: dict[str, FieldType] = {
+    "int": "int",
+    "number": "float",
+    "float": "float",
+    "bool": "bool",
+    "duration": "duration",
+    "version": "version",
+    "enum": "enum",
+    "identifier": "identifier",
+    "path": "path",
+    "sql": "sql",
+    "error": "error",
+}
+"""The word in a hole, and the type of its field."""
+
+_WORDS: dict[FieldType | None, str] = {type_: word for word, type_ in reversed(HOLE_TYPES.items())}
+
+MIN_LETTERS = 4
+"""Of the constant parts of a template, and two for each hole that may hold anything: less says nothing of a text."""
+
+_IDEOGRAPHS = "\u2e80"
+"""From here on a character says about as much as three letters."""
+
+_NUMBER = r"(?:[0-9]{1,40}(?:\.[0-9]{1,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?"
+FORMS: dict[FieldType | None, str] = {
+    "int": "[+-]?[0-9]{1,19}",
+    "float": f"[+-]?{_NUMBER}",
+    "duration": _NUMBER,
+    "bool": "[Tt]rue|[Ff]alse",
+    "version": version.FORM,
+}
+"""The types whose values are told by their form, as regular expressions: one ends where its form does.
+
+A hole of any other type, and a bare one, holds whatever stands between two constant parts.
+"""
+
+_NAME = re.compile("[a-z][a-z0-9_]*")
+_SAMPLES = ("1", "1.5", "1e5", "true", "v1.2")
+_BEGINNINGS = ("", "1", "rc1")  # of what may follow: each could be the rest of a number or of a version
+
+
+class Hole(NamedTuple):
+    """A place in a template that texts fill. `type` is that of its field; None for a bare one."""
+
+    name: str
+    type: FieldType | None
+
+
+Part = str | Hole
+
+
+def parse_template(text: str) -> tuple[Part, ...]:
+    """Take a template apart into constant texts and holes.
+
+    Raises:
+        ValueError: it is none; the text says why and what to do.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"has {len(text)} characters, of at most {MAX_CHARACTERS}; shorten it")
+    try:
+        pieces = list(string.Formatter().parse(text))
+    except ValueError:
+        raise ValueError("has a brace that is no hole's; double a brace of the text: `{{`, `}}`") from None
+    parts: list[Part] = []
+    for constant, name, form, conversion in pieces:
+        if constant and parts and isinstance(parts[-1], str):  # a doubled brace ends a piece
+            parts[-1] += constant
+        elif constant:
+            parts.append(constant)
+        if name is not None:
+            parts.append(_hole(name, form or "", conversion))
+    _check(parts)
+    return tuple(parts)
+
+
+def shape_of(parts: tuple[Part, ...]) -> tuple[str, ...]:
+    """What two templates share that fit the same texts: the constant parts, and where the holes are."""
+    return tuple(part if isinstance(part, str) else "" for part in parts)
+
+
+def written(parts: Sequence[Part]) -> str:
+    """The template that is taken apart into these parts."""
+    return "".join(
+        part.replace("{", "{{").replace("}", "}}")
+        if isinstance(part, str)
+        else f"{{{part.name}:{_WORDS[part.type]}}}"
+        if part.type
+        else f"{{{part.name}}}"
+        for part in parts
+    )
+
+
+def is_hollow(parts: Sequence[Part]) -> bool:
+    """Whether a template is nearly all hole, so that to fit it says nothing of a text."""
+    letters = (
+        3 if char >= _IDEOGRAPHS else 1 for part in parts if isinstance(part, str) for char in part if char.isalpha()
+    )
+    open_holes = sum(isinstance(part, Hole) and part.type not in FORMS for part in parts)
+    return open_holes > 0 and sum(letters) < max(MIN_LETTERS, 2 * open_holes)
+
+
+def _hole(name: str, form: str, conversion: str | None) -> Hole:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"has a hole `{{{name}}}`; its name must be a small letter, then small letters, digits or `_`")
+    if conversion:
+        raise ValueError(
+            f"has `!{conversion}` in the hole `{name}`; remove it, a hole is `{{name}}` or `{{name:type}}`"
+        )
+    if not form:
+        return Hole(name, None)
+    if form not in HOLE_TYPES:
+        known = ", ".join(HOLE_TYPES)
+        raise ValueError(f"has a hole `{name}` of type `{form}`; it may be one of {known}, or bare: `{{{name}}}`")
+    return Hole(name, HOLE_TYPES[form])
+
+
+def _check(parts: list[Part]) -> None:
+    holes = [part for part in parts if isinstance(part, Hole)]
+    if len(holes) > MAX_HOLES:
+        raise ValueError(f"has {len(holes)} holes, of at most {MAX_HOLES}; make a bare one of several")
+    names = [hole.name for hole in holes]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"has the hole `{twice}` twice; rename one")
+    for number, hole in enumerate(parts):
+        if isinstance(hole, str) or number + 1 == len(parts):
+            continue
+        behind = parts[number + 1]
+        if isinstance(behind, Hole):
+            raise ValueError(  # noqa: TRY004 what it is of is a text
+                f"has the holes `{hole.name}` and `{behind.name}` side by side; nobody can tell where one ends: make "
+                "one of them, or put a text between"
+            )
+        if hole.type is not None and _goes_on(hole.type, behind, is_last=number + 2 == len(parts)):
+            raise ValueError(f"has {behind[:8]!r} behind the hole `{hole.name}`, which could be part of its value")
+
+
+def _goes_on(type_: FieldType, behind: str, *, is_last: bool) -> bool:
+    """Whether what stands behind a value, with what may begin there, could be read as part of it."""
+    form = re.compile(FORMS.get(type_, "(?!)"))
+    values = [sample for sample in _SAMPLES if form.fullmatch(sample)]
+    texts = [(value, f"{value}{behind}{begins}") for value in values for begins in ([""] if is_last else _BEGINNINGS)]
+    return any((found := form.match(text)) is None or found.end() != len(value) for value, text in texts)

@@ -1,0 +1,95 @@
+"""`telemetry doctor`: why nothing arrives."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from telemetry.catalog.load import inspect
+from telemetry.cli.consent import CommandError, json_option, product_option
+from telemetry.cli.status import gather
+from telemetry.consent import find_product
+from telemetry.doctor.examine import Case, examine
+from telemetry.doctor.step import Verdict
+from telemetry.errors import ConfigError
+from telemetry.paths import product_dir
+from telemetry.producer.client import CHOICES
+from telemetry.settings import ShipperSettings
+from telemetry.shipper.rendezvous import find_rendezvous
+from telemetry.spool import account
+from telemetry.terminal import printable
+
+if TYPE_CHECKING:
+    from telemetry.doctor.step import Step
+
+EXIT_FAULT = 1
+_MARKS = {Verdict.GOOD: "ok", Verdict.NOTE: "note", Verdict.FAULT: "FAULT"}
+
+
+@click.command()
+@product_option
+@click.option("--catalog", type=click.Path(path_type=Path), help="The catalog's file; known where a host has run.")
+@click.option("--endpoint", metavar="URL", help="Where batches should go; known where a host has run.")
+@click.option("--host", type=click.Choice(CHOICES), help="What the program itself says, as in init(consent=...).")
+@click.option("--send", is_flag=True, help="Upload a batch of no events, with a receipt of consent.")
+@json_option
+def doctor(
+    product: str | None,
+    catalog: Path | None,
+    endpoint: str | None,
+    host: str | None,
+    send: bool,  # noqa: FBT001 click passes it by name
+    as_json: bool,  # noqa: FBT001 as above
+) -> None:
+    """Walk the way of an event, and say at each step what is so and what to do.
+
+    Run it as the user, and in the environment, of the program. Changes nothing.
+
+    Exit codes: 0, no fault was found; 1, one was; 2, no such product can be.
+    """
+    try:
+        case = _case(product, catalog, endpoint, host, send=send)
+    except ConfigError as fault:
+        raise CommandError(str(fault)) from None
+    except OSError as fault:
+        raise CommandError(f"{fault.filename}: {fault.strerror}; ask as the user who collects") from None
+    steps = []
+    for step in examine(case):
+        steps.append(step)
+        if not as_json:
+            _print(step)
+    if as_json:
+        print(json.dumps({"product": case.product, "steps": [step._asdict() for step in steps]}))
+    if any(step.verdict is Verdict.FAULT for step in steps):
+        sys.exit(EXIT_FAULT)
+
+
+def _case(product: str | None, catalog: Path | None, endpoint: str | None, host: str | None, *, send: bool) -> Case:
+    declared = inspect(catalog)[0] if catalog else None
+    name = find_product(declared.product if product is None and declared else product)
+    configs = [place.config for place in find_rendezvous(name) if place.config]
+    known = {config["endpoint"]: _settings(config) for config in configs}
+    if endpoint is not None:
+        known = {endpoint: known.get(endpoint, ShipperSettings())}
+    file = catalog or next((Path(config["catalog"]) for config in configs), None)
+    return Case(name, file, known, gather(name), _fields_dropped(name), host, send)
+
+
+def _settings(config: dict[str, Any]) -> ShipperSettings:
+    return ShipperSettings(**{name: config[name] for name in ShipperSettings._fields if name in config})
+
+
+def _fields_dropped(product: str) -> dict[str, dict[str, int]]:
+    spools = sorted(product_dir(product).glob("spool-*"))
+    touched = account.total(map(account.read_account, spools)).tally.touched
+    return {field: dict(counts.dropped) for field, counts in touched.items() if counts.dropped}
+
+
+def _print(step: Step) -> None:
+    print(f"{_MARKS[step.verdict]:<6}{step.step:<10}{printable(step.found)}", flush=True)
+    if step.advice:
+        print(f"{'':<16}-> {printable(step.advice)}", flush=True)

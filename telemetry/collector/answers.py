@@ -1,0 +1,95 @@
+"""What the collector says to its clients, as bytes, and what it says by the head of a request alone.
+
+A refusal ends the connection: whoever is refused comes anew, as a newcomer that others need not wait for.
+"""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from telemetry.collector.head import Head, read_head
+from telemetry.collector.judge import Refusal
+
+if TYPE_CHECKING:
+    from telemetry.collector.health import Health
+    from telemetry.collector.metrics import Metrics
+    from telemetry.collector.tokens import Tokens
+
+GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+"""For a client that waits for it before it sends a body."""
+
+JSON = "application/json"
+
+_MORE = {401: "WWW-Authenticate: Bearer\r\n", 405: "Allow: POST\r\n"}  # RFC 9110, 15.5.2 and 15.5.6
+
+
+def answer(status: int, body: bytes, content_type: str = JSON, *, more: str = "", is_last: bool = True) -> bytes:
+    """A whole answer, after which the connection ends, or another request may follow."""
+    more += "Connection: close\r\n" if is_last else ""
+    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{more}Content-Type: {content_type}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode("ascii") + body
+
+
+def refuse(refusal: Refusal) -> bytes:
+    """The whole answer that says why not, and when to come again."""
+    more = _MORE.get(refusal.status, "")
+    if refusal.retry_after_seconds:
+        more += f"Retry-After: {math.ceil(refusal.retry_after_seconds)}\r\n"
+    return answer(refusal.status, msgspec.json.encode({"error": refusal.reason}), more=more)
+
+
+FULL = refuse(Refusal(503, "too many clients are at work", 5.0))
+"""For one client too many."""
+
+_REFUSALS = {
+    status: refuse(Refusal(status, reason))
+    for status, reason in {
+        400: "this is no request of HTTP/1.1, or one that could be read in two ways",
+        401: "the bearer token is missing or wrong",
+        405: "POST a batch; or GET /healthz or /metrics",
+        411: "give the body's length as Content-Length: no Transfer-Encoding is taken",
+        431: "the head is longer than 20 KiB, or than 100 headers",
+    }.items()
+}
+
+
+class Answers:
+    """What is answered by the bytes of a request's head alone.
+
+    Args:
+        tokens: who may upload.
+        metrics: where refusals are counted.
+        health: what is told of it.
+    """
+
+    def __init__(self, tokens: Tokens, metrics: Metrics, health: Health) -> None:
+        self._tokens = tokens
+        self._metrics = metrics
+        self._health = health
+
+    def hear(self, data: bytes) -> bytes | Head | None:
+        """The whole answer, after which the connection ends; or the head, which somebody else has to answer.
+
+        None when more has to come.
+        """
+        found = read_head(data)
+        if isinstance(found, Head):
+            is_health = found.path == "/healthz" and found.method == "GET"
+            if is_health and (known := self._health.known()):
+                return answer(*known)
+            if is_health or self._tokens.holder_of(found.headers.get("authorization", [""])[0]):
+                return found
+            found = 401
+        if found is None:
+            return None
+        self._metrics.refused(found)
+        return _REFUSALS[found]
+
+    def name_of(self, head: Head) -> str:
+        """The name of the token that a head bears; empty for one that is none."""
+        holder = self._tokens.holder_of(head.headers.get("authorization", [""])[0])
+        return holder.name if holder else ""

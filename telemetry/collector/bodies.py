@@ -1,0 +1,423 @@
+"""The bodies of a store as files that DuckDB can read: decompressed, many small ones in one, and none that stops it.
+
+DuckDB takes half a millisecond to open a file, whatever is in it, and reads a zstd stream that is cut short as if it
+ended there. So it does not read the store: it reads `store://`, a file system of this process.
+
+    store://records.zst        a line for each body: its number and what the collector has recorded about it
+    store://bodies/7.zst       the body of number 7
+    store://bodies/few-7.zst   small bodies from number 7 on, each line with the number of its body
+    store://one/7.zst          the body of number 7, whatever its size; the glob does not list it
+    store://answer             what is written, the one file that can be
+
+What DuckDB gets is zstd throughout, for only of such a stream it need not know the size: a body that is one whole frame
+as it lies, everything else stored rather than compressed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+import threading
+from typing import IO, TYPE_CHECKING, Annotated, Any, BinaryIO, NamedTuple
+
+import fsspec
+import msgspec
+import zstandard
+
+from telemetry.collector.body import MAX_LINE_BYTES
+from telemetry.collector.store import BODY_SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
+
+SCHEME = "store"
+RECORDS = f"{SCHEME}://records.zst"
+ANSWER = f"{SCHEME}://answer"
+EVERY_BODY = f"{SCHEME}://bodies/*.zst"
+
+_SMALL_BYTES = 8 << 10  # as it lies: numbering the lines of more costs what opening a file of its own does
+_FEW = 500  # small bodies in one file
+_PIECE_BYTES = 1 << 10  # compressed: 32 MiB at most when decompressed, see `collector.body`
+_WINDOW_BYTES = 128 << 20  # what the zstd command takes
+_MAX_MESSAGE_BYTES = 64 << 20  # of protobuf, which is read as a whole
+_STORED = -131_072  # the level of zstd that is fastest: a copy
+_MAX_RECORD_BYTES = 64 << 10
+_AS_IT_LIES = ".ndjson.zst"
+# RFC 8878, 3.1.1
+_FRAME_HEAD_BYTES = 18
+_REPEATED, _RESERVED = 1, 3  # of the types of a block
+_FEW_BLOCKS, _TINY_BLOCK_BYTES = 8, 512
+
+
+class Body(NamedTuple):
+    """One body, by its file.
+
+    Attributes:
+        number: what its lines are known by; its place in the listing.
+        batch: the id; of a file that somebody else has put there, what its name says.
+        suffix: of the file's name, one of `BODY_SUFFIXES`.
+        size_bytes: as it lies.
+    """
+
+    number: int
+    batch: str
+    suffix: str
+    size_bytes: int
+
+
+class UnreadableError(Exception):
+    """A body can't be read; the text says why, without what is in it."""
+
+
+class _Receipt(msgspec.Struct):
+    level: str | None = None
+    basis: str | None = None
+    notice: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
+    deployment: str | None = None
+
+
+class _Record(msgspec.Struct):
+    received: str | None = None
+    catalog: str | None = None
+    receipt: _Receipt | None = None
+    ledger: str | None = None
+    route: str | None = None
+    catalog_digest: str | None = None
+
+
+_decode_record = msgspec.json.Decoder(_Record).decode
+_encode = msgspec.json.encode
+
+
+class Bodies(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no types
+    """The bodies of one store, as they are listed now; one that goes away meanwhile is passed over.
+
+    Args:
+        directory: the store's `batches`.
+
+    Attributes:
+        directory: where they lie.
+        key: what the number of a body stands under in a line; nobody could guess it, and so forge it.
+        unreadable: why a body is passed over, by its number; who reads may add to it.
+        gone: the numbers of bodies that went away while they were read.
+        strange: the names of what looks like a body and is no file.
+    """
+
+    protocol = SCHEME
+    cachable = False
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+        self.key = f"_{secrets.token_hex(8)}"
+        self.unreadable: dict[int, str] = {}
+        self.gone: set[int] = set()
+        self.strange: list[str] = []
+        self.answer: IO[bytes] | None = None
+        self.bodies = self._list()
+        self._files = self._assign()
+        self._noting = threading.Lock()
+
+    def _list(self) -> list[Body]:
+        found = []
+        with os.scandir(self.directory) as entries:
+            for entry in entries:
+                suffix = next((suffix for suffix in BODY_SUFFIXES if entry.name.endswith(suffix)), None)
+                if suffix is None:
+                    continue
+                if entry.is_file(follow_symlinks=False):
+                    found.append((entry.name.removesuffix(suffix), suffix, entry.stat(follow_symlinks=False).st_size))
+                else:
+                    self.strange.append(entry.name)
+        return [Body(number, *body) for number, body in enumerate(sorted(found))]
+
+    def _assign(self) -> dict[str, list[Body]]:
+        """Which bodies each file holds: large ones have one of their own, for numbering all their lines is dear."""
+        small = [body for body in self.bodies if body.size_bytes <= _SMALL_BYTES]
+        few = [small[start : start + _FEW] for start in range(0, len(small), _FEW)]
+        alone = {f"{body.number}.zst": [body] for body in self.bodies if body.size_bytes > _SMALL_BYTES}
+        files = {**alone, **{f"few-{group[0].number}.zst": group for group in few}}
+        return {f"{SCHEME}://bodies/{name}": bodies for name, bodies in files.items()}
+
+    def files(self) -> dict[str, list[Body]]:
+        """The bodies that each file below `store://bodies/` holds, by its path; without those that are unreadable."""
+        left = {path: self._readable(bodies) for path, bodies in self._files.items()}
+        return {path: bodies for path, bodies in left.items() if bodies}
+
+    def _readable(self, bodies: list[Body]) -> list[Body]:
+        return [body for body in bodies if body.number not in self.unreadable]
+
+    def path_of(self, body: Body) -> Path:
+        """Where a body lies."""
+        return self.directory / f"{body.batch}{body.suffix}"
+
+    def path_alone(self, body: Body) -> str:
+        """The file that holds a body and no other."""
+        return f"{SCHEME}://one/{body.number}.zst"
+
+    def pieces(self, body: Body) -> Iterator[bytes]:
+        """The body as lines of JSON, in pieces of bounded size.
+
+        Raises:
+            UnreadableError: it is no body, or not a whole one.
+        """
+        try:
+            opened = self._open_file(body)
+        except FileNotFoundError:
+            with self._noting:
+                self.gone.add(body.number)
+            return
+        except OSError as fault:
+            raise UnreadableError(f"it can't be opened: {fault.strerror}") from None
+        with opened as file:
+            try:
+                plain = _unpack(file) if body.suffix.endswith(".zst") else iter(lambda: file.read(1 << 20), b"")
+                yield from self._as_lines(body, plain) if body.suffix.startswith(".pb") else plain
+            except zstandard.ZstdError:
+                raise UnreadableError("it is no zstd, or damaged") from None
+            except OSError as fault:
+                raise UnreadableError(f"the disk does not give it: {fault.strerror}") from None
+
+    def _open_file(self, body: Body) -> BinaryIO:
+        descriptor = os.open(self.path_of(body), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = os.fdopen(descriptor, "rb", buffering=0)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return file
+        file.close()
+        raise UnreadableError("it is no file")
+
+    def _as_lines(self, body: Body, plain: Iterator[bytes]) -> Iterator[bytes]:
+        from telemetry.collector.protobuf import event_lines  # noqa: PLC0415 few stores have any
+
+        message = bytearray()
+        for piece in plain:
+            message += piece
+            if len(message) > _MAX_MESSAGE_BYTES:
+                raise UnreadableError(f"it holds more than {_MAX_MESSAGE_BYTES} bytes of protobuf")
+        try:
+            yield from event_lines(bytes(message), self._record(body).route or "")
+        except (ValueError, RecursionError):
+            raise UnreadableError("it is no message of its route that this version knows") from None
+
+    def _body(self, body: Body) -> Iterator[bytes]:
+        try:
+            yield from self.pieces(body)
+        except UnreadableError as fault:
+            self._pass_over(body, fault)
+            raise
+
+    def _open_alone(self, body: Body) -> BinaryIO | _Stream:
+        """A body as it lies if that is one whole frame of zstd; otherwise as what of it can be read."""
+        if body.suffix == _AS_IT_LIES:
+            with contextlib.suppress(OSError, UnreadableError):
+                file = self._open_file(body)
+                if is_one_frame(file, body.size_bytes):
+                    file.seek(0)
+                    return file
+                file.close()
+        return _Stream(lambda: self._body(body))
+
+    def _few(self, bodies: list[Body]) -> Iterator[bytes]:
+        """Small bodies: one that is damaged is known before any of it is given, so nobody has to begin anew."""
+        for body in bodies:
+            lines: list[bytes] = []
+            held_bytes = 0
+            try:
+                for piece in self._numbered(body):
+                    lines.append(piece)
+                    held_bytes += len(piece)
+                    if held_bytes > MAX_LINE_BYTES:  # small only as it lies
+                        yield from lines
+                        lines.clear()
+            except UnreadableError as fault:
+                self._pass_over(body, fault)
+                if held_bytes > MAX_LINE_BYTES:
+                    raise
+                continue
+            yield from lines
+
+    def _numbered(self, body: Body) -> Iterator[bytes]:
+        head = b'{"%b":%d,' % (self.key.encode(), body.number)
+        rest = b""
+        for piece in self.pieces(body):
+            lines, newline, rest_ = (rest + piece).rpartition(b"\n")
+            rest = rest_
+            if newline:
+                yield _with_head(lines, head)
+            if len(rest) > MAX_LINE_BYTES:
+                raise UnreadableError(f"a line is longer than {MAX_LINE_BYTES} bytes")
+        if rest:
+            yield _with_head(rest, head)
+
+    def _pass_over(self, body: Body, fault: UnreadableError) -> None:
+        with self._noting:
+            self.unreadable[body.number] = str(fault)
+
+    def _records(self) -> Iterator[bytes]:
+        for body in self.bodies:
+            record = self._record(body)
+            product = record.catalog.partition("/")[0] if record.catalog else None
+            own: dict[str, Any] = {
+                "number": body.number,
+                "batch": _well_formed(body.batch),
+                "bytes": body.size_bytes,
+            }
+            own["catalog_digest"] = record.catalog_digest or None
+            yield _encode({**msgspec.structs.asdict(record), "product": product, **own}) + b"\n"
+
+    def _record(self, body: Body) -> _Record:
+        try:
+            descriptor = os.open(f"{self.directory}/{body.batch}.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                return _decode_record(os.read(descriptor, _MAX_RECORD_BYTES))
+            finally:
+                os.close(descriptor)
+        except (OSError, ValueError, RecursionError):  # gone, or not of ours; msgspec's errors are ValueErrors
+            return _Record()
+
+    # What DuckDB asks of a file system.
+
+    def open(self, path: str, mode: str = "rb", **options: Any) -> BinaryIO | _Kept | _Stream:  # noqa: ARG002 fsspec's
+        """Open one of the files for reading, or the answer for writing."""
+        if path == ANSWER and self.answer is not None and mode != "rb":
+            self.answer.seek(0)
+            self.answer.truncate()
+            return _Kept(self.answer)
+        if path == RECORDS:
+            return _Stream(self._records)
+        if path in self._files:
+            bodies = self._readable(self._files[path])
+            is_alone = self._files[path][0].size_bytes > _SMALL_BYTES
+            return self._open_alone(bodies[0]) if is_alone and bodies else _Stream(lambda: self._few(bodies))
+        folder, _, name = path.removeprefix(f"{SCHEME}://").partition("/")
+        number = name.removesuffix(".zst")
+        if folder == "one" and number.isdecimal() and int(number) < len(self.bodies):
+            return self._open_alone(self.bodies[int(number)])
+        raise FileNotFoundError(path)
+
+    def glob(self, path: str, **options: Any) -> list[str]:  # noqa: ARG002 fsspec's
+        """The files of a path: all bodies, or that one."""
+        return list(self.files()) if path == EVERY_BODY else [path]
+
+    def size(self, path: str) -> int:  # noqa: ARG002 fsspec's signature
+        """A size that is never looked at: a compressed file is read to its end."""
+        return 0
+
+    def isfile(self, path: str) -> bool:  # noqa: ARG002 fsspec's signature
+        """Whether an answer would replace something: it may."""
+        return False
+
+    def isdir(self, path: str) -> bool:  # noqa: ARG002 fsspec's signature
+        """Whether it is a directory: there is none."""
+        return False
+
+
+class _Stream:
+    """A file that is made while it is read."""
+
+    def __init__(self, make: Callable[[], Iterator[bytes]]) -> None:
+        self._make = make
+        self.seek(0)
+
+    def seek(self, position: int) -> None:
+        if position:
+            raise OSError("a stream can only begin anew")
+        self._pieces = _store(self._make())
+        self._held = b""
+        self._at = 0
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        while not self._held:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return b""
+            self._held = piece
+        given, self._held = self._held[:size], self._held[size:]
+        self._at += len(given)
+        return given
+
+    def close(self) -> None:
+        self._pieces.close()
+
+
+class _Kept:
+    """A file that stays open when DuckDB has written it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.write = file.write
+        self.flush = file.flush
+        self.tell = file.tell
+        self.seek = file.seek
+
+    def close(self) -> None:
+        self.flush()
+
+
+def _store(pieces: Iterator[bytes]) -> Generator[bytes, None, None]:
+    frame = zstandard.ZstdCompressor(level=_STORED, write_content_size=False).compressobj()
+    for piece in pieces:
+        if stored := frame.compress(piece):
+            yield stored
+    yield frame.flush()
+
+
+def _unpack(file: BinaryIO) -> Iterator[bytes]:
+    """All frames of a file; raises UnreadableError when the last one has no end."""
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
+    frame = decompressor.decompressobj()
+    is_begun = True  # a file of no bytes is no frame
+    while piece := file.read(_PIECE_BYTES):
+        while piece:
+            is_begun = True
+            if plain := frame.decompress(piece):
+                yield plain
+            piece = frame.unused_data
+            if frame.eof:
+                frame = decompressor.decompressobj()
+                is_begun = False
+    if is_begun:
+        raise UnreadableError("it is cut short")
+
+
+def is_one_frame(file: BinaryIO, size_bytes: int) -> bool:
+    """Whether a file of that size is one frame of zstd from end to end, by the heads of its blocks alone.
+
+    DuckDB takes a frame that is cut short for one that ends there. What is in a block, it checks itself. A frame of
+    tiny blocks is none of ours, and they would have to be looked at one by one.
+    """
+    head = file.read(_FRAME_HEAD_BYTES)
+    try:
+        frame = zstandard.get_frame_parameters(head)
+        at = zstandard.frame_header_size(head)
+    except (zstandard.ZstdError, ValueError):
+        return False
+    if not head.startswith(zstandard.MAGIC_NUMBER.to_bytes(4, "little")) or frame.window_size > _WINDOW_BYTES:
+        return False
+    for _ in range(_FEW_BLOCKS + size_bytes // _TINY_BLOCK_BYTES):
+        file.seek(at)
+        block = int.from_bytes(file.read(3), "little")
+        is_last, kind, length = block & 1, block >> 1 & 3, block >> 3
+        at += 3 + (1 if kind == _REPEATED else length)
+        if kind == _RESERVED or at > size_bytes:
+            return False
+        if is_last:
+            return at + 4 * frame.has_checksum == size_bytes
+    return False
+
+
+def _with_head(lines: bytes, head: bytes) -> bytes:
+    """The lines, each with the members of `head` before its own."""
+    if lines.startswith(b"{") and lines.count(b"\n{") == lines.count(b"\n"):
+        return head + lines[1:].replace(b"\n{", b"\n" + head) + b"\n"
+    stripped = map(bytes.strip, lines.split(b"\n"))
+    return b"".join((head + line[1:] if line.startswith(b"{") else line) + b"\n" for line in stripped)
+
+
+def _well_formed(name: str) -> str:
+    return name.encode(errors="backslashreplace").decode()

@@ -1,0 +1,43 @@
+"""The catalogs that a store keeps, by which a query knows the type of a field. Each is a file named by its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from telemetry.catalog.load import inspect, load
+from telemetry.paths import private_dir, write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from telemetry.catalog.model import Catalog
+
+FOLDER = "catalogs"
+
+
+def keep_catalogs(directory: Path, files: Iterable[Path]) -> None:
+    """Copy catalogs into a store, beside those of other versions that it has.
+
+    Args:
+        directory: the store's.
+        files: of the catalogs.
+
+    Raises:
+        CatalogError: one of them has faults; then none is kept.
+        OSError: the disk refuses.
+    """
+    contents = [(load(file), file.read_bytes())[1] for file in files]
+    folder = directory / FOLDER
+    for content in contents:
+        private_dir(folder)
+        kept = folder / f"{hashlib.sha256(content).hexdigest()}.toml"
+        if not kept.exists():
+            write_private(kept, content)
+
+
+def kept_catalogs(directory: Path) -> Iterator[tuple[Path, Catalog | None]]:
+    """The catalogs of a store, each with its file; None for a file that is none."""
+    for file in sorted((directory / FOLDER).glob("*.toml")):
+        yield file, inspect(file)[0]

@@ -1,0 +1,110 @@
+"""Remembers what a store has erased: batches, so that a repeat does not bring them back, and sessions.
+
+It lies beside the batches as `erased.sqlite`, and holds nothing but these ids. Several processes may use it at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from typing import TYPE_CHECKING
+
+from telemetry.errors import ConfigError
+from telemetry.paths import private_file
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS batches (id BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+_WAIT_SECONDS = 30.0
+
+
+class Erased:
+    """The ids that one store has erased.
+
+    Args:
+        directory: the store's.
+
+    Raises:
+        ConfigError: what lies there is no such file.
+        OSError: the disk refuses.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / "erased.sqlite"
+        os.close(private_file(path, os.O_RDWR | os.O_CREAT))  # SQLite gives its other files the mode of this one
+        self._lock = private_file(directory / "erased.lock", os.O_RDWR | os.O_CREAT)
+        self._threads = threading.Lock()
+        try:
+            self._database = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode = WAL")  # readers wait for nobody
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._database.executescript(_TABLES)
+        except sqlite3.Error as fault:
+            os.close(self._lock)
+            raise ConfigError(f"{path} can't be read: {fault}; put a copy in its place") from None
+
+    def close(self) -> None:
+        """Close the files."""
+        self._database.close()
+        os.close(self._lock)
+
+    def holds_batch(self, batch: str) -> bool:
+        """Whether a batch, by its 32 hexadecimal digits, was erased."""
+        return bool(self._select("SELECT 1 FROM batches WHERE id = ?", bytes.fromhex(batch)))
+
+    def holds_a_session(self, sessions: Collection[str]) -> bool:
+        """Whether one of the sessions was erased."""
+        return any(self._select("SELECT 1 FROM sessions WHERE id = ?", session) for session in sessions)
+
+    def add_batches(self, batches: Collection[str]) -> None:
+        """Remember batches; safe on disk when it returns."""
+        if batches:
+            self._insert("INSERT OR IGNORE INTO batches VALUES (?)", [(bytes.fromhex(batch),) for batch in batches])
+
+    def add_session(self, session: str) -> None:
+        """Remember a session. When it returns, whoever has not seen it has put what it keeps in place already."""
+        with self._flocked(fcntl.LOCK_EX):
+            self._insert("INSERT OR IGNORE INTO sessions VALUES (?)", [(session,)])
+
+    def changes(self) -> int:
+        """A number that is another one after others have erased something; what this object adds does not change it."""
+        with self._threads:
+            return int(self._database.execute("PRAGMA data_version").fetchone()[0])
+
+    def tell_others(self) -> None:
+        """Have `changes` of the other processes say so: what was to be erased is gone by now."""
+        with self._threads:
+            self._database.execute("BEGIN IMMEDIATE")
+            told = self._database.execute("PRAGMA user_version").fetchone()[0]
+            self._database.execute(f"PRAGMA user_version = {(told + 1) % 2**31}")
+            self._database.execute("COMMIT")
+
+    def nothing_new(self) -> contextlib.AbstractContextManager[None]:
+        """While it is held, no session is added."""
+        return self._flocked(fcntl.LOCK_SH)
+
+    @contextlib.contextmanager
+    def _flocked(self, kind: int) -> Iterator[None]:
+        fcntl.flock(self._lock, kind)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _select(self, sql: str, value: bytes | str) -> list[tuple[int]]:
+        with self._threads:
+            return self._database.execute(sql, (value,)).fetchall()
+
+    def _insert(self, sql: str, rows: list[tuple[bytes]] | list[tuple[str]]) -> None:
+        with self._threads:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany(sql, rows)
+            self._database.execute("COMMIT")

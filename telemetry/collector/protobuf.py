@@ -1,0 +1,74 @@
+"""RisingWave's messages as lines of JSON like those of every other body, so that a query reads all of them alike.
+
+An event's `event_name` becomes `event`, `event_time_sec` becomes `time`, `tracking_id` becomes `session`, and what is
+in `attributes` stands beside the other fields, as it was emitted. A report becomes an event `system_report`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from telemetry.shipper.encode.risingwave import show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PREFIXES = {"event_stage": "TELEMETRY_EVENT_STAGE_", "object": "TELEMETRY_DATABASE_OBJECT_"}
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.encode
+
+
+def event_lines(body: bytes, route: str) -> Iterator[bytes]:
+    """The events of a body, or the report that it is, a line each.
+
+    Args:
+        body: one message.
+        route: the path it was posted to, whose last part tells what message it is.
+
+    Raises:
+        ValueError: it is no such message.
+    """
+    for message in map(_decode, show(body, route.rpartition("/")[2])):
+        yield _encode(_report(message) if "base" in message else _event(message)) + b"\n"
+
+
+def _event(message: dict[str, Any]) -> dict[str, Any]:
+    own = {
+        "event": message.pop("event_name", None),
+        "time": _time(message.pop("event_time_sec", 0)),
+        "session": message.pop("tracking_id", None),
+    }
+    for field in _PREFIXES.keys() & message.keys():
+        message[field] = message[field].removeprefix(_PREFIXES[field]).lower()
+    return {**own, **_decode(message.pop("attributes", "{}")), **message, **own}
+
+
+def _report(message: dict[str, Any]) -> dict[str, Any]:
+    base = message.pop("base")
+    system = base.get("system_data", {})
+    facts = {
+        "memory_used_bytes": system.get("memory", {}).get("used"),
+        "memory_total_bytes": system.get("memory", {}).get("total"),
+        "cpu_count": _whole(system.get("cpu", {}).get("available")),
+        "os_name": system.get("os", {}).get("name"),
+        "os_version": system.get("os", {}).get("version"),
+        "kernel_version": system.get("os", {}).get("kernel_version"),
+        "up_time_seconds": base.get("up_time"),
+        "node": base.get("node_type", "").removeprefix("TELEMETRY_NODE_TYPE_").lower(),
+    }
+    own = {"event": "system_report", "time": _time(base.get("report_time", 0)), "session": base.get("tracking_id")}
+    return {**own, **facts, **message, **own}
+
+
+def _whole(number: float | None) -> float | None:
+    return int(number) if number is not None and number.is_integer() else number
+
+
+def _time(unix_seconds: int) -> str | None:
+    try:
+        return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):  # no clock of a shipper's says so
+        return None

@@ -1,0 +1,84 @@
+"""Places for work that are taken in turn: however many of one client wait, another's next waits for none of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+_RECENT_SECONDS = 1.0  # for so long somebody counts as one who comes
+
+
+class Turns:
+    """So many places.
+
+    Who is alone has all but one, so that another finds one free; those who come at one time share them evenly.
+
+    Args:
+        places: how many.
+        monotonic: a clock, in seconds.
+    """
+
+    def __init__(self, places: int, monotonic: Callable[[], float]) -> None:
+        self._places = places
+        self._free = places
+        self._monotonic = monotonic
+        self._seen: dict[str, float] = {}
+        self._taken: Counter[str] = Counter()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # who is first is next
+
+    def waiting(self, who: str) -> int:
+        """How many of somebody's wait."""
+        return len(self._waiting.get(who, ()))
+
+    @asynccontextmanager
+    async def turn(self, who: str) -> AsyncIterator[None]:
+        """Have a place as long as the block lasts, and wait for it if need be."""
+        await self._take(who)
+        try:
+            yield
+        finally:
+            self._free += 1
+            self._taken -= Counter((who,))
+            self._call_next()
+
+    async def _take(self, who: str) -> None:
+        now = self._monotonic()
+        self._seen = {other: at for other, at in self._seen.items() if now - at < _RECENT_SECONDS}
+        self._seen[who] = now
+        called = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(who, deque()).append(called)
+        self._call_next()
+        try:
+            await called
+        except asyncio.CancelledError:
+            if called.cancelled():
+                self._forget(who, called)
+            else:
+                self._free += 1
+                self._taken -= Counter((who,))
+            self._call_next()
+            raise
+
+    def _call_next(self) -> None:
+        most = max(1, min(self._places - 1, self._places // len(self._seen or "1")))
+        for who in tuple(self._waiting):
+            while self._free and self._taken[who] < most and who in self._waiting:
+                called = self._waiting[who][0]
+                self._forget(who, called)
+                if not called.cancelled():  # its task has not run since
+                    self._free -= 1
+                    self._taken[who] += 1
+                    called.set_result(None)
+
+    def _forget(self, who: str, called: asyncio.Future[None]) -> None:
+        """Take one from its queue, which goes behind the others."""
+        queue = self._waiting.pop(who, deque())
+        with suppress(ValueError):
+            queue.remove(called)
+        if queue:
+            self._waiting[who] = queue

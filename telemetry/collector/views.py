@@ -1,0 +1,258 @@
+"""What a query sees of the lines in a store: the view `events` of all, one of each event, and typed columns. Pure.
+
+Types come from catalogs. A name with two types is text. What no catalog names is taken from a look at some lines, as
+numbers, truth values or text: never as a date, whatever it looks like.
+
+A value that does not fit its column is never rounded, cut or left out in silence: the expressions fail, and whoever
+asks relaxes the column and says so.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from telemetry.catalog.columns import TEXT, Fields
+from telemetry.collector.body import MAX_LINE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+TIME = "TIMESTAMP WITH TIME ZONE"
+STAMPED = ("event", "time", "session")
+UPLOADED = ("product", "catalog", "batch", "received")
+SCHEMA = "_store"  # no event has such a name
+LINES = f"{SCHEMA}.lines"
+UPLOADS = f"{SCHEMA}.uploads"
+
+_TIME_FORM = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)"
+_INEXACT = 2**53  # from it on, not every whole number is a DOUBLE
+_VIEW_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]*")  # as of an event in a catalog
+
+
+class Column(NamedTuple):
+    """A column that is a field of events.
+
+    Attributes:
+        name: in SQL.
+        field: in a line.
+        type: in SQL.
+        declared: whether a catalog says so.
+    """
+
+    name: str
+    field: str
+    type: str
+    declared: bool
+
+
+class View(NamedTuple):
+    """A view over lines.
+
+    Attributes:
+        name: in SQL.
+        event: whose lines it holds; None for all.
+        columns: the time, then fields of events.
+    """
+
+    name: str
+    event: str | None
+    columns: tuple[Column, ...]
+
+
+class Plan(NamedTuple):
+    """All that can be asked for.
+
+    Attributes:
+        views: `events` is the first.
+        fields: what has to be read of a line, as it stands there.
+        hidden: fields that have no column, for their names differ from another's in capitals alone.
+    """
+
+    views: list[View]
+    fields: list[str]
+    hidden: list[str]
+
+
+def plan(known: Fields, seen: Fields) -> Plan:
+    """Decide on views and their columns.
+
+    Args:
+        known: from catalogs. What they name has their type, and no other that was seen.
+        seen: from a look at lines.
+    """
+    names = dict.fromkeys((*STAMPED, *(field for of in (known, seen) for fields in of.values() for field in fields)))
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(_folded(name), name)
+    fields = list(first.values())
+    events = sorted({*known, *(event for event in seen if _VIEW_NAME.fullmatch(event))})
+    views = [_view("events", None, known.values(), seen.values(), fields)]
+    for event, name in zip(events, _distinct(events, {"events", "batches"}), strict=True):
+        views.append(_view(name, event, [known.get(event, {})], [seen.get(event, {})], fields))
+    return Plan(views, fields, [name for name in names if name not in fields])
+
+
+def _view(
+    name: str,
+    event: str | None,
+    known: Iterable[Mapping[str, set[str]]],
+    seen: Iterable[Mapping[str, set[str]]],
+    readable: list[str],
+) -> View:
+    declared_types = _gather(known)
+    types = {**_gather(seen), **declared_types}
+    fields = [field for field in readable if field in types and field not in STAMPED]
+    names = _distinct(fields, {*STAMPED, *UPLOADED})
+    return View(
+        name,
+        event,
+        (
+            Column("time", "time", TIME, declared=True),
+            *(
+                Column(column, field, _merged(types[field]), field in declared_types)
+                for field, column in zip(fields, names, strict=True)
+            ),
+        ),
+    )
+
+
+def _gather(events: Iterable[Mapping[str, set[str]]]) -> dict[str, set[str]]:
+    types: dict[str, set[str]] = {}
+    for fields in events:
+        for field, kinds in fields.items():
+            types.setdefault(field, set()).update(kinds)
+    return types
+
+
+def _merged(types: set[str]) -> str:
+    if "NUMBER" in types and types <= {"BIGINT", "NUMBER"}:
+        return "DOUBLE"  # only a look says NUMBER: whole ones and others under one name
+    return next(iter(types)) if len(types) == 1 else TEXT
+
+
+def _distinct(names: Iterable[str], taken: set[str]) -> list[str]:
+    """The names, with underscores after each that is taken already."""
+    result = []
+    for name in names:
+        free = name
+        while _folded(free) in taken:
+            free += "_"
+        taken.add(_folded(free))
+        result.append(free)
+    return result
+
+
+def _folded(name: str) -> str:
+    """A name as DuckDB compares it: without the capitals of ASCII."""
+    return "".join(letter.lower() if letter.isascii() else letter for letter in name)
+
+
+def lines_sql(fields: Iterable[str], key: str, path: str, *, is_empty: bool = False) -> str:
+    """A query for the lines of bodies: each field as text, and the number of the body they are from as `key`.
+
+    Args:
+        fields: what has to be read of a line.
+        key: what the number stands under in a line; where it does not, the file's name says it.
+        path: of the bodies.
+        is_empty: whether there are none, which DuckDB would complain of.
+    """
+    if is_empty:
+        nothing = ", ".join(f"NULL::{TEXT} AS {identifier(field)}" for field in fields)
+        return f"SELECT {nothing}, NULL::BIGINT AS {identifier(key)} WHERE false"
+    file = f"{key}_file"
+    columns = ", ".join(f"{literal(field)}: '{TEXT}'" for field in fields)
+    number = f"coalesce({identifier(key)}, TRY_CAST(parse_filename({file}, true) AS BIGINT))"
+    return (
+        f"SELECT * EXCLUDE ({identifier(key)}, {file}), {number} AS {identifier(key)} "
+        f"FROM read_json({literal(path)}, format = 'newline_delimited', records = true, compression = 'zstd', "
+        f"hive_partitioning = false, filename = {literal(file)}, maximum_object_size = {2 * MAX_LINE_BYTES}, "
+        f"columns = {{{columns}, {literal(key)}: 'BIGINT'}})"
+    )
+
+
+def view_sql(view: View, key: str, token: str, relaxed: Iterable[Column]) -> str:
+    """The statement that makes a view.
+
+    Args:
+        view: which.
+        key: the column of the lines that has the number of their body.
+        token: what the error says when a value does not fit.
+        relaxed: the columns where that is no error: declared ones are NULL there, others are text as a whole.
+    """
+    relaxed = frozenset(relaxed)
+    fields = [_column_sql(view, column, token, relaxed) for column in view.columns]
+    uploaded = [f"upload.{name} AS {name}" for name in UPLOADED]
+    event = ["line.event AS event"] if view.event is None else []
+    columns = [*event, fields[0], "line.session AS session", *uploaded, *fields[1:]]
+    return (
+        f"CREATE OR REPLACE VIEW {identifier(view.name)} AS SELECT {', '.join(columns)} FROM {LINES} AS line "
+        f"LEFT JOIN {UPLOADS} AS upload ON upload.number = line.{identifier(key)} WHERE {_is_of(view)}"
+    )
+
+
+def unfit_sql(view: View, key: str) -> str:
+    """A query for the number of unfit values of each column, and the first batch that has one; a pair for each."""
+    counts = [
+        f"count(*) FILTER ({unfit}), min(upload.batch) FILTER ({unfit})"
+        for unfit in (
+            f"{_source(column)} IS NOT NULL AND NOT ifnull({_fits(column)}, false)" for column in view.columns
+        )
+    ]
+    return (
+        f"SELECT {', '.join(counts)} FROM {LINES} AS line "
+        f"LEFT JOIN {UPLOADS} AS upload ON upload.number = line.{identifier(key)} WHERE {_is_of(view)}"
+    )
+
+
+def time_sql(source: str) -> str:
+    """An expression for the time that a text is, or NULL; it has to be one as the shipper writes it."""
+    return f"CASE WHEN regexp_full_match({source}, {literal(_TIME_FORM)}) THEN TRY_CAST({source} AS {TIME}) END"
+
+
+def _column_sql(view: View, column: Column, token: str, relaxed: frozenset[Column]) -> str:
+    source = _source(column)
+    if column.type == TEXT or (column in relaxed and not column.declared):
+        return f"{source} AS {identifier(column.name)}"
+    unfit = "NULL" if column in relaxed else f"error({literal(token)})"
+    return (  # in the condition: DuckDB may read a value before it looks whose line that is
+        f"CASE WHEN {source} IS NULL OR NOT ({_is_of(view)}) THEN NULL WHEN {_fits(column)} "
+        f"THEN {_cast(column)} ELSE {unfit} END AS {identifier(column.name)}"
+    )
+
+
+def _is_of(view: View) -> str:
+    return "true" if view.event is None else f"line.event = {literal(view.event)}"
+
+
+def _source(column: Column) -> str:
+    return f"line.{identifier(column.field)}"
+
+
+def _cast(column: Column) -> str:
+    source = _source(column)
+    return time_sql(source) if column.type == TIME else f"TRY_CAST({source} AS {column.type})"
+
+
+def _fits(column: Column) -> str:
+    source, cast = _source(column), _cast(column)
+    match column.type:
+        case "BOOLEAN":
+            return f"{source} IN ('true', 'false')"
+        case "BIGINT":
+            return f"{cast}::VARCHAR = {source}"
+        case "DOUBLE":
+            exact = "" if column.declared else f" AND (abs({cast}) < {_INEXACT} OR contains({source}, '.'))"
+            return f"isfinite({cast}){exact}"
+        case _:
+            return f"{cast} IS NOT NULL"
+
+
+def identifier(name: str) -> str:
+    """A name as SQL quotes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as SQL quotes it."""
+    return "'" + text.replace("'", "''") + "'"

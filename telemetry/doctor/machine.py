@@ -1,0 +1,73 @@
+"""This machine: the package that is installed, where state and sockets lie, and room for them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from telemetry import paths
+from telemetry.doctor.step import Step, fault, good, note
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOW_BYTES = 64 << 20
+"""Less room on the spool's disk than this is told."""
+
+_COMMAND = "telemetry.__main__:main"
+
+
+def examine_package() -> Iterator[Step]:
+    """Look at what is installed under our name, and whether free text can be redacted here."""
+    python = f"Python {sys.version_info.major}.{sys.version_info.minor} at {sys.executable}"
+    others = [name for name in dict.fromkeys(packages_distributions().get("telemetry", ())) if not _is_ours(name)]
+    if others:
+        yield fault(
+            "package",
+            f"another distribution, {', '.join(others)}, brings a package `telemetry` into this environment ({python})",
+            "uninstall it, then reinstall ours: each overwrites the other's files",
+        )
+    else:
+        yield good("package", f"{Path(__file__).parents[1]}, {python}")
+    if find_spec("hyperscan") is None:
+        yield note(
+            "package", "hyperscan is not installed", "free text is dropped and counted; install its wheel to have it"
+        )
+
+
+def _is_ours(name: str) -> bool:
+    try:
+        return any(point.value == _COMMAND for point in distribution(name).entry_points)
+    except PackageNotFoundError:
+        return False
+
+
+def examine_place() -> Iterator[Step]:
+    """Look whether state and sockets have a place that this user alone can write, and whether the disk has room."""
+    for what, find in (("spools", paths.state_dir), ("sockets", paths.runtime_root)):
+        directory = find()
+        try:
+            paths.check_private(directory)
+        except OSError as refusal:
+            yield fault("place", f"{what}: {refusal}", "mend it, or move all state by TELEMETRY_HOME")
+            continue
+        standing = next(path for path in (directory, *directory.parents) if path.exists())
+        if not os.access(standing, os.W_OK | os.X_OK):
+            yield fault(
+                "place",
+                f"{what} would lie in {directory}, and user {os.getuid()} can't write in {standing}",
+                "mend its mode, or move all state by TELEMETRY_HOME",
+            )
+            continue
+        found = os.statvfs(standing)
+        free_bytes = found.f_bavail * found.f_frsize
+        if free_bytes < LOW_BYTES or (found.f_files and not found.f_favail):
+            yield fault(
+                "place", f"{what} lie in {directory}, whose disk has {free_bytes >> 20} MiB left", "free the disk"
+            )
+        else:
+            yield good("place", f"{what} lie in {directory}")

@@ -1,0 +1,116 @@
+"""The shipper and what waits in its spools, as `telemetry status` knows them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from telemetry.catalog.model import OTHER
+from telemetry.doctor.remedies import REMEDIES
+from telemetry.doctor.step import Step, fault, good, note
+from telemetry.drops import DropReason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LONG_SECONDS = 60.0
+"""A sealed segment leaves within some seconds where nothing stands against it."""
+
+_NOBODY_UPLOADS = (
+    "start a host or `telemetry ship` with that endpoint: what waits goes on; `telemetry purge` erases all that waits, "
+    "where no program uploads there any more"
+)
+
+_NO_TEMPLATE = (
+    "add what is missing to its `templates`: `telemetry catalog templates SOURCE` collects those of a program"
+)
+
+
+def examine_shipper(shipper: dict[str, Any]) -> Iterator[Step]:
+    """Say whether a shipper runs and takes frames, or why none comes up.
+
+    Args:
+        shipper: that part of what `telemetry status --json` prints.
+    """
+    if shipper["refused"]:
+        yield fault("shipper", f"one could not start: {shipper['refused']}", "mend that; hosts try again by themselves")
+    runs = [run for run in (shipper, *shipper["others"]) if run["running"]]
+    if not runs and not shipper["refused"]:
+        yield note(
+            "shipper", "none runs", "a host that is on starts one with its init, and it leaves when its hosts have"
+        )
+    for run in runs:
+        yield from _of_run(run)
+
+
+def _of_run(run: dict[str, Any]) -> Iterator[Step]:
+    if run.get("starting"):
+        found = f"process {run['pid']} starts: it compiles what it searches texts with, the first time for some seconds"
+        yield note("shipper", found, "ask again in a moment; what hosts emit waits for it")
+        return
+    if "fault" in run:
+        yield fault(
+            "shipper", f"process {run['pid']} does not answer", "it is busy or stopped: end it, hosts start another"
+        )
+        return
+    said = f"process {run['pid']}, {run['producers']} producers, {run['memory_bytes'] >> 20} MiB"
+    yield good("shipper", said)
+    if run["unreadable_frames"]:
+        found = f"{run['unreadable_frames']} frames could not be read"
+        yield fault(
+            "shipper", found, "a client of another protocol, or one that packs wrongly: tests/clients/README.md"
+        )
+    if run["refused_frames"]:
+        found = f"{run['refused_frames']} frames of too many new producers were refused"
+        yield fault("shipper", found, "call init once in a process, not for each event")
+    if not run["text_redaction"]:
+        yield note(
+            "shipper", "free text can't be redacted there, and is dropped", "install hyperscan for its interpreter"
+        )
+    if run["tripwire"]["state"] not in {"armed", "unavailable"}:
+        found = f"the tripwire has held back {run['tripwire']['hits']} segments ({run['tripwire']['state']})"
+        yield fault("shipper", found, "telemetry tripwire show says why; telemetry tripwire clear goes on")
+
+
+def examine_spool(spool: dict[str, Any], shipper: dict[str, Any], errors: list[str]) -> Iterator[Step]:
+    """Say what waits, for how long, and what keeps it."""
+    waits = spool["segments"]["sealed"]
+    oldest = spool["oldest_sealed_seconds"]
+    causes = {run["cause"] for run in (shipper, *shipper["others"]) if run.get("cause")}
+    for cause in sorted(causes):
+        yield fault("spool", f"uploads fail: {cause}", "mend that; --send tries it at once")
+    if waits and not causes and oldest is not None and oldest > LONG_SECONDS:
+        endpoints = {spool["endpoints"][place] or place for place, sealed in spool["sealed"].items() if sealed}
+        served = {run.get("endpoint") for run in (shipper, *shipper["others"]) if run["running"]}
+        found = f"{waits} segments wait for {', '.join(sorted(endpoints))}, the oldest for {oldest:.0f} s"
+        yield fault("spool", found, "look at the log" if endpoints <= served else _NOBODY_UPLOADS)
+    elif not causes:
+        yield good("spool", f"{waits} segments wait, {spool['segments']['sent']} copies of what was sent")
+    if quarantined := spool["segments"]["quarantine"]:
+        found = f"{quarantined} segments are in quarantine"
+        yield note("spool", found, "telemetry spool ls says why; telemetry spool requeue sends them again")
+    for error in errors:
+        yield note("spool", error, "from the shipper's log")
+
+
+def examine_losses(ledger: dict[str, Any], by_field: dict[str, dict[str, int]]) -> Iterator[Step]:
+    """Say what was dropped, by reason and by field, and what to do about each.
+
+    Args:
+        ledger: that part of what `telemetry status --json` prints.
+        by_field: by `event.field`, by reason: how many values were removed.
+    """
+    counted = "{emitted} emitted = {delivered} delivered + {on_disk} on disk + {in_flight} in flight".format(**ledger)
+    yield good("losses", f"{counted} + {sum(ledger['dropped'].values())} dropped")
+    # That some are dropped may be as the catalog says; that all are, can't be meant.
+    say = fault if ledger["emitted"] and ledger["emitted"] == sum(ledger["dropped"].values()) else note
+    for reason, events in sorted(ledger["dropped"].items()):
+        yield say("losses", f"{events} events: {reason}", _remedy(reason))
+    for field, reasons in sorted(by_field.items()):
+        for reason, values in sorted(reasons.items()):
+            yield note("losses", f"{values} values of {field}: {reason}", _remedy(reason))
+    for field, messages in sorted(ledger["unmatched"].items()):
+        yield note("losses", f"{messages} messages of {field} fit no template, and leave as `{OTHER}`", _NO_TEMPLATE)
+
+
+def _remedy(reason: str) -> str:
+    return REMEDIES[DropReason(reason)] if reason in set(DropReason) else ""

@@ -1,0 +1,132 @@
+"""A sign of life: how a shipper knows that a producer lives, in whatever pid namespace.
+
+A producer holds a POSIX record lock (fcntl(2), F_SETLK, a write lock on the whole file) on `living/<producer>` in the
+spool, its id in hexadecimal. The kernel drops it however the process ends, and no forked child inherits it, as it would
+inherit flock(2)'s or that of an open file description. A pid says nothing where host and shipper have different ones.
+
+Such a lock is also dropped when its process closes any descriptor of the file, so a host that closes what it has not
+opened itself loses it: the holder looks after it, and takes it again.
+
+A producer without the file, which any language may have written, is taken for alive while frames come
+(telemetry/shipper/watch.py), and its numbers are remembered: whether it lives nobody can tell. So a file that nobody
+holds stays until its producer's numbers are forgotten.
+
+Standard library only: the host imports it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from telemetry.paths import LIVING, private_dir, private_file
+from telemetry.record_lock import is_locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_FIRST_DESCRIPTOR = 3
+"""The standard ones are the host's, also while it has closed them."""
+
+
+class Sign:
+    """One process's sign of life, for one producer at a time."""
+
+    def __init__(self) -> None:
+        self._held: tuple[int, os.stat_result, Path] | None = None
+
+    def hold(self, spool: Path, producer: bytes) -> None:
+        """See that the lock of this producer is held, in the spool where its shipper looks.
+
+        It is another's in a forked child, and lies elsewhere when the process has become another user.
+        Never waits. Raises OSError: the file can't be made, its file system has no locks, or another process has it.
+        """
+        path = spool / LIVING / producer.hex()
+        if self._held is not None and self._held[2] == path and _is_at(path, self._held[1]) and self._is_open:
+            _lock(self._held[0])  # again: it may have been lost
+            return
+        self.let_go()
+        self._held = _take(path)
+
+    def is_swept(self, spool: Path, producer: bytes) -> bool:
+        """Whether the sign of this producer, held there before, is there no more: somebody has removed it."""
+        path = spool / LIVING / producer.hex()
+        return self._held is not None and self._held[2] == path and not _is_at(path, self._held[1])
+
+    def let_go(self) -> None:
+        """Hold nothing. The file stays, for the shipper to see that nobody holds it."""
+        held, is_open, self._held = self._held, self._is_open, None
+        if held is not None and is_open:
+            os.close(held[0])
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether the descriptor is ours still: a host may have closed it, and opened something else."""
+        try:
+            return self._held is not None and os.path.samestat(os.fstat(self._held[0]), self._held[1])
+        except OSError:
+            return False
+
+
+def is_held(spool: Path, producer: str) -> bool | None:
+    """Whether another process holds the lock of a producer, by its id in hexadecimal; None when it has no file.
+
+    Takes no lock, so that a holder never finds its own taken. Never raises, and never waits.
+    """
+    try:
+        file = os.open(spool / LIVING / producer, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return None
+    try:
+        return is_locked(file)
+    except OSError:  # a file system without locks: nobody can hold one there
+        return None
+    finally:
+        os.close(file)
+
+
+def gone_in(spool: Path) -> set[str]:
+    """Return the producers whose sign lies here and is held by nobody. Never raises."""
+    with suppress(OSError):
+        return {name for name in os.listdir(spool / LIVING) if is_held(spool, name) is False}  # noqa: PTH208 names only
+    return set()
+
+
+def sweep(spool: Path, producers: Iterable[str]) -> None:
+    """Remove the signs of producers that are gone. Who is only about to take one makes another. Never raises."""
+    for name in producers:
+        with suppress(OSError):
+            (spool / LIVING / name).unlink()
+
+
+def _take(path: Path) -> tuple[int, os.stat_result, Path]:
+    private_dir(path.parent.parent)
+    private_dir(path.parent)
+    opened = private_file(path, os.O_RDWR | os.O_CREAT)
+    try:
+        file = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
+    finally:
+        os.close(opened)  # before there is a lock, which this would drop
+    try:
+        _lock(file)
+        found = os.fstat(file)
+        if not _is_at(path, found):
+            raise FileNotFoundError(f"{path} was swept away")
+    except OSError:
+        os.close(file)
+        raise
+    return file, found, path
+
+
+def _lock(file: int) -> None:
+    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_at(path: Path, ours: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), ours)
+    except OSError:
+        return False

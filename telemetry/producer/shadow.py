@@ -1,0 +1,59 @@
+"""Files of the host's that stand in the place of modules which telemetry needs: a `json.py` beside its script, say.
+
+Python looks there first, so that is what `import json` gives, and what fails then says nothing of the file. Nothing is
+imported here but what the interpreter itself has loaded before it ran the script.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from telemetry.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+_PACKAGES = ("zmq", "msgspec")
+_LIBRARY = os.path.dirname(os.__file__)  # noqa: PTH120 pathlib may be one of them
+
+
+def check_shadows(fault: BaseException) -> None:
+    """Say of what failed that such a file is the reason, if there is one.
+
+    Raises:
+        ConfigError: there is; it names each.
+    """
+    found = {name: file for name, file in _loaded(fault) if _is_shadow(name, file)}
+    if found:
+        files = "; ".join(f"{file} stands in the place of the module {name}" for name, file in found.items())
+        raise ConfigError(f"can't load what telemetry needs, for {files}: rename it") from None
+
+
+def _loaded(fault: BaseException) -> Iterator[tuple[str, str]]:
+    """Names and files of modules: those that are loaded, and those whose loading failed."""
+    traceback = fault.__traceback__
+    while traceback is not None:
+        yield from _named(traceback.tb_frame.f_globals)
+        traceback = traceback.tb_next
+    for module in list(sys.modules.values()):
+        yield from _named(getattr(module, "__dict__", {}))
+
+
+def _named(attributes: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    name, file = attributes.get("__name__"), attributes.get("__file__")
+    if type(name) is str and type(file) is str:
+        yield name, file
+
+
+def _is_shadow(name: str, file: str) -> bool:
+    if name in _PACKAGES:
+        return os.path.basename(file) == f"{name}.py"  # noqa: PTH119 as above
+    return name in sys.stdlib_module_names and not _is_of_library(file)
+
+
+def _is_of_library(file: str) -> bool:
+    """Extensions may lie elsewhere; whoever writes one knows."""
+    return not file.endswith(".py") or os.path.realpath(file).startswith(os.path.realpath(_LIBRARY) + os.sep)

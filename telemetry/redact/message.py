@@ -1,0 +1,296 @@
+"""What leaves of a `message` field: the template that it fits, and the values of its typed holes.
+
+A text that fits several templates leaves as the one with the longest constant part. Its values leave only where
+there is one way to read it: what stands in a bare hole may look like another template, or like a later part of the same
+one. So nothing that a program put into a bare hole is ever a value.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from enum import IntEnum
+from functools import cached_property, lru_cache, partial
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from telemetry.catalog.template import FORMS, Hole, parse_template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from telemetry.catalog.template import Part
+
+MAX_CHARACTERS = 8 << 10
+"""Of a text: no longer one is compared."""
+
+_Place = tuple[int, int, "Sequence[str]"]
+"""Where a chunk begins and ends in a text, and the values in it."""
+
+_TELLING = 4
+"""Characters of a beginning or an end that few texts have which are not meant: in Chinese, a word or two."""
+
+_FEW = 3
+"""Templates that a text is compared with one by one for less than it would cost to look up something else."""
+
+
+class _Kind(IntEnum):
+    """What a template can be filed under; an end is read backwards."""
+
+    WORD = 0
+    BEGINNING = 1
+    END = 2
+
+
+class Match(NamedTuple):
+    """A template that a text fits.
+
+    Attributes:
+        template: as it stands in the catalog.
+        has_holes: whether anything was left out of the text.
+        values: of the typed holes, by name; None where the text can be read in more than one way.
+    """
+
+    template: str
+    has_holes: bool
+    values: dict[str, str | None]
+
+
+class Matcher:
+    """The templates of one field. What it costs to look up a text hardly grows with their number.
+
+    Each template with holes is filed under something that all its texts have: a word, how they begin, how they end. Of
+    these it is the one that fewest others have; a word, the longest, wherever that is good enough: all words of a text
+    are looked up at once, and long ones stand in few.
+
+    Attributes:
+        typed: the names of the holes that have a type.
+    """
+
+    def __init__(self, templates: Iterable[str]) -> None:
+        ranked = sorted(map(_Template, templates), key=attrgetter("constant"), reverse=True)
+        self.typed = dict.fromkeys(hole for one in ranked for hole in one.typed)
+        self._exact = {one.whole: one.bare for one in ranked if one.whole}
+        for rank, one in enumerate(ranked):
+            one.rank = rank
+        holed = [one for one in ranked if not one.whole]
+        crowd = Counter(key for one in holed for key in one.keys)
+        filed: dict[_Kind, dict[str, list[_Template]]] = {kind: {} for kind in _Kind}
+        for one in holed:
+            kind, key = min(
+                one.keys,
+                key=lambda key: (max(crowd[key], _FEW), key[0], crowd[key], -len(key[1])),
+                default=(_Kind.WORD, ""),
+            )
+            filed[kind].setdefault(key, []).append(one)
+        self._others = filed[_Kind.WORD].pop("", [])
+        self._by_word = filed[_Kind.WORD]
+        self._words = frozenset(self._by_word)
+        self._by_beginning = _Beginnings(filed[_Kind.BEGINNING])
+        self._by_end = _Beginnings(filed[_Kind.END])
+        # Most texts begin and end with none: what it takes to know that is at hand, since each text is asked.
+        self._first, self._beginnings = slice(self._by_beginning.reach), self._by_beginning.starts
+        self._last, self._ends = slice(None, -self._by_end.reach - 1, -1), self._by_end.starts
+
+    def match(self, text: str) -> Match | None:
+        """The template that a text fits, or None."""
+        if (exact := self._exact.get(text)) is not None:
+            return exact
+        if len(text) > MAX_CHARACTERS:
+            return None
+        best: _Template | None = None
+        places: Sequence[_Place] = ()
+        fitting = 0
+        for one in self._candidates(text):
+            found = one.place(text)
+            if found is not None:
+                fitting += 1
+                if best is None or one.rank < best.rank:
+                    best, places = one, found
+        if best is None:
+            return None
+        if not best.typed:
+            return best.bare
+        values = best.values(text, places) if fitting == 1 else dict.fromkeys(best.typed)
+        return Match(best.text, has_holes=True, values=values)
+
+    def all_that_fit(self, text: str) -> list[str]:
+        """Every template that a text fits."""
+        exact = [self._exact[text].template] if text in self._exact else []
+        return exact + [one.text for one in self._candidates(text) if one.place(text) is not None]
+
+    def _candidates(self, text: str) -> list[_Template]:
+        """Every template that the text may fit."""
+        words = self._words.intersection(text.split(" "))
+        filed = [self._by_word[word] for word in words] if words else []
+        if text[self._first] in self._beginnings:
+            filed += self._by_beginning.of(text)
+        if text[self._last] in self._ends:
+            filed += self._by_end.of(text[::-1])
+        if self._others:
+            filed.append(self._others)
+        return filed[0] if len(filed) == 1 else [one for some in filed for one in some]
+
+
+class _Beginnings:
+    """Looks up with which of many keys a text begins.
+
+    Attributes:
+        reach: how many characters all keys have.
+        starts: so many of each key.
+    """
+
+    def __init__(self, filed: dict[str, list[_Template]]) -> None:
+        self._keys = sorted(filed)
+        self.reach = min(map(len, self._keys), default=0)
+        self.starts = frozenset(key[: self.reach] for key in self._keys)
+        self._filed = [filed[key] for key in self._keys]
+        self._shorter: list[int] = []  # of each key, where the next shorter one is that it begins with itself
+        for number, key in enumerate(self._keys):
+            shorter = number - 1
+            while shorter >= 0 and not key.startswith(self._keys[shorter]):
+                shorter = self._shorter[shorter]
+            self._shorter.append(shorter)
+
+    def of(self, text: str) -> list[list[_Template]]:
+        """What is filed under keys that the text begins with; the last of them in order has all others behind it."""
+        found = []
+        at = bisect_right(self._keys, text) - 1
+        while at >= 0:
+            if text.startswith(self._keys[at]):
+                found.append(self._filed[at])
+            at = self._shorter[at]
+        return found
+
+
+class _Template:
+    """A template made ready to be compared with texts.
+
+    Its *chunks* are what stands between the holes that may hold anything: constant text, and values that end where
+    their form does. The first chunk stands at a text's beginning, the last one at its end, each other one as early as
+    it can.
+    """
+
+    def __init__(self, text: str) -> None:
+        parts = parse_template(text)
+        self.text = text
+        self.rank = 0
+        self._longest = max((part for part in parts if isinstance(part, str)), key=len, default="")
+        self.whole = parts[0] if len(parts) == 1 and isinstance(parts[0], str) else ""
+        self.constant = sum(len(part) for part in parts if isinstance(part, str))
+        self.head = parts[0] if isinstance(parts[0], str) else ""
+        self.tail = parts[-1] if isinstance(parts[-1], str) else ""
+        self.keys = [
+            *((_Kind.WORD, word) for word in _words(parts)),
+            *([(_Kind.BEGINNING, self.head)] if len(self.head) >= _TELLING else []),
+            *([(_Kind.END, self.tail[::-1])] if len(self.tail) >= _TELLING else []),
+        ]
+        self.typed = [part.name for part in parts if isinstance(part, Hole) and part.type]
+        self._chunks, self._between = _take_apart(parts)
+        self.bare = Match(text, has_holes=not self.whole, values={})
+        self._names = [[part.name for part in chunk if isinstance(part, Hole)] for chunk in self._chunks]
+        beside = {n + side for n, hole in enumerate(self._between) if hole.type for side in (0, 1)}
+        self._telling = sorted(beside | {n for n, names in enumerate(self._names) if names})
+        self._middles = [str(chunk[0]) for chunk in self._chunks[1:-1]]
+
+    def place(self, text: str) -> Sequence[_Place] | None:
+        """Where each chunk stands in a text; None if it does not fit, nothing where no hole has a type."""
+        if self._longest not in text or not text.startswith(self.head) or not text.endswith(self.tail):
+            return None
+        if self.typed:
+            return self._place(text, 0, 0)
+        at, end = len(self.head), len(text) - len(self.tail)
+        for middle in self._middles:
+            at = text.find(middle, at, end)
+            if at < 0:
+                return None
+            at += len(middle)
+        return () if at <= end else None
+
+    def values(self, text: str, places: Sequence[_Place]) -> dict[str, str | None]:
+        """What stands in the typed holes of a text that was placed; None where it could be read otherwise."""
+        values: dict[str, str | None] = dict(zip(self._names[0], places[0][2], strict=True))
+        if len(places) == 1:  # the whole text is of one form
+            return values
+        fixed = {n: n == 0 or self._place(text, n, places[n][0] + 1) is None for n in self._telling}
+        for n, names in enumerate(self._names):
+            if n and names:
+                values.update(zip(names, places[n][2], strict=True) if fixed[n] else dict.fromkeys(names))
+        for n, hole in enumerate(self._between):
+            if hole.type:
+                is_told = fixed[n] and fixed[n + 1]
+                values[hole.name] = text[places[n][1] : places[n + 1][0]] if is_told else None
+        return values
+
+    def _place(self, text: str, number: int, start: int) -> list[_Place] | None:
+        """Place the chunks from a number on, the first of them not before `start`."""
+        places = []
+        for find in self._finders[number:]:
+            place = find(text, start)
+            if place is None:
+                return None
+            places.append(place)
+            start = place[1]
+        return places
+
+    @cached_property
+    def _finders(self) -> list[Callable[[str, int], _Place | None]]:
+        """Made when a text first looks like it: a program uses few of its messages."""
+        last = len(self._chunks) - 1
+        return [_finder(chunk, is_first=n == 0, is_last=n == last) for n, chunk in enumerate(self._chunks)]
+
+
+def _words(parts: Sequence[Part]) -> Iterator[str]:
+    """The words that every text has, each between blanks or the text's ends."""
+    for number, part in enumerate(parts):
+        if isinstance(part, str):
+            pieces = part.split(" ")
+            yield from filter(None, pieces[number > 0 : len(pieces) - (number < len(parts) - 1)])
+
+
+def _take_apart(parts: Sequence[Part]) -> tuple[list[list[Part]], list[Hole]]:
+    """The chunks, and the holes between them."""
+    chunks: list[list[Part]] = [[]]
+    between: list[Hole] = []
+    for part in parts:
+        if isinstance(part, Hole) and part.type not in FORMS:
+            between.append(part)
+            chunks.append([])
+        else:
+            chunks[-1].append(part)
+    return chunks, between
+
+
+def _finder(chunk: list[Part], *, is_first: bool, is_last: bool) -> Callable[[str, int], _Place | None]:
+    constant = "".join(part for part in chunk if isinstance(part, str))
+    if all(isinstance(part, str) for part in chunk):
+        return partial(_find_first if is_first else _find_last if is_last else _find_next, constant)
+    forms = [re.escape(part) if isinstance(part, str) else f"((?>{FORMS[part.type]}))" for part in chunk if part]
+    pattern = re.compile("".join(forms) + (r"\Z" if is_last else ""))
+    return partial(_find_form, pattern.match if is_first else pattern.search)
+
+
+def _find_first(constant: str, text: str, _start: int) -> _Place | None:
+    return (0, len(constant), ()) if text.startswith(constant) else None
+
+
+def _find_next(constant: str, text: str, start: int) -> _Place | None:
+    at = text.find(constant, start)
+    return None if at < 0 else (at, at + len(constant), ())
+
+
+def _find_last(constant: str, text: str, start: int) -> _Place | None:
+    at = len(text) - len(constant)
+    return (at, len(text), ()) if at >= start and text.endswith(constant) else None
+
+
+def _find_form(search: Callable[[str, int], re.Match[str] | None], text: str, start: int) -> _Place | None:
+    found = search(text, start)
+    return None if found is None else (found.start(), found.end(), found.groups())
+
+
+@lru_cache(maxsize=64)
+def matcher_of(templates: tuple[str, ...]) -> Matcher:
+    """The matcher of these templates, which takes its time to make; a session has a redactor of its own."""
+    return Matcher(templates)

@@ -1,0 +1,227 @@
+"""The catalogs that a shipper reads events by: its own, and copies of those that its producers were started with.
+
+An event is read by the catalog that its producer named, whatever has been installed since; a catalog that is not here
+lets nothing pass.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from telemetry.catalog import copies
+from telemetry.catalog.copies import digest_of
+from telemetry.catalog.load import parse
+from telemetry.catalog.model import Catalog
+from telemetry.errors import CatalogError, ConfigError
+from telemetry.shipper.day import utc_day
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from telemetry.shipper.config import ShipperConfig
+    from telemetry.spool.segment import Head
+
+MISSED_SECONDS = 10.0
+"""How long a catalog that is not here is not looked for again."""
+
+MAX_MISSED = 64
+"""So many are remembered, and spoken of."""
+
+log = logging.getLogger("telemetry.shipper")
+
+
+class Source(msgspec.Struct, frozen=True, eq=False):
+    """A catalog, and the file it was read from.
+
+    Attributes:
+        digest: sha256 of the file, hexadecimal.
+        catalog: what it says.
+        written: the day on which the file was written, in UTC: no clock is behind it.
+    """
+
+    digest: str
+    catalog: Catalog
+    written: dt.date
+
+    @property
+    def label(self) -> str:
+        """Product and version, `acme-db/3`."""
+        return f"{self.catalog.product}/{self.catalog.version}"
+
+
+def read_source(file: Path) -> Source:
+    """Read a catalog's file.
+
+    Raises:
+        CatalogError: it can't be read, or has faults.
+    """
+    try:
+        data = file.read_bytes()
+        written = copies.written_unix_seconds(file)
+    except (OSError, ValueError) as fault:
+        reason = getattr(fault, "strerror", None) or "no file can have that name"
+        raise CatalogError(f"{file}: can't be read ({reason}); name a TOML file of yours") from None
+    return Source(digest_of(data), parse(data, file), utc_day(written))
+
+
+class Catalogs:
+    """What is known by now. For one thread, but for `of_segment`.
+
+    Attributes:
+        own: the one in the shipper's configuration: its reports are made by it.
+        nothing: the source of a catalog without events, which stands for those that are not here.
+
+    Raises:
+        CatalogError: a configured one can't be read, or has faults.
+        ConfigError: it is another product's.
+    """
+
+    def __init__(self, config: ShipperConfig) -> None:
+        self._product = config.product
+        self._locks: list[int] = []
+        self._own_state = _state_of(config.catalog)
+        self.own = self._open(config.catalog, config.catalog_digest)
+        self._configured = {source.digest: source for source in (self.own, *map(self._open, config.older_catalogs))}
+        self._known = dict(self._configured)
+        self._missed: dict[str, float] = {}
+        self._said: set[str] = set()
+        self.nothing = Source("", Catalog(product=config.product, version=self.own.catalog.version), self.own.written)
+
+    def __iter__(self) -> Iterator[Source]:
+        """All that are known."""
+        return iter(list(self._known.values()))
+
+    def find(self, digest: str, *, is_remote: bool = False) -> Source:
+        """The catalog of that digest, `nothing` when it is not here.
+
+        Args:
+            digest: what a producer named; what is no digest names none, and means our own.
+            is_remote: of another machine: nothing is read for it that is not configured.
+        """
+        if not copies.is_digest(digest):
+            return self.own
+        if is_remote:
+            return self._configured.get(digest) or self._miss(digest)
+        return self._known.get(digest) or self._look_for(digest) or self._miss(digest)
+
+    def of_segment(self, head: Head) -> Catalog | None:
+        """The catalog that a segment was made by; None when it is not here. From any thread."""
+        digest = head.catalog_digest
+        if not digest:  # of a version that did not write it down
+            return self.own.catalog if head.catalog == self.own.label else None
+        if (known := self._known.get(digest)) is not None:
+            return known.catalog
+        if (copy := copies.read(self._product, digest)) is None:
+            return None
+        os.close(copy.lock)
+        try:
+            return parse(copy.data, copies.path_of(self._product, digest))
+        except CatalogError:
+            return None
+
+    def name(self) -> None:
+        """Say that the copies of all that are known are still wanted: hosts may be without a shipper for a while."""
+        for digest in self._known:
+            copies.name(self._product, digest)
+
+    def renew_own(self, file: Path) -> bool:
+        """Take the configured catalog anew if its file was replaced; whether it was. What it was is known still.
+
+        One with faults is said, once, and passed over.
+        """
+        if (state := _state_of(file)) == self._own_state:
+            return False
+        self._own_state = state
+        try:
+            found = self._open(file)
+        except ConfigError as fault:
+            log.warning("the catalog was replaced, and the one before still counts: %s", fault)
+            return False
+        if found.digest == self.own.digest:
+            return False
+        self.own = found
+        self._configured[found.digest] = self._known[found.digest] = found
+        log.info("the catalog was replaced: %s", found.label)
+        return True
+
+    def close(self) -> None:
+        """Let go of the copies."""
+        for lock in self._locks:
+            os.close(lock)
+        self._locks.clear()
+
+    def _open(self, file: Path, digest: str = "") -> Source:
+        """A configured one: its copy, if it is known by digest, for the file may have been replaced meanwhile."""
+        if digest and (found := self._read_copy(digest, file)):
+            return self._check(found, file)
+        found = read_source(file)
+        if digest and found.digest != digest:
+            raise CatalogError(
+                f"{file}: was replaced after its host had started, and no copy was kept; start the host anew"
+            )
+        self._check(found, file)
+        self._keep(found.digest, file)
+        return found
+
+    def _keep(self, digest: str, file: Path) -> None:
+        """Have a copy of a configured one: it may be replaced before all that was collected under it is read."""
+        with suppress(OSError):  # no disk to keep it on
+            data = file.read_bytes()
+            if digest_of(data) == digest:
+                copies.keep(self._product, data, file)
+
+    def _check(self, found: Source, file: Path) -> Source:
+        if found.catalog.product != self._product:
+            raise ConfigError(
+                f"{file}: is the catalog of {found.catalog.product!r}, not of {self._product!r}: name one product"
+            )
+        return found
+
+    def _look_for(self, digest: str) -> Source | None:
+        if monotonic() - self._missed.get(digest, float("-inf")) < MISSED_SECONDS:
+            return None
+        try:
+            found = self._read_copy(digest, copies.path_of(self._product, digest))
+        except CatalogError:
+            found = None
+        if found is None or found.catalog.product != self._product:
+            if len(self._missed) >= MAX_MISSED:
+                self._missed.clear()
+            self._missed[digest] = monotonic()
+            return None
+        self._known[digest] = found
+        return found
+
+    def _read_copy(self, digest: str, file: Path) -> Source | None:
+        """The copy, which stays held. Raises CatalogError, which names `file`."""
+        if (copy := copies.read(self._product, digest)) is None:
+            return None
+        self._locks.append(copy.lock)
+        return Source(digest, parse(copy.data, file), utc_day(copy.written_unix_seconds))
+
+    def _miss(self, digest: str) -> Source:
+        if digest not in self._said and len(self._said) < MAX_MISSED:
+            self._said.add(digest)
+            log.warning(
+                "a host names a catalog (%s...) of which no copy is here: its events are dropped as undeclared; "
+                "start it anew, or name its file in `older_catalogs`",
+                digest[:12],
+            )
+        return self.nothing
+
+
+def _state_of(file: Path) -> tuple[int, ...]:
+    """What changes when a file is replaced or written; empty while there is none."""
+    try:
+        found = file.stat()
+    except (OSError, ValueError):
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

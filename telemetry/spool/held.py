@@ -1,0 +1,99 @@
+"""What the tripwire has held back, and what a person has let go all the same: a small file for each segment.
+
+    tripwire/<time>.json       held back: which kinds were found, in which fields of which events; no value
+    tripwire/<time>.cleared    a person has looked, and says that it may leave
+
+`<time>` begins the name of the segment's data file, and of those of its halves.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from telemetry.paths import private_dir, write_private
+from telemetry.spool import disk
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+    from pathlib import Path
+
+    from telemetry.spool.segment import Head
+
+FOLDER = "tripwire"
+_HELD = ".json"
+_CLEARED = ".cleared"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where something was found.
+
+    Attributes:
+        event: the event's name.
+        field: of it; empty when the event could not be read.
+        kind: of what was found: `pem`, `token`, `own:user`, ...
+        events: in how many.
+    """
+
+    event: str
+    field: str
+    kind: str
+    events: int
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A segment that was held back.
+
+    Attributes:
+        id: of the segment.
+        file: of its data.
+        events: that it holds.
+        places: what was found where.
+    """
+
+    id: str
+    file: str
+    events: int
+    places: list[Place] = []
+
+
+def note(spool: Path, held: Held) -> None:
+    """Write down that a segment was held back. Raises OSError."""
+    private_dir(spool / FOLDER)
+    write_private(_path(spool, held.file, _HELD), msgspec.json.encode(held))
+
+
+def find_held(spool: Path) -> list[Held]:
+    """Those that nobody has let go, oldest first. Changes nothing."""
+    found = []
+    for path in sorted((spool / FOLDER).glob(f"*{_HELD}")):
+        with suppress(OSError, ValueError):
+            found.append(msgspec.json.decode(disk.read_file(path), type=Held))
+    return found
+
+
+def is_cleared(spool: Path, head: Head) -> bool:
+    """Whether a person has let a segment go, or the one that it is a part of."""
+    return _path(spool, head.file, _CLEARED).exists()
+
+
+def clear(spool: Path, ids: Container[str]) -> list[Held]:
+    """Let segments go; returns those that were held. Raises OSError."""
+    cleared = [held for held in find_held(spool) if held.id in ids]
+    for held in cleared:
+        _path(spool, held.file, _HELD).replace(_path(spool, held.file, _CLEARED))
+    if cleared:
+        disk.sync_directory(spool / FOLDER)
+    return cleared
+
+
+def forget(spool: Path) -> None:
+    """Remove all of it, with the segments. Raises OSError."""
+    for path in (spool / FOLDER).glob("*"):
+        path.unlink(missing_ok=True)
+
+
+def _path(spool: Path, file: str, suffix: str) -> Path:
+    return spool / FOLDER / f"{file.partition('-')[0]}{suffix}"

@@ -1,0 +1,1 @@
+"""Clients that try to take a collector down, each beside a shipper that must not notice: tools/hostile-clients."""
