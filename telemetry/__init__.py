@@ -1,4 +1,4 @@
-"""Usage telemetry whose `emit()` costs under a microsecond and never blocks, and that can prove what leaves.
+"""Usage telemetry: `emit()` costs under a microsecond and never blocks, and what leaves can be read beforehand.
 
 Example:
     telemetry.init(product="acme-db", catalog="acme.toml", endpoint="https://t.acme.example/v1/batches", consent="on")
@@ -54,7 +54,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> object:
-    """Load what `import telemetry` does not need: it must cost a host next to nothing."""
+    """Load a public name when it is asked for: `import telemetry` alone must cost a host next to nothing."""
     if name not in _LAZY:
         raise AttributeError(f"module 'telemetry' has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 as above

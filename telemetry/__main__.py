@@ -1,4 +1,4 @@
-"""`telemetry …` and `python -m telemetry …`; commands that must start fast are dispatched before click is loaded."""
+"""The command line: `telemetry …` and `python -m telemetry …`. Commands that must start fast do without click."""
 
 from __future__ import annotations
 

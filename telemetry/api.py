@@ -1,6 +1,7 @@
-"""The module-level client: `init` once, then `emit` from anywhere, also where it was imported before `init`.
+"""The module-level calls: `init` once, then `emit` from anywhere, also where it was imported before `init`.
 
-Everything but the calls themselves is imported by `init`; before it, and with consent off, they do nothing.
+The calls pass on to the client that `init` has made; before it, after `close` and with consent off they do nothing.
+All else is imported by `init`, for `import telemetry` must cost a program next to nothing.
 """
 
 from __future__ import annotations
@@ -16,12 +17,35 @@ if TYPE_CHECKING:
     from telemetry.settings import RemoteShipper, ShipperSettings
 
 
-def _nothing(name: str, fields: dict[str, Any]) -> None:
-    """What `emit` comes to before `init` and after `close`."""
+_is_told = False
+"""Whether debug mode had its chance to say that there is no client."""
 
 
-def _nothing_counted(name: str, number: int, fields: dict[str, Any]) -> None:
-    """The same for `count`."""
+def _nothing(name: str, fields: dict[str, Any]) -> None:  # noqa: ARG001 the form of a client's `record`
+    """Let an event go: there is no client before `init` and after `close`."""
+    if not _is_told:
+        _tell_once(name)
+
+
+def _nothing_counted(name: str, number: int, fields: dict[str, Any]) -> None:  # noqa: ARG001 the form of its `tick`
+    """Let what is counted go, as `_nothing` does an event."""
+    if not _is_told:
+        _tell_once(name)
+
+
+def _tell_once(name: str) -> None:
+    """Say in debug mode that what is emitted is let go; this once, and whatever goes wrong with it."""
+    global _is_told  # noqa: PLW0603 as below
+    _is_told = True
+    try:
+        from telemetry.settings import is_debugging  # noqa: PLC0415 `import telemetry` must cost next to nothing
+
+        if is_debugging():
+            from telemetry.producer.client import say  # noqa: PLC0415 as above
+
+            say(f"[telemetry] # {str(name)[:64]!r} is let go: emitted before init(), or after close()\n")
+    except Exception:  # noqa: BLE001, S110 `emit` never raises, in a `__del__` at the interpreter's end neither
+        pass
 
 
 # One name a call, looked up when it is made: that is all that stands between `emit` and the client's hot path.
@@ -45,10 +69,31 @@ def init(
     handle_sigterm: bool = False,
     shipper: ShipperSettings | RemoteShipper | None = None,
 ) -> Client:
-    """Make the process's client, after closing the one before if there was one; spawn a shipper when none runs.
+    """Make the process's client, and start a shipper unless one runs. A client that was made before is closed first.
 
-    The arguments, and `ConfigError`, are those of `telemetry.Client`, and so is what is returned: `init(...).consent`
-    tells what was decided, and why. With consent off it loads nothing and does nothing, and so do all other calls.
+    With consent off nothing is loaded and nothing started, and all other calls do nothing.
+
+    Args:
+        product: the program's name, `[a-z0-9][a-z0-9_-]*`; its user says yes or no to telemetry under it.
+        catalog: the path of the TOML file that declares every event and field.
+        endpoint: the URL that batches are sent to.
+        deployment: `cloud`, `self-hosted`, `enterprise`, or None when unknown. Only `cloud` is ever on by default.
+        consent: what the program says itself: `on`, `technical`, `local`, `off`, or None when it says nothing.
+        strict: raise `UndeclaredError` or `InvalidValueError` where something is emitted that would not leave as it
+            is. For development: it reads the catalog in this process.
+        notice: called with the text of the notice where there is no terminal to show it on.
+        packages: the program's own top-level packages, whose places in the source an `error` field may name.
+        flush_interval_seconds: the longest time that an event waits in the process; an hour at most.
+        queue_bytes: the bound of what waits for the shipper, encoded; beyond it the newest events are dropped.
+        handle_sigterm: flush on SIGTERM, then go on as if there were no telemetry. Call from the main thread.
+        shipper: the settings of the shipper; or a `RemoteShipper`, on another machine, whose own configuration says
+            where batches go.
+
+    Returns:
+        The client. Its `consent` tells what was decided for this process, and by which rule.
+
+    Raises:
+        ConfigError: an argument is wrong, or the catalog can't be read.
     """
     options = locals()
     global _client, _record, _tick  # noqa: PLW0603 the module-level client is what this module is
@@ -67,47 +112,78 @@ def init(
 
 
 def emit(name: str, /, **fields: Any) -> None:
-    """Record that something happened. Under a microsecond; never blocks, never raises; drops and counts if it must.
+    """Record that something happened; never blocks and never raises, but under `strict`.
 
-    Safe in threads, signal handlers, `__del__` and forked children.
+    It takes under a microsecond. What can't be kept is dropped and counted. It is safe in threads, signal handlers,
+    `__del__` and forked children.
 
     Args:
         name: an event of the catalog.
-        **fields: its fields; scalars, None for absent, or an exception for a field of type `error`.
+        **fields: its fields: scalars, None for one that is absent, or an exception for a field of type `error`.
     """
     _record(name, fields)
 
 
 def count(name: str, n: int = 1, /, **fields: Any) -> None:
-    """Add `n` to a counter of the catalog.
+    """Add `n` to a counter of the catalog; never blocks and never raises, but under `strict`.
 
-    An event carries the sum for each set of `fields`: one a second, and one when nothing more is counted.
+    The sums leave as one event a second for each set of `fields`, and the last when nothing more is counted.
+
+    Args:
+        name: an event of the catalog, of kind `counter`.
+        n: a whole number, 0 or more.
+        **fields: its fields: scalars.
     """
     _tick(name, n, fields)
 
 
 def timer(name: str, /, **fields: Any) -> Timer:
-    """Time a block (`with`), or every call of a function (as a decorator), into the field `duration_ms`."""
+    """Time a `with` block, or as a decorator every call of a function, into the field `duration_ms`.
+
+    Args:
+        name: an event of the catalog, which must have the field `duration_ms`.
+        **fields: its other fields, as for `emit`.
+
+    Returns:
+        A context manager that is a decorator as well. It emits when the block ends, also by an exception.
+    """
     from telemetry.producer.timing import Timer  # noqa: PLC0415 as in init
 
     return Timer(emit_fields, name, fields)
 
 
 def emit_fields(name: str, fields: dict[str, Any]) -> None:
-    """`emit` with the fields as a dict, by the client of the moment: a decorator is applied before `init`."""
+    """Emit with the fields as a dict, by the client of the moment: a decorator may be applied before `init`."""
     _record(name, fields)
 
 
 def flush(timeout: float = 2.0, until: Literal["disk", "delivered"] = "disk") -> bool:
-    """Hand over now: block, for at most `timeout` seconds, until the shipper has on disk what was emitted.
+    """Hand over now; block until the shipper has on disk what was emitted, for at most `timeout` seconds.
 
-    The arguments and what is returned are those of `telemetry.Client.flush`; True when there is no client.
+    Args:
+        timeout: seconds.
+        until: `disk`, or `delivered` for a program whose machine ends with it: everything is then sealed and uploaded
+            at once, without the random wait before an upload.
+
+    Returns:
+        Whether it came true in time; True when there is no client. With `delivered`, whether each event was delivered
+        or is counted as dropped: False at once where nothing is uploaded, under the consent `local` and while uploads
+        pause. Under `technical` that is said of technical events alone.
+
+    Raises:
+        ConfigError: `until` is another word, whatever the consent.
     """
-    return _client is None or _client.flush(timeout, until)
+    if _client is not None:
+        return _client.flush(timeout, until)
+    if until not in {"disk", "delivered"}:  # a slip that must not wait for the day on which there is a client
+        from telemetry.producer.client import check_until  # noqa: PLC0415 as in init
+
+        check_until(until)
+    return True
 
 
 def close(timeout: float = 0.3) -> None:
-    """Flush for at most `timeout` seconds and emit no more. Called at exit; may be called twice."""
+    """Flush for at most `timeout` seconds and emit no more. It is called at exit, and may be called twice."""
     global _client, _record, _tick
     client, _client, _record, _tick = _client, None, _nothing, _nothing_counted
     if client is not None:

@@ -1,29 +1,29 @@
-"""The errors this package raises. Every text says what is wrong, with which values, and what to do next."""
+"""The errors of this package. Every text says what is wrong, with which values, and what to do next."""
 
 
 class TelemetryError(Exception):
-    """The parent of every error raised on purpose."""
+    """Base class of every error that this package raises on purpose."""
 
 
 class ConfigError(TelemetryError):
-    """A mistake in the program or its configuration: the only thing that `init` raises."""
+    """A mistake in the program or its configuration; raised by `init`, and by `flush` for a word it does not know."""
 
 
 class CatalogError(ConfigError):
-    """A catalog that can't be used; the text has one line for each fault, naming file, event, field and remedy."""
+    """A catalog that can't be used. Its text has one line for each fault, with file, event, field and remedy."""
 
 
 class UndeclaredError(TelemetryError):
-    """Under `strict=True` only: an event or a field that the catalog does not declare."""
+    """An event or a field that the catalog does not declare; raised under `strict=True` only."""
 
 
 class InvalidValueError(TelemetryError):
-    """Under `strict=True` only: a field's value that would be removed before it leaves."""
+    """A field's value that would be removed before it leaves; raised under `strict=True` only."""
 
 
 class SpoolError(TelemetryError):
-    """The spool's directory can't be used: not ours, not private, or of a format this version does not know."""
+    """A spool's directory that can't be used: another user's, not private, or of a format not known to this version."""
 
 
 class ShipperUnreachableError(TelemetryError):
-    """No shipper answered on the control socket in time."""
+    """A control socket on which no shipper answered in time."""

@@ -1,4 +1,4 @@
-"""What can be set about a shipper, with the defaults. Standard library only: the host imports it."""
+"""The settings of a shipper, with their defaults. Standard library only: the host imports it."""
 
 import os
 import re
@@ -14,89 +14,104 @@ FILES = ("ca_file", "client_certificate", "token_file")
 
 
 def is_debugging() -> bool:
-    """Whether the host prints what would be sent, and nothing is sent: `DEBUG` is set, to anything but nothing or 0."""
+    """Whether debug mode holds: the environment sets `DEBUG` to anything but nothing or 0.
+
+    The host then prints what would be sent, and nothing is sent.
+    """
     return os.environ.get(DEBUG, "") not in {"", "0"}
 
 
 class ShipperSettings(NamedTuple):
-    """How the shipper coalesces, keeps and uploads. The same names stand in the file of `telemetry ship --config`."""
+    """Settings of a shipper: how it coalesces, keeps and uploads.
+
+    The same names stand in the file of `telemetry ship --config`. Behind each stands its default, then
+    what it bounds and why it is that.
+
+    Attributes:
+        format: "ndjson". The upload format: `ndjson` or `risingwave`.
+        segment_bytes: 4 MiB. A segment is sealed at this size on disk, or at an eighth of `spool_bytes`. Collectors
+            commonly take bodies of up to 10 MiB.
+        segment_seconds: 10 s. A segment is sealed at this age; RisingWave's own interval.
+        fsync_interval_seconds: 0.5 s. A power cut takes at most this much; Vector's figure.
+        spool_bytes: 256 MiB. What waits for its upload, with its ledger, takes no more: the oldest sealed segment is
+            dropped first. Vector's smallest buffer. What the consent keeps on this machine, and the quarantine, may
+            take as much each.
+        spool_segments: 10,000. The same bound as a number of segments, for a directory of small files.
+        spool_seconds: 7 days. A sealed segment of this age is dropped: older figures decide nothing.
+        sent_bytes: 16 MiB. Copies of what was sent are kept in `sent/` up to this total, for the user to read; 0 keeps
+            none. They are the first to go when the disk is full.
+        upload_jitter_seconds: 5 s. A sealed segment waits for a random time up to this, so that uploads can't be joined
+            by their rhythm; half of `segment_seconds`. It does not wait when the shipper is about to leave.
+        upload_bytes_per_second: 0. Bodies are uploaded at this rate over time, each of them at full speed; 0 sets no
+            bound. A consent that is withdrawn acts at once; what does not leave before the shipper does waits on disk.
+        connect_timeout_seconds: 5 s. A connection to the endpoint must stand within it, and the endpoint must take in
+            something of an upload within it.
+        read_timeout_seconds: 30 s. The endpoint may be silent for so long before it answers.
+        upload_timeout_seconds: 300 s. An upload may take so long in all: an endpoint that says a byte now and then must
+            not hold it for ever. A full segment of 4 MiB goes in this time at 14 KB/s.
+        retry_min_seconds: 1 s. The first bound of the full-jitter backoff between tries.
+        retry_max_seconds: 300 s. The last bound of it: an endpoint that comes back is found within five minutes.
+        pause_seconds: 300 s. The time between tries while an endpoint refuses all (401, 404, a captive portal): only
+            people can mend that.
+        command: "". What a shipper is started with, where it can't be the host's own interpreter: another one
+            (`"/usr/bin/python3"`), which gets the host's `sys.path`; or a command, in a shell's quoting, to which
+            `ship --spawned DIRECTORY` is added (`"/opt/acme/bin/telemetry"`, `"/usr/bin/python3 -m telemetry"`).
+        niceness: 10. A spawned shipper leaves the processor to its host: added to the niceness that it inherits; 0 adds
+            nothing.
+        memory_limit_bytes: 256 MiB. A shipper that takes more makes room: it seals what it has and ends, and the next
+            one, which producers spawn or a service manager starts, goes on where it left off. It lives for a minute at
+            least; 0 sets no bound.
+        linger_seconds: 30 s. A spawned shipper whose producers are gone goes on trying to upload for so long: the next
+            run of the program tries again anyway.
+        session_seconds: 24 h. A session id lives at most this long, so that nobody is followed from day to day.
+        report_seconds: 6 h. The interval of the catalog's `report` events; RisingWave's own.
+        report: {}. Facts for the catalog's `report` events that the shipper can't find out by itself, by the name of
+            their field: `{"rw_version": "2.6.1", "meta_nodes": 1}`. They leave as their fields allow, like those of any
+            event; one that no report declares is named in the shipper's log, and under `strict` by `init`.
+        node: "compute". With `format = "risingwave"`: whose report it is (meta, compute, frontend or compactor).
+        is_test: False. With `format = "risingwave"`: whether all messages are marked as a test's, which its endpoint
+            checks and does not store.
+        allow_http: False. Whether plain http may go beyond the loopback address: anybody on the way could read it.
+        proxy: "". The proxy's URL; when empty, HTTPS_PROXY, HTTP_PROXY and NO_PROXY are read.
+        ca_file: "". A PEM file of certificate authorities to trust instead of the public ones.
+        client_certificate: "". A PEM file with a certificate and its key, for endpoints that ask for one.
+        token_file: "". A file, 0600, with the bearer token; TELEMETRY_TOKEN goes before it.
+    """
 
     format: str = "ndjson"
-    """The upload format: `ndjson` or `risingwave`."""
     segment_bytes: int = 4 << 20
-    """A segment is sealed at this size on disk, or an eighth of `spool_bytes`. Collectors commonly take bodies of up to
-    10 MiB."""
     segment_seconds: float = 10.0
-    """... or at this age; RisingWave's own interval."""
     fsync_interval_seconds: float = 0.5
-    """At most this much is lost in a power cut; Vector's figure."""
     spool_bytes: int = 256 << 20
-    """The oldest sealed segment is dropped rather than that all that waits, with its ledger, takes more than this;
-    256 MiB is Vector's smallest buffer. What is kept here by the consent, and the quarantine, may take as much each."""
     spool_segments: int = 10_000
-    """... or beyond this number of segments."""
     spool_seconds: float = 7 * 86_400.0
-    """... or at this age."""
     sent_bytes: int = 16 << 20
-    """Copies of what was sent are kept in `sent/` up to this total, for the user to read; 0 keeps none. They are
-    the first to go when the disk is full."""
     upload_jitter_seconds: float = 5.0
-    """A sealed segment waits for a random time up to this, so that uploads can't be joined by their rhythm; half of
-    `segment_seconds`. It does not wait when the shipper is about to leave."""
     upload_bytes_per_second: int = 0
-    """Bodies are uploaded at this rate over time, each of them at full speed; 0 sets no bound. A consent that is
-    withdrawn acts at once; what does not leave before the shipper does waits on disk."""
     connect_timeout_seconds: float = 5.0
-    """How long a connection to the endpoint may take to stand, and how long the endpoint may take in nothing of an
-    upload."""
     read_timeout_seconds: float = 30.0
-    """How long the endpoint may be silent."""
     upload_timeout_seconds: float = 300.0
-    """How long an upload may take in all: an endpoint that says a byte now and then must not hold it for ever. A full
-    segment of 4 MiB goes in this time at 14 KB/s."""
     retry_min_seconds: float = 1.0
-    """The first bound of the full-jitter backoff."""
     retry_max_seconds: float = 300.0
-    """The last bound of it."""
     pause_seconds: float = 300.0
-    """How often an endpoint that refuses us (401, 404, a captive portal) is tried again."""
     command: str = ""
-    """What a shipper is started with, where it can't be the host's own interpreter: another one
-    (`"/usr/bin/python3"`), which gets the host's `sys.path`; or a command, in a shell's quoting, to which
-    `ship --spawned DIRECTORY` is added (`"/opt/acme/bin/telemetry"`, `"/usr/bin/python3 -m telemetry"`)."""
     niceness: int = 10
-    """A spawned shipper leaves the processor to its host: added to the niceness that it inherits; 0 adds nothing."""
     memory_limit_bytes: int = 256 << 20
-    """A shipper that takes more makes room: it seals what it has and ends, and the next one, which producers spawn or
-    a service manager starts, goes on where it left off. 0 sets no bound. It lives for a minute at least."""
     linger_seconds: float = 30.0
-    """How long a spawned shipper whose producers are gone goes on trying to upload."""
     session_seconds: float = 86_400.0
-    """A session id lives at most this long."""
     report_seconds: float = 6 * 3600.0
-    """The interval of the catalog's `report` events; RisingWave's own."""
     report: dict[str, str | float] = {}  # noqa: RUF012 a NamedTuple's default, which nobody changes
-    """Facts for the catalog's `report` events that the shipper can't find out by itself, by the name of their field:
-    `{"rw_version": "2.6.1", "meta_nodes": 1}`. They leave as their fields allow, like those of any event."""
     node: str = "compute"
-    """With `format = "risingwave"`: whose report it is (meta, compute, frontend or compactor)."""
     is_test: bool = False
-    """With `format = "risingwave"`: whether all messages are marked as a test's, which its endpoint checks and does not
-    store."""
     allow_http: bool = False
-    """Whether plain http may go beyond the loopback address."""
     proxy: str = ""
-    """The proxy's URL; when empty, HTTPS_PROXY, HTTP_PROXY and NO_PROXY are read."""
     ca_file: str = ""
-    """A PEM file of certificate authorities to trust instead of the public ones."""
     client_certificate: str = ""
-    """A PEM file with our certificate and key, for endpoints that ask for one."""
     token_file: str = ""
-    """A file, 0600, with the bearer token; TELEMETRY_TOKEN goes before it."""
 
     @property
     def identity(self) -> str:
-        """What tells these settings from others, and is the same for the same: 10 seconds are 10.0.
+        """A text that differs for settings that differ, and is the same for the same: 10 seconds are 10.0.
 
         A proxy's password is no part of it: it could be guessed from a digest that the whole machine can see. Nor is
         `command`, which says nothing of what a shipper does.
@@ -115,25 +130,27 @@ class RemoteShipper(NamedTuple):
 
     Both sides have a pair of keys, made by `telemetry keys FILE`, and know each other's public key: over TCP nothing
     goes that is not encrypted, and to or from nobody else.
+
+    Attributes:
+        address: where it listens, such as `tcp://10.0.0.5:4381`.
+        key_file: the file of this host's secret key, 0600. The shipper knows the host by the public key beside it.
+        shipper_key_file: the file of the shipper's public key.
     """
 
     address: str
-    """Where it listens, as in `tcp://10.0.0.5:4381`."""
     key_file: str
-    """Our secret key, 0600. The shipper knows us by the public key beside it."""
     shipper_key_file: str
-    """The shipper's public key."""
 
 
 def _plain(value: Any) -> Any:
-    """A setting's value in one spelling."""
+    """Bring a setting's value into one spelling."""
     if isinstance(value, dict):
         return sorted((name, _plain(inner)) for name, inner in value.items())
     return float(value) if type(value) is int else value
 
 
 def shown(name: str, value: object) -> str:
-    """A setting's value as an error may repeat it."""
+    """Write a setting's value as an error may repeat it: of a proxy's URL nothing, for it may hold a password."""
     return "..." if name == "proxy" and value and not isinstance(value, int | float) else repr(value)
 
 
@@ -149,7 +166,7 @@ def check_tcp(name: str, address: object) -> None:
 
 
 _MAX_SECONDS = 1e9
-"""Thirty years: what is longer overflows a timer."""
+"""Thirty years; a longer time overflows a timer."""
 
 _TIMEOUTS = ("connect_timeout_seconds", "read_timeout_seconds", "upload_timeout_seconds")
 

@@ -119,6 +119,15 @@ def test_a_wrong_argument_leaves_the_program_without_a_client(catalog: Path) -> 
     assert flush(0.0)
 
 
+@pytest.mark.parametrize("consent", [None, "off", "on"], ids=["no client", "off", "on"])
+def test_a_slip_in_what_flush_waits_for_raises_whatever_the_consent(catalog: Path, consent: str | None) -> None:
+    if consent:
+        init(catalog, consent=consent)
+    slip: Any = "delivred"
+    with pytest.raises(telemetry.ConfigError, match="until='delivred': must be 'disk' or 'delivered'"):
+        flush(0.0, until=slip)
+
+
 @pytest.mark.parametrize("name", telemetry.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(telemetry, name)

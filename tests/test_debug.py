@@ -357,3 +357,29 @@ def test_a_shipper_does_not_pretend_to_print_instead_of_sending(tmp_path: Path) 
     command = [sys.executable, "-m", "telemetry", "ship", "--config", str(config)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (result.returncode, "unset it here" in result.stderr) == (2, True)
+
+
+EARLY = """
+import telemetry
+telemetry.emit("failed", number=1)
+telemetry.count("calls")
+telemetry.emit("failed", number=2)
+"""
+
+
+@pytest.mark.parametrize("debug", ["1", "0"])
+def test_what_is_emitted_before_init_is_told_once_and_only_in_debug_mode(debug: str) -> None:
+    environment = {**os.environ, "TELEMETRY_DEBUG": debug}
+    command = [sys.executable, "-c", EARLY]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    told = "[telemetry] # 'failed' is let go: emitted before init(), or after close()\n"
+    assert (done.stdout, done.stderr) == ("", told if debug == "1" else "")
+
+
+def test_a_fact_for_reports_that_none_declares_is_named() -> None:
+    result = _run(
+        "emit('failed', number=1)\n",
+        OPTIONS="{'consent': 'on', 'shipper': telemetry.ShipperSettings(report={'cpu_cuont': 1})}",
+    )
+    assert any("'cpu_cuont'; declare it there, or remove it" in line for line in _lines(result.stderr))
+    assert len(_events(result.stderr)) == 1

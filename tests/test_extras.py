@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[1]
 
 WITHOUT = """
 import sys
@@ -34,7 +40,7 @@ def test_a_command_names_what_is_not_installed_and_how_to_install_it(missing: st
     )
 
     assert (bool(done.returncode), done.stdout) == (True, "")
-    assert f"{missing} is not installed; run: pip install 'telemetry[collector]'" in done.stderr
+    assert f"{missing} is not installed; run: pip install 'telemetry-shipper[collector]'" in done.stderr
 
 
 def test_the_format_of_risingwave_names_its_extra() -> None:
@@ -43,5 +49,29 @@ def test_the_format_of_risingwave_names_its_extra() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
     assert (
-        "ConfigError: the format 'risingwave' needs protobuf; run: pip install 'telemetry[risingwave]'" in done.stderr
+        "ConfigError: the format 'risingwave' needs protobuf; run: pip install 'telemetry-shipper[risingwave]'"
+        in done.stderr
     )
+
+
+def test_whoever_is_told_to_install_it_is_told_its_name_and_an_extra_that_there_is() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    texts = [*(ROOT / "telemetry").rglob("*.py"), *ROOT.glob("*.md"), *(ROOT / "telemetry").rglob("*.md")]
+    said = [told for file in texts for told in re.findall(r"pip install '([^']*)'", file.read_text(encoding="utf-8"))]
+
+    names = {project["name"], *(f"{project['name']}[{extra}]" for extra in project["optional-dependencies"])}
+    assert {*said} <= names
+    assert len(said) >= 2
+
+
+def test_the_version_is_that_of_the_distribution(tmp_path: Path) -> None:
+    """`telemetry` is another project in the index: its version must not be told as ours."""
+    for name, version in (("telemetry", "0.0.1"), ("telemetry_shipper", "9.8.7")):
+        info = tmp_path / f"{name}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    code = "from telemetry.shipper.delivery.http_sink import USER_AGENT; print(USER_AGENT)"
+    for command in (["-m", "telemetry", "--version"], ["-c", code]):
+        done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=True)
+        assert "9.8.7" in done.stdout

@@ -7,7 +7,7 @@ import math
 import platform
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import psutil
@@ -18,8 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spools import Endpoint, decompress
 
+from telemetry import Client, ConfigError, ShipperSettings
 from telemetry.catalog.compile import compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field, FieldType, Kind
+from telemetry.cli.status import gather
 from telemetry.shipper.intake.cgroup import Limits
 from telemetry.shipper.intake.report import facts, major_minor, power_of_two_above, raw_report
 
@@ -180,6 +182,35 @@ sensitivity = "technical"
 [events.machine.fields]
 cpu_count = { type = "int", purpose = "tests" }
 """
+
+
+@pytest.fixture
+def reporting(tmp_path: Path) -> Path:
+    catalog = tmp_path / "acme.toml"
+    catalog.write_text(HOST_CATALOG + REPORTING)
+    return catalog
+
+
+def test_under_strict_a_slip_in_the_name_of_a_fact_raises_and_the_nearest_is_named(home: Path, reporting: Path) -> None:
+    assert home.exists()
+    init: dict[str, Any] = {"product": "acme-db", "catalog": reporting, "endpoint": "http://127.0.0.1:9/v1"}
+    slip = ShipperSettings(report={"cpu_count": 1, "cpu_cuont": 1})
+    with pytest.raises(ConfigError, match="'cpu_cuont'; did you mean cpu_count"):
+        Client(**init, consent="off", strict=True, shipper=slip)
+    Client(**init, consent="off", shipper=slip).close()  # the catalog is not read for it
+
+
+def test_a_slip_in_the_name_of_a_fact_stands_in_the_shippers_log_and_costs_nothing(home: Path, reporting: Path) -> None:
+    assert home.exists()
+    with Endpoint() as endpoint:
+        init = {"product": "acme-db", "catalog": str(reporting), "endpoint": endpoint.url, "consent": "on"}
+        host = Host(init, {**PROMPT, "segment_seconds": 0.1, "report": {"cpu_cuont": 1}})
+        try:
+            wait_until(lambda: endpoint.requests)
+            (told,) = [error for error in gather("acme-db")["errors"] if "cpu_cuont" in error]
+        finally:
+            host.kill()
+    assert "WARNING report: " in told
 
 
 def test_a_host_that_emits_nothing_is_reported_on_again_and_again(home: Path, tmp_path: Path) -> None:

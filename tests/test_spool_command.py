@@ -159,7 +159,7 @@ def test_requeue_works_after_a_compaction_too(full: Path) -> None:
     assert [row["reason"] for row in map(json.loads, _run("ls", full, "--json").stdout.splitlines())].count(
         "rejected"
     ) == 1
-    assert _run("requeue", full, "--all").stdout == "1 segments, 3 events await delivery again\n"
+    assert _run("requeue", full, "--all").stdout == "1 segment, 3 events await delivery again\n"
     assert _counts(full)[1] == {}
 
 

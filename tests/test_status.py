@@ -151,6 +151,22 @@ def test_beside_a_running_shipper_the_ledger_balances(start_host: StartHost, hom
     assert report["ledger"] == {**NO_EVENTS, "emitted": 1000, "on_disk": 1000}
 
 
+def test_what_running_hosts_said_comes_before_what_holds_for_one_that_says_nothing(
+    start_host: StartHost, home: Path, refusing: str
+) -> None:
+    host = start_host(refusing)
+    host.emit(1)
+    text = _run("--product", "acme-db").stdout
+    before, said, after = text.partition("consent  on by host in 1 running host\n")
+    assert said
+    assert "consent" not in before
+    assert after.lstrip().startswith("a program that says nothing itself: off, by deployment unknown")
+    assert ", 1 producer\n" in text
+
+    host.kill_with_shippers(home)
+    assert "consent  no program that collects runs now\n" in _run("--product", "acme-db").stdout
+
+
 def test_what_an_endpoint_refuses_stays_on_disk_and_the_cause_is_named(
     start_host: StartHost, home: Path, refusing: str
 ) -> None:

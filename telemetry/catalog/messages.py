@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from telemetry.catalog.model import OTHER, Field
 from telemetry.catalog.names import may_be_id, private_name
 from telemetry.catalog.template import Hole, is_hollow, parse_template, shape_of, written
+from telemetry.terminal import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -85,7 +86,7 @@ def lines_for_review(collected: Collected, field: str = "detail") -> str:
     """The lines of TOML for a reviewer, who says what it is for and takes away what need not leave."""
     number = sum(map(len, collected.messages.values()))
     lines = [
-        f"# {number} messages; {collected.left_out} more are nearly all hole",
+        f"# {counted(number, 'message')}; left out, for they are nearly all hole: {collected.left_out}",
         f'{field} = {{ type = "message", purpose = "TODO", templates = [',
     ]
     for file, messages in collected.messages.items():

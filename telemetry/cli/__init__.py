@@ -1,1 +1,1 @@
-"""The commands: one file each, loaded when called."""
+"""The commands, a file for each; a command is loaded when it is called."""

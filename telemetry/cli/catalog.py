@@ -1,4 +1,4 @@
-"""`telemetry catalog`: looks a catalog's file over before it is published, and writes what is made from it."""
+"""The command `telemetry catalog`: checks a catalog before it is published, and writes what is made from it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from telemetry.catalog.load import Fault, inspect
+from telemetry.terminal import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ def catalog() -> None:
 @click.option("--strict", is_flag=True, help="Fail for warnings as well.")
 @click.option("--today", type=click.DateTime(["%Y-%m-%d"]), help="Judge as if it were this day.")
 def check(file: Path, as_json: bool, strict: bool, today: dt.datetime | None) -> None:  # noqa: FBT001 click passes it by name
-    """Find all that is wrong with FILE, or might be; each with its remedy.
+    """Find every fault of FILE, and what a reviewer would doubt, each with its remedy.
 
     Exit codes: 0, good; 1, a finding (with --strict, a warning too).
     """
@@ -53,7 +54,7 @@ def check(file: Path, as_json: bool, strict: bool, today: dt.datetime | None) ->
     else:
         print("".join(f"{fault.line(file)}\n" for fault in faults), end="")
         if good:
-            print(f"{file}: {len(events)} events, {fields} fields, good")
+            print(f"{file}: {counted(len(events), 'event')}, {counted(fields, 'field')}, good")
     sys.exit(0 if good else 1)
 
 
@@ -75,7 +76,7 @@ def docs(file: Path, output: Path | None) -> None:
 @output_option
 @click.option("--schema", is_flag=True, help="The JSON Schema of one line of an upload instead.")
 def json_(file: Path, output: Path | None, schema: bool) -> None:  # noqa: FBT001 click passes it by name
-    """Write FILE in the form for programs, in JSON: its keys stand in `telemetry.catalog.machine`.
+    """Write FILE as JSON, for programs; its keys are described in `telemetry.catalog.machine`.
 
     Exit codes: 0, written; 1, FILE has faults; 2, it can't be written.
     """
@@ -118,7 +119,7 @@ def templates(sources: tuple[Path, ...], output: Path | None) -> None:
 
 
 def _files(sources: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
-    """The files of Python, each with the name that a reviewer knows it by."""
+    """Yield the files of Python, each with the name that a reviewer knows it by."""
     for source in sources:
         if source.is_file():
             yield source.name, source
@@ -130,7 +131,7 @@ def _files(sources: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
 
 
 def _read_source(named: tuple[str, Path]) -> tuple[str, ast.Module] | None:
-    """The name of a file and what it holds; None, once that is said, if it is no Python."""
+    """Parse a file; return None, once that is said, if it is no Python."""
     name, file = named
     try:
         with warnings.catch_warnings(action="ignore"):

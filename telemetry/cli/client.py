@@ -1,6 +1,6 @@
-"""`telemetry consent` and `telemetry place`: what a client in another language asks before it collects.
+"""The commands `telemetry consent` and `telemetry place`, which clients in other languages ask before they collect.
 
-So that no client has rules or paths of its own; the protocol is described in tests/clients/README.md.
+They save each client rules and paths of its own. The protocol is described in tests/clients/README.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`telemetry collect`: the collector in the foreground."""
+"""The command `telemetry collect`: runs the collector in the foreground."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _FAST = {
 
 
 class _Lazy(click.Group):
-    """A group whose commands are imported when they are named: `status` must not wait for DuckDB."""
+    """Group of commands that imports each when it is named: `status` must not wait for DuckDB."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 click's signature
         return sorted([*_PLACES, *_FAST])
@@ -48,6 +48,6 @@ class _Lazy(click.Group):
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="telemetry")
+@click.version_option(package_name="telemetry-shipper")
 def commands() -> None:
     """Usage telemetry that can prove what leaves this machine."""

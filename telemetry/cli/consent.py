@@ -1,4 +1,4 @@
-"""`telemetry on`, `technical`, `local` and `off`: the user's choice, stored for later processes; a no also erases."""
+"""The commands `telemetry on`, `technical`, `local` and `off`: store the user's choice; a no also erases."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 class CommandError(click.ClickException):
-    """Ends a command with a text on stderr and exit code 2."""
+    """A wrong call: ends the command with a text on stderr and exit code 2."""
 
     exit_code = 2
 
 
 class FailedError(click.ClickException):
-    """Ends a command that was well said but could not be done, or not to its end: exit code 1."""
+    """A right call that could not be carried out, or not to its end: exit code 1."""
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`telemetry demo`: the way of a million events, on real data of this machine, to a collector of the demo's own."""
+"""The command `telemetry demo`: sends a million events about this machine to a collector of its own."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def demo(events: int, processes: int, keep: Path | None, *, as_json: bool) -> No
 
 @contextmanager
 def _store(keep: Path | None) -> Iterator[Path]:
-    """The collector's directory: a new one, which stays only if the demo came to something."""
+    """Make the collector's directory, which stays only if the demo came to something."""
     if keep is not None:
         if keep.exists() and any(keep.iterdir()):
             raise ConfigError(f"--keep {keep}: there is something in it already; name a new directory")

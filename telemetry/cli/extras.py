@@ -1,8 +1,8 @@
-"""What comes with an extra, and how to have it."""
+"""Libraries that come with an extra of the distribution."""
 
 from __future__ import annotations
 
 
 def not_installed(fault: ImportError) -> str:
-    """Say what a command of the receiving side misses, which comes with an extra, and how it is installed."""
-    return f"{fault.name} is not installed; run: pip install 'telemetry[collector]'"
+    """Write the text for a library of the receiving side that is missing, and how it is installed."""
+    return f"{fault.name} is not installed; run: pip install 'telemetry-shipper[collector]'"

@@ -1,4 +1,4 @@
-"""`telemetry forget`: erases one session from a collector's store."""
+"""The command `telemetry forget`: erases one session from a collector's store."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import click
 from telemetry.cli.consent import CommandError, FailedError, json_option
 from telemetry.cli.extras import not_installed
 from telemetry.errors import ConfigError
+from telemetry.terminal import counted
 
 _SESSION = re.compile("[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-"""As events have it, or as a UUID, which is how a RisingWave endpoint shows it."""
+"""A session's id as events have it, or as a UUID, which is how a RisingWave endpoint shows it."""
 
 
 @click.command()
@@ -51,7 +52,8 @@ def forget(session: str, directory: Path, as_json: bool) -> None:  # noqa: FBT00
         if erased == (0, 0, 0, ()):
             print("nothing of this session is here; it will not be taken")
         else:
-            print(f"{erased.events} events erased: {erased.batches} batches removed, {erased.rewritten} written anew")
+            events, batches = counted(erased.events, "event"), counted(erased.batches, "batch", "batches")
+            print(f"{events} erased: {batches} removed, {erased.rewritten} written anew")
         for name in erased.unreadable:
             print(f"{name} can't be read, and was left as it is", file=sys.stderr)
     if erased.unreadable:

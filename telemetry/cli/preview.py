@@ -1,4 +1,4 @@
-"""`telemetry preview`: the requests that are on their way and, from `sent/`, those that went, as they are on the wire.
+"""The command `telemetry preview`: prints the requests on their way, and those that went, as they are on the wire.
 
 Of what it prints for people, a line that begins with `#` is a remark; all other lines are the request: its head, a
 blank line, the events of its body.
@@ -23,7 +23,7 @@ from telemetry.shipper.erase import spools_of
 from telemetry.shipper.permission import permission_of
 from telemetry.shipper.preview import Preview, Source, find_sources
 from telemetry.spool.contents import Found, find_segments, is_spool
-from telemetry.terminal import printable
+from telemetry.terminal import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from telemetry.spool.tally import Tally
 
 EXIT_GONE = 3
-"""The batch that was asked for is gone by now: delivered, and its copy deleted."""
+"""Exit code for a batch that is gone by now: delivered, and its copy deleted."""
 
 TERMINAL_EVENTS = 20
-"""Of each body; a pipe gets all."""
+"""The number of events shown of each body on a terminal; a pipe gets all."""
 
 _WAITING = ("sealed", "active")
 _SHOWN = ("sent", *_WAITING, "local", "quarantine")
@@ -49,7 +49,7 @@ _BECOMES = {
 
 
 class _Chosen(NamedTuple):
-    """What of a spool is shown, and how many more there are of each folder."""
+    """The segments of a spool that are shown, and how many more each folder has."""
 
     source: Source
     segments: list[Found]
@@ -208,8 +208,8 @@ def _as_text(shown: Preview, events: int | None, *, leaves: bool) -> Iterator[st
     yield from (line.decode(errors="replace") for line in shown.lines[:events])
     left_out = len(shown.lines[events:]) if events is not None else 0
     if left_out:
-        yield f"# and {left_out} more events: --events {len(shown.lines)} shows all"
-    yield f"# {len(shown.batch.data)} bytes, SHA-256 {hashlib.sha256(shown.batch.data).hexdigest()}"
+        yield f"# and {counted(left_out, 'more event')}: --events {len(shown.lines)} shows all"
+    yield f"# {counted(len(shown.batch.data), 'byte')}, SHA-256 {hashlib.sha256(shown.batch.data).hexdigest()}"
     yield from (f"# {remark}" for remark in _of_account(seal))
 
 
@@ -261,7 +261,7 @@ def _as_json(source: Source, shown: Preview, events: int | None, *, leaves: bool
 
 
 def _embedded(line: bytes) -> msgspec.Raw | str:
-    """The event as it stands, not made anew; as text should it be no JSON."""
+    """Return the event as it stands, not made anew; as text should it be no JSON."""
     try:
         msgspec.json.decode(line)
     except ValueError:

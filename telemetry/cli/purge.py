@@ -1,4 +1,4 @@
-"""`telemetry purge`: erases everything that a product has left on this machine, but for the user's choice."""
+"""The command `telemetry purge`: erases all that a product has left on this machine, but for the user's choice."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from telemetry.cli.consent import CommandError, FailedError, json_option, produc
 from telemetry.consent import find_product
 from telemetry.errors import ConfigError, TelemetryError
 from telemetry.shipper.erase import Erased, count, erase_product, spools_of
+from telemetry.terminal import counted
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -55,10 +56,12 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def describe_erased(erased: Erased) -> str:
-    """The counts, for people."""
-    return f"{erased.segments} segments, {erased.events} events, {erased.size_bytes} bytes"
+    """Write the counts of what was erased, for people."""
+    return ", ".join(
+        (counted(erased.segments, "segment"), counted(erased.events, "event"), counted(erased.size_bytes, "byte"))
+    )
 
 
 def as_counts(erased: Erased) -> dict[str, int]:
-    """The counts, for `--json`."""
+    """Return the counts of what was erased, for `--json`."""
     return {"segments": erased.segments, "events": erased.events, "bytes": erased.size_bytes}

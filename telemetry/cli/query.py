@@ -1,4 +1,4 @@
-"""`telemetry query`: SQL over what the collector keeps."""
+"""The command `telemetry query`: answers SQL over what a collector keeps."""
 
 from __future__ import annotations
 
@@ -180,5 +180,5 @@ def _fail(text: str) -> NoReturn:
 
 
 def _lines(text: str) -> str:
-    """A text that may have lines, and nothing else that could steer a terminal."""
+    """Escape what could steer a terminal in a text that may have lines."""
     return "\n".join(map(printable, text.expandtabs(4).split("\n")))

@@ -1,4 +1,4 @@
-"""`telemetry redact`: a filter, by the very code that redacts `text` fields; one line out for each line in.
+"""The command `telemetry redact`: a filter by the code that redacts `text` fields, a line out for each line in.
 
 It reads what is there and flushes what it made of it, so it works on a pipe that is never closed, in bounded memory.
 """

@@ -1,4 +1,4 @@
-"""`telemetry spool`: looks into a spool's directory offline; a shipper may run meanwhile.
+"""The command `telemetry spool`: looks into a spool's directory offline; a shipper may run meanwhile.
 
 All but `requeue` and `purge` only read.
 """
@@ -21,6 +21,7 @@ from telemetry.spool import account, disk, requeuing
 from telemetry.spool.account import Fault
 from telemetry.spool.contents import Found, describe, find_segments, follow, is_spool, read_body, read_data
 from telemetry.spool.ledger import LedgerLog
+from telemetry.terminal import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,7 +124,7 @@ def verify(directory: Path, as_json: bool) -> None:  # noqa: FBT001 click passes
     else:
         for fault in faults:
             print(f"{fault.where}: {fault.what}")
-        print(f"{segments} segments, " + (f"{len(faults)} faults" if faults else "all as written"))
+        print(f"{counted(segments, 'segment')}, " + (counted(len(faults), "fault") if faults else "all as written"))
     if faults:
         sys.exit(1)
 
@@ -147,7 +148,7 @@ def export(directory: Path, out: Path, as_json: bool) -> None:  # noqa: FBT001 c
     if as_json:
         print(json.dumps({"out": str(out), "segments": segments, "bytes": size_bytes}))
     else:
-        print(f"{out}: {segments} segments, {size_bytes} bytes")
+        print(f"{out}: {counted(segments, 'segment')}, {counted(size_bytes, 'byte')}")
 
 
 @spool.command()
@@ -174,7 +175,7 @@ def requeue(directory: Path, ids: tuple[str, ...], reason: str | None, everythin
     if as_json:
         print(json.dumps({"segments": len(brought), "events": sum(brought.values()), "left": dict(left)}))
     else:
-        print(f"{len(brought)} segments, {sum(brought.values())} events await delivery again")
+        print(f"{counted(len(brought), 'segment')}, {counted(sum(brought.values()), 'event')} await delivery again")
         for one in left:
             print(f"{one.where} {one.what}: it stays")
     if left:

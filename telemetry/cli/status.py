@@ -1,4 +1,4 @@
-"""`telemetry status`: what is collected and why, who ships it, what waits, and what became of every event.
+"""The command `telemetry status`: prints what is collected and why, what waits, and what became of every event.
 
 It changes nothing on disk, and it works as well when no shipper runs.
 """
@@ -27,7 +27,7 @@ from telemetry.refusal import HELD_SECONDS
 from telemetry.shipper.rendezvous import Rendezvous, find_rendezvous
 from telemetry.spool import account
 from telemetry.spool.contents import FOLDERS, find_segments, is_spool, read_endpoint
-from telemetry.terminal import printable
+from telemetry.terminal import counted, printable
 from telemetry.wire import CONTROL_SOCKET
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from telemetry.spool.account import Account
 
 EXIT_STOPPED = 1
-"""The tripwire has stopped all uploads."""
+"""Exit code when the tripwire has stopped all uploads."""
 
 EXIT_MISSING = 3
-"""Segments wait and no shipper runs; or the product never was on this machine."""
+"""Exit code when segments wait and no shipper runs, or the product never was on this machine."""
 
 _TRIPWIRE_ADVICE = (
     "NOTHING IS UPLOADED until somebody has looked: upgrade what let it through, or, if it is harmless, "
@@ -97,7 +97,7 @@ def _lacks_something(report: dict[str, Any]) -> bool:
 
 
 def gather(product: str) -> dict[str, Any]:
-    """All of it, as `--json` prints it. Blocks for half a second for each shipper that does not answer.
+    """Collect the report of a product, as `--json` prints it; block half a second for each shipper that is silent.
 
     Raises:
         OSError: the product's state can't be read.
@@ -140,7 +140,7 @@ def _consent(product: str) -> dict[str, Any]:
 
 
 def _shipper(known: list[Rendezvous]) -> dict[str, Any]:
-    """The first shipper that runs, with the others; `pid` is null when none does."""
+    """Report on the first shipper that runs, with the others; `pid` is null when none does."""
     runs = [_run(rendezvous) for rendezvous in known if rendezvous.runs]
     refusals = {place.directory: place.refusal for place in known}
     # One that has come up since tells that what was wrong is mended, or was another program's.
@@ -156,7 +156,7 @@ def _shipper(known: list[Rendezvous]) -> dict[str, Any]:
 
 
 def _is_news(refusal: Refusal, runs: list[dict[str, Any]]) -> bool:
-    """Where another shipper runs, only what a host has met just now: it tries again each minute."""
+    """Whether a refusal is still told: beside a running shipper only while a host meets it, which tries each minute."""
     return not runs or refusal.age_seconds < _NEWS_SECONDS
 
 
@@ -216,7 +216,7 @@ def _ledger(events: Account, in_flight: int, owed: int) -> dict[str, Any]:
 
 
 def _last_errors(directory: Path) -> list[str]:
-    """The last lines of the shipper's log that tell of trouble; the log before it was rotated comes first."""
+    """Return the last lines of the shipper's log that tell of trouble; the log before it was rotated comes first."""
     lines: list[str] = []
     for name in ("shipper.log.1", "shipper.log"):
         try:
@@ -237,7 +237,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
         ("product", report["product"]),
         ("", "" if report["known"] else "nothing of it was ever chosen or collected on this machine, by this user"),
         *(("consent", text) for text in _of_hosts(report["shipper"])),
-        ("consent", f"{consent['state']} for a program that says nothing itself: {consent['rule']}"),
+        ("consent", f"a program that says nothing itself: {consent['state']}, by {consent['rule']}"),
         ("", consent["state"] == State.TECHNICAL and "what is technical leaves, all else stays here, as under local"),
         ("", f"judged by {consent['judged_by']}"),
         ("stored", f"{stored['choice']} since {stored['since']}" if stored["choice"] else "nothing"),
@@ -252,16 +252,23 @@ def _lines(report: dict[str, Any]) -> list[str]:
         ("", _counts("fields dropped", ledger["fields_dropped"])),
         ("", _counts("messages that fit no template", ledger["unmatched"])),
         ("", ledger["owed"] and f"{ledger['owed']} more were lost, which the disk has no room to note yet: free it"),
-        ("", ledger["balance"] and f"{ledger['balance']} events are unaccounted for: this is a bug"),
+        (
+            "",
+            ledger["balance"]
+            and f"{counted(ledger['balance'], 'event is', 'events are')} unaccounted for: this is a bug",
+        ),
         *(("errors", line) for line in report["errors"]),
     ]
     return [f"{label:<9}{printable(str(text))}" for label, text in _say_once(rows) if text]
 
 
 def _of_hosts(shipper: dict[str, Any]) -> list[str]:
-    hosts = [host for run in (shipper, *shipper["others"]) for host in run.get("hosts", ())]
-    grounds = Counter(f"{host['consent']} by {host['basis']}" for host in hosts)
-    return [f"{ground} in {number} running host{'s' * (number > 1)}" for ground, number in grounds.items()]
+    runs = [run for run in (shipper, *shipper["others"]) if run["running"]]
+    if any("fault" in run for run in runs):  # it starts or is busy: nobody knows whom it hears
+        return []
+    grounds = Counter(f"{host['consent']} by {host['basis']}" for run in runs for host in run.get("hosts", ()))
+    told = [f"{ground} in {counted(number, 'running host')}" for ground, number in grounds.items()]
+    return told or ["no program that collects runs now"]
 
 
 def _of_run(run: dict[str, Any]) -> list[str]:
@@ -270,7 +277,8 @@ def _of_run(run: dict[str, Any]) -> list[str]:
     if "fault" in run:
         state = "starts: what hosts emit waits for it" if run["starting"] else "does not answer"
         return [f"pid {run['pid']}, {state}"]
-    used = f"{run['memory_bytes'] / 2**20:.0f} MiB, {run['cpu_seconds']:.1f} s of CPU, {run['producers']} producers"
+    producers = counted(run["producers"], "producer")
+    used = f"{run['memory_bytes'] / 2**20:.0f} MiB, {run['cpu_seconds']:.1f} s of CPU, {producers}"
     cause = f": {run['cause']}" if run["cause"] else ""
     return [
         f"pid {run['pid']}, {used}",
@@ -289,19 +297,19 @@ def _of_host(host: dict[str, Any]) -> str:
 def _of_frames(run: dict[str, Any]) -> list[str]:
     counts = {
         "could not be read": run["unreadable_frames"],
-        "of too many new producers were refused": run["refused_frames"],
+        "of too many new producers refused": run["refused_frames"],
     }
-    return [f"{number} frames {what}" for what, number in counts.items() if number]
+    return [f"{counted(number, 'frame')} {what}" for what, number in counts.items() if number]
 
 
 def _of_tripwire(tripwire: dict[str, Any] | None) -> list[str]:
-    """What the last look before an upload has found, unless that is nothing; an older version's shipper has none."""
+    """Write what the last look before an upload has found, if anything; a shipper of an older version has none."""
     if tripwire is None or tripwire["state"] == "armed":
         return []
     hits, state = tripwire["hits"], tripwire["state"]
     if state == "unavailable":
         return ["no scanner here, so no tripwire: free text is dropped"]
-    found = f"tripwire {state}: {hits} segments held back, see `telemetry tripwire show`"
+    found = f"tripwire {state}: {counted(hits, 'segment')} held back, see `telemetry tripwire show`"
     return [found, *([_TRIPWIRE_ADVICE] if state != "tripped" else [])]
 
 
@@ -329,6 +337,6 @@ def _size(number_bytes: int) -> str:
 
 
 def _say_once(rows: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """A label stands only before the first of the rows that bear it."""
+    """Keep a label only in the first of the rows that bear it."""
     labels = [label for label, _ in rows]
     return [("" if label in labels[:at] else label, text) for at, (label, text) in enumerate(rows)]

@@ -1,4 +1,4 @@
-"""`telemetry tripwire`: what the last look before an upload has held back, for a person to judge."""
+"""The command `telemetry tripwire`: shows what was held back before an upload, for a person to judge."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from telemetry.errors import ConfigError, SpoolError
 from telemetry.shipper.erase import spools_of
 from telemetry.spool import held, requeuing
 from telemetry.spool.contents import find_segments, follow, read_body
-from telemetry.terminal import printable
+from telemetry.terminal import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,10 @@ def clear(ids: tuple[str, ...], everything: bool, product: str | None, yes: bool
     meant = [one for spool in spools for one in held.find_held(spool) if everything or one.id in ids]
     missing = [id_ for id_ in ids if id_ not in {one.id for one in meant}]
     if meant:
-        confirm(f"Send {sum(one.events for one in meant)} events in {len(meant)} segments after all?", yes=yes)
+        confirm(
+            f"Send {counted(sum(one.events for one in meant), 'event')} in {counted(len(meant), 'segment')} after all?",
+            yes=yes,
+        )
     segments = events = 0
     try:
         for spool in spools:
@@ -81,7 +84,7 @@ def clear(ids: tuple[str, ...], everything: bool, product: str | None, yes: bool
     if as_json:
         print(json.dumps({"segments": segments, "events": events, "left": missing}))
     else:
-        print(f"{segments} segments, {events} events await delivery again")
+        print(f"{counted(segments, 'segment')}, {counted(events, 'event')} await delivery again")
         for id_ in missing:
             print(f"{id_} is not held back here")
     if missing:
@@ -110,7 +113,7 @@ def _shown(spool: Path, one: Held) -> dict[str, Any]:
 
 
 def _events(spool: Path, one: Held) -> Iterator[dict[str, Any]]:
-    """Those of a segment in lines; of another format none can be shown here."""
+    """Yield a segment's events, if its format is one of lines; others can't be shown here."""
     for found in find_segments(spool):
         if found.id == one.id:
             try:
@@ -127,15 +130,15 @@ def _events(spool: Path, one: Held) -> Iterator[dict[str, Any]]:
 
 
 def _values(events: list[dict[str, Any]], place: Place) -> list[str]:
-    """Some of the values in a place; which of them was hit, a person sees."""
+    """Return some of the values in a place; which of them was hit, a person sees."""
     values = (event.get(place.field) for event in events if event.get("event") == place.event)
     return list(dict.fromkeys(value for value in values if isinstance(value, str)))[:MAX_VALUES]
 
 
 def _lines(one: dict[str, Any]) -> Iterator[str]:
-    yield f"{one['id']}  {one['events']} events, in {one['spool']}"
+    yield f"{one['id']}  {counted(one['events'], 'event')}, in {one['spool']}"
     for place in one["places"]:
         where = f"{place['event']}.{place['field']}" if place["field"] else place["event"] or "an event"
-        yield printable(f"  {place['kind']} in {where} of {place['events']} events")
+        yield printable(f"  {place['kind']} in {where} of {counted(place['events'], 'event')}")
         for value in place["values"]:
             yield printable(f"    {value[:_VALUE_CHARACTERS]}")

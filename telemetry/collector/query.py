@@ -37,6 +37,7 @@ from telemetry.collector.views import (
     view_sql,
 )
 from telemetry.errors import TelemetryError
+from telemetry.terminal import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -214,7 +215,9 @@ class _Reading:
         if len(unreadable) > _NAMED:
             self._note(f"passed over: {len(unreadable) - _NAMED} more that can't be read")
         if self._bodies.gone:
-            self._note(f"{len(self._bodies.gone)} batches were removed from the store meanwhile")
+            self._note(
+                f"{counted(len(self._bodies.gone), 'batch was', 'batches were')} removed from the store meanwhile"
+            )
 
     def _read_records(self) -> None:
         typed = ", ".join(f"{name}: {literal(kind)}" for name, kind in _RECORD_COLUMNS.items())
@@ -240,12 +243,13 @@ class _Reading:
         unknown = [self._bodies.bodies[number] for (number,) in found]
         seen = look(self._bodies, unknown)
         if not seen.complete:
-            self._note(
-                f"columns are from a look at some of {len(unknown)} batches whose catalog nobody gave: --catalog"
-            )
+            batches = counted(len(unknown), "batch", "batches")
+            self._note(f"columns are from a look at some of {batches} whose catalog nobody gave: --catalog")
         made = plan(declared_types(catalogs), seen.types)
         if made.hidden:
-            self._note(f"{len(made.hidden)} fields have no column: their names differ from others in capitals alone")
+            self._note(
+                f"without a column: {counted(len(made.hidden), 'field')} that differ from others in capitals alone"
+            )
         return made
 
     def _create_views(self, sql: str) -> None:
@@ -289,17 +293,16 @@ class _Reading:
 
     def _relax(self, view: View) -> bool:
         try:
-            counted = self._connection.execute(unfit_sql(view, self._bodies.key)).fetchone() or ()
+            tallied = self._connection.execute(unfit_sql(view, self._bodies.key)).fetchone() or ()
         except duckdb.Error as fault:
             return self._mend(fault)
         relaxed = self._relaxed.get(view, frozenset())
-        for column, unfit, batch in zip(view.columns, counted[::2], counted[1::2], strict=True):
+        for column, unfit, batch in zip(view.columns, tallied[::2], tallied[1::2], strict=True):
             if unfit and column not in relaxed:
                 relaxed |= {column}
+                values = counted(unfit, "value is", "values are")
                 effect = "read as NULL" if column.declared else "the column is text"
-                self._note(
-                    f"{view.name}.{column.name}: {unfit} values are no {column.type} ({effect}), first in {batch}"
-                )
+                self._note(f"{view.name}.{column.name}: {values} no {column.type} ({effect}), first in {batch}")
         is_new = relaxed != self._relaxed.get(view, frozenset())
         self._relaxed[view] = relaxed
         return is_new

@@ -10,6 +10,7 @@ from telemetry.catalog.load import inspect
 from telemetry.consent import State, evaluate, read_stored
 from telemetry.doctor.step import Step, fault, good, note
 from telemetry.settings import DEBUG, is_debugging
+from telemetry.terminal import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ def examine_catalog(file: Path, product: str) -> Iterator[Step]:
     for found in expired:
         yield fault("catalog", found.line(file), "what is expired is dropped and counted")
     if not expired:
-        yield good("catalog", f"{file}: version {catalog.version}, {len(catalog.events)} events")
+        yield good("catalog", f"{file}: version {catalog.version}, {counted(len(catalog.events), 'event')}")
 
 
 def examine_consent(product: str, decision: Decision, hosts: list[dict[str, Any]]) -> Iterator[Step]:

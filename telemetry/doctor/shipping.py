@@ -8,6 +8,7 @@ from telemetry.catalog.model import OTHER
 from telemetry.doctor.remedies import REMEDIES
 from telemetry.doctor.step import Step, fault, good, note
 from telemetry.drops import DropReason
+from telemetry.terminal import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,28 +53,29 @@ def _of_run(run: dict[str, Any]) -> Iterator[Step]:
             "shipper", f"process {run['pid']} does not answer", "it is busy or stopped: end it, hosts start another"
         )
         return
-    said = f"process {run['pid']}, {run['producers']} producers, {run['memory_bytes'] >> 20} MiB"
+    said = f"process {run['pid']}, {counted(run['producers'], 'producer')}, {run['memory_bytes'] >> 20} MiB"
     yield good("shipper", said)
     if run["unreadable_frames"]:
-        found = f"{run['unreadable_frames']} frames could not be read"
+        found = f"{counted(run['unreadable_frames'], 'frame')} could not be read"
         yield fault(
             "shipper", found, "a client of another protocol, or one that packs wrongly: tests/clients/README.md"
         )
     if run["refused_frames"]:
-        found = f"{run['refused_frames']} frames of too many new producers were refused"
+        found = f"{counted(run['refused_frames'], 'frame')} of too many new producers refused"
         yield fault("shipper", found, "call init once in a process, not for each event")
     if not run["text_redaction"]:
         yield note(
             "shipper", "free text can't be redacted there, and is dropped", "install hyperscan for its interpreter"
         )
     if run["tripwire"]["state"] not in {"armed", "unavailable"}:
-        found = f"the tripwire has held back {run['tripwire']['hits']} segments ({run['tripwire']['state']})"
+        found = f"the tripwire has held back {counted(run['tripwire']['hits'], 'segment')} ({run['tripwire']['state']})"
         yield fault("shipper", found, "telemetry tripwire show says why; telemetry tripwire clear goes on")
 
 
 def examine_spool(spool: dict[str, Any], shipper: dict[str, Any], errors: list[str]) -> Iterator[Step]:
     """Say what waits, for how long, and what keeps it."""
     waits = spool["segments"]["sealed"]
+    waiting = counted(waits, "segment waits", "segments wait")
     oldest = spool["oldest_sealed_seconds"]
     causes = {run["cause"] for run in (shipper, *shipper["others"]) if run.get("cause")}
     for cause in sorted(causes):
@@ -81,12 +83,13 @@ def examine_spool(spool: dict[str, Any], shipper: dict[str, Any], errors: list[s
     if waits and not causes and oldest is not None and oldest > LONG_SECONDS:
         endpoints = {spool["endpoints"][place] or place for place, sealed in spool["sealed"].items() if sealed}
         served = {run.get("endpoint") for run in (shipper, *shipper["others"]) if run["running"]}
-        found = f"{waits} segments wait for {', '.join(sorted(endpoints))}, the oldest for {oldest:.0f} s"
+        found = f"{waiting} for {', '.join(sorted(endpoints))}, the oldest for {oldest:.0f} s"
         yield fault("spool", found, "look at the log" if endpoints <= served else _NOBODY_UPLOADS)
     elif not causes:
-        yield good("spool", f"{waits} segments wait, {spool['segments']['sent']} copies of what was sent")
+        copies = counted(spool["segments"]["sent"], "copy", "copies")
+        yield good("spool", f"{waiting}, {copies} of what was sent")
     if quarantined := spool["segments"]["quarantine"]:
-        found = f"{quarantined} segments are in quarantine"
+        found = f"{counted(quarantined, 'segment is', 'segments are')} in quarantine"
         yield note("spool", found, "telemetry spool ls says why; telemetry spool requeue sends them again")
     for error in errors:
         yield note("spool", error, "from the shipper's log")
@@ -99,17 +102,21 @@ def examine_losses(ledger: dict[str, Any], by_field: dict[str, dict[str, int]]) 
         ledger: that part of what `telemetry status --json` prints.
         by_field: by `event.field`, by reason: how many values were removed.
     """
-    counted = "{emitted} emitted = {delivered} delivered + {on_disk} on disk + {in_flight} in flight".format(**ledger)
-    yield good("losses", f"{counted} + {sum(ledger['dropped'].values())} dropped")
+    balance = "{emitted} emitted = {delivered} delivered + {on_disk} on disk + {in_flight} in flight".format(**ledger)
+    yield good("losses", f"{balance} + {sum(ledger['dropped'].values())} dropped")
     # That some are dropped may be as the catalog says; that all are, can't be meant.
     say = fault if ledger["emitted"] and ledger["emitted"] == sum(ledger["dropped"].values()) else note
     for reason, events in sorted(ledger["dropped"].items()):
-        yield say("losses", f"{events} events: {reason}", _remedy(reason))
+        yield say("losses", f"{counted(events, 'event')}: {reason}", _remedy(reason))
     for field, reasons in sorted(by_field.items()):
         for reason, values in sorted(reasons.items()):
-            yield note("losses", f"{values} values of {field}: {reason}", _remedy(reason))
+            yield note("losses", f"{counted(values, 'value')} of {field}: {reason}", _remedy(reason))
     for field, messages in sorted(ledger["unmatched"].items()):
-        yield note("losses", f"{messages} messages of {field} fit no template, and leave as `{OTHER}`", _NO_TEMPLATE)
+        yield note(
+            "losses",
+            f"{counted(messages, 'message')} of {field}, without a template that fits, left as `{OTHER}`",
+            _NO_TEMPLATE,
+        )
 
 
 def _remedy(reason: str) -> str:

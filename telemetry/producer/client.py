@@ -1,4 +1,4 @@
-"""The client: what a program holds to emit events. `telemetry.init` makes one for the whole process.
+"""The client, which a program holds to emit events. `telemetry.init` makes one for the whole process.
 
 Nothing of ours but light modules is imported before consent is known: with consent off, zmq and msgspec never are.
 """
@@ -36,36 +36,37 @@ DEPLOYMENTS = ("cloud", "self-hosted", "enterprise")
 CHOICES = ("on", "technical", "local", "off")
 MIN_FLUSH_INTERVAL_SECONDS = 0.001
 MAX_FLUSH_INTERVAL_SECONDS = 3600.0
-"""Far below what `sleep` refuses, which would make the flush thread spin."""
+"""An hour: `sleep` refuses much longer times, and the flush thread would spin."""
 MIN_QUEUE_BYTES = 8 << 20
-"""What ZeroMQ itself may hold: 32 frames of 256 KiB."""
+"""The 32 frames of 256 KiB that ZeroMQ itself may hold."""
 
 
 class Client:
-    """Emits events to this machine's shipper. Never blocks, never raises, never prints, but for `strict=True`.
+    """A program's way to emit events. Its calls never block, and raise for a wrong argument or under `strict` only.
 
-    Safe in threads, signal handlers, `__del__` and forked children. With `TELEMETRY_DEBUG=1` in the environment it
-    prints on stderr what the consent is and what would be sent, and sends nothing.
+    It is safe in threads, signal handlers, `__del__` and forked children. With `TELEMETRY_DEBUG=1` in the environment
+    it prints on stderr what the consent is and what would be sent, and sends nothing.
 
     Attributes:
-        consent: what was decided for this process, and why: its `state` is `on`, `technical`, `local` or `off`, its
-            `rule` names what decided, as `telemetry status` prints it. A choice that the user makes later is heard, and
-            not told here.
+        consent: the decision for this process: its `state` is `on`, `technical`, `local` or `off`, its `rule` names
+            what decided, as `telemetry status` prints it. A choice that the user makes later is heard, and not told
+            here.
 
     Args:
         product: the program's name, `[a-z0-9][a-z0-9_-]*`; its user says yes or no to telemetry under it.
-        catalog: the TOML file that declares every event and field.
+        catalog: the path of the TOML file that declares every event and field.
         endpoint: the URL that batches are sent to.
         deployment: `cloud`, `self-hosted`, `enterprise`, or None when unknown. Only `cloud` is ever on by default.
-        consent: what the host says: `on`, `technical`, `local`, `off`, or None when it says nothing.
-        strict: raise `UndeclaredError` on an undeclared event or field. For development: reads the catalog here.
+        consent: what the program says itself: `on`, `technical`, `local`, `off`, or None when it says nothing.
+        strict: raise `UndeclaredError` or `InvalidValueError` where something is emitted that would not leave as it
+            is. For development: it reads the catalog in this process.
         notice: called with the text of the notice where there is no terminal to show it on.
-        packages: the program's own top-level packages, whose frames an `error` field may name.
-        flush_interval_seconds: how long an event may wait in the process, an hour at most.
-        queue_bytes: what may wait for the shipper, encoded; beyond it the newest are dropped.
-        handle_sigterm: flush on SIGTERM, then go on as without us. Call from the main thread.
-        shipper: how a shipper spawned from here behaves; or, as a `RemoteShipper`, where on another machine one
-            listens: then it is that one's configuration which says where batches go.
+        packages: the program's own top-level packages, whose places in the source an `error` field may name.
+        flush_interval_seconds: the longest time that an event waits in the process; an hour at most.
+        queue_bytes: the bound of what waits for the shipper, encoded; beyond it the newest events are dropped.
+        handle_sigterm: flush on SIGTERM, then go on as if there were no telemetry. Call from the main thread.
+        shipper: the settings of the shipper; or a `RemoteShipper`, on another machine, whose own configuration says
+            where batches go.
 
     Raises:
         ConfigError: an argument is wrong, or the catalog can't be read.
@@ -111,7 +112,7 @@ class Client:
         self._link: Link | None = None
         if strict:
             with _needed():
-                _check_content(file)
+                _check_content(file, settings)
         data = _read(file)
         said: dict[str, Any] = {
             "product": product,
@@ -122,7 +123,7 @@ class Client:
         # In debugging the notice is left for the day on which something may leave.
         self.consent: consenting.Decision = consenting.evaluate(**said, callback=notice, may_tell=not is_debugging())
         if is_debugging():
-            _say(f"[telemetry] # {product}: consent is {self.consent.state} ({self.consent.rule})\n")
+            say(f"[telemetry] # {product}: consent is {self.consent.state} ({self.consent.rule})\n")
         if self.consent.state is not consenting.State.OFF and GUARD not in os.environ:
             reconsider = partial(
                 _reconsider, {**said, "notice_shown": self.consent.notice}, is_remote=remote is not None
@@ -149,46 +150,48 @@ class Client:
             on_sigterm(self._link.flush, self._link.close_for)
 
     def emit(self, name: str, /, **fields: Any) -> None:
-        """Record that something happened. Under a microsecond; never blocks; drops and counts when it must.
+        """Record that something happened, as `telemetry.emit` does.
 
         Args:
             name: an event of the catalog.
-            **fields: its fields; scalars, None for absent, or an exception for a field of type `error`.
+            **fields: its fields: scalars, None for one that is absent, or an exception for a field of type `error`.
         """
         self.record(name, fields)
 
     def count(self, name: str, n: int = 1, /, **fields: Any) -> None:
-        """Add `n` to a counter of the catalog.
-
-        An event carries the sum for each set of `fields`: one a second, and one when nothing more is counted.
-        """
+        """Add `n` to a counter of the catalog, as `telemetry.count` does."""
         self.tick(name, n, fields)
 
     def timer(self, name: str, /, **fields: Any) -> Timer:
-        """Time a block (`with`) or every call of a function (as a decorator) into the field `duration_ms`."""
+        """Time a `with` block, or as a decorator every call of a function, as `telemetry.timer` does."""
         from telemetry.producer.timing import Timer
 
         return Timer(self._emit_fields, name, fields)
 
     def flush(self, timeout: float = 2.0, until: Literal["disk", "delivered"] = "disk") -> bool:
-        """Hand over now: block, for at most `timeout` seconds, until the shipper has on disk what was emitted.
+        """Hand over now; block until the shipper has on disk what was emitted, for at most `timeout` seconds.
 
         Args:
             timeout: seconds.
-            until: `disk`, or `delivered`, for a program whose machine ends with it: all that was emitted is sealed and
+            until: `disk`, or `delivered` for a program whose machine ends with it: everything is then sealed and
                 uploaded at once, without the random wait before an upload.
 
         Returns:
-            Whether it is so. True with consent off: there is nothing to hand over. Of `delivered`: whether each event
-            was delivered or is counted as dropped; False at once where nothing is uploaded, under the consent `local`
-            and while uploads pause (`telemetry status` says why). Under `technical` that is of technical events alone.
+            Whether it came true in time; True with consent off, when there is nothing to hand over. With `delivered`,
+            whether each event was delivered or is counted as dropped: False at once where nothing is uploaded, under
+            the consent `local` and while uploads pause (`telemetry status` says why). Under `technical` that is said of
+            technical events alone.
+
+        Raises:
+            ConfigError: `until` is another word, whatever the consent.
         """
+        check_until(until)
         if self._link is None:
             return True
         return self._link.flush(timeout) if until == "disk" else self._link.deliver(timeout)
 
     def close(self, timeout: float = 0.3) -> None:
-        """Flush for at most `timeout` seconds and emit no more. Called at exit; may be called twice."""
+        """Flush for at most `timeout` seconds and emit no more. It is called at exit, and may be called twice."""
         self.record, self.tick = _nothing, _nothing_counted
         if self._link is not None:
             self._link.close(timeout)
@@ -202,7 +205,7 @@ class Client:
         self.close()
 
     def _emit_fields(self, name: str, fields: dict[str, Any]) -> None:
-        """What a timer calls: it may end after `close`."""
+        """Emit for a timer, whose block may end after `close`."""
         self.record(name, fields)
 
     def _be_strict(self, catalog: Path) -> None:
@@ -212,7 +215,7 @@ class Client:
 
 
 def _check_interpreter() -> None:
-    """See that this is one for which we are made, before anything is loaded that it may not survive.
+    """Raise ConfigError in an interpreter that `emit` is not made for, before it loads what it may not survive.
 
     What `emit` does without a lock is safe in threads because one of them runs at a time. And where pyzmq does not
     load, in a subinterpreter, nothing else is to be tried: hashlib, loaded in one, ends a process of Python 3.12.1.
@@ -231,7 +234,7 @@ def _check_interpreter() -> None:
 
 @contextmanager
 def _needed() -> Iterator[None]:
-    """Say in our words that a library does not load here: without a wheel for this interpreter, or in another one."""
+    """Turn the failed import of a library into a ConfigError: there may be no wheel of it for this interpreter."""
     try:
         yield
     except ImportError as fault:
@@ -291,7 +294,7 @@ def _link(
 
 
 def _reconsider(said: dict[str, Any], *, is_remote: bool) -> tuple[consenting.Stored, consenting.Decision | None]:
-    """The consent of this moment, and what is stored: read first, so that its date is never too late a one.
+    """Return the consent of this moment, and the stored choice: read first, so that its date is never too late.
 
     Another machine is told of no date: it would know this installation by it.
     """
@@ -299,18 +302,24 @@ def _reconsider(said: dict[str, Any], *, is_remote: bool) -> tuple[consenting.St
     return stored, consenting.reconsider(**said)
 
 
-def _say(line: str) -> None:
-    """Print for who debugs; what a stderr that is closed or full does not take is let go."""
+def say(line: str) -> None:
+    """Print a line in debug mode; a stderr that is closed or full loses it."""
     with suppress(OSError):
         posix.write(2, line.encode(errors="replace"))
 
 
 def _nothing(name: str, fields: dict[str, Any]) -> None:
-    """What `emit` comes to with consent off, and after `close`."""
+    """Let an event go, with consent off and after `close`."""
 
 
 def _nothing_counted(name: str, number: int, fields: dict[str, Any]) -> None:
-    """The same for `count`."""
+    """Let what is counted go, as `_nothing` does an event."""
+
+
+def check_until(until: str) -> None:
+    """Raise ConfigError unless `until` is a word that `flush` knows."""
+    if until not in {"disk", "delivered"}:
+        raise ConfigError(f"until={until!r}: must be 'disk' or 'delivered'")
 
 
 def _check_choice(argument: str, value: str | None, choices: tuple[str, ...]) -> None:
@@ -356,7 +365,7 @@ def _check_remote(remote: RemoteShipper) -> None:
 
 
 def _check_settings(settings: ShipperSettings) -> None:
-    """What a shipper would refuse to start with, where that is known without one."""
+    """Raise ConfigError for settings that a shipper would refuse to start with, as far as the host can tell."""
     if not isinstance(settings, ShipperSettings):
         raise ConfigError(f"shipper={settings!r}: must be a telemetry.ShipperSettings, a RemoteShipper, or None")
     for (name, value), default in zip(settings._asdict().items(), ShipperSettings(), strict=True):
@@ -367,7 +376,7 @@ def _check_settings(settings: ShipperSettings) -> None:
 
 
 def _with_whole_paths(settings: ShipperSettings) -> ShipperSettings:
-    """Files named from here: a shipper stands elsewhere."""
+    """Make the paths of files whole: a shipper runs in another directory."""
     named: dict[str, Any] = {name: value for name in FILES if (value := getattr(settings, name))}
     try:
         named |= {name: str(Path(value).absolute()) for name, value in named.items()}
@@ -391,7 +400,7 @@ def _check_catalog(catalog: str | os.PathLike[str]) -> Path:
 
 
 def _check_head(catalog: bytes, file: Path, product: str) -> Head:
-    """Also with consent off: a product that is not the catalog's is one that nobody can say no to."""
+    """Read the catalog's head; raise ConfigError when it is another product's, to which users may have said no."""
     head = read_head(catalog)
     if head.product and head.product != product:
         raise ConfigError(
@@ -401,12 +410,14 @@ def _check_head(catalog: bytes, file: Path, product: str) -> Head:
     return head
 
 
-def _check_content(catalog: Path) -> None:
+def _check_content(catalog: Path, settings: ShipperSettings) -> None:
     import msgspec  # noqa: F401 first, as in _check_interpreter
 
+    from telemetry.catalog.facts import faults_of_report
     from telemetry.catalog.load import load
 
-    load(catalog)
+    for fault in faults_of_report(load(catalog), settings.report):
+        raise ConfigError(f"shipper: {fault}")
 
 
 def _read(catalog: Path) -> bytes:

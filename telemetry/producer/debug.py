@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from telemetry.catalog.compile import declared_fields
+from telemetry.catalog.facts import faults_of_report
 from telemetry.catalog.load import load
 from telemetry.errors import TelemetryError
 from telemetry.native import monotonic, posix, sleep
@@ -152,6 +153,7 @@ class Printer:
         settings = read_settings(ours, "ShipperSettings")
         self._format = open_format(settings.format, settings.node, is_test=settings.is_test)
         self._catalog = load(Path(config["catalog"]))
+        self._stderr.print(f"# {fault}" for fault in faults_of_report(self._catalog, settings.report))
         today = dt.datetime.now(dt.UTC).date()
         self._pipeline = Pipeline(self._catalog, today, self._format, self._open_redactor(), Session(), random.random)
 

@@ -109,7 +109,8 @@ def read_settings(found: dict[str, Any], where: str) -> ShipperSettings:
     for name, value in found.items():
         if name not in defaults:
             hint = "".join(f"; did you mean {close}?" for close in get_close_matches(name, defaults, 1))
-            raise ConfigError(f"{where}: {name} is no setting of a shipper{hint or '; remove it'}")
+            known = f"; remove it, or take one of {', '.join(defaults)}"
+            raise ConfigError(f"{where}: {name} is no setting of a shipper{hint or known}")
         check_setting(name, value, type(defaults[name]), where)
     return ShipperSettings(**found)
 

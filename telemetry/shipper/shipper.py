@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from telemetry.catalog import copies
+from telemetry.catalog.facts import faults_of_report
 from telemetry.catalog.model import SENSITIVITIES
 from telemetry.consent import State, read_stored
 from telemetry.drops import DropReason
@@ -171,6 +172,8 @@ class Shipper:
             "status": self._status,
             "stop": self._stop,
         }
+        for fault in faults_of_report(self._catalogs.own.catalog, settings.report):
+            log.warning("%s", fault)
         self._begin_session()
 
     def run(self) -> None:

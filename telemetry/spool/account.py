@@ -19,6 +19,7 @@ from telemetry.spool.producers import catch_up
 from telemetry.spool.segment import MARKS, Mark
 from telemetry.spool.tally import Tally
 from telemetry.spool.tombstones import Tombstone, count_missing, read_tombstones
+from telemetry.terminal import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -127,7 +128,7 @@ def _look(spool: Path) -> Iterator[Fault]:
         if what is not None:
             yield Fault(f"{found.folder}/{found.file}", what)
     if balance := read_account(spool).balance:
-        yield Fault(LOG_FILE, f"leaves {balance} events unaccounted for")
+        yield Fault(LOG_FILE, f"leaves {counted(balance, 'event')} unaccounted for")
 
 
 def _check_lines(spool: Path) -> Fault | None:

@@ -301,7 +301,7 @@ def _read_body(response: requests.Response) -> bytes:
 
 def _user_agent() -> str:
     try:
-        return f"telemetry/{version('telemetry')}"
+        return f"telemetry/{version('telemetry-shipper')}"
     except PackageNotFoundError:  # run from a tree that is not installed
         return "telemetry"
 

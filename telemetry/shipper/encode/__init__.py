@@ -33,7 +33,7 @@ def open_format(name: str, node: str, *, is_test: bool = False) -> Format:
                 from telemetry.shipper.encode.risingwave import risingwave  # noqa: PLC0415 as above
             except ImportError:
                 raise ConfigError(
-                    "the format 'risingwave' needs protobuf; run: pip install 'telemetry[risingwave]'"
+                    "the format 'risingwave' needs protobuf; run: pip install 'telemetry-shipper[risingwave]'"
                 ) from None
             return risingwave(node, is_test=is_test)
         case _:
