@@ -86,7 +86,7 @@ def test_check_fails_for_what_a_program_could_run_with_and_names_the_rule(path: 
 
 def test_check_by_the_day_passes_warns_and_fails_with_the_same_file(path: Path) -> None:
     path.write_text(GOOD)
-    assert run("check", path, "--today", "2027-05-01") == (0, f"{path}: 1 events, 1 fields, good\n")
+    assert run("check", path, "--today", "2027-05-01") == (0, f"{path}: 1 event, 1 field, good\n")
     code, output = run("check", path, "--today", "2027-06-10")
     assert (code, output.count("warning: event e: expires after 2027-06-30")) == (0, 1)
     assert output.endswith("good\n")

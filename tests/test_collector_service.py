@@ -165,7 +165,7 @@ def test_old_batches_are_removed_while_it_runs(tmp_path: Path) -> None:
         until(lambda: not collector.stored())
         assert collector.post().json() == {"batch": BATCH, "stored": False}
         assert collector.post(Idempotency_Key=f"{1:032x}").json()["stored"] is True
-        assert "1 batches from before" in collector.end()[2]
+        assert "1 batch from before" in collector.end()[2]
 
 
 def test_a_session_is_erased_while_it_runs(tmp_path: Path) -> None:

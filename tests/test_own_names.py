@@ -263,5 +263,5 @@ def test_the_tripwire_stops_what_lies_in_the_spool_and_status_says_so(
     assert "telemetry tripwire show" in report["spoken"]
     assert not list(collector.store.glob("batches/*"))
     log = b"".join(path.read_bytes() for path in home.rglob("shipper.log*"))
-    assert b"pem in 1 of 1 events" in log
+    assert b"pem in 1 of 1 event:" in log
     assert b"canary-" not in log

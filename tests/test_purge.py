@@ -165,7 +165,7 @@ def test_on_a_terminal_the_answer_counts(
         os.close(terminal)
         os.close(theirs)
     assert done.returncode == exit_code
-    assert "1 segments, 1 events" in done.stdout
+    assert "1 segment, 1 event" in done.stdout
     assert _status()["ledger"]["on_disk"] == left
 
 

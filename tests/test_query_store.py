@@ -266,7 +266,7 @@ def test_a_body_that_goes_away_meanwhile_is_said_and_no_fault(store: Asking) -> 
     file = store.declare({"started": {}})
     found = ask(store.directory, "SELECT batch FROM events", [file], take, store.notes.append)
     assert found == [json.dumps({"batch": kept}, separators=(",", ":"))]
-    assert store.notes == ["1 batches were removed from the store meanwhile"]
+    assert store.notes == ["1 batch was removed from the store meanwhile"]
 
 
 def test_small_and_large_bodies_are_told_apart_by_batch_and_product(store: Asking) -> None:
@@ -385,7 +385,7 @@ def test_whole_and_other_numbers_are_numbers_until_one_would_not_be_exact(store:
     assert store("SELECT sum(value) AS total FROM events") == [{"total": 2.5}]
     store.keep({**EVENT, "value": 9007199254740993})
     assert {row["value"] for row in store("SELECT value FROM events")} == {"1", "1.5", "9007199254740993"}
-    assert "events.value: 1 values are no DOUBLE (the column is text)" in store.notes[0]
+    assert "events.value: 1 value is no DOUBLE (the column is text)" in store.notes[0]
 
 
 def test_a_value_beyond_the_look_that_does_not_fit_makes_its_column_text(store: Asking) -> None:
@@ -488,7 +488,7 @@ def test_a_value_that_its_catalog_rules_out_is_null_and_said_and_spoils_no_other
     batch = store.keep({**EVENT, "event": "finished", "x": value, "y": 2})
     assert store("SELECT x, y FROM finished ORDER BY y", declared) == [{"x": good, "y": 1}, {"x": None, "y": 2}]
     assert len(store.notes) == 1
-    assert store.notes[0].startswith("finished.x: 1 values are no ")
+    assert store.notes[0].startswith("finished.x: 1 value is no ")
     assert store.notes[0].endswith(f"first in {batch}")
     assert store("SELECT count(*) AS n FROM finished WHERE y > 1", declared) == [{"n": 1}]
     assert store.notes == []

@@ -30,6 +30,8 @@ def test_a_number_comes_with_its_noun(number: int, words: tuple[str, ...], said:
 def _fixed_plurals(file: Path) -> Iterator[str]:
     """Where a number of any size stands before a plural; with thousands separated it is the demo's, a large one."""
     for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Constant) and re.search(f"%[ds]{PLURAL.pattern}", str(node.value)):
+            yield f"{file.name}:{node.lineno}:{node.value!r}"
         parts = node.values if isinstance(node, ast.JoinedStr) else []
         for number, text in pairwise(parts):
             is_bare = isinstance(number, ast.FormattedValue) and number.format_spec is None

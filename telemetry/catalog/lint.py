@@ -138,7 +138,7 @@ def _field(field: Field, event: Event, today: dt.date) -> Iterator[_Objection]:
     if len(field.values) > MAX_ENUM_VALUES:
         yield _Objection(
             "wide-enum",
-            f"{len(field.values)} values are too many to be anonymous; list the {MAX_ENUM_VALUES} or less that decide "
+            f"{len(field.values)} are too many to be anonymous; list the {MAX_ENUM_VALUES} or less that decide "
             f"something, the rest leaves as `{OTHER}`",
         )
     if _is_fingerprint(field, event):

@@ -9,6 +9,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from telemetry.terminal import counted
+
 if TYPE_CHECKING:
     from telemetry.collector.certificate import Certificate
     from telemetry.collector.metrics import Metrics
@@ -68,4 +70,4 @@ async def _expire_before(store: Store, before: str, metrics: Metrics) -> None:
         metrics.expired(step)
         await asyncio.sleep(_STEP_SECONDS)
     if removed:
-        _log.warning("%d batches from before %s were removed", removed, before)
+        _log.warning("%s from before %s removed", counted(removed, "batch", "batches"), before)

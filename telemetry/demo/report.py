@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from telemetry.terminal import printable
+from telemetry.terminal import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,11 @@ def _cost_table(result: Result) -> Table:
 def _rates(result: Result) -> Iterator[Row]:
     run = result.run
     emitted = run.account.tally.emitted
-    yield "emitted", _rate(emitted, run.produced_seconds), f"by {run.plan.processes} producers, until confirmed on disk"
+    yield (
+        "emitted",
+        _rate(emitted, run.produced_seconds),
+        f"by {counted(run.plan.processes, 'producer')}, until confirmed on disk",
+    )
     yield "delivered", _rate(emitted, run.seconds), f"from start to the last delivery, {run.seconds:.1f} s"
 
 

@@ -27,6 +27,7 @@ from telemetry.redact.rules.placeholder import protect
 from telemetry.shipper.delivery.constants import Constants
 from telemetry.shipper.delivery.forbidden import FORBIDDEN
 from telemetry.shipper.encode import format_named
+from telemetry.terminal import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -123,7 +124,7 @@ class Tripwire:
     def _trip(self, found: Counter[str], events: int) -> None:
         self.hits += 1
         kinds = ", ".join(f"{kind} in {number}" for kind, number in sorted(found.items()))
-        log.error("tripwire: %s of %d events: the segment is quarantined and was not sent", kinds, events)
+        log.error("tripwire: %s of %s: the segment is quarantined and was not sent", kinds, counted(events, "event"))
         self.state = "tripped"
         if self.hits > 1:
             self.state, self.cause = "paused", f"tripwire: {', '.join(sorted(found))}"

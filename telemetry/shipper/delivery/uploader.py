@@ -35,6 +35,7 @@ from telemetry.shipper.encode import format_named
 from telemetry.spool import held
 from telemetry.spool.segment import Seal, open_stream
 from telemetry.spool.tally import Tally
+from telemetry.terminal import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -227,7 +228,7 @@ class Uploader:
     def _deliver(self, seal: Seal) -> float:
         body = self._spool.read(seal)
         if body is None:
-            log.error("a sealed segment of %d events is not what was written: quarantined", seal.tally.kept)
+            log.error("a sealed segment of %s is not what was written: quarantined", counted(seal.tally.kept, "event"))
             return 0.0
         if not held.is_cleared(self._spool.directory, seal.head) and not self._tripwire.passes(seal, body):
             return self._hold_back(seal)
@@ -336,7 +337,8 @@ class Uploader:
         """Try a batch that a page refuses once in a while, and give it up by its age alone; the others go."""
         self._spool.put_back()
         self._pace.set_aside(seal.head.id, self._clock() + self._settings.pause_seconds)
-        self._say(f"a page refuses {seal.tally.kept} events while others go, so they wait by themselves: {reply.cause}")
+        events = counted(seal.tally.kept, "event")
+        self._say(f"a page refuses {events} while others go, so they wait by themselves: {reply.cause}")
         return 0.0
 
     def _reject(self, reply: Reply, *seals: Seal) -> float:
@@ -344,7 +346,7 @@ class Uploader:
         for seal in seals:
             self._spool.quarantine(seal, DropReason.REJECTED)
         events = sum(seal.tally.kept for seal in seals)
-        log.warning("the endpoint refused %d events for good (%s): quarantined", events, reply.cause)
+        log.warning("the endpoint refused %s for good (%s): quarantined", counted(events, "event"), reply.cause)
         return self._back_off(reply)
 
     def _succeed(self, seal: Seal) -> None:
@@ -412,7 +414,7 @@ def _events_of(seal: Seal, body: bytes, format_: Format) -> list[bytes]:
     plain = _decompress(body) if seal.head.compressed else body
     events = format_.split(plain)
     if len(events) != seal.tally.kept:
-        raise ValueError(f"a body of {len(events)} events has a Seal for {seal.tally.kept}")
+        raise ValueError(f"a body of {counted(len(events), 'event')} has a Seal for {seal.tally.kept}")
     return events
 
 
