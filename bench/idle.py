@@ -17,7 +17,7 @@ import telemetry
 from bench.events import FIVE_FIELDS
 from bench.measure import Result, progress, summarize
 from bench.site import CATALOG, site
-from telemetry.paths import LOCK_FILE
+from telemetry.rendezvous.lock import LOCK_FILE
 
 CALM_SECONDS = 5.0
 """Until what was emitted is uploaded."""

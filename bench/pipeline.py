@@ -16,7 +16,7 @@ import zstandard
 from bench.load import CHUNK_EVENTS, Load
 from bench.measure import Result, progress, summarize
 from bench.site import Site, site
-from telemetry.control import Control
+from telemetry.rendezvous.control import Control
 from telemetry.spool.ledger import Ledger, LedgerLog
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import zmq
 
 import telemetry
 from bench.load import CHUNK_EVENTS, Load
-from telemetry.control import Control
+from telemetry.rendezvous.control import Control
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,7 @@ import psutil
 import telemetry
 from bench.measure import Result, progress, summarize
 from bench.site import CATALOG, site
-from telemetry.paths import LOCK_FILE
-from telemetry.producer.spawn import shipper_runs
+from telemetry.rendezvous.lock import LOCK_FILE, shipper_runs
 
 PAUSE_SECONDS = 0.01
 

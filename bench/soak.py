@@ -14,7 +14,7 @@ from bench.load import Load
 from bench.measure import Result, progress
 from bench.pipeline import PRODUCERS, go, start
 from bench.site import site
-from telemetry.paths import LOCK_FILE
+from telemetry.rendezvous.lock import LOCK_FILE
 
 LOOK_SECONDS = 1.0
 ENDLESS = 10**6

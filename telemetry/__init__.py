@@ -14,11 +14,11 @@ from telemetry.api import close, count, emit, flush, init, timer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from telemetry.client import Client
     from telemetry.errors import CatalogError, ConfigError, InvalidValueError, TelemetryError, UndeclaredError
-    from telemetry.frozen import freeze_support
-    from telemetry.producer.client import Client
-    from telemetry.producer.timing import Timer
+    from telemetry.freeze import freeze_support
     from telemetry.settings import RemoteShipper, ShipperSettings
+    from telemetry.timing import Timer
 
 __all__ = [
     "CatalogError",
@@ -41,14 +41,14 @@ __all__ = [
 
 _LAZY = {
     "CatalogError": "telemetry.errors",
-    "Client": "telemetry.producer.client",
+    "Client": "telemetry.client",
     "ConfigError": "telemetry.errors",
     "InvalidValueError": "telemetry.errors",
     "RemoteShipper": "telemetry.settings",
     "ShipperSettings": "telemetry.settings",
     "TelemetryError": "telemetry.errors",
-    "freeze_support": "telemetry.frozen",
-    "Timer": "telemetry.producer.timing",
+    "freeze_support": "telemetry.freeze",
+    "Timer": "telemetry.timing",
     "UndeclaredError": "telemetry.errors",
 }
 

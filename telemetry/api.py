@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Literal
 
-    from telemetry.producer.client import Client
-    from telemetry.producer.timing import Timer
+    from telemetry.client import Client
     from telemetry.settings import RemoteShipper, ShipperSettings
+    from telemetry.timing import Timer
 
 
 _is_told = False
@@ -41,7 +41,7 @@ def _tell_once(name: str) -> None:
         from telemetry.settings import is_debugging  # noqa: PLC0415 `import telemetry` must cost next to nothing
 
         if is_debugging():
-            from telemetry.producer.client import say  # noqa: PLC0415 as above
+            from telemetry.client import say  # noqa: PLC0415 as above
 
             say(f"[telemetry] # {str(name)[:64]!r} is let go: emitted before init(), or after close()\n")
     except Exception:  # noqa: BLE001, S110 `emit` never raises, in a `__del__` at the interpreter's end neither
@@ -99,11 +99,11 @@ def init(
     global _client, _record, _tick  # noqa: PLW0603 the module-level client is what this module is
     close()
     try:
-        from telemetry.producer.client import Client  # noqa: PLC0415 `import telemetry` must cost next to nothing
+        from telemetry.client import Client  # noqa: PLC0415 `import telemetry` must cost next to nothing
 
         _client = Client(**options)
     except Exception as fault:
-        from telemetry.producer.shadow import check_shadows  # noqa: PLC0415 as above
+        from telemetry.shadow import check_shadows  # noqa: PLC0415 as above
 
         check_shadows(fault)
         raise
@@ -147,7 +147,7 @@ def timer(name: str, /, **fields: Any) -> Timer:
     Returns:
         A context manager that is a decorator as well. It emits when the block ends, also by an exception.
     """
-    from telemetry.producer.timing import Timer  # noqa: PLC0415 as in init
+    from telemetry.timing import Timer  # noqa: PLC0415 as in init
 
     return Timer(emit_fields, name, fields)
 
@@ -176,7 +176,7 @@ def flush(timeout: float = 2.0, until: Literal["disk", "delivered"] = "disk") ->
     if _client is not None:
         return _client.flush(timeout, until)
     if until not in {"disk", "delivered"}:  # a slip that must not wait for the day on which there is a client
-        from telemetry.producer.client import check_until  # noqa: PLC0415 as in init
+        from telemetry.client import check_until  # noqa: PLC0415 as in init
 
         check_until(until)
     return True

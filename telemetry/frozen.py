@@ -1,9 +1,4 @@
-"""A frozen program (PyInstaller, cx_Freeze, Nuitka) as its own shipper: it has no interpreter that could be started.
-
-import telemetry
-
-if __name__ == "__main__":
-    telemetry.freeze_support()
+"""Whether this program is a frozen one (PyInstaller, cx_Freeze, Nuitka), and may be started as its own shipper.
 
 Standard library only: the host imports it.
 """
@@ -18,17 +13,9 @@ SHIP = "--telemetry-ship"
 _supported = False
 
 
-def freeze_support() -> None:
-    """Be the shipper, and not return, in a process that was started as one; elsewhere allow this program to be.
-
-    The first thing that a frozen program does, like `multiprocessing.freeze_support`. It does nothing in a program that
-    is not frozen.
-    """
+def allow_own_shipper() -> None:
+    """Allow this program, if it was frozen, to be started as a shipper: it is one when it is started so."""
     global _supported  # noqa: PLW0603 a property of the process
-    if is_frozen() and sys.argv[1:2] == [SHIP]:
-        from telemetry.shipper.start import main  # noqa: PLC0415 the program itself has no use for it
-
-        sys.exit(main(["--spawned", *sys.argv[2:]]))
     _supported = True
 
 

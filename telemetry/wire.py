@@ -26,12 +26,12 @@ reason that the shipper does not know counts as `in_transit`.
 Only what is in a frame on its way gets a number, so a hole in the numbers is what was lost in transit. A frame with no
 events says hello, or hands over counts.
 
-While it lives, a producer holds a lock on a file in the spool (telemetry/life.py): `pid` tells its frames from those of
-others, and says nothing of whether it runs, for it may come from another pid namespace. Without the lock it is taken
-for gone a minute after its last frame.
+While it lives, a producer holds a lock on a file in the spool (telemetry/rendezvous/life.py): `pid` tells its frames
+from those of others, and says nothing of whether it runs, for it may come from another pid namespace. Without the lock
+it is taken for gone a minute after its last frame.
 
 The control socket speaks msgpack too: a request is a map with `op`, a reply is a map. What a host that ends leaves
-behind goes through a third socket (telemetry/handover.py).
+behind goes through a third socket (telemetry/rendezvous/handover.py).
 
 Standard library only: the host imports it.
 """

@@ -19,8 +19,8 @@ import psutil
 import pytest
 
 from telemetry.consent.decide import _CI_VARIABLES
-from telemetry.producer.spawn import shipper_runs
 from telemetry.redact.text import TextRedactor
+from telemetry.rendezvous.lock import shipper_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgpack
 import zmq
 
-from telemetry import paths
-from telemetry.producer.client import Client
+from telemetry.client import Client
+from telemetry.files import private_dir
+from telemetry.rendezvous.directory import rendezvous_dir
+from telemetry.rendezvous.lock import acquire
 from telemetry.settings import ShipperSettings
-from telemetry.shipper.lock import acquire
 from telemetry.shipper.sockets import Sockets, bind
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class StandIn:
     """
 
     def __init__(self, directory: Path, *, deaf: bool = False) -> None:
-        paths.private_dir(directory)
+        private_dir(directory)
         lock = acquire(directory)
         assert lock is not None, "another shipper holds the lock"
         self._lock = lock
@@ -169,7 +170,7 @@ def write_catalog(directory: Path) -> Path:
 
 def rendezvous(catalog: Path, settings: ShipperSettings = ShipperSettings()) -> Path:  # noqa: B008 a value
     """Where producers with this catalog look for their shipper."""
-    return paths.rendezvous_dir(PRODUCT, hashlib.sha256(catalog.read_bytes()).hexdigest(), ENDPOINT, settings)
+    return rendezvous_dir(PRODUCT, hashlib.sha256(catalog.read_bytes()).hexdigest(), ENDPOINT, settings)
 
 
 @contextmanager

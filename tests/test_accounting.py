@@ -13,7 +13,7 @@ from conftest import CATALOG, PROMPT, Host, shippers_of, wait_until
 
 from telemetry.cli.status import gather
 from telemetry.paths import TOMBSTONES
-from telemetry.shipper.rendezvous import find_rendezvous
+from telemetry.rendezvous.find import find_rendezvous
 
 if TYPE_CHECKING:
     from pathlib import Path

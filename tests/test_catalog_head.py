@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 import telemetry
 from telemetry.catalog.head import Head, read_head
 from telemetry.catalog.load import parse
+from telemetry.client import Client
 from telemetry.errors import ConfigError
-from telemetry.producer.client import Client
 
 RISINGWAVE = Path(telemetry.__file__).parent / "catalog" / "risingwave.toml"
 PLAIN = '# of ours\n[catalog]\n  product = "shop" # ours\n\nversion = 3\r\npolicy_url="https://a/"\n[events.e]\n'

@@ -119,7 +119,7 @@ def test_a_collecting_host_keeps_a_copy_once_that_only_its_user_can_read(
 
 
 def test_a_host_that_says_no_keeps_none(file: Path, home: Path, refusing: str) -> None:
-    from telemetry.producer.client import Client  # noqa: PLC0415 with the environment of `home`
+    from telemetry.client import Client  # noqa: PLC0415 with the environment of `home`
 
     Client(product=PRODUCT, catalog=file, endpoint=refusing, consent="off").close()
     assert not list(home.rglob("catalogs"))

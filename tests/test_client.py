@@ -279,7 +279,7 @@ def audit(event, args):
 MAKES = {"os.mkdir", "os.rename", "os.remove", "os.posix_spawn", "os.fork", "os.exec", "os.system",
          "_thread.start_new_thread", "os.truncate", "os.link", "os.symlink", "signal.pthread_kill", "pty.spawn"}
 import telemetry
-from telemetry.producer.client import Client
+from telemetry.client import Client
 sys.addaudithook(audit)
 if consent != "none":
     telemetry.init(product=product, catalog=catalog, endpoint=endpoint, consent=consent)

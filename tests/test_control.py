@@ -12,8 +12,8 @@ import pytest
 import zmq
 from standin import eventually, host, stand_in, write_catalog
 
-from telemetry.control import Control
 from telemetry.errors import ShipperUnreachableError
+from telemetry.rendezvous.control import Control
 from telemetry.wire import CONTROL_SOCKET
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ import pytest
 import zmq
 from conftest import wait_until
 
-from telemetry.control import Control
-from telemetry.shipper.control import MAX_REQUEST_BYTES, MAX_REQUESTS, answer_all
+from telemetry.rendezvous.control import MAX_REQUEST_BYTES, MAX_REQUESTS, Control, answer_all
 from telemetry.shipper.sockets import bind
 from telemetry.wire import CONTROL_SOCKET
 

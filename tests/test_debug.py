@@ -13,7 +13,7 @@ import pytest
 import zstandard
 from conftest import Collector, made_in, wait_until
 
-from telemetry.producer.debug import PREFIX
+from telemetry.debug import PREFIX
 from telemetry.settings import is_debugging
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def test_any_value_but_nothing_and_0_turns_it_on(
 
 
 def test_when_it_is_not_set_none_of_it_is_loaded() -> None:
-    code = "print({'telemetry.producer.debug', 'telemetry.shipper.intake', 'hyperscan'} & sys.modules.keys())\n"
+    code = "print({'telemetry.debug', 'telemetry.shipper.intake', 'hyperscan'} & sys.modules.keys())\n"
     assert _run(code, TELEMETRY_DEBUG="0").stdout == "set()\n"
 
 

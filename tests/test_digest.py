@@ -24,7 +24,8 @@ def test_openssl_is_loaded_only_where_the_interpreter_has_no_sha_256_of_its_own(
 ) -> None:
     code = (
         f"import sys; {before}\n"
-        "from telemetry.producer import channel, client, link, site\n"  # what `init` loads
+        "import telemetry.client\n"  # what `init` loads
+        "from telemetry.producer import channel, link, site\n"
         "from telemetry.catalog.copies import digest_of\n"
         "print(digest_of(b'catalog'), '_hashlib' in sys.modules)"
     )

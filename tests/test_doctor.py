@@ -23,7 +23,9 @@ from telemetry.doctor.remedies import REMEDIES
 from telemetry.doctor.shipping import examine_losses
 from telemetry.doctor.step import Verdict
 from telemetry.drops import DropReason
-from telemetry.paths import CONFIG_FILE, LOCK_FILE, private_dir, rendezvous_dir
+from telemetry.files import private_dir
+from telemetry.rendezvous.directory import CONFIG_FILE, rendezvous_dir
+from telemetry.rendezvous.lock import LOCK_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from endpoint_faults.stage import Resolver, set_stage
 from endpoint_faults.trial import TOKEN
 
 from telemetry.cli.status import gather
-from telemetry.paths import CONFIG_FILE
+from telemetry.rendezvous.directory import CONFIG_FILE
 from telemetry.settings import ShipperSettings
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from test_life import NAME, holder
 from test_validator import VALIDATOR, validate
 
 from telemetry.cli.status import gather
-from telemetry.control import Control
 from telemetry.drops import DropReason
 from telemetry.paths import LIVING
+from telemetry.rendezvous.control import Control
 from telemetry.shipper.intake import admission
 from telemetry.shipper.intake.admission import WINDOW_SECONDS, Admission
 from telemetry.shipper.intake.receiver import REMOTE_PID, Frame, decode_frame

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from conftest import CATALOG, PROMPT, StartHost, shipper_of, shippers_of, wait_until
 
 from telemetry.cli.status import gather
-from telemetry.paths import foreground_dir
-from telemetry.producer.spawn import shipper_runs
+from telemetry.rendezvous.directory import foreground_dir
+from telemetry.rendezvous.lock import shipper_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import pytest
 from conftest import CATALOG, wait_until
 
 from telemetry.cli.status import gather
-from telemetry.producer.spawn import shipper_runs
+from telemetry.rendezvous.lock import shipper_runs
 
 if TYPE_CHECKING:
     from pathlib import Path

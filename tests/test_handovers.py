@@ -16,11 +16,11 @@ import pytest
 from conftest import Collector, shipper_of, shippers_of, wait_until
 from test_receiver import CONTEXT
 
-from telemetry import handover
 from telemetry.cli.status import gather
 from telemetry.consent import State
 from telemetry.consent.stored import store_choice
-from telemetry.handover import LENGTH, hand_over, pass_in
+from telemetry.rendezvous import handover
+from telemetry.rendezvous.handover import LENGTH, hand_over, pass_in
 from telemetry.shipper import process
 from telemetry.shipper.intake import handovers
 from telemetry.shipper.intake.handovers import MAX_WAITING, PATIENCE_SECONDS, Handovers

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spools import scratch
 
+from telemetry import files
 from telemetry.drops import DropReason
-from telemetry.spool import disk, ledger
+from telemetry.spool import ledger
 from telemetry.spool.journal import write_line
 from telemetry.spool.ledger import (
     LOG_FILE,
@@ -184,7 +185,7 @@ def test_what_the_disk_refuses_leaves_no_trace(tmp_path: Path, monkeypatch: pyte
         os.write(file, data[: len(data) // 2])
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(disk, "write_all", write_half)
+    monkeypatch.setattr(files, "write_all", write_half)
     with pytest.raises(OSError, match="full"):
         log.append(Acked("a"))
     monkeypatch.undo()

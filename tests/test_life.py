@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from conftest import wait_until
 
-from telemetry.life import Sign, gone_in, is_held, sweep
 from telemetry.paths import LIVING
+from telemetry.rendezvous.life import Sign, gone_in, is_held, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ NAME = PRODUCER.hex()
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from telemetry.life import Sign
+from telemetry.rendezvous.life import Sign
 spool, producer = Path(sys.argv[1]), bytes.fromhex(sys.argv[2])
 sign = Sign()
 sign.hold(spool, producer)

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from spools import names
 
-from telemetry.paths import LOCK_FILE
-from telemetry.producer.spawn import shipper_runs
-from telemetry.shipper.lock import acquire
-from telemetry.spool.disk import try_lock
+from telemetry.files import try_lock
+from telemetry.rendezvous.lock import LOCK_FILE, acquire, shipper_runs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 _HOLD = """
 import sys
 from pathlib import Path
-from telemetry.shipper.lock import acquire
+from telemetry.rendezvous.lock import acquire
 assert acquire(Path(sys.argv[1])) is not None
 print("held", flush=True)
 sys.stdin.read()

@@ -82,7 +82,7 @@ def test_no_greenlet_runs_while_a_shipper_is_spawned(catalog: Path, library: str
         f"import warnings; warnings.simplefilter('ignore'); import {library}, {library.partition('.')[0]} as green\n"
     )
     patch += f"{library}.{'patch_all' if library.startswith('gevent') else 'monkey_patch'}()\n"
-    watch = "import telemetry.producer.client\nran = []\ngreen.spawn(ran.append, 1)"
+    watch = "import telemetry.client\nran = []\ngreen.spawn(ran.append, 1)"
     with stand_in(catalog):
         pass  # nobody is there any more
     assert run(catalog, 0.0, before=patch + watch, after="assert not ran, ran") == "False\n"

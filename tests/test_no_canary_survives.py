@@ -19,11 +19,11 @@ from conftest import shippers_of, wait_until
 
 from bench.corpus.carriers import CARRIERS
 from bench.corpus.kinds import KINDS, canaries
-from telemetry.control import Control
 from telemetry.paths import runtime_root
-from telemetry.producer.spawn import shipper_runs
 from telemetry.redact.path import COMMON
 from telemetry.redact.rules.placeholder import PLACEHOLDERS
+from telemetry.rendezvous.control import Control
+from telemetry.rendezvous.lock import shipper_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,14 +21,14 @@ from test_paths import NOBODY, as_root, in_child, mode
 
 from telemetry import paths
 from telemetry.cli.status import gather
+from telemetry.client import Client
 from telemetry.consent import State, read_stored, store_choice
-from telemetry.control import Control
 from telemetry.errors import ShipperUnreachableError, SpoolError
-from telemetry.paths import CONFIG_FILE, LOCK_FILE
-from telemetry.producer.client import Client
-from telemetry.producer.spawn import shipper_runs
-from telemetry.refusal import REFUSED_FILE, refuse
-from telemetry.shipper.lock import acquire
+from telemetry.files import check_private, private_dir
+from telemetry.rendezvous.control import Control
+from telemetry.rendezvous.directory import CONFIG_FILE, foreground_dir, rendezvous_dir
+from telemetry.rendezvous.lock import LOCK_FILE, acquire, shipper_runs
+from telemetry.rendezvous.refusal import REFUSED_FILE, refuse
 from telemetry.shipper.log import _PrivateHandler
 from telemetry.shipper.start import EXIT_CONFIG
 from telemetry.spool.ledger import LedgerLog
@@ -105,12 +105,12 @@ def _foreground(home: Path) -> subprocess.CompletedProcess[str]:
 def _rendezvous(home: Path) -> Path:
     (home / "acme.toml").write_text(CATALOG)
     digest = hashlib.sha256(CATALOG.encode()).hexdigest()
-    return paths.rendezvous_dir(PRODUCT, digest, "https://h/")
+    return rendezvous_dir(PRODUCT, digest, "https://h/")
 
 
 def _served() -> Path:
     """Where `_foreground` would be met."""
-    return paths.foreground_dir(PRODUCT, "https://h/")
+    return foreground_dir(PRODUCT, "https://h/")
 
 
 def _link(directory: Path) -> None:
@@ -221,7 +221,7 @@ def test_who_is_first_under_the_short_name_in_tmp_only_sends_us_elsewhere(
 
     assert elsewhere != squat
     assert temporary not in elsewhere.parents
-    paths.check_private(elsewhere)
+    check_private(elsewhere)
     assert list(squat.iterdir()) == []
 
 
@@ -249,7 +249,7 @@ def test_nothing_is_written_through_what_stands_in_a_files_place(
     victim = home / "victim"
     victim.write_text("keep me")
     directory = home / "d"
-    paths.private_dir(directory)
+    private_dir(directory)
     spool = home / "spool"
 
     uses: dict[str, tuple[Path, Callable[[], object]]] = {
@@ -262,7 +262,7 @@ def test_nothing_is_written_through_what_stands_in_a_files_place(
         "format": (spool / "format", lambda: Spool.open(spool, lambda *_: True)),
     }
     path, use = uses[name]
-    paths.private_dir(path.parent)
+    private_dir(path.parent)
     put(path, victim)
     with suppress(Exception):  # it refuses, or does without
         use()
@@ -277,7 +277,7 @@ def test_a_host_takes_no_such_lock_for_a_shipper_and_writes_no_configuration_thr
     victim = home / "victim"
     victim.write_text("keep me")
     directory = _rendezvous(home)
-    paths.private_dir(directory)
+    private_dir(directory)
     put(directory / LOCK_FILE, victim)
     put(directory / CONFIG_FILE, victim)
     put(directory / f"{CONFIG_FILE}.{os.getpid()}", victim)

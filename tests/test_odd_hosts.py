@@ -18,8 +18,8 @@ from conftest import wait_until
 from standin import CATALOG, ENDPOINT, PRODUCT
 
 import telemetry
-from telemetry.paths import CONFIG_FILE
-from telemetry.producer.spawn import shipper_runs
+from telemetry.rendezvous.directory import CONFIG_FILE
+from telemetry.rendezvous.lock import shipper_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ for descriptor in taken:
 
 KILL_SHIPPER = """
 import signal, time
-from telemetry.producer.spawn import shipper_runs
+from telemetry.rendezvous.lock import shipper_runs
 telemetry.emit("started")
 assert telemetry.flush(60)
 directory = client._link._site.directory

@@ -18,13 +18,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from standin import eventually, host, rendezvous, stand_in, write_catalog
 
-from telemetry import paths, wire
+from telemetry import wire
 from telemetry.consent import State, store_choice
+from telemetry.files import private_dir
 from telemetry.producer import backlog
 from telemetry.producer.backlog import FRAME_EVENTS, SOCKET_FRAMES
 from telemetry.producer.outbox import BATCH_EVENTS, WAITING_EVENT_BYTES
+from telemetry.rendezvous.lock import acquire
 from telemetry.shipper.intake.receiver import decode_frame
-from telemetry.shipper.lock import acquire
 from telemetry.shipper.sockets import bind
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import CodeType, FrameType
 
-    from telemetry.producer.client import Client
+    from telemetry.client import Client
     from telemetry.producer.outbox import Outbox
 
 
@@ -173,7 +174,7 @@ def test_the_backlog_keeps_what_zeromq_does_not_hold(catalog: Path) -> None:
 
 def test_the_numbers_have_no_hole_over_a_million_events_of_eight_threads(catalog: Path) -> None:
     directory = rendezvous(catalog)
-    paths.private_dir(directory)
+    private_dir(directory)
     lock = acquire(directory)
     assert lock is not None
     sockets = bind(directory)

@@ -13,7 +13,9 @@ import pytest
 from standin import CATALOG, ENDPOINT, PRODUCT
 
 from telemetry import paths, wire
-from telemetry.producer.client import Client
+from telemetry.client import Client
+from telemetry.files import private_dir
+from telemetry.rendezvous.directory import foreground_dir, rendezvous_dir
 from telemetry.settings import ShipperSettings
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def test_telemetry_home_moves_everything(monkeypatch: pytest.MonkeyPatch) -> Non
     assert paths.config_dir() == Path("/srv/t/config")
     assert paths.state_dir() == Path("/srv/t/state")
     assert paths.runtime_root() == Path("/srv/t/run")
-    assert paths.rendezvous_dir(PRODUCT, "digest", ENDPOINT).parent == Path("/srv/t/run")
+    assert rendezvous_dir(PRODUCT, "digest", ENDPOINT).parent == Path("/srv/t/run")
 
 
 def test_xdg_directories_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ OTHER_SETTINGS = [ShipperSettings(**changed) for changed in CHANGED]
 
 def test_the_same_settings_make_the_same_rendezvous() -> None:
     def place(**settings: Any) -> Path:
-        return paths.rendezvous_dir(PRODUCT, "digest", ENDPOINT, ShipperSettings(**settings))
+        return rendezvous_dir(PRODUCT, "digest", ENDPOINT, ShipperSettings(**settings))
 
     assert place() == place(segment_seconds=10) == place(segment_seconds=10.0)
     assert place() == place(command="/usr/bin/python3"), "how a shipper is started is nothing that it does"
@@ -133,27 +135,27 @@ def test_product_catalog_endpoint_settings_protocol_and_home_each_make_another_r
 ) -> None:
     monkeypatch.setenv("TELEMETRY_HOME", "/srv/t")
     found = [
-        paths.rendezvous_dir(PRODUCT, "digest", ENDPOINT),
-        paths.rendezvous_dir("other", "digest", ENDPOINT),
-        paths.rendezvous_dir(PRODUCT, "other", ENDPOINT),
-        paths.rendezvous_dir(PRODUCT, "digest", "http://other"),
-        *(paths.rendezvous_dir(PRODUCT, "digest", ENDPOINT, settings) for settings in OTHER_SETTINGS),
-        paths.foreground_dir(PRODUCT, ENDPOINT),
-        paths.foreground_dir("other", ENDPOINT),
-        paths.foreground_dir(PRODUCT, "http://other"),
+        rendezvous_dir(PRODUCT, "digest", ENDPOINT),
+        rendezvous_dir("other", "digest", ENDPOINT),
+        rendezvous_dir(PRODUCT, "other", ENDPOINT),
+        rendezvous_dir(PRODUCT, "digest", "http://other"),
+        *(rendezvous_dir(PRODUCT, "digest", ENDPOINT, settings) for settings in OTHER_SETTINGS),
+        foreground_dir(PRODUCT, ENDPOINT),
+        foreground_dir("other", ENDPOINT),
+        foreground_dir(PRODUCT, "http://other"),
     ]
     with monkeypatch.context() as patch:
-        patch.setattr("telemetry.paths.PROTOCOL", wire.PROTOCOL + 1)
-        found.append(paths.rendezvous_dir(PRODUCT, "digest", ENDPOINT))
+        patch.setattr("telemetry.rendezvous.directory.PROTOCOL", wire.PROTOCOL + 1)
+        found.append(rendezvous_dir(PRODUCT, "digest", ENDPOINT))
     monkeypatch.setenv("TELEMETRY_HOME", "/srv/" + "long/" * 30)
-    found.append(paths.rendezvous_dir(PRODUCT, "digest", ENDPOINT))
+    found.append(rendezvous_dir(PRODUCT, "digest", ENDPOINT))
     assert len({path.name for path in found}) == len(found)
 
 
 @pytest.mark.parametrize("home", ["/srv/" + "x" * 200, "/srv/\udcff"], ids=["too long", "no UTF-8"])
 def test_a_path_that_no_socket_can_have_falls_back_to_a_short_one(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
     monkeypatch.setenv("TELEMETRY_HOME", home)
-    directory = paths.rendezvous_dir(PRODUCT, "digest", ENDPOINT)
+    directory = rendezvous_dir(PRODUCT, "digest", ENDPOINT)
     assert directory.parent == TEMPORARY / f"telemetry-{os.getuid()}"
     assert paths.spool_dir(PRODUCT, ENDPOINT).is_relative_to(home)
 
@@ -162,7 +164,7 @@ def test_the_longest_name_that_does_not_fall_back_fits_a_socket(monkeypatch: pyt
     lengths = []
     for length in range(1, 120):
         monkeypatch.setenv("TELEMETRY_HOME", "/" + "x" * length)
-        lengths.append(len(os.fsencode(paths.rendezvous_dir("p" * 64, "digest", ENDPOINT) / "handover.sock")))
+        lengths.append(len(os.fsencode(rendezvous_dir("p" * 64, "digest", ENDPOINT) / "handover.sock")))
     assert max(lengths) == 100
 
 
@@ -223,15 +225,15 @@ def test_init_works_for_a_user_without_a_home(home: Path, consent: str | None) -
 
 @pytest.mark.usefixtures("umask")
 def test_a_private_directory_and_the_parents_made_with_it_are_0700(tmp_path: Path) -> None:
-    paths.private_dir(tmp_path / "a" / "b" / "c")
+    private_dir(tmp_path / "a" / "b" / "c")
     assert [mode(tmp_path / "a" / inner) for inner in ("", "b", "b/c")] == [0o700] * 3
 
 
 def test_a_private_directory_that_stands_is_left_as_it_is(tmp_path: Path) -> None:
     directory = tmp_path / "a"
-    paths.private_dir(directory)
+    private_dir(directory)
     (directory / "file").touch()
-    paths.private_dir(directory)
+    private_dir(directory)
     assert (directory / "file").exists()
 
 
@@ -241,15 +243,15 @@ def test_a_directory_open_to_others_is_refused(tmp_path: Path, wide: int) -> Non
     directory.mkdir()
     directory.chmod(wide)
     with pytest.raises(PermissionError, match="mode 0700"):
-        paths.private_dir(directory)
+        private_dir(directory)
     assert mode(directory) == wide
 
 
 def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
-    paths.private_dir(tmp_path / "real")
+    private_dir(tmp_path / "real")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     with pytest.raises(PermissionError):
-        paths.private_dir(tmp_path / "link")
+        private_dir(tmp_path / "link")
 
 
 def test_a_file_or_a_dangling_link_in_its_place_is_an_error(tmp_path: Path) -> None:
@@ -257,7 +259,7 @@ def test_a_file_or_a_dangling_link_in_its_place_is_an_error(tmp_path: Path) -> N
     (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
     for name in ("file", "dangling"):
         with pytest.raises(OSError, match=name):
-            paths.private_dir(tmp_path / name)
+            private_dir(tmp_path / name)
 
 
 @as_root
@@ -266,7 +268,7 @@ def test_a_directory_of_another_user_is_refused(tmp_path: Path) -> None:
     directory.mkdir(mode=0o700)
     os.chown(directory, NOBODY, NOBODY)
     with pytest.raises(PermissionError):
-        paths.private_dir(directory)
+        private_dir(directory)
 
 
 @as_root
@@ -276,10 +278,10 @@ def test_a_parent_that_another_user_made_where_everybody_writes_is_refused(tmp_p
     shared.chmod(0o1777)
     trap = shared / "telemetry-0"
     trap.mkdir()
-    paths.private_dir(trap / "rendezvous")
+    private_dir(trap / "rendezvous")
     os.chown(trap, NOBODY, NOBODY)
     with pytest.raises(PermissionError, match="another user"):
-        paths.private_dir(trap / "rendezvous")
+        private_dir(trap / "rendezvous")
 
 
 @as_root
@@ -288,8 +290,8 @@ def test_what_may_not_be_written_is_an_os_error(tmp_path: Path) -> None:
 
     def work() -> None:
         with pytest.raises(OSError):  # noqa: PT011 whichever it is
-            paths.private_dir(Path("/proc/telemetry"))
+            private_dir(Path("/proc/telemetry"))
         with pytest.raises(PermissionError):
-            paths.private_dir(Path("/usr/telemetry/run"))
+            private_dir(Path("/usr/telemetry/run"))
 
     in_child(NOBODY, work)

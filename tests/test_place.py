@@ -15,10 +15,10 @@ import pytest
 from conftest import CATALOG, PROMPT, StartHost, shipper_of, shippers_of, wait_until
 
 from telemetry.cli.status import gather
-from telemetry.paths import CONFIG_FILE, LOCK_FILE, private_dir
-from telemetry.producer.spawn import shipper_runs
-from telemetry.refusal import read_refusal
-from telemetry.shipper.lock import acquire, is_current, release
+from telemetry.files import private_dir
+from telemetry.rendezvous.directory import CONFIG_FILE
+from telemetry.rendezvous.lock import LOCK_FILE, acquire, is_current, release, shipper_runs
+from telemetry.rendezvous.refusal import read_refusal
 from telemetry.shipper.place import Place
 from telemetry.shipper.sockets import Sockets
 from telemetry.wire import CONTROL_SOCKET, DATA_SOCKET
@@ -64,7 +64,7 @@ def test_a_lock_that_is_removed_while_somebody_waits_for_it_is_not_taken(tmp_pat
     code = """
 import sys
 from pathlib import Path
-from telemetry.shipper.lock import acquire, is_current
+from telemetry.rendezvous.lock import acquire, is_current
 print("waits", flush=True)
 lock = acquire(Path(sys.argv[1]))
 print(lock is None or is_current(lock, Path(sys.argv[1])))

@@ -274,7 +274,7 @@ def test_data_that_may_not_be_read_stops_nothing(killed: ActiveSegment) -> None:
     "step",
     [
         pytest.param("telemetry.spool.segment.store", id="before its seal is written"),
-        pytest.param("telemetry.spool.disk.sync_directory", id="before its names are durable"),
+        pytest.param("telemetry.files.sync_directory", id="before its names are durable"),
         pytest.param("telemetry.spool.ledger.LedgerLog.append", id="before it is in the ledger"),
         pytest.param("pathlib.Path.unlink", id="before the old files go"),
         pytest.param("telemetry.spool.ledger.LedgerLog.compact", id="before the ledger is compacted"),

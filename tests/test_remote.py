@@ -22,11 +22,11 @@ from spools import Endpoint
 from standin import CATALOG, PRODUCT
 
 from telemetry.cli.status import gather
+from telemetry.client import Client
 from telemetry.consent.decide import _CI_VARIABLES
-from telemetry.control import Control
-from telemetry.curve import Peer, make_keys
 from telemetry.errors import ConfigError
-from telemetry.producer.client import Client
+from telemetry.rendezvous.control import Control
+from telemetry.rendezvous.keys import Peer, make_keys
 from telemetry.settings import RemoteShipper, ShipperSettings
 from telemetry.shipper.config import Listen, read_config
 from telemetry.shipper.intake.receiver import decode_frame

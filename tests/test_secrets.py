@@ -14,10 +14,10 @@ from spools import Answer, Endpoint
 
 from telemetry import paths
 from telemetry.cli.status import gather
+from telemetry.client import Client
 from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError
-from telemetry.paths import CONFIG_FILE
-from telemetry.producer.client import Client
+from telemetry.rendezvous.directory import CONFIG_FILE
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.config import read_config, read_settings
 

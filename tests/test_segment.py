@@ -15,7 +15,8 @@ import zstandard
 from msgspec import UNSET
 from spools import append, decompress, make_head, make_lines, names
 
-from telemetry.spool import disk, segment
+from telemetry import files
+from telemetry.spool import segment
 from telemetry.spool.segment import ActiveSegment, Seal
 from telemetry.spool.tally import Tally
 
@@ -88,7 +89,7 @@ def test_its_files_are_private(active: ActiveSegment) -> None:
 
 def _refuse_from(monkeypatch: pytest.MonkeyPatch, write: int) -> None:
     """Let the disk take half of that write, and nothing after it."""
-    real, count = disk.write_all, iter(range(1000))
+    real, count = files.write_all, iter(range(1000))
 
     def write_all(file: int, data: bytes) -> None:
         if next(count) < write:
@@ -97,7 +98,7 @@ def _refuse_from(monkeypatch: pytest.MonkeyPatch, write: int) -> None:
         os.write(file, data[: len(data) // 2])
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(disk, "write_all", write_all)
+    monkeypatch.setattr(files, "write_all", write_all)
 
 
 @pytest.mark.parametrize("write", [pytest.param(0, id="data"), pytest.param(1, id="mark")])

@@ -23,9 +23,12 @@ from standin import ENDPOINT, PRODUCT, eventually, host, rendezvous, stand_in, w
 
 from telemetry import Client, ShipperSettings, consent, freeze_support, frozen, paths
 from telemetry.cli.status import gather
+from telemetry.files import private_dir
 from telemetry.producer import spawn
 from telemetry.producer.start import GUARD, CanNotStartError, plan_start
-from telemetry.refusal import REFUSED_FILE, START_LOG_FILE, forget_refusal, read_refusal, refuse
+from telemetry.rendezvous.directory import CONFIG_FILE
+from telemetry.rendezvous.lock import LOCK_FILE, shipper_runs
+from telemetry.rendezvous.refusal import REFUSED_FILE, START_LOG_FILE, forget_refusal, read_refusal, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,8 +61,8 @@ def start(catalog: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 def shipper_of(catalog: Path, settings: ShipperSettings = ShipperSettings()) -> psutil.Process:  # noqa: B008 a value
     """The one that holds the lock."""
     directory = rendezvous(catalog, settings)
-    eventually(lambda: spawn.shipper_runs(directory) and (directory / paths.LOCK_FILE).read_text())
-    return psutil.Process(int((directory / paths.LOCK_FILE).read_text()))
+    eventually(lambda: shipper_runs(directory) and (directory / LOCK_FILE).read_text())
+    return psutil.Process(int((directory / LOCK_FILE).read_text()))
 
 
 def shippers_in(directory: Path) -> list[psutil.Process]:
@@ -206,7 +209,7 @@ def test_a_shippers_argv_says_nothing_but_where_to_find_its_configuration(
         "--spawned",
         str(directory),
     ]
-    file = directory / paths.CONFIG_FILE
+    file = directory / CONFIG_FILE
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert "token-4711" not in file.read_text()
@@ -217,7 +220,7 @@ def test_the_configuration_is_the_hosts(catalog: Path) -> None:
         client.emit("started")
         assert client.flush(60)
     settings = ShipperSettings(segment_seconds=1.5, node="meta")
-    config = json.loads((rendezvous(catalog, settings) / paths.CONFIG_FILE).read_text())
+    config = json.loads((rendezvous(catalog, settings) / CONFIG_FILE).read_text())
     started_by = config.pop("started_by")
     assert started_by[0] == sys.executable
     assert config.pop("catalog_digest") == hashlib.sha256(catalog.read_bytes()).hexdigest()
@@ -231,7 +234,7 @@ def test_a_killed_shipper_is_replaced_while_events_come(
     first = shipper_of(catalog)
     first.kill()
     directory = rendezvous(catalog)
-    eventually(lambda: spawn.shipper_runs(directory) and shipper_of(catalog).pid != first.pid)
+    eventually(lambda: shipper_runs(directory) and shipper_of(catalog).pid != first.pid)
 
 
 def test_a_program_that_imports_from_a_relative_path_still_gets_a_shipper(
@@ -311,7 +314,7 @@ def test_another_build_of_the_hosts_interpreter_is_a_shipper(catalog: Path) -> N
 HELD = """
 import os, sys, time
 from pathlib import Path
-from telemetry.shipper.lock import acquire
+from telemetry.rendezvous.lock import acquire
 acquire(Path(sys.argv[-1]))
 time.sleep(0.7)
 os._exit(1)
@@ -337,7 +340,7 @@ def test_that_no_shipper_came_up_is_said_until_one_serves(
 
     eventually(is_said)
     assert re.match(r"\d+ shippers were started here in the last \d+ seconds and none came up; run ", refused)
-    assert f"`{command} ship --config {rendezvous(catalog, settings) / paths.CONFIG_FILE}`" in refused
+    assert f"`{command} ship --config {rendezvous(catalog, settings) / CONFIG_FILE}`" in refused
     (tmp_path / "go").touch()
     eventually(lambda: gather(PRODUCT)["shipper"]["running"])
     eventually(lambda: gather(PRODUCT)["shipper"]["refused"] is None)
@@ -367,7 +370,7 @@ def test_a_module_that_can_not_be_imported_is_named_with_what_shows_more(
     eventually(lambda: gather(PRODUCT)["shipper"]["refused"])
     refused = gather(PRODUCT)["shipper"]["refused"]
     assert "ImportError (_zstd: undefined symbol: hi)" in refused
-    assert str(rendezvous(catalog) / paths.CONFIG_FILE) in refused
+    assert str(rendezvous(catalog) / CONFIG_FILE) in refused
     command = ["sh", "-c", refused.split("`")[1]]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert shown.returncode == 2
@@ -469,13 +472,13 @@ def test_a_faulty_catalog_is_refused_by_the_shipper_and_not_tried_again(
     start(after=EMITS)
     directory = rendezvous(catalog)
     eventually(lambda: (directory / REFUSED_FILE).exists() and not shippers_in(directory))
-    written = (directory / paths.CONFIG_FILE).stat().st_mtime_ns
+    written = (directory / CONFIG_FILE).stat().st_mtime_ns
     # Long enough for two looks after the shipper, one a second.
     deadline = time.monotonic() + 2.5
     while time.monotonic() < deadline:
         assert shippers_in(directory) == []
         time.sleep(0.1)
-    assert (directory / paths.CONFIG_FILE).stat().st_mtime_ns == written
+    assert (directory / CONFIG_FILE).stat().st_mtime_ns == written
 
 
 def test_in_a_shipper_nothing_is_spawned(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -516,7 +519,7 @@ def test_when_the_user_says_off_nothing_is_spawned_sent_or_written_until_the_use
     assert client.flush(0.0)
     assert not outbox.events
     assert outbox._backlog.socket is None
-    assert not (rendezvous(catalog) / paths.CONFIG_FILE).exists()
+    assert not (rendezvous(catalog) / CONFIG_FILE).exists()
     consent.store_choice(PRODUCT, consent.State.ON, time.time())
     with stand_in(catalog) as shipper:
         link._supervise()
@@ -538,7 +541,7 @@ def test_two_probes_do_not_take_each_other_for_a_shipper(tmp_path: Path) -> None
     code = f"""
 import sys
 from pathlib import Path
-from telemetry.producer.spawn import shipper_runs
+from telemetry.rendezvous.lock import shipper_runs
 print(any(shipper_runs(Path({str(tmp_path)!r})) for _ in range(3000)))
 """
     probes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(4)]
@@ -547,21 +550,21 @@ print(any(shipper_runs(Path({str(tmp_path)!r})) for _ in range(3000)))
 
 def test_a_lock_left_by_a_dead_shipper_holds_nothing(catalog: Path) -> None:
     directory = rendezvous(catalog)
-    paths.private_dir(directory)
+    private_dir(directory)
     code = f"""
 import os, signal
 from pathlib import Path
-from telemetry.shipper.lock import acquire
+from telemetry.rendezvous.lock import acquire
 assert acquire(Path({str(directory)!r})) is not None
 print("held", flush=True)
 signal.pause()
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
         assert line_of(holder) == "held\n"
-        assert spawn.shipper_runs(directory)
+        assert shipper_runs(directory)
         holder.send_signal(signal.SIGKILL)
-    assert (directory / paths.LOCK_FILE).exists()
-    assert not spawn.shipper_runs(directory)
+    assert (directory / LOCK_FILE).exists()
+    assert not shipper_runs(directory)
 
 
 # A host that is pid 1, as in a container; it says whether a shipper that was killed has left a zombie.

@@ -27,13 +27,14 @@ from spools import (
     scratch,
 )
 
+from telemetry import files
 from telemetry.consent import State
 from telemetry.drops import DropReason
 from telemetry.errors import SpoolError
 from telemetry.shipper.delivery.uploader import halve
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.permission import Permission
-from telemetry.spool import disk, folder, ledger, segment
+from telemetry.spool import folder, ledger, segment
 from telemetry.spool.ledger import LOG_FILE, Sealed
 from telemetry.spool.producers import Position
 from telemetry.spool.spool import FORMAT_FILE, Spool
@@ -275,7 +276,7 @@ def _seal_steps() -> list[object]:
     return [
         pytest.param("telemetry.spool.segment.store", id="before its seal is written"),
         pytest.param("pathlib.Path.replace", id="before a name is changed"),
-        pytest.param("telemetry.spool.disk.sync_directory", id="before its names are durable"),
+        pytest.param("telemetry.files.sync_directory", id="before its names are durable"),
         pytest.param(LEDGER_APPEND, id="before it is in the ledger"),
         pytest.param("pathlib.Path.unlink", id="before the marks go"),
     ]
@@ -325,9 +326,9 @@ def _drop(spool: Spool) -> None:
 @pytest.mark.parametrize(
     "step",
     [
-        "telemetry.spool.disk.write_whole",
+        "telemetry.files.write_durably",
         "telemetry.spool.segment.store",
-        "telemetry.spool.disk.sync_directory",
+        "telemetry.files.sync_directory",
         LEDGER_APPEND,
         "telemetry.spool.folder.Folder.move",
         "telemetry.spool.folder.Folder.remove",
@@ -389,7 +390,7 @@ def _refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     def write_all(*_: object) -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(disk, "write_all", write_all)
+    monkeypatch.setattr(files, "write_all", write_all)
 
 
 def test_a_full_disk_stops_neither_the_start_nor_the_uploads(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,10 @@ from conftest import CATALOG, Collector, Host, StartHost, kill_shippers_of, made
 from telemetry import paths
 from telemetry.cli.status import EXIT_MISSING, status
 from telemetry.consent import State, store_choice
+from telemetry.files import private_dir
 from telemetry.receipt import Receipt
-from telemetry.refusal import refuse
+from telemetry.rendezvous.lock import LOCK_FILE
+from telemetry.rendezvous.refusal import refuse
 from telemetry.spool.account import read_account
 from telemetry.spool.producers import Position
 from telemetry.spool.segment import ActiveSegment, Head
@@ -308,12 +310,12 @@ def test_what_kept_one_from_starting_is_past_once_another_has_come_up_after_it(h
     assert home.exists()
     failed, good = (paths.runtime_root() / f"acme-db-{digit * 16}" for digit in "ab")
     for directory in (failed, good):
-        paths.private_dir(directory)
+        private_dir(directory)
     refuse(failed, "its token's file is gone", None)
-    (good / paths.LOCK_FILE).write_text("1")
+    (good / LOCK_FILE).write_text("1")
 
     for served_at, said in ((time.time() - 60, "its token's file is gone"), (time.time() + 1, None)):
-        os.utime(good / paths.LOCK_FILE, (served_at, served_at))
+        os.utime(good / LOCK_FILE, (served_at, served_at))
         assert _ask()["shipper"]["refused"] == said
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from telemetry.producer.timing import Timer
+from telemetry.timing import Timer
 
 Recorded = list[tuple[str, dict[str, Any]]]
 

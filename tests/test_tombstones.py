@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from spools import make_head, names, nobody_lives, open_spool, read_balanced, scratch
 
-from telemetry.listening import listen_at
+from telemetry import files
 from telemetry.paths import TOMBSTONES
 from telemetry.producer.exits import leave_tombstone
-from telemetry.spool import disk, tombstones
+from telemetry.rendezvous.unix import listen_at
+from telemetry.spool import tombstones
 from telemetry.spool.account import read_account
 from telemetry.spool.producers import Position
 from telemetry.spool.spool import Spool
@@ -212,7 +213,7 @@ def test_a_full_disk_leaves_it_for_later(spool: Spool, monkeypatch: pytest.Monke
     _tombstone(spool, 4, {})
     positions: Positions = {}
     with monkeypatch.context() as patch:
-        patch.setattr(disk, "write_all", write_all)
+        patch.setattr(files, "write_all", write_all)
         bury_the_dead(spool, positions, HERE)
     assert (len(_left(spool)), positions) == (1, {})
     bury_the_dead(spool, positions, HERE)

@@ -20,12 +20,12 @@ from conftest import Host, shippers_of, wait_until
 from spools import Answer, Endpoint, Request, append, decompress, make_head, open_spool
 
 from telemetry.cli.status import gather
-from telemetry.paths import rendezvous_dir
+from telemetry.rendezvous.directory import rendezvous_dir
+from telemetry.rendezvous.find import find_rendezvous
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.config import ShipperConfig
 from telemetry.shipper.delivery.http_sink import USER_AGENT, HttpSink
 from telemetry.shipper.intake.receiver import decode_frame
-from telemetry.shipper.rendezvous import find_rendezvous
 from telemetry.shipper.shipper import Shipper
 from telemetry.shipper.sockets import bind
 from telemetry.spool.segment import open_stream

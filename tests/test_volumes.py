@@ -19,8 +19,10 @@ from test_paths import as_root, in_child
 
 from telemetry import paths
 from telemetry.consent import State, read_stored, store_choice
-from telemetry.curve import make_keys
 from telemetry.errors import ConfigError
+from telemetry.files import private_dir, read_secret
+from telemetry.rendezvous.directory import rendezvous_dir
+from telemetry.rendezvous.keys import make_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -238,7 +240,7 @@ def _stored(store: Path) -> list[dict[str, Any]]:
 
 def _place(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TELEMETRY_HOME", str(home))
-    return paths.rendezvous_dir(PRODUCT, "digest", ENDPOINT)
+    return rendezvous_dir(PRODUCT, "digest", ENDPOINT)
 
 
 def test_the_place_in_a_named_home_does_not_depend_on_where_it_is_mounted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +256,7 @@ def test_a_directory_of_another_user_s_is_no_volume(home: Path) -> None:
     def work() -> None:
         os.environ["TELEMETRY_HOME"] = str(volume)
         with pytest.raises(PermissionError, match="another user"):
-            paths.private_dir(paths.rendezvous_dir(PRODUCT, "digest", ENDPOINT))
+            private_dir(rendezvous_dir(PRODUCT, "digest", ENDPOINT))
 
     in_child(ANN, work)
 
@@ -268,7 +270,7 @@ def test_what_was_put_into_a_volume_in_our_name_is_not_used(home: Path) -> None:
     def work() -> None:
         os.environ["TELEMETRY_HOME"] = str(volume)
         with pytest.raises(PermissionError, match="another user"):
-            paths.private_dir(paths.rendezvous_dir(PRODUCT, "digest", ENDPOINT))
+            private_dir(rendezvous_dir(PRODUCT, "digest", ENDPOINT))
 
     in_child(ANN, work)
 
@@ -278,7 +280,7 @@ def test_a_directory_that_nobody_named_or_mounted_is_refused(home: Path, monkeyp
     monkeypatch.delenv("TELEMETRY_HOME")
     monkeypatch.setenv("TMPDIR", str(temporary))
     with pytest.raises(PermissionError, match=r"chmod \+t"):
-        paths.private_dir(paths.runtime_root())
+        private_dir(paths.runtime_root())
 
 
 @pytest.mark.parametrize(("owner", "mode", "reads"), [(0, 0o440, True), (0, 0o444, False), (ANN, 0o440, False)])
@@ -292,10 +294,10 @@ def test_a_secret_of_root_s_that_our_group_may_read_is_one(home: Path, owner: in
 
     def work() -> None:
         if reads:
-            assert paths.read_secret(secret, "token_file") == b"secret"
+            assert read_secret(secret, "token_file") == b"secret"
         else:
             with pytest.raises(ConfigError, match="others can read it"):
-                paths.read_secret(secret, "token_file")
+                read_secret(secret, "token_file")
 
     in_child(ANN, work)
 

@@ -11,10 +11,11 @@ import msgpack
 import pytest
 from standin import host, rendezvous, stand_in, write_catalog
 
-from telemetry import paths, wire
+from telemetry import wire
+from telemetry.files import private_dir
 from telemetry.names import names_of_this_process
+from telemetry.rendezvous.lock import acquire
 from telemetry.shipper.intake.receiver import decode_frame
-from telemetry.shipper.lock import acquire
 from telemetry.shipper.sockets import bind
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def catalog(home: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def sockets(catalog: Path) -> Iterator[Sockets]:
     directory = rendezvous(catalog)
-    paths.private_dir(directory)
+    private_dir(directory)
     lock = acquire(directory)
     assert lock is not None
     bound = bind(directory)

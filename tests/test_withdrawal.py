@@ -23,7 +23,8 @@ from spools import Endpoint, Request, add_segment, decompress, make_head, names,
 
 from telemetry.cli.status import gather
 from telemetry.consent import State, Stored, read_stored, store_choice
-from telemetry.paths import consent_file, rendezvous_dir, spool_dir
+from telemetry.paths import consent_file, spool_dir
+from telemetry.rendezvous.directory import rendezvous_dir
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.config import ShipperConfig
 from telemetry.shipper.permission import permission_of
@@ -350,7 +351,7 @@ def _read_to_the_end(connection: socket.socket) -> int:
 
 def _seal(home: Path) -> int:
     """Have the shipper seal; the size of the body."""
-    from telemetry.shipper.rendezvous import find_rendezvous  # noqa: PLC0415 here alone
+    from telemetry.rendezvous.find import find_rendezvous  # noqa: PLC0415 here alone
 
     (rendezvous,) = find_rendezvous(PRODUCT)
     rendezvous.ask("seal", 30)
@@ -554,7 +555,7 @@ def test_what_was_local_is_never_uploaded_after_a_yes(start: Callable[..., Host]
 
 def _reaches(host: Host, endpoint: Endpoint, mark: int) -> bool:
     host.emit(1, mark)
-    from telemetry.shipper.rendezvous import find_rendezvous  # noqa: PLC0415 here alone
+    from telemetry.rendezvous.find import find_rendezvous  # noqa: PLC0415 here alone
 
     for rendezvous in find_rendezvous(PRODUCT):
         if rendezvous.runs:

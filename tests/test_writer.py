@@ -15,6 +15,7 @@ import pytest
 from conftest import CATALOG, wait_until
 from spools import add_segment, decompress, make_lines, names, open_spool, read_balanced, scratch, source_of
 
+from telemetry import files
 from telemetry.catalog.load import load
 from telemetry.drops import DropReason
 from telemetry.receipt import Receipt
@@ -25,7 +26,7 @@ from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.intake.pipeline import Drain
 from telemetry.shipper.intake.session import Session
 from telemetry.shipper.intake.writer import Writer
-from telemetry.spool import disk, ledger
+from telemetry.spool import ledger
 from telemetry.spool import spool as spool_module
 from telemetry.spool.producers import Position
 from telemetry.spool.tally import Tally
@@ -102,7 +103,7 @@ def _full(monkeypatch: pytest.MonkeyPatch) -> None:
     def write_all(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(disk, "write_all", write_all)
+    monkeypatch.setattr(files, "write_all", write_all)
 
 
 def test_drains_of_one_receipt_share_a_segment(intake: Intake) -> None:
@@ -300,7 +301,7 @@ def test_a_segment_that_can_t_be_sealed_is_sealed_when_the_disk_allows(
 
 
 def test_a_refusing_disk_gathers_neither_files_nor_descriptors(intake: Intake, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = disk.write_all
+    real = files.write_all
 
     def write_heads_only(file: int, data: bytes) -> None:
         if b'"is":"head"' not in data:
@@ -308,7 +309,7 @@ def test_a_refusing_disk_gathers_neither_files_nor_descriptors(intake: Intake, m
         real(file, data)
 
     descriptors = len(list(os.scandir("/dev/fd")))
-    monkeypatch.setattr(disk, "write_all", write_heads_only)
+    monkeypatch.setattr(files, "write_all", write_heads_only)
     for _ in range(50):
         intake.drain()
         intake.writer.append_report(ON, intake.source, "interaction", Report("/report", b"{}\n"), intake.session)
@@ -455,7 +456,7 @@ def test_an_account_that_the_disk_took_though_it_said_no_counts_once(
     with monkeypatch.context() as patch:
         _refuse_syncs(patch, 1000)
         patch.setattr(os, "ftruncate", lambda file, _: os.fsync(file))
-        patch.setattr(disk, "sync_directory", lambda _: None)
+        patch.setattr(files, "sync_directory", lambda _: None)
         intake.tick()
         assert intake.writer.owes
     intake.tick()

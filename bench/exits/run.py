@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import zstandard
 
 from bench.exits.rows import FROM_HOST
-from telemetry.producer.spawn import shipper_runs
+from telemetry.rendezvous.lock import shipper_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,15 +12,16 @@ Standard library only: the host imports it.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from telemetry import files
 from telemetry.digest import sha256_hex
-from telemetry.paths import private_dir, private_file, product_dir, write_private
+from telemetry.files import private_dir, private_file, write_private
+from telemetry.paths import product_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -109,7 +110,7 @@ def read(product: str, digest: str) -> Copy | None:
     except OSError:
         return None
     try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        files.lock(lock, is_shared=True)
         data = _read(lock)
         if digest_of(data) == digest:
             return Copy(data, os.fstat(lock).st_mtime, lock)
@@ -144,7 +145,7 @@ def _remove_free(copy: Path) -> None:
     with suppress(OSError):
         lock = private_file(copy, os.O_RDONLY)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            files.lock(lock)
             copy.unlink(missing_ok=True)
         finally:
             os.close(lock)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from telemetry.catalog.model import OTHER
-from telemetry.catalog.template import Hole, parse_template, shape_of
+from telemetry.redact.template import Hole, parse_template, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -34,8 +34,8 @@ from telemetry.catalog.holes import typed_holes
 from telemetry.catalog.load import Fault
 from telemetry.catalog.model import OTHER
 from telemetry.catalog.names import may_be_id, needless_text, private_name
-from telemetry.catalog.template import is_hollow, parse_template
 from telemetry.redact.message import matcher_of
+from telemetry.redact.template import is_hollow, parse_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.catalog.model import OTHER, Field
 from telemetry.catalog.names import may_be_id, private_name
-from telemetry.catalog.template import Hole, is_hollow, parse_template, shape_of, written
+from telemetry.redact.template import Hole, is_hollow, parse_template, shape_of, written
 from telemetry.terminal import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from telemetry.catalog.model import FieldType
-    from telemetry.catalog.template import Part
+    from telemetry.redact.template import Part
 
 _CALLS = frozenset({"debug", "info", "warning", "warn", "error", "critical", "fatal", "exception", "log"})
 _RAISED = re.compile(r"(Error|Exception|Warning|Failure|Fault)$")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from telemetry.catalog.load import load
 from telemetry.catalog.model import MAX_IDENTIFIER_LENGTH, MAX_STRING_LENGTH, OTHER, spellings
 from telemetry.errors import InvalidValueError, UndeclaredError
-from telemetry.producer.scalar import as_scalar
 from telemetry.redact import version
 from telemetry.redact.message import matcher_of
+from telemetry.scalar import as_scalar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -13,12 +13,13 @@ import click
 
 from telemetry.catalog.load import load
 from telemetry.cli.consent import CommandError, json_option
+from telemetry.client import CHOICES, DEPLOYMENTS
 from telemetry.consent import check_product, evaluate
 from telemetry.endpoint import check_endpoint
 from telemetry.errors import CatalogError, ConfigError
-from telemetry.paths import consent_file, foreground_dir
-from telemetry.producer.client import CHOICES, DEPLOYMENTS
-from telemetry.producer.spawn import shipper_runs
+from telemetry.paths import consent_file
+from telemetry.rendezvous.directory import foreground_dir
+from telemetry.rendezvous.lock import shipper_runs
 from telemetry.wire import CONTROL_SOCKET, DATA_SOCKET
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -12,14 +12,14 @@ import click
 from telemetry.catalog.load import inspect
 from telemetry.cli.consent import CommandError, json_option, product_option
 from telemetry.cli.status import gather
+from telemetry.client import CHOICES
 from telemetry.consent import find_product
 from telemetry.doctor.examine import Case, examine
 from telemetry.doctor.step import Verdict
 from telemetry.errors import ConfigError
 from telemetry.paths import product_dir
-from telemetry.producer.client import CHOICES
+from telemetry.rendezvous.find import find_rendezvous
 from telemetry.settings import ShipperSettings
-from telemetry.shipper.rendezvous import find_rendezvous
 from telemetry.spool import account
 from telemetry.terminal import printable
 

@@ -18,7 +18,7 @@ def keys(file: Path) -> None:
     For hosts and shippers on different machines. A host's public key goes into the shipper's `clients_file`, a line
     each, and the shipper's FILE.pub to its hosts. Files that stand are left as they are. Exit code 2: not made.
     """
-    from telemetry.curve import make_keys  # noqa: PLC0415 loads zmq
+    from telemetry.rendezvous.keys import make_keys  # noqa: PLC0415 loads zmq
 
     try:
         print(make_keys(file))

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from telemetry import files
 from telemetry.cli.consent import CommandError, FailedError, json_option
 from telemetry.cli.purge import as_counts, confirm, describe_erased, yes_option
 from telemetry.errors import SpoolError
 from telemetry.shipper import erase
-from telemetry.spool import account, disk, requeuing
+from telemetry.spool import account, requeuing
 from telemetry.spool.account import Fault
 from telemetry.spool.contents import Found, describe, find_segments, follow, is_spool, read_body, read_data
 from telemetry.spool.ledger import LedgerLog
@@ -141,7 +142,7 @@ def export(directory: Path, out: Path, as_json: bool) -> None:  # noqa: FBT001 c
         for found in find_segments(directory):
             data = follow(directory, found, read_data) if found.folder in _FINISHED else None
             if data is not None:
-                disk.write_whole(out / f"{found.id}{found.suffix}", data)
+                files.write_durably(out / f"{found.id}{found.suffix}", data)
                 segments, size_bytes = segments + 1, size_bytes + len(data)
     except OSError as fault:
         raise FailedError(f"{fault.filename or out}: {fault.strerror}; {segments} were copied before that") from None

@@ -23,8 +23,8 @@ from telemetry.consent.stored import iso_time
 from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError, ShipperUnreachableError, SpoolError
 from telemetry.paths import TOMBSTONES, product_dir
-from telemetry.refusal import HELD_SECONDS
-from telemetry.shipper.rendezvous import Rendezvous, find_rendezvous
+from telemetry.rendezvous.find import Rendezvous, find_rendezvous
+from telemetry.rendezvous.refusal import HELD_SECONDS
 from telemetry.spool import account
 from telemetry.spool.contents import FOLDERS, find_segments, is_spool, read_endpoint
 from telemetry.terminal import counted, printable
@@ -33,7 +33,7 @@ from telemetry.wire import CONTROL_SOCKET
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from telemetry.refusal import Refusal
+    from telemetry.rendezvous.refusal import Refusal
     from telemetry.spool.account import Account
 
 EXIT_STOPPED = 1

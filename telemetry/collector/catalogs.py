@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from telemetry.catalog.load import inspect, load
-from telemetry.paths import private_dir, write_private
+from telemetry.files import private_dir, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from telemetry.errors import ConfigError
-from telemetry.paths import private_file
+from telemetry.files import private_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

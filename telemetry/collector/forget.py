@@ -14,11 +14,10 @@ from telemetry.collector.store import (
     BODY_SUFFIXES,
     NDJSON_SUFFIXES,
     find_batches,
-    fsync_dir,
     remove_batch,
     require_store,
 )
-from telemetry.paths import private_file
+from telemetry.files import private_file, sync_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +98,7 @@ def _erase(directory: Path, session: str, erased: Erased) -> Forgotten:
             remove_batch(batches, batch)
             removed += 1
         events += gone if dot + rest in NDJSON_SUFFIXES else 0
-    fsync_dir(batches)
+    sync_directory(batches)
     return Forgotten(removed, rewritten, events, tuple(unreadable))
 
 

@@ -11,7 +11,6 @@ nowhere below, and what has another name than the store gives is left alone.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import re
@@ -23,7 +22,8 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from telemetry.collector.erased import Erased
 from telemetry.errors import ConfigError
-from telemetry.paths import check_parents, is_open_to_others, private_dir, private_file
+from telemetry.files import check_parents, private_dir, private_file, sync_directory, try_lock
+from telemetry.paths import is_open_to_others
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -220,7 +220,7 @@ class Store:
             except OSError as fault:
                 kept.append(fault)
         try:
-            fsync_dir(self.batches)
+            sync_directory(self.batches)
         except OSError as fault:
             return [fault] * len(kept)
         return kept
@@ -384,15 +384,6 @@ def make_safe(path: Path, body: int) -> None:
         os.close(record)
 
 
-def fsync_dir(directory: Path) -> None:
-    """Block until the names in a directory are safe on disk."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _remove(batches: Path, batch: str) -> Iterator[int]:
     for suffix in (*BODY_SUFFIXES, ".json"):
         path = batches / f"{batch}{suffix}"
@@ -443,13 +434,10 @@ def _require_dir(path: Path, *, may_be_link: bool) -> None:
 
 def _lock(directory: Path) -> int:
     # Another collector's start would remove what this one is still taking in.
-    descriptor = private_file(directory / "collector.lock", os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise ConfigError(f"another collector writes to {directory}; stop it, or name another") from None
-    return descriptor
+    lock = try_lock(directory / "collector.lock")
+    if lock is None:
+        raise ConfigError(f"another collector writes to {directory}; stop it, or name another")
+    return lock
 
 
 def _create(path: Path) -> BinaryIO:

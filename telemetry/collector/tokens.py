@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.collector.limits import Bucket
 from telemetry.errors import ConfigError
-from telemetry.paths import read_secret
+from telemetry.files import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,10 +19,11 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from telemetry import paths
+from telemetry import files, paths
 from telemetry.consent.decide import State
 from telemetry.errors import TelemetryError
-from telemetry.native import monotonic, open_file, pause, posix
+from telemetry.files import private_dir, private_file
+from telemetry.native import monotonic, pause, posix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,10 +226,8 @@ def sole_teller(product: str) -> Iterator[bool]:
 
 
 def _try(lock: int) -> bool:
-    import fcntl  # noqa: PLC0415 only who writes needs it
-
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        files.lock(lock)
     except BlockingIOError:
         return False
     return True
@@ -236,16 +235,14 @@ def _try(lock: int) -> bool:
 
 def _let_go(lock: int) -> None:
     """Unlock, and close: a child that the host has forked meanwhile would keep what is only closed."""
-    import fcntl  # noqa: PLC0415 as above
-
     with suppress(OSError):  # no locks here
-        fcntl.flock(lock, fcntl.LOCK_UN)
+        files.unlock(lock)
     os.close(lock)
 
 
 def _open_lock(file: Path) -> int:
-    paths.private_dir(file.parent)
-    return paths.private_file(file, os.O_RDWR | os.O_CREAT)
+    private_dir(file.parent)
+    return private_file(file, os.O_RDWR | os.O_CREAT)
 
 
 @contextmanager
@@ -275,20 +272,5 @@ def _wait_for(lock: int) -> None:
 
 def _replace(file: Path, stored: Stored) -> None:
     """Write the file anew, so that a reader or a power cut meets the old one or the new one, whole."""
-    temporary = file.with_suffix(".new")  # ours alone while we hold the lock
-    temporary.unlink(missing_ok=True)  # of one that was killed as it wrote
-    descriptor = paths.private_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    with open_file(descriptor, "wb") as stream:
-        stream.write(_format(stored))
-        stream.flush()
-        os.fsync(descriptor)
-    temporary.replace(file)
-    _fsync_directory(file.parent)
-
-
-def _fsync_directory(directory: Path) -> None:
-    descriptor = posix.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    files.write_durably(file, _format(stored))  # by us alone, while we hold the lock
+    files.sync_directory(file.parent)

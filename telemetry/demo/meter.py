@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from telemetry.paths import LOCK_FILE
+from telemetry.rendezvous.lock import LOCK_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path

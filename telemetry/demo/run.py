@@ -15,7 +15,8 @@ from telemetry.demo.interrupt import InterruptedDemoError
 from telemetry.demo.meter import ShipperMeter
 from telemetry.demo.producer import CATALOG, PRODUCT, SETTINGS, Word
 from telemetry.demo.progress import Stage
-from telemetry.paths import rendezvous_dir, spool_dir
+from telemetry.paths import spool_dir
+from telemetry.rendezvous.directory import rendezvous_dir
 from telemetry.spool.account import Account, read_account
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from telemetry import paths
 from telemetry.doctor.step import Step, fault, good, note
+from telemetry.files import check_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +52,7 @@ def examine_place() -> Iterator[Step]:
     for what, find in (("spools", paths.state_dir), ("sockets", paths.runtime_root)):
         directory = find()
         try:
-            paths.check_private(directory)
+            check_private(directory)
         except OSError as refusal:
             yield fault("place", f"{what}: {refusal}", "mend it, or move all state by TELEMETRY_HOME")
             continue

@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from telemetry import handover, wire
-from telemetry.control import Control
+from telemetry import wire
 from telemetry.native import SimpleQueue, posix, start_new_thread
 from telemetry.producer.backlog import SOCKET_FRAMES
 from telemetry.producer.exits import forks_in_c
-from telemetry.producer.spawn import shipper_runs
+from telemetry.rendezvous import handover
+from telemetry.rendezvous.control import Control
+from telemetry.rendezvous.lock import shipper_runs
 from telemetry.system_calls import check_system_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from telemetry.curve import Peer
     from telemetry.producer.site import Site
+    from telemetry.rendezvous.keys import Peer
 
 ZMQ_DESCRIPTORS = 8
 """More than a ZeroMQ context and its first socket take: when it gets none for its poller, it aborts the process."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from telemetry.native import Lock
 from telemetry.producer.alone import alone
-from telemetry.producer.scalar import as_scalar
+from telemetry.scalar import as_scalar
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from telemetry import wire
-from telemetry.producer.scalar import PLAIN, as_scalar, runs_code, zones_are_known
+from telemetry.scalar import PLAIN, as_scalar, runs_code, zones_are_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -10,7 +10,8 @@ import weakref
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from telemetry.paths import TOMBSTONES, private_dir, write_private
+from telemetry.files import private_dir, write_private
+from telemetry.paths import TOMBSTONES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from telemetry.consent import State
-from telemetry.control import MAX_WAIT_SECONDS
 from telemetry.drops import DropReason
 from telemetry.errors import ShipperUnreachableError
-from telemetry.life import Sign
 from telemetry.native import Lock, monotonic, pause, time_ns
 from telemetry.producer import exits
 from telemetry.producer.counters import EBB_SECONDS, TALLY_CALLS, TALLY_SECONDS, Counters
@@ -22,16 +20,18 @@ from telemetry.producer.exception import reduce_exception
 from telemetry.producer.flag import forked_before_ns
 from telemetry.producer.flusher import Flusher
 from telemetry.producer.outbox import BATCH_EVENTS, Outbox, Settled, producer_of
+from telemetry.rendezvous.control import MAX_WAIT_SECONDS
+from telemetry.rendezvous.life import Sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from telemetry import wire
     from telemetry.consent import Decision, Stored
-    from telemetry.control import Control
     from telemetry.producer.channel import Channel
     from telemetry.producer.counters import Aggregate
     from telemetry.producer.site import Site
+    from telemetry.rendezvous.control import Control
 
     Record = Callable[[str, dict[str, Any]], None]
     Tick = Callable[[str, int, dict[str, Any]], None]

@@ -11,8 +11,8 @@ from telemetry.producer.channel import Channel
 from telemetry.producer.link import Link
 
 if TYPE_CHECKING:
-    from telemetry.curve import Peer
     from telemetry.producer.site import Site
+    from telemetry.rendezvous.keys import Peer
 
 
 class RemoteChannel(Channel):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from telemetry.files import private_dir
 from telemetry.native import monotonic, posix
-from telemetry.paths import private_dir
-from telemetry.producer.spawn import Spawner, is_starting, shipper_runs
-from telemetry.refusal import is_beginning
+from telemetry.producer.spawn import Spawner, is_starting
+from telemetry.rendezvous.lock import shipper_runs
+from telemetry.rendezvous.refusal import is_beginning
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,13 +13,13 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from telemetry.handover import DOOR_DESCRIPTOR, open_door
+from telemetry.files import write_private
 from telemetry.native import posix, start_new_thread, time
-from telemetry.paths import CONFIG_FILE, LOCK_FILE, SHOWN, private_file, write_private
 from telemetry.producer.exits import forks_in_c
 from telemetry.producer.start import CanNotStartError, plan_start
-from telemetry.record_lock import is_locked
-from telemetry.refusal import START_LOG_FILE, foreground_command, read_refusal, refuse
+from telemetry.rendezvous.directory import CONFIG_FILE
+from telemetry.rendezvous.handover import DOOR_DESCRIPTOR, open_door
+from telemetry.rendezvous.refusal import START_LOG_FILE, foreground_command, read_refusal, refuse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,40 +28,6 @@ if TYPE_CHECKING:
 
 START_SECONDS = 0.5
 """How long others leave it to the producer that has just spawned one: of fifty that start at once, one or two do."""
-
-
-def shipper_runs(directory: Path) -> bool:
-    """Whether a living shipper holds the lock; a file left by a dead one holds nothing. Makes no file.
-
-    Takes no lock where the holder shows its own (telemetry/shipper/lock.py): a child that the host forks at that moment
-    would keep it, and no shipper could start for as long as it lives.
-    """
-    try:
-        lock = private_file(directory / LOCK_FILE, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        if is_locked(lock):
-            return True
-        return not posix.read(lock, 32).endswith(SHOWN) and _is_flocked(lock)
-    except OSError:  # no locks here: a shipper that is spawned will refuse, and say so
-        return False
-    finally:
-        os.close(lock)
-
-
-def _is_flocked(file: int) -> bool:
-    """Whether a process of an older version, or of a system with flock(2) only, has locked a file. Raises OSError.
-
-    It is asked for a shared lock, so that two that ask don't mistake each other for a shipper, and let go at once: a
-    child forked meanwhile does not keep what is unlocked.
-    """
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    fcntl.flock(file, fcntl.LOCK_UN)
-    return False
 
 
 def is_starting(directory: Path) -> bool:

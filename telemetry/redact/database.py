@@ -13,7 +13,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from telemetry.paths import private_dir
+from telemetry.files import private_dir
 
 if TYPE_CHECKING:
     from pathlib import Path

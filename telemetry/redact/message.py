@@ -15,12 +15,12 @@ from functools import cached_property, lru_cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from telemetry.catalog.template import FORMS, Hole, parse_template
+from telemetry.redact.template import FORMS, Hole, parse_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from telemetry.catalog.template import Part
+    from telemetry.redact.template import Part
 
 MAX_CHARACTERS = 8 << 10
 """Of a text: no longer one is compared."""

@@ -7,7 +7,6 @@ stored choice is "off".
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from contextlib import suppress
@@ -17,12 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.drops import DropReason
 from telemetry.errors import ShipperUnreachableError, SpoolError
-from telemetry.life import gone_in, sweep
-from telemetry.life import is_held as shows_life
+from telemetry.files import is_locked
 from telemetry.paths import LIVING, product_dir
+from telemetry.rendezvous.find import Rendezvous, find_rendezvous
+from telemetry.rendezvous.life import gone_in, sweep
+from telemetry.rendezvous.life import is_held as shows_life
+from telemetry.rendezvous.lock import acquire
 from telemetry.shipper.intake.receiver import REMOTE_PID
-from telemetry.shipper.lock import acquire
-from telemetry.shipper.rendezvous import Rendezvous, find_rendezvous
 from telemetry.spool.contents import describe, find_segments, is_spool
 from telemetry.spool.ledger import LedgerLog, Total
 from telemetry.spool.segment import MARKS
@@ -235,10 +235,6 @@ def _is_locked(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        # Shared, so that two that ask don't take each other for a shipper.
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return is_locked(file)
     finally:
         os.close(file)
-    return False

@@ -13,7 +13,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from telemetry.paths import private_dir, private_file, product_dir
+from telemetry.files import private_dir, private_file
+from telemetry.paths import product_dir
 
 if TYPE_CHECKING:
     from io import TextIOWrapper

@@ -7,9 +7,10 @@ from contextlib import suppress
 from socket import socket
 from typing import TYPE_CHECKING
 
-from telemetry.listening import is_at, listen_at
-from telemetry.paths import CONFIG_FILE, private_dir
-from telemetry.shipper.lock import acquire, is_current, release
+from telemetry.files import private_dir
+from telemetry.rendezvous.directory import CONFIG_FILE
+from telemetry.rendezvous.lock import acquire, is_current, release
+from telemetry.rendezvous.unix import is_at, listen_at
 from telemetry.wire import HANDOVER_SOCKET
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from telemetry.handover import DOOR_DESCRIPTOR
+from telemetry.rendezvous.handover import DOOR_DESCRIPTOR
 
 MAX_DESCRIPTORS = 65_536
 """What a shipper may open. So many are closed where a system does not list them: it may claim to allow 2^30."""

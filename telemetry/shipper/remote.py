@@ -1,7 +1,7 @@
 """The way in for hosts on other machines: one TCP port, CURVE, and only peers whose public key is in a file.
 
-Frames come in, and `QUESTIONS` are answered; all others are for this machine's own user. Who
-has no key that is known is refused before a byte of a message is read.
+Frames come in, and of the questions those of `REMOTE_OPERATIONS` are answered. Who has no key that is known is refused
+before a byte of a message is read.
 
 ZeroMQ asks about each peer over a socket of its own, ZAP (RFC 27). It is answered from the shipper's loop, with the
 file read anew: a key that is taken out opens no connection any more. Nobody gets in while nobody answers.
@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import zmq
 from zmq.utils import z85
 
-from telemetry.curve import SILENCE_MILLISECONDS, check_curve, read_key, read_public_keys
 from telemetry.errors import ConfigError
+from telemetry.rendezvous.keys import SILENCE_MILLISECONDS, check_curve, read_key, read_public_keys
 from telemetry.shipper.intake.receiver import drain
 from telemetry.shipper.sockets import MAX_MESSAGE_BYTES, RECEIVE_FRAMES
 
 if TYPE_CHECKING:
     from telemetry.shipper.config import Listen
-
-QUESTIONS = ("confirm", "deliver", "leave")
 
 ZAP_ADDRESS = "inproc://zeromq.zap.01"
 _DOMAIN = b"telemetry"

@@ -23,13 +23,14 @@ from telemetry.catalog.model import SENSITIVITIES
 from telemetry.consent import State, read_stored
 from telemetry.drops import DropReason
 from telemetry.endpoint import without_credentials
-from telemetry.paths import ENDPOINT_FILE, cache_dir, product_dir, spool_dir, write_private
+from telemetry.files import write_private
+from telemetry.paths import ENDPOINT_FILE, cache_dir, product_dir, spool_dir
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.machine import names_of_this_machine
 from telemetry.redact.scanner import ScannerUnavailableError
+from telemetry.rendezvous.control import REMOTE_OPERATIONS, answer, answer_all
 from telemetry.shipper.canaries import prove
 from telemetry.shipper.catalogs import Catalogs
-from telemetry.shipper.control import answer, answer_all
 from telemetry.shipper.day import utc_day
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.tripwire import Tripwire
@@ -45,7 +46,6 @@ from telemetry.shipper.intake.writer import Writer
 from telemetry.shipper.own_names import OwnNames
 from telemetry.shipper.permission import Permission, permission_of
 from telemetry.shipper.process import memory_bytes
-from telemetry.shipper.remote import QUESTIONS
 from telemetry.shipper.watch import Ground, Watch, may_live, remembered
 from telemetry.spool.contents import catalogs_in
 from telemetry.spool.producers import MAX_POSITIONS, Position, up_to
@@ -236,7 +236,7 @@ class Shipper:
         """What waits from other machines: frames first, since a question is about those before it."""
         messages = remote.receive_waiting()
         self._take_in([message.body for message in messages if message.is_frame], decode_remote_frame)
-        answers = {name: self._answers[name] for name in QUESTIONS}
+        answers = {name: self._answers[name] for name in REMOTE_OPERATIONS}
         for message in messages:
             if not message.is_frame:
                 answer(remote.socket, message.peer, message.body, answers)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from telemetry.listening import is_at, listen_at
+from telemetry.rendezvous.unix import is_at, listen_at
 from telemetry.wire import CONTROL_SOCKET, DATA_SOCKET, HANDOVER_SOCKET
 
 if TYPE_CHECKING:

@@ -3,8 +3,9 @@
     telemetry ship --config FILE       in the foreground, for systemd or a sidecar; logs to stderr; never leaves
     telemetry ship --spawned DIR       by a producer; logs to a file; leaves when nobody needs it
 
-What a host leaves while this goes on waits in the kernel (telemetry/handover.py). A shipper that can't start says why
-in its rendezvous (telemetry/refusal.py): nobody tries the very same for a minute, and `telemetry status` shows it.
+What a host leaves while this goes on waits in the kernel (telemetry/rendezvous/handover.py). A shipper that can't start
+says why in its rendezvous (telemetry/rendezvous/refusal.py): nobody tries the very same for a minute, and `telemetry
+status` shows it.
 
 Where one in the foreground serves a product and endpoint, a spawned one gives way. It comes after all of those: they
 are to have sealed what they took in before it reads how far the producers have come.
@@ -23,10 +24,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from telemetry.files import write_private
 from telemetry.frozen import is_frozen
-from telemetry.paths import CONFIG_FILE, foreground_dir, write_private
-from telemetry.producer.spawn import shipper_runs
-from telemetry.refusal import foreground_command, forget_refusal, refuse
+from telemetry.rendezvous.directory import CONFIG_FILE, foreground_dir
+from telemetry.rendezvous.lock import shipper_runs
+from telemetry.rendezvous.refusal import foreground_command, forget_refusal, refuse
 from telemetry.shipper.process import (
     allow_descriptors,
     be_nice,
@@ -111,7 +113,7 @@ def _foreground(file: Path) -> int:
 def _run(directory: Path, config_file: Path, door: socket | None, *, spawned: bool) -> int:
     told = _hear_signals()
     calm_the_allocator()
-    from telemetry.paths import private_dir
+    from telemetry.files import private_dir
     from telemetry.shipper.place import Place
 
     allow_descriptors()
@@ -217,7 +219,7 @@ def _read(file: Path, directory: Path, *, spawned: bool) -> ShipperConfig:
 
 def _await_spawned(config: ShipperConfig) -> None:
     """Wait until those that were spawned for this product and endpoint take nothing in any more."""
-    from telemetry.shipper.rendezvous import find_rendezvous
+    from telemetry.rendezvous.find import find_rendezvous
 
     served = foreground_dir(config.product, config.endpoint)
     deadline = time.monotonic() + OTHERS_SECONDS

@@ -1,4 +1,4 @@
-"""Which producers live: who holds a sign of life (telemetry/life.py), whatever its pid is called here.
+"""Which producers live: who holds a sign of life (telemetry/rendezvous/life.py), whatever its pid is called here.
 
 A producer on another machine can hold none. It lives until it says goodbye or was not heard of for an hour. One of this
 machine without a sign, which any language may have written, lives for as long as it is heard of.
@@ -10,7 +10,7 @@ from collections import Counter
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from telemetry.life import is_held
+from telemetry.rendezvous.life import is_held
 from telemetry.shipper.intake.receiver import REMOTE_PID
 from telemetry.spool.producers import MAX_POSITIONS
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from telemetry.paths import private_dir, write_private
-from telemetry.spool import disk
+from telemetry import files
+from telemetry.files import private_dir, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -70,7 +70,7 @@ def find_held(spool: Path) -> list[Held]:
     found = []
     for path in sorted((spool / FOLDER).glob(f"*{_HELD}")):
         with suppress(OSError, ValueError):
-            found.append(msgspec.json.decode(disk.read_file(path), type=Held))
+            found.append(msgspec.json.decode(files.read_file(path), type=Held))
     return found
 
 
@@ -85,7 +85,7 @@ def clear(spool: Path, ids: Container[str]) -> list[Held]:
     for held in cleared:
         _path(spool, held.file, _HELD).replace(_path(spool, held.file, _CLEARED))
     if cleared:
-        disk.sync_directory(spool / FOLDER)
+        files.sync_directory(spool / FOLDER)
     return cleared
 
 

@@ -23,16 +23,15 @@ The law: `emitted == delivered + on disk + sum(dropped)`; a batch on its way cou
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from telemetry import files
 from telemetry.drops import DropReason  # noqa: TC001 msgspec reads the annotations of a Struct
-from telemetry.paths import private_file
-from telemetry.spool import disk
+from telemetry.files import private_file
 from telemetry.spool.journal import read_good_lines, write_line
 from telemetry.spool.producers import MAX_POSITIONS, Position, catch_up
 from telemetry.spool.tally import Tally
@@ -222,7 +221,7 @@ def replay(log: bytes) -> Ledger:
 def _read(path: Path) -> bytes:
     """A file's bytes; none when there is no file that can be read. Raises OSError when that may pass."""
     try:
-        return disk.read_file(path)
+        return files.read_file(path)
     except (FileNotFoundError, ValueError):
         return b""
 
@@ -258,7 +257,7 @@ class LedgerLog:
                 self._write(before + data)
             except OSError as fault:
                 may_spill = is_last_chance or all(isinstance(line, Settling) for line in lines)
-                if not disk.is_full(fault) or not may_spill:
+                if not files.is_full(fault) or not may_spill:
                     raise
                 self._fill_spare(before + data, fault)
                 return
@@ -286,8 +285,8 @@ class LedgerLog:
             ledger.aside = {id_: what for id_, what in ledger.aside.items() if id_ in aside}
             line = write_line(ledger.total())
             data = line + b"\n" * _APART_BYTES + line
-            disk.write_whole(self._path, data)
-            disk.sync_directory(self._path.parent)
+            files.write_durably(self._path, data)
+            files.sync_directory(self._path.parent)
             self._fill_spare(b"")
         self._long_bytes = max(COMPACT_BYTES, 2 * len(data))
         return ledger
@@ -321,9 +320,9 @@ class LedgerLog:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep the other shippers of the spool from writing."""
-        lock = disk.open_append(self._lock_path)
+        lock = files.open_append(self._lock_path)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            files.lock(lock, waits=True)
             yield
         finally:
             os.close(lock)
@@ -338,13 +337,13 @@ class LedgerLog:
             raise full
         file = private_file(self._spare_path, os.O_WRONLY | os.O_CREAT)
         try:
-            disk.write_all(file, text.ljust(SPARE_BYTES, b"\n"))
+            files.write_all(file, text.ljust(SPARE_BYTES, b"\n"))
             os.fsync(file)
         finally:
             os.close(file)
 
     def _write(self, data: bytes) -> None:
-        file = disk.open_append(self._path)
+        file = files.open_append(self._path)
         try:
             self._append(file, data)
         finally:
@@ -353,10 +352,10 @@ class LedgerLog:
     def _append(self, file: int, data: bytes) -> None:
         size_bytes = self._cut_torn_tail(file)
         try:
-            disk.write_all(file, data)
+            files.write_all(file, data)
             os.fsync(file)
             if not size_bytes:
-                disk.sync_directory(self._path.parent)
+                files.sync_directory(self._path.parent)
         except OSError:
             os.ftruncate(file, size_bytes)
             raise

@@ -7,7 +7,6 @@ promised is counted as `corrupt`. A pair whose owner lives is left alone.
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import os
 import zlib
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
+from telemetry import files
 from telemetry.drops import DropReason
-from telemetry.spool import disk, segment
+from telemetry.spool import segment
 from telemetry.spool.producers import catch_up
 from telemetry.spool.segment import MARKS, Head, Mark, Seal
 from telemetry.spool.tally import Tally
@@ -80,7 +80,7 @@ def _unowned(active: Path) -> Iterator[Path]:
         except PermissionError:
             continue  # no shipper makes such
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            files.lock(lock)
             yield marks_path
         except BlockingIOError:
             continue
@@ -102,7 +102,7 @@ def _finish(marks_path: Path, spool: Path) -> Seal | None:
     else:
         if data_path.exists() and not (sealed / data_path.name).exists():  # there, when a recovery was cut short
             data_path.replace(sealed / data_path.name)
-    disk.sync_directory(sealed)  # before the old data goes: after a power cut, one of them is there
+    files.sync_directory(sealed)  # before the old data goes: after a power cut, one of them is there
     return seal
 
 
@@ -116,7 +116,7 @@ def _salvage(head: Head, marks: list[Mark], data_path: Path, sealed: Path) -> Se
     told = Tally(emitted=tally.kept, kept=tally.kept)  # what else is in the account may be of events that stay here
     seal = Seal(head, len(body), zlib.crc32(body), tally, _positions(marks), told)
     if tally.kept:
-        disk.write_whole(sealed / data_path.name, body)
+        files.write_durably(sealed / data_path.name, body)
         segment.store(seal, sealed)
     return seal
 
@@ -136,7 +136,7 @@ def _read_good(head: Head, marks: list[Mark], data_path: Path, sealed: Path) -> 
 def _read(path: Path) -> bytes:
     """A file's bytes; none when it is not there or can't be read. Raises OSError when that may pass."""
     try:
-        return disk.read_file(path)
+        return files.read_file(path)
     except (FileNotFoundError, ValueError):
         return b""
 

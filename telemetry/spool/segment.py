@@ -13,7 +13,6 @@ that moved), so whatever is cut off or altered, the last mark that fits says exa
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import zlib
@@ -24,9 +23,9 @@ import msgspec
 import zstandard
 from msgspec import UNSET, UnsetType
 
+from telemetry import files
 from telemetry.catalog.model import Sensitivity  # noqa: TC001 msgspec reads the annotations of a Struct
 from telemetry.receipt import Receipt  # noqa: TC001 the same
-from telemetry.spool import disk
 from telemetry.spool.journal import read_lines, write_line
 from telemetry.spool.ledger import Positions  # noqa: TC001 the same
 from telemetry.spool.tally import Tally
@@ -43,7 +42,7 @@ of what the cache of a core holds, takes 1.24 times as long and saves a twentiet
 who keep a body find damage without our seal."""
 
 _DATA_NAME = re.compile(r"\d{20}-[0-9a-f]+(\.[a-z0-9]+)+")
-_NAME_CHARACTERS = 200  # twice what ours have; file systems take 255, and `disk.write_whole` adds some
+_NAME_CHARACTERS = 200  # twice what ours have; file systems take 255, and `files.write_durably` adds some
 
 
 class Head(msgspec.Struct, frozen=True, tag="head", tag_field="is"):
@@ -180,11 +179,11 @@ class ActiveSegment:
         self._dirty = False
         self._has_durable_names = False
         # The marks come first and go last: recovery finds a segment by them.
-        self._marks = disk.open_append(self.marks_path)
+        self._marks = files.open_append(self.marks_path)
         self._data = -1
         try:
-            fcntl.flock(self._marks, fcntl.LOCK_EX | fcntl.LOCK_NB)  # tells recovery that somebody lives here
-            self._data = disk.open_append(self.data_path)
+            files.lock(self._marks)  # tells recovery that somebody lives here
+            self._data = files.open_append(self.data_path)
             self._append_mark(write_line(head))
         except OSError:
             self.abandon()
@@ -202,7 +201,7 @@ class ActiveSegment:
         crc = zlib.crc32(data, self._crc)
         mark = Mark(self.length_bytes + len(data), crc, tally, positions)
         try:
-            disk.write_all(self._data, data)
+            files.write_all(self._data, data)
             self._append_mark(write_line(mark))
         except OSError:
             os.ftruncate(self._data, self.length_bytes)
@@ -225,7 +224,7 @@ class ActiveSegment:
             os.fsync(self._marks)
             self._dirty = False
         if not self._has_durable_names:
-            disk.sync_directory(self.data_path.parent)
+            files.sync_directory(self.data_path.parent)
             self._has_durable_names = True
 
     def seal(self, sealed: Path, session_tally: Tally) -> Seal:
@@ -237,7 +236,7 @@ class ActiveSegment:
             OSError: the disk refuses; the active files are left for recovery.
         """
         end = self._stream.finish()
-        disk.write_all(self._data, end)
+        files.write_all(self._data, end)
         os.fsync(self._data)
         seal = Seal(
             self.head,
@@ -249,7 +248,7 @@ class ActiveSegment:
         )
         store(seal, sealed)
         self.data_path.replace(sealed / self.data_path.name)
-        disk.sync_directory(sealed)
+        files.sync_directory(sealed)
         return seal
 
     def close(self) -> None:
@@ -267,7 +266,7 @@ class ActiveSegment:
         self.close()
 
     def _append_mark(self, line: bytes) -> None:
-        disk.write_all(self._marks, line)
+        files.write_all(self._marks, line)
         self._marks_bytes += len(line)
 
 
@@ -305,7 +304,7 @@ def marks_name(file: str) -> str:
 def store(seal: Seal, directory: Path) -> None:
     """Write a Seal beside the data it describes."""
     checked = msgspec.structs.replace(seal, check=_check(seal))
-    disk.write_whole(directory / seal_name(seal.head.file), msgspec.json.encode(checked))
+    files.write_durably(directory / seal_name(seal.head.file), msgspec.json.encode(checked))
 
 
 def load(directory: Path, file: str) -> Seal:
@@ -316,7 +315,7 @@ def load(directory: Path, file: str) -> Seal:
         OSError: this process can't read now.
     """
     try:
-        seal = msgspec.json.decode(disk.read_file(directory / seal_name(file)), type=Seal)
+        seal = msgspec.json.decode(files.read_file(directory / seal_name(file)), type=Seal)
     except RecursionError:
         raise ValueError(f"the Seal of {file} is nested too deep") from None
     if seal.check != _check(seal) or seal.head.file != file:
@@ -327,7 +326,7 @@ def load(directory: Path, file: str) -> Seal:
 def read_marks(path: Path) -> tuple[Head, list[Mark]] | None:
     """What a `.marks` file vouches for; None when not even its head can be read. Raises OSError when that may pass."""
     try:
-        data = disk.read_file(path)
+        data = files.read_file(path)
     except ValueError:
         return None
     found: Iterator[tuple[MarksLine, int]] = read_lines(data, MarksLine)  # type: ignore[arg-type] # as in ledger

@@ -31,12 +31,13 @@ from threading import RLock
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
-from telemetry import life
+from telemetry import files
 from telemetry.drops import DropReason
 from telemetry.errors import SpoolError
-from telemetry.paths import LIVING, TOMBSTONES, private_dir, private_file
-from telemetry.spool import disk, held, segment
-from telemetry.spool.disk import try_lock
+from telemetry.files import private_dir, private_file, try_lock
+from telemetry.paths import LIVING, TOMBSTONES
+from telemetry.rendezvous import life
+from telemetry.spool import held, segment
 from telemetry.spool.folder import Arrival, Folder
 from telemetry.spool.ledger import (
     LOCK_FILE,
@@ -76,7 +77,7 @@ FILES = (
     SPARE_FILE,
     DELIVERY_LOCK_FILE,
     HURRY_FILE,
-    *map(disk.new_name, (FORMAT_FILE, LOG_FILE)),
+    *map(files.new_name, (FORMAT_FILE, LOG_FILE)),
 )
 ROOM_BYTES = 8 << 20
 """Copies of what was sent leave this much of the disk free: for a full segment, and recovery, which writes it anew."""
@@ -223,7 +224,7 @@ class Spool:
 
         They are a convenience, and whatever is to be written is not. Never raises.
         """
-        if not disk.is_full(fault):
+        if not files.is_full(fault):
             return False
         with self._lock, suppress(OSError):
             self._sent.load()  # they may be another shipper's
@@ -336,7 +337,7 @@ class Spool:
     def read(self, seal: Seal) -> bytes | None:
         """The body of an upload; None when it is not what was written, and then the segment is quarantined."""
         try:
-            body = disk.read_file(self._sealed.path / seal.head.file)
+            body = files.read_file(self._sealed.path / seal.head.file)
         except (FileNotFoundError, ValueError):
             body = b""
         if len(body) == seal.length_bytes and zlib.crc32(body) == seal.crc:
@@ -386,9 +387,9 @@ class Spool:
             if seal.head.file not in self._sealed:
                 return False
             for part, body in parts:
-                disk.write_whole(self._sealed.path / part.head.file, body)
+                files.write_durably(self._sealed.path / part.head.file, body)
                 segment.store(part, self._sealed.path)
-            disk.sync_directory(self._sealed.path)
+            files.sync_directory(self._sealed.path)
             self.log.append(Split(seal.head.id, {part.head.id: part.tally.kept for part, _ in parts}))
             whole = self._parts.get(seal.head.file, seal.head.file)
             self._parts = {part: of for part, of in self._parts.items() if part in self._sealed}
@@ -422,7 +423,7 @@ class Spool:
             try:
                 if self.log.is_long:
                     self._compact()
-                used_bytes = self.log.size_bytes + disk.size_bytes(self.directory / "active")
+                used_bytes = self.log.size_bytes + files.size_bytes(self.directory / "active")
                 for folder in (self._sealed, self._local):
                     found = folder.beyond(
                         limit_bytes - used_bytes - room_bytes, limit_segments, limit_seconds, self._on_way
@@ -541,7 +542,7 @@ class Spool:
 
     def _read_said(self) -> str:
         try:
-            return disk.read_file(self.directory / DELIVERY_LOCK_FILE).decode(errors="replace")
+            return files.read_file(self.directory / DELIVERY_LOCK_FILE).decode(errors="replace")
         except (OSError, ValueError):
             return ""
 
@@ -565,13 +566,13 @@ class Spool:
             if any(ledger.knows(id_) and id_ not in ledger.live for id_ in marked):
                 return ledger  # its shipper is about to delete them, or recovery is
         for folder in ("active", "sealed", "local"):
-            disk.sync_directory(self.directory / folder)
+            files.sync_directory(self.directory / folder)
         return self.log.compact(self._keeps, {id_of(file) for file in self._quarantined})
 
     def _recover(self) -> None:
         for seal in recover(self.directory):
             self.log.append(Sealed(seal.head.id, seal.tally, seal.positions))  # counts once, if it was there already
-        disk.sync_directory(self.directory / "active")  # else marks could come back after a power cut
+        files.sync_directory(self.directory / "active")  # else marks could come back after a power cut
 
     def _reconcile(self) -> None:
         """Make ledger and directory agree: finish what a crash left between a line and its file."""
@@ -645,7 +646,7 @@ class Spool:
 
     def _limit_copies(self, limit_bytes: int) -> None:
         """Delete the oldest copies beyond a limit, and those that leave the disk too little room. Raises OSError."""
-        to_spare_bytes = disk.free_bytes(self.directory) - ROOM_BYTES
+        to_spare_bytes = files.free_bytes(self.directory) - ROOM_BYTES
         limit_bytes = min(limit_bytes, self._sent.size_bytes + to_spare_bytes)
         for file, _ in list(self._sent.beyond(limit_bytes, len(self._sent), float("inf"))):
             self._sent.remove(file)
@@ -689,17 +690,17 @@ def _prepare(directory: Path) -> None:
             if (directory / folder).is_file() or (directory / folder).is_fifo():
                 _put_aside(directory / folder)
             private_dir(directory / folder)
-        disk.sync_directory(directory)
+        files.sync_directory(directory)
         for path in (directory.parent, *(path.parent for path in made)):
             with suppress(PermissionError):  # one that we may enter and not list
-                disk.sync_directory(path)
+                files.sync_directory(path)
         for name in FILES:
             _clear(directory / name)
         with LedgerLog(directory).locked():
             file = directory / FORMAT_FILE
             if not file.exists():
-                disk.write_whole(file, FORMAT_VERSION.encode())
-            version = disk.read_file(file)
+                files.write_durably(file, FORMAT_VERSION.encode())
+            version = files.read_file(file)
         with suppress(OSError):  # on a disk that is full already, uploads may go on
             LedgerLog(directory).keep_room()
     except (OSError, ValueError) as fault:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta
 
-from telemetry.listening import is_listened_at
 from telemetry.paths import TOMBSTONES
+from telemetry.rendezvous.unix import is_listened_at
 from telemetry.spool.producers import Position, bury, furthest
 from telemetry.spool.tally import Tally
 from telemetry.wire import HANDOVER_SOCKET

@@ -18,15 +18,13 @@ import urllib3.util.connection
 from fuzz.run import Target
 from telemetry.catalog.load import load
 from telemetry.catalog.model import SENSITIVITIES
-from telemetry.control import Control
-from telemetry.errors import ShipperUnreachableError
-from telemetry.handover import LENGTH
 from telemetry.receipt import parse_receipt
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.name import know
 from telemetry.redact.sql import shape
+from telemetry.rendezvous.control import _answer, _decode
+from telemetry.rendezvous.handover import LENGTH
 from telemetry.settings import ShipperSettings
-from telemetry.shipper.control import _answer
 from telemetry.shipper.delivery.backoff import MAX_RETRY_AFTER_SECONDS, retry_after
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.outcome import outcome_of
@@ -230,17 +228,12 @@ def _control() -> Target:
         "leave": lambda request: Shipper._leave(shipper, request),
         "stop": lambda request: Shipper._stop(shipper, request),
     }
-    asking: Any = SimpleNamespace(_directory="x", _shipper="x")
 
     def read(data: bytes) -> object:
         answer = _answer(data, answers)
         if answer is not None:
             msgpack.packb(answer)
-        try:
-            reply = Control._reply(asking, data)
-        except ShipperUnreachableError:
-            reply = {}
-        return answer is None, len(reply)
+        return answer is None, len(_decode(data) or {})
 
     requests = [{"op": op, "producer": _PRODUCER, "accepted": 7, "dropped": 3} for op in answers]
     seeds = [

@@ -20,7 +20,7 @@ from kills.collector import Collector
 from kills.disk import Snapshot, events_on_disk, look
 from kills.judgement import Run, judge
 from telemetry.paths import spool_dir
-from telemetry.shipper.rendezvous import find_rendezvous
+from telemetry.rendezvous.find import find_rendezvous
 from telemetry.spool.account import read_account
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from urllib3.exceptions import HTTPError
 from telemetry import receipt
 from telemetry.endpoint import check_endpoint
 from telemetry.errors import ConfigError
-from telemetry.paths import read_secret
+from telemetry.files import read_secret
 from telemetry.shipper.delivery.backoff import retry_after
 from telemetry.shipper.delivery.cause import cause_of, cause_of_status
 from telemetry.shipper.delivery.lines import Lines

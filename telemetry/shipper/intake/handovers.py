@@ -1,6 +1,6 @@
 """What hosts that ended have left comes in here: memory files through the door, frames out of them.
 
-Format: telemetry/handover.py.
+Format: telemetry/rendezvous/handover.py.
 
 A host does not know what of its last frames had come in the ordinary way, so it leaves all that may not have. What had
 come is told by the numbers; and what comes in the ordinary way only now, though it was left as well, is told likewise.
@@ -16,7 +16,7 @@ from socket import recv_fds
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from telemetry.handover import LENGTH, SEALS, pass_in
+from telemetry.rendezvous.handover import LENGTH, SEALS, pass_in
 from telemetry.shipper.intake.receiver import DRAIN_BYTES, decode_frame
 from telemetry.spool.producers import Position
 from telemetry.wire import MAX_FRAME_BYTES

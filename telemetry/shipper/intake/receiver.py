@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
+import msgpack
 import msgspec
 import zmq
 from msgspec import Meta
@@ -98,7 +99,7 @@ def decode_frame(message: bytes) -> Frame | None:
 def _decode_with_floats(message: bytes) -> Frame | None:
     try:
         *head, events = _PARTS.decode(message)[: len(Frame.__struct_fields__)]
-        protocol, producer, context, first, dropped = map(msgspec.msgpack.decode, head)
+        protocol, producer, context, first, dropped = map(msgpack.unpackb, head)
         context, dropped = ({name: whole(value) for name, value in each.items()} for each in (context, dropped))
         return Frame(
             msgspec.convert(whole(protocol), Literal[1]),

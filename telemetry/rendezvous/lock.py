@@ -1,10 +1,11 @@
-"""One shipper for each rendezvous: whoever holds the lock is it. The kernel lets go of a dead one's.
+"""The lock of a rendezvous: whoever holds it is the shipper there. The kernel lets go of a dead one's.
 
 What is locked is a file, and what counts is its name: who holds a file that was removed since, for example by a cleaner
 of temporary files, holds nothing that anybody else would find.
 
 It is flock(2)'s that counts, for every version. On Linux its holder takes a record lock too, and ends its pid with a
-newline: producers see that one without taking any (telemetry/record_lock.py). Both last until the descriptor is closed.
+newline: producers see that one without taking any (telemetry/rendezvous/record_lock.py). Both last until the descriptor
+is closed. The host imports this.
 """
 
 from __future__ import annotations
@@ -14,15 +15,42 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from telemetry.paths import LOCK_FILE, SHOWN
-from telemetry.record_lock import lock_open_file
-from telemetry.spool.disk import try_lock
+from telemetry.files import is_locked, private_file, try_lock
+from telemetry.native import posix
+from telemetry.rendezvous import record_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+LOCK_FILE = "lock"
+"""In a rendezvous: held by its shipper, whose pid is inside."""
+
+SHOWN = b"\n"
+"""Ends the pid of a shipper that holds a record lock as well, which can be seen without taking one."""
+
 _PATIENCE_SECONDS = 0.5
 """Producers of older versions probe with a shared lock, for microseconds; a shipper holds its own for its life."""
+
+
+def shipper_runs(directory: Path) -> bool:
+    """Whether a living shipper holds the lock of a rendezvous; the file of a dead one holds nothing. Makes no file.
+
+    Takes no lock where the holder shows its own: a child that the host forks at that moment would keep it, and no
+    shipper could start for as long as it lives.
+    """
+    try:
+        lock = private_file(directory / LOCK_FILE, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        if record_lock.is_locked(lock):
+            return True
+        # A process of an older version, or of a system with flock(2) only, shows none.
+        return not posix.read(lock, 32).endswith(SHOWN) and is_locked(lock)
+    except OSError:  # no locks here: a shipper that is spawned will refuse, and say so
+        return False
+    finally:
+        os.close(lock)
 
 
 def acquire(directory: Path) -> int | None:
@@ -39,7 +67,7 @@ def acquire(directory: Path) -> int | None:
         if time.monotonic() > deadline:
             return None
         time.sleep(0.01)
-    shown = SHOWN if lock_open_file(lock) else b""
+    shown = SHOWN if record_lock.lock_open_file(lock) else b""
     with suppress(OSError):  # the pid is for people who look; a full disk must not stop us
         os.truncate(lock, 0)
         os.write(lock, str(os.getpid()).encode() + shown)

@@ -20,6 +20,7 @@ from telemetry.endpoint import check_endpoint, check_proxy
 from telemetry.errors import ConfigError
 from telemetry.native import posix
 from telemetry.producer.start import GUARD
+from telemetry.rendezvous.directory import foreground_dir, rendezvous_dir
 from telemetry.settings import FILES, FORMATS, RemoteShipper, ShipperSettings, check_setting, check_tcp, is_debugging
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from telemetry.catalog.head import Head
     from telemetry.producer.link import Link
     from telemetry.producer.site import Places
-    from telemetry.producer.timing import Timer
+    from telemetry.timing import Timer
 
 DEPLOYMENTS = ("cloud", "self-hosted", "enterprise")
 CHOICES = ("on", "technical", "local", "off")
@@ -164,7 +165,7 @@ class Client:
 
     def timer(self, name: str, /, **fields: Any) -> Timer:
         """Time a `with` block, or as a decorator every call of a function, as `telemetry.timer` does."""
-        from telemetry.producer.timing import Timer
+        from telemetry.timing import Timer
 
         return Timer(self._emit_fields, name, fields)
 
@@ -272,22 +273,22 @@ def _link(
     context = Context(os.getpid(), digest, *ground, names_of_this_process(), since)
 
     def find() -> Places:
-        own = paths.rendezvous_dir(product, digest, endpoint, settings)
+        own = rendezvous_dir(product, digest, endpoint, settings)
         # A host that drops its privileges may no longer read the file.
         with suppress(OSError):  # no disk to keep it on: the shipper reads the file, for as long as that is the same
             if not remote and not is_debugging():
                 copies.keep(product, catalog, Path(config["catalog"]))
-        return own, paths.foreground_dir(product, endpoint), paths.spool_dir(product, endpoint)
+        return own, foreground_dir(product, endpoint), paths.spool_dir(product, endpoint)
 
     site = Site(find, config)
     channel, kind = Channel(site), Link
     if is_debugging():
-        from telemetry.producer.debug import DebugChannel, DebugLink
+        from telemetry.debug import DebugChannel, DebugLink
 
         channel, kind = DebugChannel(site), DebugLink
     elif remote:
-        from telemetry.curve import Peer
         from telemetry.producer.remote import RemoteChannel, RemoteLink
+        from telemetry.rendezvous.keys import Peer
 
         channel, kind = RemoteChannel(site, Peer(remote)), RemoteLink
     return kind(site, channel, reconsider, context, packages, flush_interval_seconds, queue_bytes)

@@ -16,8 +16,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from telemetry.digest import sha256_hex
+from telemetry.files import private_file, write_private
 from telemetry.native import posix, time
-from telemetry.paths import private_file, write_private
 from telemetry.settings import FILES
 
 if TYPE_CHECKING:

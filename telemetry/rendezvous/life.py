@@ -21,8 +21,9 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from telemetry.paths import LIVING, private_dir, private_file
-from telemetry.record_lock import is_locked
+from telemetry.files import private_dir, private_file
+from telemetry.paths import LIVING
+from telemetry.rendezvous.record_lock import is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

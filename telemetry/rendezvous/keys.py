@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import zmq
 
 from telemetry.errors import ConfigError
+from telemetry.files import private_file, read_secret
 from telemetry.native import open_file
-from telemetry.paths import is_open_to_others, private_file, read_secret
+from telemetry.paths import is_open_to_others
 
 if TYPE_CHECKING:
     from telemetry.settings import RemoteShipper

@@ -25,8 +25,8 @@ from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
 from errno import ENOSYS
 from typing import TYPE_CHECKING
 
-from telemetry.listening import listen_at
 from telemetry.native import open_file
+from telemetry.rendezvous.unix import listen_at
 from telemetry.wire import HANDOVER_SOCKET
 
 if TYPE_CHECKING:

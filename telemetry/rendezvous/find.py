@@ -1,4 +1,4 @@
-"""Which shippers run for a product, and what they answer: for the commands, which know neither catalog nor endpoint."""
+"""Finds every rendezvous of a product: for the commands, which know neither catalog nor endpoint."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from telemetry import paths
-from telemetry.catalog.copies import digest_of
+from telemetry.digest import sha256_hex
 from telemetry.errors import ShipperUnreachableError
-from telemetry.paths import CONFIG_FILE, LOCK_FILE
-from telemetry.producer.spawn import shipper_runs
-from telemetry.refusal import Refusal, read_refusal
+from telemetry.rendezvous.directory import CONFIG_FILE, NAME_CHARACTERS, foreground_dir, rendezvous_dir
+from telemetry.rendezvous.lock import LOCK_FILE, shipper_runs
+from telemetry.rendezvous.refusal import Refusal, read_refusal
 from telemetry.settings import ShipperSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DIGEST = "[0-9a-f]{16}"
-_NAME_CHARACTERS = 24  # of the product, in the name of a rendezvous
 
 
 class Rendezvous(NamedTuple):
@@ -75,7 +74,7 @@ class Rendezvous(NamedTuple):
         """
         import zmq  # noqa: PLC0415 takes its time, and is needed only when a shipper runs
 
-        from telemetry.control import Control  # noqa: PLC0415 as above
+        from telemetry.rendezvous.control import Control  # noqa: PLC0415 as above
 
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
@@ -97,11 +96,11 @@ def find_rendezvous(product: str) -> list[Rendezvous]:
 
 
 def _in_runtime_root(product: str) -> Iterator[Rendezvous]:
-    name = re.compile(f"{re.escape(product[:_NAME_CHARACTERS])}-{_DIGEST}")
+    name = re.compile(f"{re.escape(product[:NAME_CHARACTERS])}-{_DIGEST}")
     for directory in _own_directories(paths.runtime_root(), name):
         config = _read_config(directory)
         # A name cut off may be another product's: only its configuration can say that it is ours.
-        unsure = len(product) >= _NAME_CHARACTERS
+        unsure = len(product) >= NAME_CHARACTERS
         if config.get("product") == product or not (config or unsure):
             yield Rendezvous(directory, config)
 
@@ -116,11 +115,11 @@ def _in_short_root(product: str) -> Iterator[Rendezvous]:
 def _digest_fits(directory: Path, config: dict[str, Any]) -> bool:
     try:
         product, endpoint = config["product"], config["endpoint"]
-        if paths.foreground_dir(product, endpoint) == directory:
+        if foreground_dir(product, endpoint) == directory:
             return True
-        catalog = config.get("catalog_digest") or digest_of(Path(config["catalog"]).read_bytes())
+        catalog = config.get("catalog_digest") or sha256_hex(Path(config["catalog"]).read_bytes())
         settings = ShipperSettings(**{name: config[name] for name in ShipperSettings._fields if name in config})
-        return paths.rendezvous_dir(product, catalog, endpoint, settings) == directory
+        return rendezvous_dir(product, catalog, endpoint, settings) == directory
     except (OSError, LookupError, TypeError, ValueError):
         return False
 
