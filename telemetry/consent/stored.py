@@ -272,5 +272,6 @@ def _wait_for(lock: int) -> None:
 
 def _replace(file: Path, stored: Stored) -> None:
     """Write the file anew, so that a reader or a power cut meets the old one or the new one, whole."""
+    file.with_suffix(".new").unlink(missing_ok=True)  # of an older version that was killed as it wrote
     files.write_durably(file, _format(stored))  # by us alone, while we hold the lock
     files.sync_directory(file.parent)
