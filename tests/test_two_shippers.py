@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 import pytest
 from conftest import CATALOG, PROMPT, shippers_of, wait_until
 from spools import Endpoint, Request
+from test_life import holder
 
 from telemetry.cli.status import gather
 from telemetry.paths import TOMBSTONES
@@ -116,6 +118,30 @@ def test_what_the_first_takes_in_after_the_second_has_opened_is_no_hole(
     second._take_in([_frame(15, 3), _frame(18, 2)])
 
     assert _settle(first, second) == (20, 20, {})
+
+
+def test_a_shipper_that_leaves_comes_back_for_a_host_that_has_found_it_just_before(
+    start: Callable[[], Shipper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.0)
+    shipper = start()
+    shipper._spawned = True
+    kept: list[float] = []
+
+    def keeps_place() -> bool:
+        kept.append(time.monotonic())
+        return True
+
+    monkeypatch.setattr(shipper, "_keeps_place", keeps_place)
+    with ExitStack() as stack:
+        monkeypatch.setattr(shipper, "_take_in_the_rest", lambda: stack.enter_context(holder(shipper._spool.directory)))
+        assert not shipper._has_left()
+        assert len(kept) == 1
+        assert not shipper._has_left()
+
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.0)
+    assert shipper._has_left()
 
 
 def test_a_hole_that_both_could_count_counts_once(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 from test_life import NAME, holder
@@ -15,6 +16,7 @@ from telemetry.shipper.watch import (
     LOST_SECONDS,
     MAX_LEFT,
     MAX_WATCHED,
+    NEWCOMER_SECONDS,
     REMOTE_SECONDS,
     SILENT_SECONDS,
     Watch,
@@ -108,6 +110,28 @@ def test_a_goodbye_may_come_before_the_first_frame(tmp_path: Path) -> None:
     watch.look()
 
     assert (len(watch), watch.has_seen_any) == (0, True)
+
+
+def test_one_who_has_taken_a_sign_and_was_not_heard_of_yet_is_expected(tmp_path: Path) -> None:
+    watch = Watch(tmp_path)
+    found = [watch.expects_more]
+    with holder(tmp_path) as newcomer:
+        found.append(watch.expects_more)
+        watch.see({NAME: HERE}, *GROUND)
+        found.append(watch.expects_more)
+        watch.leave(NAME)
+        found.append(watch.expects_more)
+        newcomer.kill()
+
+    assert found == [False, True, False, False]
+    assert not Watch(tmp_path).expects_more
+
+
+def test_one_who_has_taken_it_long_ago_has_another_shipper(tmp_path: Path) -> None:
+    with holder(tmp_path):
+        long_ago = time.time() - NEWCOMER_SECONDS - 1.0
+        os.utime(tmp_path / LIVING / NAME, (long_ago, long_ago))
+        assert not Watch(tmp_path).expects_more
 
 
 def test_thousands_of_short_lived_producers_leave_next_to_nothing_behind(tmp_path: Path) -> None:

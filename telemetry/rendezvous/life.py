@@ -19,6 +19,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import suppress
+from time import time
 from typing import TYPE_CHECKING
 
 from telemetry.files import private_dir, private_file
@@ -26,7 +27,7 @@ from telemetry.paths import LIVING
 from telemetry.rendezvous.record_lock import is_locked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _FIRST_DESCRIPTOR = 3
@@ -94,6 +95,15 @@ def gone_in(spool: Path) -> set[str]:
     with suppress(OSError):
         return {name for name in os.listdir(spool / LIVING) if is_held(spool, name) is False}  # noqa: PTH208 names only
     return set()
+
+
+def newcomers_in(spool: Path, seconds: float) -> Iterator[str]:
+    """Yield the producers whose sign was made within the last so many seconds and is held. Never raises."""
+    with suppress(OSError), os.scandir(spool / LIVING) as signs:
+        for sign in signs:
+            with suppress(OSError):
+                if abs(time() - sign.stat(follow_symlinks=False).st_mtime) < seconds and is_held(spool, sign.name):
+                    yield sign.name
 
 
 def sweep(spool: Path, producers: Iterable[str]) -> None:

@@ -190,7 +190,7 @@ class Shipper:
         if remote:
             poller.register(remote.socket, zmq.POLLIN)
             poller.register(remote.door, zmq.POLLIN)
-        while not self._done():
+        while not self._has_left():
             ready = dict(poller.poll(int(self._patience_seconds() * 1000)))
             self._handovers.let_in()
             # First, so that nothing is taken in on a consent that was looked at long ago.
@@ -205,8 +205,6 @@ class Shipper:
                 remote.let_in()
             if remote and remote.socket in ready:
                 self._serve(remote)
-        self._sockets.hide()
-        self._take_in_the_rest()
         self._writer.settle()
 
     def finish(self) -> None:
@@ -516,10 +514,22 @@ class Shipper:
         """Whether nobody needs this shipper any more."""
         return self._spawned and self._watch.has_seen_any and not self._watch
 
+    def _has_left(self) -> bool:
+        """Leave when it is time: take in what has come, where nobody finds this shipper any more.
+
+        A host that found it a moment before goes on sending here, and what it sends after the last look would be lost:
+        for such a host the shipper comes back, if no other one has taken its place.
+        """
+        if not self._done():
+            return False
+        self._sockets.hide()
+        self._take_in_the_rest()
+        return self._done() or not self._keeps_place()
+
     def _done(self) -> bool:
         if self._stopping:
             return True
-        if not self._spawned or self._watch or self._handovers.waits:
+        if not self._spawned or self._watch or self._handovers.waits or self._watch.expects_more:
             return False
         idle_seconds = monotonic() - self._busy_at
         if not self._watch.has_seen_any:

@@ -10,7 +10,7 @@ from collections import Counter
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from telemetry.rendezvous.life import is_held
+from telemetry.rendezvous.life import is_held, newcomers_in
 from telemetry.shipper.intake.receiver import REMOTE_PID
 from telemetry.spool.producers import MAX_POSITIONS
 
@@ -31,6 +31,9 @@ SILENT_SECONDS = 60.0
 LOST_SECONDS = 1.0
 """How long after a frame a producer may take to take its sign anew: a host that closes all descriptors loses it, and
 looks after it twice a second while it emits."""
+
+NEWCOMER_SECONDS = 10.0
+"""How long after it took its sign a producer may be on its way to this shipper."""
 
 MAX_WATCHED = 10_000
 """Producers; beyond it the longest known is no longer watched. Somebody invents them, or others live anyway."""
@@ -133,6 +136,15 @@ class Watch:
                 self._heard_at[producer] = self._heard_at.pop(producer)  # the next look begins with the others
             else:
                 self._forget(producer)
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether a producer that was not heard of yet may be on its way, here or to another shipper of this spool.
+
+        A producer takes its sign before it connects.
+        """
+        known = self._heard_at.keys() | self._left.keys()
+        return any(producer not in known for producer in newcomers_in(self._spool, NEWCOMER_SECONDS))
 
     def _lives(self, producer: str, lost_seconds: float) -> bool:
         silent_seconds = self._clock() - self._heard_at[producer]
