@@ -9,6 +9,8 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -25,6 +27,7 @@ from test_collector import BATCH, BODY, DEADLINE_SECONDS, HEADERS, running, unti
 from test_collector_guard import connect, everything, head
 
 from telemetry.cli.forget import forget
+from telemetry.collector.limits import REFUSALS_PER_SECOND
 from telemetry.collector.store import Store
 
 if TYPE_CHECKING:
@@ -103,6 +106,25 @@ def test_tokens_are_read_again_when_they_change_and_stay_when_they_can_not_be_re
         assert err.count("chmod 600") == 1
         assert err.count("tokens read anew: acme\n") == 2
         assert not re.search(r"\b(old|new)\b", err)
+
+
+def test_whose_uploads_are_refused_again_and_again_waits_for_the_answers_and_holds_nobody_up(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.touch(0o600)
+    tokens.write_text("ours:0urs\ntheirs:th3irs\n")
+    refused = 10 * REFUSALS_PER_SECOND + 2 * REFUSALS_PER_SECOND  # all that is there at first, and two seconds' more
+    with running(tmp_path / "store", "--token-file", str(tokens)) as collector:
+        began = time.monotonic()
+        for _ in range(refused):
+            assert collector.post(b"", Authorization="Bearer th3irs", Content_Encoding="").status_code == 415
+        assert time.monotonic() - began > 1.5
+        with ThreadPoolExecutor(20) as others:
+            waiting = [
+                others.submit(collector.post, b"", Authorization="Bearer th3irs", Content_Encoding="")
+                for _ in range(20)
+            ]
+            assert collector.post(Authorization="Bearer 0urs").json()["stored"]
+            assert {answer.result().status_code for answer in waiting} == {415}
 
 
 def _write_certificate(directory: Path, authority: trustme.CA) -> None:

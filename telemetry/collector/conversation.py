@@ -89,6 +89,7 @@ class Conversation(asyncio.Protocol):
         self._arrival: Arrival | None = None
         self._begun = 0.0
         self._answer = b""  # for a body that is thrown away, when it has come
+        self._held_back_seconds = 0.0  # the answer, when it is the last one
         self._work: asyncio.Task[None] | None = None
         self._who = ""  # the holder whose token the last request bore
         self._is_waiting = False
@@ -292,6 +293,7 @@ class Conversation(asyncio.Protocol):
     def _answer_of(self, came: Kept | Refusal) -> bytes:
         if isinstance(came, Refusal):
             self._is_last = True
+            self._held_back_seconds = came.held_back_seconds
             return refuse(came)
         self._is_last |= self._is_retiring
         return answer(200, msgspec.json.encode(came._asdict()), is_last=self._is_last)
@@ -312,8 +314,20 @@ class Conversation(asyncio.Protocol):
         self._held.clear()
         self._left_bytes = 0
         self._thrown_away_bytes = 0
-        self._transport.write(said)
         self._desk.connections.dismiss(self)
+        if self._held_back_seconds:
+            self._is_waiting = True
+            self._transport.pause_reading()
+            self._allow(math.inf)
+            self._loop.call_later(self._held_back_seconds, self._say_last, said)
+        else:
+            self._say_last(said)
+
+    def _say_last(self, said: bytes) -> None:
+        self._is_waiting = False
+        if self._transport.is_closing():
+            return
+        self._transport.write(said)
         if self._is_deaf:
             self._transport.close()
             return

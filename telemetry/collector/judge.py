@@ -39,11 +39,19 @@ class Upload(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Why an upload is not taken, as an HTTP status and a sentence, and when to come again."""
+    """Why an upload is not taken.
+
+    Attributes:
+        status: of HTTP.
+        reason: a sentence.
+        retry_after_seconds: when to come again; 0 to say nothing of it.
+        held_back_seconds: how long the answer waits before it is given.
+    """
 
     status: int
     reason: str
     retry_after_seconds: float = 0.0
+    held_back_seconds: float = 0.0
 
 
 def judge(headers: Headers) -> Upload | Refusal:

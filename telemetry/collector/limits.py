@@ -13,6 +13,11 @@ LEAST_COST_BYTES = 64 << 10
 COST_SECOND_BYTES = 32 << 20
 """A second of the checks, as they count it, costs an upload as much as so many bytes would."""
 
+REFUSALS_PER_SECOND = 10
+"""Uploads with tokens of one name that are refused at once; the answers to more of them are held back."""
+
+MOST_HELD_BACK_SECONDS = 5.0
+
 _BURST_SECONDS = 10.0
 
 
@@ -40,11 +45,14 @@ class Bucket:
     """A token bucket that may be overdrawn: how large an upload is, is known when it is there.
 
     Who has overdrawn waits until it is paid back.
+
+    Args:
+        rate_per_second: bytes, or whatever is charged; ten seconds' worth is there at the beginning, and at most.
     """
 
-    def __init__(self, bytes_per_second: int) -> None:
-        self._rate = bytes_per_second
-        self._most = bytes_per_second * _BURST_SECONDS
+    def __init__(self, rate_per_second: int) -> None:
+        self._rate = rate_per_second
+        self._most = rate_per_second * _BURST_SECONDS
         self._level = self._most
         self._at = 0.0
 
@@ -54,6 +62,6 @@ class Bucket:
         self._at = now
         return max(0.0, -self._level / self._rate)
 
-    def charge(self, size_bytes: int) -> None:
+    def charge(self, cost: int) -> None:
         """Take what an upload has cost."""
-        self._level -= size_bytes
+        self._level -= cost

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.collector.judge import Refusal, Upload, judge
-from telemetry.collector.limits import COST_SECOND_BYTES, LEAST_COST_BYTES, Limits
+from telemetry.collector.limits import COST_SECOND_BYTES, LEAST_COST_BYTES, MOST_HELD_BACK_SECONDS, Limits
 from telemetry.collector.store import BatchRecord, Incoming, Store
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 _FULL_SECONDS = 60.0  # a disk is not emptied faster
 _NOBODY = ""  # as the name of a token
+_OUR_FAULT = 500  # and above
 
 
 class Kept(NamedTuple):
@@ -78,17 +79,16 @@ class Reception:
         """Let an upload in by its head, or say why not, or that it is here already."""
         holder = self._tokens.holder_of(head.headers.get("authorization", [""])[0])
         if holder is None:  # its token was good a moment ago
-            return self._refused(_NOBODY, Refusal(401, "the bearer token is missing or wrong"))
+            self._metrics.answered(_NOBODY, 401)
+            return Refusal(401, "the bearer token is missing or wrong")
         upload = judge(head.headers)
         if isinstance(upload, Refusal):
-            return self._refused(holder.name, upload)
+            return self._refused(holder, upload)
         if wait_seconds := holder.bucket.wait_seconds(monotonic()):
-            return self._refused(
-                holder.name, Refusal(429, "more came of late than may come with this token", wait_seconds)
-            )
+            return self._refused(holder, Refusal(429, "more came of late than may come with this token", wait_seconds))
         holder.bucket.charge(LEAST_COST_BYTES)
         if head.body_bytes > self._limits.body_bytes:
-            return self._refused(holder.name, Refusal(413, f"the body is larger than {self._limits.body_bytes} bytes"))
+            return self._refused(holder, Refusal(413, f"the body is larger than {self._limits.body_bytes} bytes"))
         if self._store.knows(upload.batch):
             self._metrics.answered(holder.name, 200)
             self._metrics.received(holder.name, head.body_bytes)
@@ -96,7 +96,7 @@ class Reception:
         try:
             return Arrival(holder, upload, head.path, self._store.begin(upload.batch, upload.suffix))
         except OSError as fault:
-            return self._refused(holder.name, self._say_refusing(upload.batch, fault))
+            return self._refused(holder, self._say_refusing(upload.batch, fault))
 
     def take(self, arrival: Arrival, piece: bytes) -> Refusal | None:
         """Take a piece of a body; a refusal is the end of it."""
@@ -111,20 +111,19 @@ class Reception:
     def give_up(self, arrival: Arrival, refusal: Refusal) -> Refusal:
         """Forget a body that does not come to its end."""
         arrival.incoming.close()
-        return self._refused(arrival.holder.name, refusal)
+        return self._refused(arrival.holder, refusal)
 
     async def finish(self, arrival: Arrival, is_awaited: Callable[[], bool]) -> Kept | Refusal:
         """Say what an upload whose body is there has come to; `is_awaited`, whether anybody still wants to know."""
-        name = arrival.holder.name
         try:
             with arrival.incoming:
                 answer = await self._examine(arrival, is_awaited)
         except OSError as fault:
             answer = self._say_refusing(arrival.upload.batch, fault)
         if isinstance(answer, Refusal):
-            return self._refused(name, answer)
+            return self._refused(arrival.holder, answer)
         self._is_refusing = False
-        self._metrics.answered(name, 200, stored=answer.stored)
+        self._metrics.answered(arrival.holder.name, 200, stored=answer.stored)
         return answer
 
     async def _examine(self, arrival: Arrival, is_awaited: Callable[[], bool]) -> Kept | Refusal:
@@ -163,9 +162,15 @@ class Reception:
                     kept.set_result(outcome)
         self._keeping = None
 
-    def _refused(self, name: str, refusal: Refusal) -> Refusal:
-        self._metrics.answered(name, refusal.status)
-        return refusal
+    def _refused(self, holder: Holder, refusal: Refusal) -> Refusal:
+        """Count a refusal, and hold its answer back where there are many: what is refused costs a connection each."""
+        self._metrics.answered(holder.name, refusal.status)
+        if refusal.status >= _OUR_FAULT:
+            return refusal
+        wait_seconds = holder.refusals.wait_seconds(monotonic())
+        if wait_seconds < MOST_HELD_BACK_SECONDS:
+            holder.refusals.charge(1)
+        return refusal._replace(held_back_seconds=wait_seconds)
 
     def _say_refusing(self, batch: str, fault: OSError) -> Refusal:
         """Once, until a batch is stored again: a full disk must not fill the log's disk too."""

@@ -7,7 +7,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from telemetry.collector.limits import Bucket
+from telemetry.collector.limits import REFUSALS_PER_SECOND, Bucket
 from telemetry.errors import ConfigError
 from telemetry.files import read_secret
 
@@ -34,11 +34,13 @@ class Holder:
     Attributes:
         name: the tokens' name.
         bucket: what their uploads may cost.
+        refusals: how many of them may be refused at once.
     """
 
     def __init__(self, name: str, bytes_per_second: int) -> None:
         self.name = name
         self.bucket = Bucket(bytes_per_second)
+        self.refusals = Bucket(REFUSALS_PER_SECOND)
 
 
 class Tokens:
