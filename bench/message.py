@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from bench.measure import Result, progress, summarize
 from bench.programs import CANARY, PROGRAMS
+from telemetry.catalog.matcher import Matcher
 from telemetry.catalog.messages import collect
-from telemetry.redact.message import Matcher
-from telemetry.redact.template import Hole, parse_template
+from telemetry.catalog.template import Hole, parse_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,6 +22,7 @@ import msgspec
 
 from telemetry.catalog.compile import declared_fields
 from telemetry.catalog.facts import faults_of_report
+from telemetry.catalog.field_types import Treatment, type_of
 from telemetry.catalog.load import load
 from telemetry.errors import TelemetryError
 from telemetry.native import monotonic, posix, sleep
@@ -160,7 +161,7 @@ class Printer:
     def _open_redactor(self) -> FreeTextRedactor | None:
         """The scanner of free text, which takes a second to make: only if the catalog declares any."""
         fields = chain.from_iterable(event.fields.values() for event in self._catalog.events.values())
-        if not any(field.type == "text" for field in fields):
+        if not any(type_of(field).treatment is Treatment.SCANNED for field in fields):
             return None
         try:
             names = know(names_of_this_machine(), constants_of(self._catalog))

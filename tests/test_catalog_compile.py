@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from telemetry.catalog.compile import Compiled, Envelope, compile_catalog
+from telemetry.catalog.compile import Compiled, Envelope, Plan, compile_catalog
+from telemetry.catalog.field_types import Means
 from telemetry.catalog.model import Catalog, Event, Field
+from telemetry.shipper.intake.redactor import special_fields
 
 TODAY = dt.date(2026, 1, 1)
 
@@ -32,6 +34,13 @@ def event(name: str, *fields: Field, expires: dt.date = TODAY, **keys: Any) -> E
 def compiled(*events: Event, today: dt.date = TODAY) -> Compiled:
     catalog = Catalog(product="acme", version=1, events={event.name: event for event in events})
     return compile_catalog(catalog, today)
+
+
+def treated(plan: Plan) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The free texts of an event, and the fields that are rewritten one by one, with their types."""
+    special = special_fields(plan, Means(lambda _: str, None))
+    fields = plan.event.fields
+    return tuple(text.name for text in special.texts), {one.name: fields[one.name].type for one in special.columns}
 
 
 def decode(found: Compiled, *events: Any) -> list[Envelope]:
@@ -185,7 +194,8 @@ def test_a_field_that_has_expired_takes_any_value_for_the_validator_to_empty() -
     assert [plan.expired for plan in compiled(found).plans.values()] == [frozenset()]
     after = compiled(event("e", *found.fields.values(), expires=dt.date.max), today=TODAY + dt.timedelta(days=1))
     (plan,) = after.plans.values()
-    assert (plan.expired, list(plan.event.fields), plan.buckets) == (frozenset({"old"}), ["ok"], ())
+    assert (plan.expired, list(plan.event.fields)) == (frozenset({"old"}), ["ok"])
+    assert treated(plan) == ((), {})
     for value in (1, "text", [1], None):
         (one,) = decode(after, ["e", 1, {"ok": True, "old": value}])
         assert one.fields.old == value
@@ -203,8 +213,10 @@ def test_a_catalog_with_nothing_left_takes_no_event(events: tuple[Event, ...]) -
 def test_a_plan_names_the_fields_by_their_treatment() -> None:
     found = compiled(event("e", *ALL.fields.values(), field("k", "int", buckets=(0, 10))))
     (plan,) = found.plans.values()
-    assert (plan.name, plan.text, plan.identifier, plan.sql) == ("e", ("t",), ("n",), ("q",))
-    assert (plan.path, plan.error, plan.version, plan.buckets) == (("p",), ("x",), ("v",), ("k",))
+    assert plan.name == "e"
+    texts, rewritten = treated(plan)
+    assert texts == ("t",)
+    assert rewritten == {"n": "identifier", "q": "sql", "p": "path", "x": "error", "v": "version", "k": "int"}
 
 
 def test_plans_are_found_by_the_type_of_the_fields() -> None:

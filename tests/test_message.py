@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telemetry.redact.message import MAX_CHARACTERS, Matcher
-from telemetry.redact.template import Hole, parse_template
+from telemetry.catalog.matcher import MAX_CHARACTERS, Matcher
+from telemetry.catalog.template import Hole, parse_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry.catalog.compile import Compiled, Envelope, compile_catalog
+from telemetry.catalog.matcher import Matcher
 from telemetry.catalog.model import Catalog, Event, Field
+from telemetry.catalog.template import parse_template
 from telemetry.drops import DropReason
 from telemetry.redact.free_text import FreeTextRedactor
-from telemetry.redact.message import Matcher
 from telemetry.redact.names.name import know
-from telemetry.redact.template import parse_template
 from telemetry.redact.text import MAX_TEXT_BYTES
 from telemetry.shipper.intake.redactor import Redactor
 from telemetry.spool.tally import Tally, Touched

@@ -20,7 +20,7 @@ from spools import Endpoint, decompress
 
 from telemetry import Client, ConfigError, ShipperSettings
 from telemetry.catalog.compile import compile_catalog
-from telemetry.catalog.model import Catalog, Event, Field, FieldType, Kind
+from telemetry.catalog.model import Catalog, Event, Field, Kind
 from telemetry.cli.status import gather
 from telemetry.shipper.intake.cgroup import Limits
 from telemetry.shipper.intake.report import facts, major_minor, power_of_two_above, raw_report
@@ -40,7 +40,7 @@ NAMES = {
 }
 
 
-def _event(name: str, kind: Kind, **types: FieldType) -> Event:
+def _event(name: str, kind: Kind, **types: str) -> Event:
     return Event(
         name=name,
         kind=kind,

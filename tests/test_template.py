@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from telemetry.redact.template import MAX_CHARACTERS, MAX_HOLES, Hole, parse_template
+from telemetry.catalog.template import MAX_CHARACTERS, MAX_HOLES, Hole, parse_template
 
 
 @pytest.mark.parametrize(

@@ -5,22 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from telemetry.catalog.compile import declared_fields
+from telemetry.catalog.field_types import type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from telemetry.catalog.model import Catalog, Field
-
-TEXT = "VARCHAR"
-_TYPES = {"bool": "BOOLEAN", "int": "BIGINT", "float": "DOUBLE", "duration": "DOUBLE"}  # all others are text
+    from telemetry.catalog.model import Catalog
 
 Fields = dict[str, dict[str, set[str]]]
 """The SQL types that fields are known to have, by event and name. More than one are text, where they meet."""
-
-
-def column_type(field: Field) -> str:
-    """The SQL type of a field's values."""
-    return _TYPES.get(field.type, TEXT)
 
 
 def declared_types(catalogs: Iterable[Catalog]) -> Fields:
@@ -32,5 +25,5 @@ def declared_types(catalogs: Iterable[Catalog]) -> Fields:
             if event.weighted:
                 fields.setdefault("weight", set()).add("DOUBLE")
             for name, field in declared_fields(event).items():
-                fields.setdefault(name, set()).add(column_type(field))
+                fields.setdefault(name, set()).add(type_of(field).column)
     return types

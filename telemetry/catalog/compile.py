@@ -7,14 +7,13 @@ stand in that order: event, time, session, weight, count, then the declared fiel
 
 from __future__ import annotations
 
-import sys
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union, cast
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from telemetry.catalog.model import MAX_IDENTIFIER_LENGTH, MAX_STRING_LENGTH, OTHER, Catalog, Event, Field, spellings
+from telemetry.catalog.field_types import type_of
+from telemetry.catalog.model import Catalog, Event, Field
 from telemetry.redact.checksum import LEAST_CARD
 from telemetry.wire import MAX_FRAME_EVENTS
 
@@ -23,10 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MAX_TIME_NS = 2**63 - 1  # in the year 2262; every later one breaks somebody's clock
-_MAX_INT = 2**63 - 1  # what databases and JSON readers hold
-_MAX_FLOAT = sys.float_info.max  # NaN and the infinities lie outside: JSON has no word for them
-
-_String = Annotated[str, Meta(max_length=MAX_STRING_LENGTH)]
 
 
 class Envelope(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=True):
@@ -43,7 +38,7 @@ class Envelope(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=
 
 
 class Plan(NamedTuple):
-    """What the stages must know of one event: the names of its fields by the treatment they get.
+    """What the stages must know of one event.
 
     Attributes:
         name: of the event.
@@ -54,14 +49,6 @@ class Plan(NamedTuple):
     name: str
     event: Event
     expired: frozenset[str]
-    message: tuple[str, ...]
-    text: tuple[str, ...]
-    identifier: tuple[str, ...]
-    sql: tuple[str, ...]
-    path: tuple[str, ...]
-    error: tuple[str, ...]
-    version: tuple[str, ...]
-    buckets: tuple[str, ...]
 
 
 class Compiled(NamedTuple):
@@ -98,7 +85,7 @@ def compile_catalog(catalog: Catalog, today: dt.date) -> Compiled:
         decoder=msgspec.msgpack.Decoder(Annotated[array[any_event], Meta(max_length=MAX_FRAME_EVENTS)]),
         one=msgspec.msgpack.Decoder(any_event),
         envelopes=envelopes,
-        plans={fields[event.name]: _plan(event, expired[event.name]) for event in live},
+        plans={fields[event.name]: Plan(event.name, event, expired[event.name]) for event in live},
         expired=frozenset(catalog.events.keys() - envelopes.keys()),
     )
 
@@ -128,7 +115,7 @@ def _fields_struct(event: Event, expired: Iterable[str]) -> type[msgspec.Struct]
         stamped.append(("weight", UnsetType, UNSET))
     declared = [(name, _fast_type(field) | None, None) for name, field in event.fields.items()]
     if event.kind == "counter":
-        declared.insert(0, ("count", value_type(declared_fields(event)["count"]) | None, None))
+        declared.insert(0, ("count", _checked(declared_fields(event)["count"]) | None, None))
     # They are taken with any value, for the validator to empty. Were they left out, each event that still comes with
     # one would fail as a whole: 3 us instead of 0.3, for as long as there are programs of that age.
     taken = [(name, Any, None) for name in expired]
@@ -152,34 +139,34 @@ def declared_fields(event: Event) -> dict[str, Field]:
 
 def may_be_card(field: Field) -> bool:
     """Whether a number in this field could be that of a payment card: it is looked at before it leaves."""
-    return field.type in {"int", "float"} and not field.buckets and (field.max is None or field.max >= LEAST_CARD)
+    is_open = field.max is None or field.max >= LEAST_CARD
+    return type_of(field).number is not None and not field.buckets and is_open
 
 
 def _fast_type(field: Field) -> Any:
     # An event with a larger number is taken apart by the validator, which looks: nothing else has to be asked.
-    return value_type(msgspec.structs.replace(field, max=LEAST_CARD - 1) if may_be_card(field) else field)
+    return _checked(msgspec.structs.replace(field, max=LEAST_CARD - 1) if may_be_card(field) else field)
+
+
+def _checked(field: Field) -> Any:
+    return type_of(field).checked(field)
 
 
 def value_decoder(field: Field) -> Callable[[bytes | msgspec.Raw], Any]:
     """Return the function that reads one value of `field` from msgpack; None is an absent one.
 
     The function raises as msgspec does. It takes what the decoder of whole events does not, for those come to it one by
-    one: the number of a value of a `numbered` enum, and a whole number that is written as a float.
+    one: a value that is spelled in the wide form of its type.
     """
-    kind = value_type(field)
-    match field.type:
-        case "int":
-            wide: Any = kind | float | None
-            read: Callable[[Any], Any] = lambda value: msgspec.convert(whole(value), kind)  # noqa: E731 bounds again
-        case "enum" if field.numbered:
-            wide, read = kind | int | None, lambda value: kind(value) if isinstance(value, int) else value
-        case _:
-            return msgspec.msgpack.Decoder(kind | None).decode
-    decode = msgspec.msgpack.Decoder(wide).decode
+    wide = type_of(field).wide(field)
+    if wide is None:
+        return msgspec.msgpack.Decoder(_checked(field) | None).decode
+    narrow = wide.narrow
+    decode = msgspec.msgpack.Decoder(wide.type | None).decode
 
     def decode_wide(raw: bytes | msgspec.Raw) -> Any:
         value = decode(raw)
-        return None if value is None else read(value)
+        return None if value is None else narrow(value)
 
     return decode_wide
 
@@ -189,82 +176,5 @@ def text_reader(field: Field) -> Callable[[str], Any]:
 
     The function raises msgspec.ValidationError for one that is out of its bounds.
     """
-    kind = value_type(field)
-    match field.type:
-        case "int":
-            read: Callable[[str], Any] = int
-        case "float" | "duration":
-            read = float
-        case "bool":
-            read = lambda value: value.lower() == "true"  # noqa: E731 it is one of two words
-        case _:
-            read = str
+    read, kind = type_of(field).read, _checked(field)
     return lambda value: msgspec.convert(read(value), kind)
-
-
-def whole(value: Any) -> Any:
-    """Return a float that is a whole number as an int, and any other value as it is."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def value_type(field: Field) -> Any:
-    """The type that msgspec checks a value of this field against."""
-    match field.type:
-        case "int":
-            return _between(int, field, _MAX_INT)
-        case "float":
-            return _between(float, field, _MAX_FLOAT)
-        case "enum":
-            return _open_enum(field)
-        case other:
-            return _TYPES.get(other, _String)
-
-
-_TYPES: dict[str, Any] = {
-    "bool": bool,
-    "duration": Annotated[float, Meta(ge=0.0, le=_MAX_FLOAT)],
-    "identifier": Annotated[str, Meta(max_length=MAX_IDENTIFIER_LENGTH)] | int,
-}
-
-
-def _between(number: type, field: Field, limit: float) -> Any:
-    least = -limit if field.min is None else field.min
-    most = limit if field.max is None else field.max
-    return Annotated[number, Meta(ge=number(least), le=number(most))]
-
-
-def _open_enum(field: Field) -> type[StrEnum]:
-    # Measured: an Enum decodes no slower than a Literal, and takes unknown values in its stride.
-    fold = str.casefold if field.fold_case else str
-    known = spellings(field.values, field.prefix, numbered=field.numbered)
-    by_spelling = {fold(spelling): value for spelling, value in known}
-
-    class OpenEnum(StrEnum):
-        """An enum that reads other spellings of its values, and a value nobody declared as `other`."""
-
-        @classmethod
-        def _missing_(cls, value: object) -> OpenEnum:
-            return cls(by_spelling.get(fold(str(value)), OTHER))
-
-    members = {f"V{number}": value for number, value in enumerate(field.values)}
-    make: Any = OpenEnum
-    return cast("type[StrEnum]", make(field.name, {**members, "OTHER": OTHER}))
-
-
-def _plan(event: Event, expired: frozenset[str]) -> Plan:
-    def of_type(name: str) -> tuple[str, ...]:
-        return tuple(field.name for field in event.fields.values() if field.type == name)
-
-    return Plan(
-        name=event.name,
-        event=event,
-        expired=expired,
-        message=of_type("message"),
-        text=of_type("text"),
-        identifier=of_type("identifier"),
-        sql=of_type("sql"),
-        path=of_type("path"),
-        error=of_type("error"),
-        version=of_type("version"),
-        buckets=tuple(field.name for field in event.fields.values() if field.buckets),
-    )

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from telemetry.catalog.columns import column_type, declared_types
+from telemetry.catalog.columns import declared_types
 from telemetry.catalog.compile import declared_fields
+from telemetry.catalog.field_types import type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -113,7 +114,7 @@ def _is_other_unit(old: str, new: str) -> bool:
 
 def _value_changes(old: Field, new: Field) -> Iterator[tuple[Kind, str]]:
     if old.type != new.type:
-        before, after = column_type(old), column_type(new)
+        before, after = type_of(old).column, type_of(new).column
         column = f"stays {after}" if before == after else f"was {before}, is text over both versions"
         yield "type", f"was {old.type}, is {new.type}: the column {column}; give the field a new name"
         return

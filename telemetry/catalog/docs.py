@@ -10,24 +10,17 @@ import re
 from typing import TYPE_CHECKING
 
 from telemetry.catalog.compile import declared_fields
-from telemetry.catalog.leaving import leaves_as
+from telemetry.catalog.field_types import TYPES, Treatment, leaves_as
 from telemetry.catalog.visible import visible
 from telemetry.consent.decide import product_variable
 from telemetry.settings import ShipperSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-    from telemetry.catalog.model import Catalog, Event, Field, FieldType
+    from telemetry.catalog.model import Catalog, Event, Field
 
 _ABOUT = {"technical": "machine and program", "interaction": "what somebody did"}
-_HELD_BACK: dict[FieldType, str] = {
-    "message": "what the text had in place of the braces, but for what has a field of its own",
-    "identifier": "the value: a token that only this session has stands for it",
-    "sql": "the text of the statement, and the names and values in it",
-    "path": "the name of the file, and the folders that it is in",
-    "error": "the message of the error",
-}
 _MARKUP = re.compile(r"[\\`*_{}\[\]~|&<>]")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}  # not every reader of Markdown takes a backslash
 _MIB = 1 << 20
@@ -138,9 +131,10 @@ def _besides(catalog: Catalog) -> Iterator[str]:
 
 
 def _never(catalog: Catalog) -> Iterator[str]:
-    texts = _fields_of("text", catalog)
+    free = {name for name, row in TYPES.items() if row.treatment is Treatment.SCANNED}
+    texts = _fields_of(free, catalog)
     free_text = f"nowhere but in {texts}, which may hold names of people and what its rules don't know"
-    held_back = ((_fields_of(type_, catalog), what) for type_, what in _HELD_BACK.items())
+    held_back = ((_fields_of({name}, catalog), row.held_back) for name, row in TYPES.items() if row.held_back)
     yield "## What is never collected"
     yield _listed(
         "by `telemetry` itself, a number or name of you, your machine or installation that would outlast a session",
@@ -149,12 +143,12 @@ def _never(catalog: Catalog) -> Iterator[str]:
     )
 
 
-def _fields_of(type_: FieldType, catalog: Catalog) -> str:
+def _fields_of(types: Collection[str], catalog: Catalog) -> str:
     return ", ".join(
         f"`{event.name}.{field.name}`"
         for event in catalog.events.values()
         for field in event.fields.values()
-        if field.type == type_
+        if field.type in types
     )
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from telemetry.catalog.model import OTHER
-from telemetry.redact.template import Hole, parse_template, shape_of
+from telemetry.catalog.template import Hole, parse_template, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from telemetry.catalog.model import FieldType
 
-
-def typed_holes(templates: Iterable[str]) -> dict[str, FieldType]:
+def typed_holes(templates: Iterable[str]) -> dict[str, str]:
     """The types of the holes that have one, by name, in the order in which templates have them."""
     holes = [part for template in templates for part in parse_template(template) if isinstance(part, Hole)]
     return {hole.name: hole.type for hole in holes if hole.type is not None}
@@ -40,7 +38,7 @@ def parameters(name: str, field: Mapping[str, Any]) -> dict[str, dict[str, Any]]
 def template_faults(templates: Iterable[str]) -> Iterator[str]:
     """What is wrong with the templates of a message."""
     shapes: dict[tuple[str, ...], str] = {}
-    types: dict[str, tuple[FieldType, str]] = {}
+    types: dict[str, tuple[str, str]] = {}
     for template in templates:
         if template == OTHER:
             yield f"the template {OTHER!r} stands for what fits none; remove it"

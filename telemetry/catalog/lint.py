@@ -30,17 +30,18 @@ import math
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from telemetry.catalog.field_types import TYPES, Treatment, type_of
 from telemetry.catalog.holes import typed_holes
 from telemetry.catalog.load import Fault
+from telemetry.catalog.matcher import matcher_of
 from telemetry.catalog.model import OTHER
 from telemetry.catalog.names import may_be_id, needless_text, private_name
-from telemetry.redact.message import matcher_of
-from telemetry.redact.template import is_hollow, parse_template
+from telemetry.catalog.template import is_hollow, parse_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from telemetry.catalog.model import Catalog, Event, Field, FieldType
+    from telemetry.catalog.model import Catalog, Event, Field
 
 MIN_PURPOSE_CHARACTERS = 8
 """Hardly a reason is said in less; in Chinese or Japanese eight make a sentence."""
@@ -66,8 +67,6 @@ MIN_PRECISION_SECONDS = 60
 _PLACEHOLDER = re.compile(r"(todo|tbd|fixme|xxx)\b", re.IGNORECASE)
 _MACHINE = frozenset("memory ram swap disk storage cpu cpus core cores gpu gpus screen monitor resolution".split())  # noqa: SIM905
 _AMOUNT = frozenset("count total bytes kb mb gb kib mib gib size number cores cpus gpus width height".split())  # noqa: SIM905
-_FILLED: dict[FieldType | None, str] = {"int": "7", "float": "7.5", "duration": "7.5", "bool": "true", "version": "1.2"}
-_ENDLESS = frozenset({"message", "text", "identifier", "sql", "path", "error", "float", "duration"})
 
 
 class _Objection(NamedTuple):
@@ -108,10 +107,10 @@ def _catalog(catalog: Catalog) -> Iterator[_Objection]:
 def _event(event: Event, today: dt.date) -> Iterator[_Objection]:
     yield from _purpose(event.purpose)
     yield from _expiry(event.expires, today)
-    texts = [field.name for field in event.fields.values() if field.type == "text"]
+    texts = [field.name for field in event.fields.values() if _is_free(field)]
     if len(texts) > 1:
         yield _Objection("free-text", f"has {len(texts)} free texts, {', '.join(texts)}; keep the one that is needed")
-    combinations = math.prod(_cells(field) for field in event.fields.values())
+    combinations = math.prod(type_of(field).cells(field) for field in event.fields.values())
     if combinations > MAX_COMBINATIONS:
         yield _Objection(
             "fine-combination",
@@ -127,13 +126,13 @@ def _field(field: Field, event: Event, today: dt.date) -> Iterator[_Objection]:
         yield from _purpose(field.purpose)
     if message is None and field.expires is not None:
         yield from _expiry(field.expires, today)
-    if field.type == "message":
+    if type_of(field).treatment is Treatment.MATCHED:
         yield from _message(field)
     if doubt := may_be_id(field):
         yield _Objection("id-hole", doubt, warning=True)
     elif private := private_name(field):
         yield _Objection("private-name", private)
-    if field.type == "text":
+    if _is_free(field):
         yield from _text(field, event)
     if len(field.values) > MAX_ENUM_VALUES:
         yield _Objection(
@@ -145,7 +144,7 @@ def _field(field: Field, event: Event, today: dt.date) -> Iterator[_Objection]:
         yield _Objection(
             "fingerprint", "the exact number tells one machine from another; give it `buckets`, such as powers of two"
         )
-    if event.kind == "counter" and field.type in _ENDLESS:
+    if event.kind == "counter" and type_of(field).is_endless:
         yield _Objection(
             "counter-field",
             f"a field of type {field.type} makes a counter of its own of nearly every call; "
@@ -203,7 +202,9 @@ def _message(field: Field) -> Iterator[_Objection]:
                 f"the template {template!r} is nearly all hole, so it says nothing of what fits it; give it more "
                 "constant text, or remove it",
             )
-        text = "".join(part if isinstance(part, str) else _FILLED.get(part.type, "X") for part in parts)
+        text = "".join(
+            part if isinstance(part, str) else TYPES[part.type].example if part.type else "X" for part in parts
+        )
         if typed_holes([template]) and len(also := matcher.all_that_fit(text)) > 1:
             others = ", ".join(repr(other) for other in also if other != template)
             yield _Objection(
@@ -214,20 +215,13 @@ def _message(field: Field) -> Iterator[_Objection]:
             )
 
 
-def _cells(field: Field) -> int:
-    """In how many ways a field can leave, absent aside; 1 where they can't be told."""
-    if field.type == "enum":
-        return len({*field.values, OTHER})
-    if field.type == "message":
-        return len(field.templates) + 1
-    if field.type == "bool":
-        return 2
-    return len(field.buckets) or 1
+def _is_free(field: Field) -> bool:
+    return type_of(field).treatment is Treatment.SCANNED
 
 
 def _is_fingerprint(field: Field, event: Event) -> bool:
     """Whether it is an exact number that stays the same on one machine; a report holds nothing else."""
-    if field.type not in {"int", "float"} or field.buckets:
+    if type_of(field).number is None or field.buckets:
         return False
     words = frozenset(field.name.split("_"))
     return event.kind == "report" or bool(words & _MACHINE and words & _AMOUNT)

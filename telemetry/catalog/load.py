@@ -15,6 +15,8 @@ import tomllib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from telemetry.catalog.field_types import TYPES, Treatment
+from telemetry.catalog.forms import Key, is_table
 from telemetry.catalog.holes import parameter_name, parameters, template_faults, typed_holes
 from telemetry.catalog.keys import (
     CATALOG,
@@ -23,13 +25,9 @@ from telemetry.catalog.keys import (
     EVENT_NAME,
     FIELD,
     FIELD_NAME,
-    FIELD_OF_TYPE,
     HOLE,
-    Key,
-    is_number,
-    is_table,
 )
-from telemetry.catalog.model import Catalog, Event, Field, spellings
+from telemetry.catalog.model import Catalog, Event, Field
 from telemetry.errors import CatalogError
 
 if TYPE_CHECKING:
@@ -145,26 +143,19 @@ def _field_faults(name: str, field: Any, event: Mapping[str, Any]) -> Iterator[s
         return
     kind = field.get("type")
     if not FIELD["type"].accepts(kind):
-        own = {key for keys in FIELD_OF_TYPE.values() for key in keys}
+        own = {key for row in TYPES.values() for key in row.keys}
         yield from _key_faults({key: field[key] for key in field if key not in own}, FIELD)
         return
-    yield from _key_faults(field, {**FIELD, **FIELD_OF_TYPE.get(kind, {})}, f" of type {kind}")
-    yield from _value_faults(field)
-    if kind == "message":
+    row = TYPES[kind]
+    yield from _key_faults(field, {**FIELD, **row.keys}, f" of type {kind}")
+    yield from row.key_faults(field)
+    if row.treatment is Treatment.MATCHED:
         yield from _message_faults(name, field, event)
 
 
-def _value_faults(field: Mapping[str, Any]) -> Iterator[str]:
-    if field["type"] == "enum":
-        yield from _spelling_faults(field)
-    least: Any = field.get("min")
-    most: Any = field.get("max")
-    if is_number(least) and is_number(most) and least > most:
-        yield f"`min` {least} is over `max` {most}; swap them"
-
-
 def _message_faults(name: str, field: Mapping[str, Any], event: Mapping[str, Any]) -> Iterator[str]:
-    if any(not key.accepts(field[key_name]) for key_name, key in FIELD_OF_TYPE["message"].items() if key_name in field):
+    keys = TYPES[field["type"]].keys
+    if any(not key.accepts(field[key_name]) for key_name, key in keys.items() if key_name in field):
         return  # that fault was told
     templates, options = field.get("templates", ()), field.get("holes", {})
     faults = list(template_faults(templates))
@@ -179,8 +170,8 @@ def _message_faults(name: str, field: Mapping[str, Any], event: Mapping[str, Any
         if not is_table(said):
             yield f"`holes.{hole}` must be a table, such as {{ buckets = [0, 10, 100] }}"
             continue
-        keys = {**HOLE, **FIELD_OF_TYPE.get(type_, {})}
-        found = [*_key_faults(said, keys, f" of a hole of type {type_}"), *_value_faults({"type": type_, **said})]
+        row = TYPES[type_]
+        found = [*_key_faults(said, {**HOLE, **row.keys}, f" of a hole of type {type_}"), *row.key_faults(said)]
         yield from (f"`holes.{hole}`: {fault}" for fault in found)
         yield from _clashes(name, hole, event)
 
@@ -196,19 +187,14 @@ def _clashes(name: str, hole: str, event: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _parameter_names(name: str, field: Mapping[str, Any]) -> Iterator[str]:
-    if field.get("type") == "message" and FIELD_OF_TYPE["message"]["templates"].accepts(field.get("templates")):
+    if _is_matched(field.get("type")) and TYPES[field["type"]].keys["templates"].accepts(field.get("templates")):
         with suppress(ValueError):  # that fault is told of that field
             yield from (parameter_name(name, hole) for hole in typed_holes(field["templates"]))
 
 
-def _spelling_faults(field: Mapping[str, Any]) -> Iterator[str]:
-    if any(not key.accepts(field[name]) for name, key in FIELD_OF_TYPE["enum"].items() if name in field):
-        return  # that fault was told
-    meant: dict[str, str] = {}
-    for spelling, value in spellings(field.get("values", ()), field.get("prefix", ""), numbered=False):
-        spelled = spelling.casefold() if field.get("fold_case") else spelling
-        if meant.setdefault(spelled, value) != value:
-            yield f"`{spelling}` stands for {meant[spelled]!r} and for {value!r} in `values`; rename or remove one"
+def _is_matched(type_: Any) -> bool:
+    """Whether it is a type whose values are compared with templates."""
+    return isinstance(type_, str) and type_ in TYPES and TYPES[type_].treatment is Treatment.MATCHED
 
 
 def _field_name_faults(name: str, event: Mapping[str, Any]) -> Iterator[str]:
@@ -258,7 +244,7 @@ def _event(name: str, table: Mapping[str, Any]) -> Event:
     fields: dict[str, Field] = {}
     for field, keys in table.get("fields", {}).items():
         fields[field] = _field(field, keys)
-        implied = parameters(field, keys) if keys["type"] == "message" else {}
+        implied = parameters(field, keys) if _is_matched(keys["type"]) else {}
         fields |= {one: _field(one, of_hole) for one, of_hole in implied.items()}
     return Event(name=name, **{**table, "expires": _date(table["expires"]), "fields": fields})
 

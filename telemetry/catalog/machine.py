@@ -16,8 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from telemetry.catalog.compile import declared_fields
-from telemetry.catalog.keys import FIELD_OF_TYPE
-from telemetry.catalog.leaving import leaves_as
+from telemetry.catalog.field_types import leaves_as, type_of
 
 if TYPE_CHECKING:
     from telemetry.catalog.model import Catalog, Event, Field
@@ -58,6 +57,6 @@ def _field(field: Field) -> dict[str, Any]:
         "purpose": field.purpose,
         "expires": field.expires and field.expires.isoformat(),
         "leaves_as": leaves_as(field),
-        **{key: getattr(field, key) for key in FIELD_OF_TYPE.get(field.type, ()) if key != "holes"},
+        **{key: getattr(field, key) for key in type_of(field).keys if key != "holes"},
         **({"parameter_of": field.parameter_of} if field.parameter_of else {}),
     }

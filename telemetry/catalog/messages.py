@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.catalog.model import OTHER, Field
 from telemetry.catalog.names import may_be_id, private_name
-from telemetry.redact.template import Hole, is_hollow, parse_template, shape_of, written
+from telemetry.catalog.template import Hole, is_hollow, parse_template, shape_of, written
 from telemetry.terminal import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from telemetry.catalog.model import FieldType
-    from telemetry.redact.template import Part
+    from telemetry.catalog.template import Part
 
 _CALLS = frozenset({"debug", "info", "warning", "warn", "error", "critical", "fatal", "exception", "log"})
 _RAISED = re.compile(r"(Error|Exception|Warning|Failure|Fault)$")
@@ -105,9 +104,9 @@ def _escape(char: str) -> str:
     return f"\\u{ord(char):04x}" if ord(char) < 1 << 16 else f"\\U{ord(char):08x}"
 
 
-def _agreed(all_parts: Iterable[Sequence[Part]]) -> dict[str, FieldType]:
+def _agreed(all_parts: Iterable[Sequence[Part]]) -> dict[str, str]:
     """One type for each name of a hole: a whole number is a number, too."""
-    types: dict[str, FieldType] = {}
+    types: dict[str, str] = {}
     for parts in all_parts:
         for part in parts:
             if isinstance(part, Hole) and part.type is not None:
@@ -326,7 +325,7 @@ def _formatted(name: str, spec: str) -> list[Part]:
 
 def _hole(name: str, form: str) -> Hole:
     """A hole, of the type that its format says unless its name smells: then nothing of it is to leave."""
-    type_: FieldType | None = "int" if form in {*"diu"} - {""} else "float" if form in {*"eEfFgG"} else None
+    type_: str | None = "int" if form in {*"diu"} - {""} else "float" if form in {*"eEfFgG"} else None
     if type_ is not None:
         field = Field(name=name, type=type_, purpose="", parameter_of="detail")
         if may_be_id(field) or private_name(field):

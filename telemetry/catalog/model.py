@@ -14,15 +14,15 @@ Kind = Literal["event", "counter", "report"]
 Overflow = Literal["drop", "cut"]
 Sensitivity = Literal["technical", "interaction"]
 SENSITIVITIES: tuple[Sensitivity, ...] = get_args(Sensitivity)
-FieldType = Literal[
-    "bool", "int", "float", "duration", "enum", "version", "message", "text", "identifier", "sql", "path", "error"
-]
 
 OTHER = "other"
 """What an enum's unknown value becomes, and a message that fits no template."""
 
 MAX_STRING_LENGTH = 64 << 10
 """The hard cap, in characters, of any string on the wire; `max_length` is for what redaction leaves."""
+
+MAX_INT = 2**63 - 1
+"""What databases and readers of JSON hold."""
 
 MAX_IDENTIFIER_LENGTH = 1 << 10
 """The same for an identifier; the longest names in use are keys of objects, 1024 bytes."""
@@ -33,7 +33,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: as in `emit(..., name=...)`.
-        type: what it may hold and how it leaves.
+        type: what it may hold and how it leaves, a key of `telemetry.catalog.field_types.TYPES`.
         purpose: why it is collected.
         values: of an enum; others leave as `other`.
         fold_case: whether an enum's values are recognised in any case; they leave as they stand in `values`.
@@ -52,7 +52,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    type: FieldType
+    type: str
     purpose: str
     values: tuple[str, ...] = ()
     fold_case: bool = False

@@ -11,21 +11,20 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from telemetry.catalog.field_types import TYPES, Exposure, type_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from telemetry.catalog.model import Field
 
-_HOLDS_NOBODY = frozenset({"bool", "enum", "duration", "message"})
-_REWRITTEN = frozenset({"identifier", "sql", "path", "version", "error"})
-
 
 class _Smell(NamedTuple):
-    """Words of one kind, what to do about a field that has one, and the types that leave nothing of it."""
+    """Words of one kind, what to do about a field that has one, and how much of it may be exposed."""
 
     words: frozenset[str]
     remedy: str
-    harmless: frozenset[str]
+    harmless: Exposure
 
 
 _SMELLS = (
@@ -38,17 +37,17 @@ _SMELLS = (
             "fingerprint biometric serial".split()
         ),
         "remove it, no type makes it harmless",
-        _HOLDS_NOBODY,
+        Exposure.NONE,
     ),
     _Smell(
         frozenset("sql query queries statement ddl dml".split()),
         "declare it as `sql`, which leaves as a shape",
-        _HOLDS_NOBODY | _REWRITTEN,
+        Exposure.REWRITTEN,
     ),
     _Smell(
         frozenset("path file filename filepath pathname dir directory directories dirname folder cwd home".split()),
         "declare it as `path`, which leaves as an extension",
-        _HOLDS_NOBODY | _REWRITTEN,
+        Exposure.REWRITTEN,
     ),
     _Smell(
         frozenset(
@@ -63,7 +62,7 @@ _SMELLS = (
             "project workspace repo repository repositories branch key".split()
         ),
         "declare it as `identifier`, which leaves as a token of the session, or as `enum` if its values are few",
-        _HOLDS_NOBODY | _REWRITTEN,
+        Exposure.REWRITTEN,
     ),
 )
 _IDENTIFIERS = _SMELLS[-1].words | frozenset(
@@ -83,15 +82,6 @@ _ENUMERABLE = frozenset(
     "method operation op engine language lang locale country region timezone tz os platform browser arch unit "
     "feature option flag choice theme plan tier edition encoding protocol".split()
 )
-_OTHER_TYPES = {
-    "version": "version",
-    "release": "version",
-    "error": "error",
-    "exception": "error",
-    "traceback": "error",
-    "stacktrace": "error",
-    "duration": "duration",
-}
 
 
 def private_name(field: Field) -> str:
@@ -101,7 +91,7 @@ def private_name(field: Field) -> str:
     """
     for smell in _SMELLS:
         word = next((word for word in _words(_own_name(field)) if word in smell.words), None)
-        if word is not None and field.type not in smell.harmless and not _measures(field):
+        if word is not None and type_of(field).exposure > smell.harmless and not _measures(field):
             return (
                 f"`{word}` in the name of a field of type {field.type} smells of private data; {smell.remedy}; "
                 "if it holds nothing of the kind, rename it"
@@ -111,7 +101,7 @@ def private_name(field: Field) -> str:
 
 def may_be_id(field: Field) -> str:
     """Why a whole number in the hole of a message may be an id, by the hole's name, with the remedy; empty when not."""
-    if not field.parameter_of or field.type != "int" or field.buckets:
+    if not field.parameter_of or type_of(field).number is not int or field.buckets:
         return ""
     words = [word.rstrip("0123456789") for word in _own_name(field).split("_")]
     word = next((word for word in words if word in _IDENTIFIERS), None)
@@ -126,7 +116,8 @@ def may_be_id(field: Field) -> str:
 
 def needless_text(name: str) -> str:
     """Why a field of this name needs no free text, with the remedy; empty when it may."""
-    typed = next((_OTHER_TYPES[word] for word in _words(name) if word in _OTHER_TYPES), None)
+    words = list(_words(name))
+    typed = next((other for word in words for other, row in TYPES.items() if word in row.suggested_by), None)
     if typed is not None:
         return f"free text where the type `{typed}` would do; declare it as `{typed}`"
     last = name.rpartition("_")[2]
@@ -155,7 +146,7 @@ def _singular(word: str) -> tuple[str, str]:
 
 def _measures(field: Field) -> bool:
     """Whether a number counts or measures something: it ends in a measure, or in a plural (`tables`)."""
-    if field.type not in {"int", "float"}:
+    if type_of(field).number is None:
         return False
     last = _own_name(field).rpartition("_")[2]
     plural_of = frozenset(_singular(last)) - {last}

@@ -10,7 +10,7 @@ import itertools
 import keyword
 from typing import TYPE_CHECKING
 
-from telemetry.catalog.model import OTHER
+from telemetry.catalog.field_types import CHOICES, type_of
 from telemetry.catalog.visible import visible
 
 if TYPE_CHECKING:
@@ -21,19 +21,6 @@ if TYPE_CHECKING:
 TIMED = "duration_ms"
 """The field that `timer` fills."""
 
-_TYPES = {
-    "bool": "bool",
-    "int": "int",
-    "float": "float",
-    "duration": "float",
-    "version": "str",
-    "message": "str",
-    "text": "str",
-    "identifier": "str | int",
-    "sql": "str",
-    "path": "str",
-    "error": "BaseException",
-}
 # What the module needs under its own name. Its other names begin with `_`, as no event's and no field's does.
 _TAKEN = frozenset({*dir(builtins), *keyword.kwlist, "Literal"})
 
@@ -76,11 +63,11 @@ def _candidates(name: str) -> Iterator[str]:
 
 def _is_timed(event: Event) -> bool:
     field = event.fields.get(TIMED)
-    return event.kind == "event" and field is not None and field.type in {"float", "duration"}
+    return event.kind == "event" and field is not None and type_of(field).python == "float"
 
 
 def _head(catalog: Catalog, events: list[Event]) -> str:
-    types = {field.type for event in events for field in event.fields.values()}
+    types = {type_of(field).python for event in events for field in event.fields.values()}
     kinds = {event.kind for event in events}
     imports = {
         "from telemetry import Timer as _Timer": any(map(_is_timed, events)),
@@ -97,7 +84,7 @@ def _head(catalog: Catalog, events: list[Event]) -> str:
         "Written by `telemetry catalog stubs`: change the catalog, then write it anew.",
         "A field that is None is absent. No call blocks or raises.",
         '"""',
-        *(["", "from typing import Literal"] if "enum" in types else []),
+        *(["", "from typing import Literal"] if CHOICES in types else []),
         *(["", *needed] if needed else []),
         "",
         "_Fields = dict[str, object]",
@@ -144,9 +131,10 @@ def _signature(name: str, fields: Iterable[Field], returns: str, *, counter: boo
 
 
 def _parameter(field: Field) -> Iterator[str]:
-    values = list(dict.fromkeys((*field.values, OTHER)))
-    if field.type != "enum":
-        yield f"    {field.name}: {_TYPES[field.type]} | None = None,"
+    row = type_of(field)
+    values = row.schema(field)["enum"] if row.python == CHOICES else []
+    if not values:
+        yield f"    {field.name}: {row.python} | None = None,"
     elif len(values) == 1:  # a comma behind the only value would make a tuple of it
         yield f"    {field.name}: Literal[{_literal(values[0])}] | None = None,"
     else:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from telemetry.catalog.columns import TEXT, Fields
+from telemetry.catalog.field_types import TEXT
 from telemetry.collector.bodies import Bodies, Body, UnreadableError
 from telemetry.collector.shapes import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from telemetry.catalog.columns import Fields
 
 _BODIES = 500
 _BYTES = 16 << 20  # decompressed, of all of them: 0.2 s or so

@@ -12,11 +12,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from telemetry.catalog.columns import TEXT, Fields
+from telemetry.catalog.field_types import TEXT
 from telemetry.collector.body import MAX_LINE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from telemetry.catalog.columns import Fields
 
 TIME = "TIMESTAMP WITH TIME ZONE"
 STAMPED = ("event", "time", "session")

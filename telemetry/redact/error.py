@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from telemetry.redact.free_text import FreeTextRedactor
+    from telemetry.redact.text import Finding
 
 MAX_CHARACTERS = 1_000
 MAX_FRAMES = 20
@@ -12,6 +20,9 @@ _FRAME = rf"{_DOTTED}:{_NAME}:\d{{1,7}}"
 # A class has a capital: what else has none is a person's name or a host's.
 _TYPE = rf"(?:{_NAME}\.)*(?=[a-z0-9_]*[A-Z]){_NAME}"
 _REDUCED = re.compile(rf"{_TYPE}(?:@{_FRAME}(?:;{_FRAME}){{0,{MAX_FRAMES - 1}}})?")
+_NO_NAME = re.compile("[@;:]")  # between the names of a reduced exception
+_NEVER_NAMES = frozenset(["secret", "jwt", "key", "opaque", "card", "iban", "uuid"])
+_CACHED = 1024
 
 
 def reduce(value: str) -> str | None:
@@ -25,3 +36,30 @@ def reduce(value: str) -> str | None:
         The value as it is; None when it has any other form, a message for example.
     """
     return value if len(value) <= MAX_CHARACTERS and _REDUCED.fullmatch(value) else None
+
+
+def reducer(texts: FreeTextRedactor | None) -> Callable[[str], str | None]:
+    """Return `reduce` that refuses what only looks like an exception: a name of this machine, or a token.
+
+    Args:
+        texts: the redactor of free text; None where there is no scanner, then the form alone is looked at.
+    """
+    holds_private = lru_cache(_CACHED)(partial(_holds_private, texts))  # a program's errors are much the same
+
+    def reduced_or_none(value: str) -> str | None:
+        reduced = reduce(value)
+        if reduced is None or (texts is not None and texts.names_own(reduced.partition("@")[0])):
+            return None
+        return None if holds_private(reduced) else reduced
+
+    return reduced_or_none
+
+
+def _holds_private(texts: FreeTextRedactor | None, reduced: str) -> bool:
+    findings = {} if texts is None else texts.redact(_NO_NAME.split(reduced))
+    return any(map(_is_private, findings.values()))
+
+
+def _is_private(found: Finding) -> bool:
+    """Whether the rules found in a name what no program's source calls a thing. A module's may look like a host's."""
+    return found.text is None or any(rule.partition(":")[0] in _NEVER_NAMES for rule in found.rules)

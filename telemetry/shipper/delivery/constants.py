@@ -5,22 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from telemetry.catalog.model import OTHER
-from telemetry.redact.path import COMMON
+from telemetry.catalog.field_types import type_of
 from telemetry.shipper.own_names import constants_of
 
 if TYPE_CHECKING:
     from telemetry.catalog.model import Catalog, Field
 
 _PROTOCOL = frozenset(["event", "time", "session"])
-# The forms in which typed fields leave. Frames of an `error` are names in the program's source: the same everywhere.
-_FORMS = {
-    "identifier": re.compile(r"[0-9a-f]{16}"),
-    "version": re.compile(r"[0-9][0-9a-z._-]{0,31}"),
-    "sql": re.compile(r"[a-z]+(?: [a-z]+=\d{1,2})*"),
-    "path": re.compile("|".join([*COMMON, "other", "none"])),
-    "error": re.compile(r"[A-Za-z_][\w.]*(?:@[\w.:;]+)?", re.ASCII),
-}
 _WORD = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
@@ -47,7 +38,6 @@ class Constants:
 
 
 def _is_constant(field: Field, value: str) -> bool:
-    if field.type in {"enum", "message"}:
-        return value == OTHER or value in field.values or value in field.templates
-    form = _FORMS.get(field.type)
-    return form is not None and form.fullmatch(value) is not None
+    schema = type_of(field).schema(field)
+    form = schema.get("pattern")
+    return value in schema.get("enum", ()) or (form is not None and re.fullmatch(form, value, re.ASCII) is not None)

@@ -15,7 +15,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from telemetry import wire
-from telemetry.catalog.compile import whole
+from telemetry.catalog.field_types import whole
 from telemetry.drops import DropReason
 from telemetry.names import MAX_CHARACTERS, MAX_NAMES
 from telemetry.receipt import Receipt

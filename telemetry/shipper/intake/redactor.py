@@ -5,8 +5,6 @@ Fails closed: a value is taken out of its event first, and put back only once it
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
 from functools import lru_cache, partial
 from hashlib import blake2b
 from itertools import compress
@@ -15,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from telemetry.catalog.compile import may_be_card, text_reader
+from telemetry.catalog.field_types import Means, Treatment, type_of
 from telemetry.catalog.holes import parameter_name
+from telemetry.catalog.matcher import Match, matcher_of
 from telemetry.catalog.model import OTHER
 from telemetry.drops import DropReason
-from telemetry.redact import error, path, sql, version
 from telemetry.redact.checksum import holds_card
-from telemetry.redact.message import matcher_of
 from telemetry.redact.rules.placeholder import cut
 from telemetry.spool.tally import UNMATCHED
 
@@ -28,17 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from telemetry.catalog.compile import Compiled, Envelope, Plan
+    from telemetry.catalog.model import Field
     from telemetry.redact.free_text import FreeTextRedactor
-    from telemetry.redact.message import Matcher
-    from telemetry.redact.text import Finding
     from telemetry.spool.tally import Tally
 
 OVERFLOW = "overflow"
 """Counted with the rules that redacted a text when it was cut."""
 
 _TOKEN_BYTES = 8  # it takes about 2**32 identifiers in one session before two are likely to share a token
-_CACHED_VERSIONS = 256
-_CACHED_ERRORS = 1024
 _CACHED_TOKENS = 1 << 14  # 2 MB for usual names; 64 MB if all are as long as the catalog lets them be
 
 
@@ -67,7 +62,7 @@ class Redactor:
         token = lru_cache(_CACHED_TOKENS)(partial(_token, secret))
         own = {name: lru_cache(_CACHED_TOKENS)(partial(read, secret)) for name, read in identifiers.items()}
         special = {
-            compiled.envelopes[plan.name]: _special(plan, lambda name: own.get(name, token), texts)
+            compiled.envelopes[plan.name]: special_fields(plan, Means(lambda name: own.get(name, token), texts))
             for plan in compiled.plans.values()
         }
         self._special = {envelope: found for envelope, found in special.items() if any(found)}
@@ -84,10 +79,8 @@ class Redactor:
         taken: list[_Taken] = []
         for kind, alike in rows.items():
             special = self._special[kind]
-            for message in special.messages:  # before the others: its parameters are fields as they are
-                _match_column(message, alike, tally)
-            for rewrite in special.rewrites:
-                _rewrite_column(rewrite, alike, tally)
+            for column in special.columns:
+                _rewrite_column(column, alike, tally)
             for text in special.texts:
                 taken += _take_column(text, alike)
         if taken:
@@ -115,17 +108,23 @@ class Redactor:
                     tally.redact(text.label, rule)
 
 
-_NO_NAME = re.compile("[@;:]")  # between the names of a reduced exception
-_NEVER_NAMES = frozenset(["secret", "jwt", "key", "opaque", "card", "iban", "uuid"])
+class _Column(NamedTuple):
+    """A field whose values are rewritten one by one: to None where that can't be done, which removes it.
 
-
-class _Rewrite(NamedTuple):
-    """How one field is rewritten by itself: to None when it can't be, which removes it. `label` is for the tally."""
+    Attributes:
+        label: of the field, for the tally.
+        name: of the field.
+        rewrite: makes of a value what leaves.
+        rule: counted for each value that was rewritten; empty for none.
+        parameters: of a message, the fields that its typed holes become, by the hole; None where `rewrite` makes no
+            `Match`.
+    """
 
     label: str
     name: str
     rewrite: Callable[[Any], Any]
-    rule: str = ""
+    rule: str
+    parameters: dict[str, _Parameter] | None = None
 
 
 class _Parameter(NamedTuple):
@@ -135,15 +134,6 @@ class _Parameter(NamedTuple):
     name: str
     read: Callable[[str], Any]
     may_be_card: bool
-
-
-class _Message(NamedTuple):
-    """A message field, and its parameters by the names of their holes."""
-
-    label: str
-    name: str
-    matcher: Matcher
-    parameters: dict[str, _Parameter]
 
 
 class _Text(NamedTuple):
@@ -159,9 +149,9 @@ _Taken = tuple[Any, _Text, str]
 """A free text taken out of its fields: the fields, which text of theirs, and what stood there."""
 
 
-def _rewrite_column(column: _Rewrite, rows: list[Any], tally: Tally) -> None:
-    label, name, rewrite, rule = column
-    rewritten = invalid = failed = 0
+def _rewrite_column(column: _Column, rows: list[Any], tally: Tally) -> None:
+    label, name, rewrite, rule, parameters = column
+    rewritten = unmatched = invalid = failed = 0
     for fields in rows:
         raw = getattr(fields, name)
         if raw is None:
@@ -175,38 +165,21 @@ def _rewrite_column(column: _Rewrite, rows: list[Any], tally: Tally) -> None:
         if redacted is None:
             invalid += 1
             continue
+        if parameters is None:
+            rewritten += 1
+        else:
+            match: Match = redacted
+            for hole, value in match.values.items():
+                _set_parameter(parameters[hole], fields, value, tally)
+            redacted = match.template
+            unmatched += match is _NO_MATCH
+            rewritten += match.has_holes
         setattr(fields, name, redacted)
-        rewritten += 1
     tally.drop_field(label, DropReason.REDACTION_FAILED, failed)
     tally.drop_field(label, DropReason.INVALID, invalid)
+    tally.redact(label, UNMATCHED, unmatched)
     if rule:
         tally.redact(label, rule, rewritten)
-
-
-def _match_column(message: _Message, rows: list[Any], tally: Tally) -> None:
-    label, name, matcher, parameters = message
-    unmatched = filled = failed = 0
-    for fields in rows:
-        raw = getattr(fields, name)
-        if raw is None:
-            continue
-        setattr(fields, name, None)
-        try:
-            match = matcher.match(raw)
-        except Exception:  # noqa: BLE001 whatever failed, what was not compared does not leave
-            failed += 1
-            continue
-        if match is None:
-            setattr(fields, name, OTHER)
-            unmatched += 1
-            continue
-        for hole, value in match.values.items():
-            _set_parameter(parameters[hole], fields, value, tally)
-        setattr(fields, name, match.template)
-        filled += match.has_holes
-    tally.drop_field(label, DropReason.REDACTION_FAILED, failed)
-    tally.redact(label, UNMATCHED, unmatched)
-    tally.redact(label, "message_field", filled)
 
 
 def _set_parameter(parameter: _Parameter, fields: Any, raw: str | None, tally: Tally) -> None:
@@ -241,66 +214,45 @@ def _take_column(text: _Text, rows: list[Any]) -> list[_Taken]:
 class _Special(NamedTuple):
     """The fields of one event that need more than validation."""
 
-    messages: tuple[_Message, ...]
-    rewrites: tuple[_Rewrite, ...]
+    columns: tuple[_Column, ...]
     texts: tuple[_Text, ...]
 
 
-def _special(
-    plan: Plan, token: Callable[[str], Callable[[str | int], str | int | None]], texts: FreeTextRedactor | None
-) -> _Special:
+def special_fields(plan: Plan, means: Means) -> _Special:
+    """The fields of an event that need more than validation, each by the row of its type."""
     fields = plan.event.fields
+    treated: dict[Treatment, list[Field]] = {treatment: [] for treatment in Treatment}
+    for field in fields.values():
+        treated[type_of(field).treatment].append(field)
     label = {name: f"{plan.name}.{name}" for name in fields}
-    is_private = lru_cache(_CACHED_ERRORS)(partial(_holds_private, texts))  # a program's errors are much the same
 
     def parameter(name: str) -> _Parameter:
         return _Parameter(label[name], name, text_reader(fields[name]), may_be_card(fields[name]))
 
-    def message(name: str) -> _Message:
-        matcher = matcher_of(fields[name].templates)
-        holes = {hole: parameter(parameter_name(name, hole)) for hole in matcher.typed}
-        return _Message(label[name], name, matcher, holes)
+    def message(field: Field) -> _Column:
+        matcher = matcher_of(field.templates)
+        holes = {hole: parameter(parameter_name(field.name, hole)) for hole in matcher.typed}
+        match: Callable[[str], Match] = lambda text: matcher.match(text) or _NO_MATCH  # noqa: E731 two words
+        return _Column(label[field.name], field.name, match, "message_field", holes)
 
     return _Special(
-        messages=tuple(map(message, plan.message)),
-        rewrites=(
-            *(_Rewrite(label[name], name, token(name), "identifier") for name in plan.identifier),
-            *(_Rewrite(label[name], name, sql.shape, "sql_field") for name in plan.sql),
-            *(_Rewrite(label[name], name, path.extension, "path_field") for name in plan.path),
-            *(_Rewrite(label[name], name, partial(_reduce, texts, is_private)) for name in plan.error),
-            *(_Rewrite(label[name], name, _clean_version) for name in plan.version),
-            *(_Rewrite(label[name], name, partial(_bucket, fields[name].buckets)) for name in plan.buckets),
+        columns=(
+            *map(message, treated[Treatment.MATCHED]),  # before the others: its parameters are fields as they are
+            *(
+                _Column(label[field.name], field.name, rewrite, type_of(field).rule)
+                for field in treated[Treatment.ALONE]
+                if (rewrite := type_of(field).rewriter(field, means)) is not None
+            ),
         ),
         texts=tuple(
-            _Text(label[name], name, fields[name].max_length or 0, fields[name].overflow == "cut") for name in plan.text
+            _Text(label[field.name], field.name, field.max_length or 0, field.overflow == "cut")
+            for field in treated[Treatment.SCANNED]
         ),
     )
 
 
+_NO_MATCH = Match(OTHER, has_holes=False, values={})
+
+
 def _token(secret: bytes, value: str | int) -> str:
     return blake2b(str(value).encode(), key=secret, digest_size=_TOKEN_BYTES).hexdigest()
-
-
-def _reduce(texts: FreeTextRedactor | None, is_private: Callable[[str], bool], value: str) -> str | None:
-    """A reduced exception. A text that only looks like one may be a name of this machine, or a token."""
-    reduced = error.reduce(value)
-    if reduced is None or (texts is not None and texts.names_own(reduced.partition("@")[0])):
-        return None
-    return None if is_private(reduced) else reduced
-
-
-def _holds_private(texts: FreeTextRedactor | None, reduced: str) -> bool:
-    findings = {} if texts is None else texts.redact(_NO_NAME.split(reduced))
-    return any(map(_is_private, findings.values()))
-
-
-def _is_private(found: Finding) -> bool:
-    """Whether the rules found in a name what no program's source calls a thing. A module's may look like a host's."""
-    return found.text is None or any(rule.partition(":")[0] in _NEVER_NAMES for rule in found.rules)
-
-
-_clean_version = lru_cache(_CACHED_VERSIONS)(version.clean)  # a program has few, and says them again and again
-
-
-def _bucket(bounds: tuple[float, ...], value: float) -> float:
-    return bounds[max(bisect_right(bounds, value) - 1, 0)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import psutil
 
+from telemetry.catalog.field_types import type_of
 from telemetry.shipper.intake.cgroup import read_limits
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def major_minor(version: str) -> str | None:
 def _wanted(event: Event, known: Mapping[str, Fact]) -> dict[str, Fact]:
     """The facts that an event declares. Of less than a processor a whole number is one."""
     return {
-        name: math.ceil(fact) if field.type == "int" and isinstance(fact, float) else fact
+        name: math.ceil(fact) if type_of(field).number is int and isinstance(fact, float) else fact
         for name, field in event.fields.items()
         if (fact := known.get(name)) is not None
     }

@@ -21,8 +21,8 @@ from telemetry.catalog.compile import (
     declared_fields,
     may_be_card,
     value_decoder,
-    whole,
 )
+from telemetry.catalog.field_types import whole
 from telemetry.drops import DropReason
 from telemetry.redact.checksum import holds_card
 from telemetry.spool.tally import UNDECLARED_FIELD

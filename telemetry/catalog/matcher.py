@@ -15,12 +15,12 @@ from functools import cached_property, lru_cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from telemetry.redact.template import FORMS, Hole, parse_template
+from telemetry.catalog.template import Hole, form_of, parse_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from telemetry.redact.template import Part
+    from telemetry.catalog.template import Part
 
 MAX_CHARACTERS = 8 << 10
 """Of a text: no longer one is compared."""
@@ -254,7 +254,7 @@ def _take_apart(parts: Sequence[Part]) -> tuple[list[list[Part]], list[Hole]]:
     chunks: list[list[Part]] = [[]]
     between: list[Hole] = []
     for part in parts:
-        if isinstance(part, Hole) and part.type not in FORMS:
+        if isinstance(part, Hole) and not form_of(part):
             between.append(part)
             chunks.append([])
         else:
@@ -266,7 +266,7 @@ def _finder(chunk: list[Part], *, is_first: bool, is_last: bool) -> Callable[[st
     constant = "".join(part for part in chunk if isinstance(part, str))
     if all(isinstance(part, str) for part in chunk):
         return partial(_find_first if is_first else _find_last if is_last else _find_next, constant)
-    forms = [re.escape(part) if isinstance(part, str) else f"((?>{FORMS[part.type]}))" for part in chunk if part]
+    forms = [re.escape(part) if isinstance(part, str) else f"((?>{form_of(part)}))" for part in chunk if part]
     pattern = re.compile("".join(forms) + (r"\Z" if is_last else ""))
     return partial(_find_form, pattern.match if is_first else pattern.search)
 

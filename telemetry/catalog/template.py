@@ -10,12 +10,10 @@ import re
 import string
 from typing import TYPE_CHECKING, NamedTuple
 
-from telemetry.redact import version
+from telemetry.catalog.field_types import TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from telemetry.catalog.model import FieldType
 
 MAX_CHARACTERS = 1_000
 """Of a template: longer than any message."""
@@ -23,41 +21,11 @@ MAX_CHARACTERS = 1_000
 MAX_HOLES = 16
 """Of a template: what it costs to read a text grows with them."""
 
-HOLE_TYPES: dict[str, FieldType] = {
-    "int": "int",
-    "number": "float",
-    "float": "float",
-    "bool": "bool",
-    "duration": "duration",
-    "version": "version",
-    "enum": "enum",
-    "identifier": "identifier",
-    "path": "path",
-    "sql": "sql",
-    "error": "error",
-}
-"""The word in a hole, and the type of its field."""
-
-_WORDS: dict[FieldType | None, str] = {type_: word for word, type_ in reversed(HOLE_TYPES.items())}
-
 MIN_LETTERS = 4
 """Of the constant parts of a template, and two for each hole that may hold anything: less says nothing of a text."""
 
 _IDEOGRAPHS = "\u2e80"
 """From here on a character says about as much as three letters."""
-
-_NUMBER = r"(?:[0-9]{1,40}(?:\.[0-9]{1,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?"
-FORMS: dict[FieldType | None, str] = {
-    "int": "[+-]?[0-9]{1,19}",
-    "float": f"[+-]?{_NUMBER}",
-    "duration": _NUMBER,
-    "bool": "[Tt]rue|[Ff]alse",
-    "version": version.FORM,
-}
-"""The types whose values are told by their form, as regular expressions: one ends where its form does.
-
-A hole of any other type, and a bare one, holds whatever stands between two constant parts.
-"""
 
 _NAME = re.compile("[a-z][a-z0-9_]*")
 _SAMPLES = ("1", "1.5", "1e5", "true", "v1.2")
@@ -68,10 +36,18 @@ class Hole(NamedTuple):
     """A place in a template that texts fill. `type` is that of its field; None for a bare one."""
 
     name: str
-    type: FieldType | None
+    type: str | None
 
 
 Part = str | Hole
+
+
+def form_of(hole: Hole) -> str:
+    """The regular expression that tells where a value in `hole` ends.
+
+    Empty for a bare one, and for one of a type without a form: it holds whatever stands between two constant parts.
+    """
+    return TYPES[hole.type].form if hole.type else ""
 
 
 def parse_template(text: str) -> tuple[Part, ...]:
@@ -108,7 +84,7 @@ def written(parts: Sequence[Part]) -> str:
     return "".join(
         part.replace("{", "{{").replace("}", "}}")
         if isinstance(part, str)
-        else f"{{{part.name}:{_WORDS[part.type]}}}"
+        else f"{{{part.name}:{TYPES[part.type].holes[0]}}}"
         if part.type
         else f"{{{part.name}}}"
         for part in parts
@@ -120,7 +96,7 @@ def is_hollow(parts: Sequence[Part]) -> bool:
     letters = (
         3 if char >= _IDEOGRAPHS else 1 for part in parts if isinstance(part, str) for char in part if char.isalpha()
     )
-    open_holes = sum(isinstance(part, Hole) and part.type not in FORMS for part in parts)
+    open_holes = sum(isinstance(part, Hole) and not form_of(part) for part in parts)
     return open_holes > 0 and sum(letters) < max(MIN_LETTERS, 2 * open_holes)
 
 
@@ -133,10 +109,11 @@ def _hole(name: str, form: str, conversion: str | None) -> Hole:
         )
     if not form:
         return Hole(name, None)
-    if form not in HOLE_TYPES:
-        known = ", ".join(HOLE_TYPES)
+    types = {word: type_ for type_, row in TYPES.items() for word in row.holes}
+    if form not in types:
+        known = ", ".join(types)
         raise ValueError(f"has a hole `{name}` of type `{form}`; it may be one of {known}, or bare: `{{{name}}}`")
-    return Hole(name, HOLE_TYPES[form])
+    return Hole(name, types[form])
 
 
 def _check(parts: list[Part]) -> None:
@@ -159,9 +136,9 @@ def _check(parts: list[Part]) -> None:
             raise ValueError(f"has {behind[:8]!r} behind the hole `{hole.name}`, which could be part of its value")
 
 
-def _goes_on(type_: FieldType, behind: str, *, is_last: bool) -> bool:
+def _goes_on(type_: str, behind: str, *, is_last: bool) -> bool:
     """Whether what stands behind a value, with what may begin there, could be read as part of it."""
-    form = re.compile(FORMS.get(type_, "(?!)"))
+    form = re.compile(TYPES[type_].form or "(?!)")
     values = [sample for sample in _SAMPLES if form.fullmatch(sample)]
     texts = [(value, f"{value}{behind}{begins}") for value in values for begins in ([""] if is_last else _BEGINNINGS)]
     return any((found := form.match(text)) is None or found.end() != len(value) for value, text in texts)
