@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from telemetry.collector.store import Incoming
 
-_PROCESSES = 1 + max(2, os.cpu_count() or 1)
+_PROCESSES = 1 + 2 * (os.cpu_count() or 1)  # each waits for the disk, too
 _CHEAP = Grant(cost_seconds=0.02, cpu_seconds=0.06)
 _MOST_WAITING = 16  # dear bodies of one holder
 _NICENESS = 1  # whoever answers requests goes first; with more, everything else on a busy machine would too
