@@ -42,7 +42,7 @@ def init():
     return client
 
 def fork_in_c():
-    # Not while our thread asks for the interpreter: the child would wait for it for ever (README, Limits).
+    # Not while our thread asks for the interpreter: the child would wait for it for ever (telemetry/README.md, Limits).
     import ctypes, threading
     while True:
         own, frames = threading.get_ident(), sys._current_frames()

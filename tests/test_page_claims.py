@@ -217,7 +217,7 @@ def test_what_leaves_of_a_field_is_held_by_a_test_for_each_type_that_is_rewritte
 
 def test_the_catalog_in_the_readme_is_one_that_a_strict_reviewer_passes() -> None:
     readme = (TESTS.parent / "README.md").read_bytes()
-    found = parse(readme.partition(b"```toml\n")[2].partition(b"```")[0], Path("README.md"))
+    found = parse(readme.partition(b"```toml acme.toml\n")[2].partition(b"```")[0], Path("README.md"))
     assert found.events["query_finished"].fields["detail"].type == "message"
     assert lint(found, dt.date(2026, 11, 24)) == []
 
