@@ -1,4 +1,4 @@
-"""`freeze_support`: a frozen program as its own shipper, since it has no interpreter that could be started.
+"""Support for frozen programs, which are their own shippers: they have no interpreter that could be started.
 
 import telemetry
 
@@ -14,10 +14,10 @@ from telemetry.frozen import SHIP, allow_own_shipper, is_frozen
 
 
 def freeze_support() -> None:
-    """Be the shipper, and not return, in a process that was started as one; elsewhere allow this program to be.
+    """Run the shipper in a process that was started as one, and do not return; elsewhere allow this program to be one.
 
-    The first thing that a frozen program does, like `multiprocessing.freeze_support`. It does nothing in a program that
-    is not frozen.
+    Call it first in a frozen program, as `multiprocessing.freeze_support`. In a program that is not frozen it does
+    nothing.
     """
     if is_frozen() and sys.argv[1:2] == [SHIP]:
         from telemetry.shipper.start import main  # noqa: PLC0415 the program itself has no use for it

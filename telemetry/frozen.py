@@ -1,4 +1,4 @@
-"""Whether this program is a frozen one (PyInstaller, cx_Freeze, Nuitka), and may be started as its own shipper.
+"""Answers whether this program is frozen (PyInstaller, cx_Freeze, Nuitka), and may be started as its own shipper.
 
 Standard library only: the host imports it.
 """
@@ -14,7 +14,7 @@ _supported = False
 
 
 def allow_own_shipper() -> None:
-    """Allow this program, if it was frozen, to be started as a shipper: it is one when it is started so."""
+    """Allow this program, if it was frozen, to be started as its own shipper."""
     global _supported  # noqa: PLW0603 a property of the process
     _supported = True
 

@@ -1,4 +1,4 @@
-"""Files of the host's that stand in the place of modules which telemetry needs: a `json.py` beside its script, say.
+"""Finds files of the host's in the place of modules that telemetry needs: a `json.py` beside its script, say.
 
 Python looks there first, so that is what `import json` gives, and what fails then says nothing of the file. Nothing is
 imported here but what the interpreter itself has loaded before it ran the script.
@@ -21,10 +21,10 @@ _LIBRARY = os.path.dirname(os.__file__)  # noqa: PTH120 pathlib may be one of th
 
 
 def check_shadows(fault: BaseException) -> None:
-    """Say of what failed that such a file is the reason, if there is one.
+    """Look whether such a file is the reason for a fault.
 
     Raises:
-        ConfigError: there is; it names each.
+        ConfigError: there is one; the text names each.
     """
     found = {name: file for name, file in _loaded(fault) if _is_shadow(name, file)}
     if found:
@@ -33,7 +33,7 @@ def check_shadows(fault: BaseException) -> None:
 
 
 def _loaded(fault: BaseException) -> Iterator[tuple[str, str]]:
-    """Names and files of modules: those that are loaded, and those whose loading failed."""
+    """Yield names and files of the modules that are loaded, and of those whose loading failed."""
     traceback = fault.__traceback__
     while traceback is not None:
         yield from _named(traceback.tb_frame.f_globals)
@@ -55,5 +55,5 @@ def _is_shadow(name: str, file: str) -> bool:
 
 
 def _is_of_library(file: str) -> bool:
-    """Extensions may lie elsewhere; whoever writes one knows."""
+    """Whether a module's file is the library's own; an extension counts as such wherever it lies."""
     return not file.endswith(".py") or os.path.realpath(file).startswith(os.path.realpath(_LIBRARY) + os.sep)

@@ -1,4 +1,4 @@
-"""`timer`: how long something took, as an event with the field `duration_ms`."""
+"""The timer, which emits how long something took as an event with the field `duration_ms`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Record = Callable[[str, dict[str, Any]], None]
 
 
 class Timer:
-    """Emits `name` with `duration_ms` when its block, or each call of the function it decorates, ends, however it ends.
+    """Context manager and decorator that emits an event with `duration_ms` when its block or call ends in any way.
 
     As a decorator it serves any number of threads, recursion and `async def` functions; in a `with`, one block at a
     time.
@@ -42,7 +42,7 @@ class Timer:
         self._record(self._name, {**self._fields, "duration_ms": (perf_counter() - self._started) * 1e3})
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Decorate `function`."""
+        """Return `function` with each of its calls timed."""
         from inspect import iscoroutinefunction  # noqa: PLC0415 `import telemetry` must cost next to nothing
 
         if iscoroutinefunction(function):

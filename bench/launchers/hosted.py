@@ -40,7 +40,7 @@ def server(program: str) -> Callable[[Place], None]:
 
 
 def uwsgi(*options: str) -> Callable[[Place], None]:
-    """A master, and two workers that it forks without Python knowing; ended gracefully (telemetry/README.md, Limits)."""
+    """A master, and two workers that it forks unseen by Python; ended gracefully (telemetry/README.md, Limits)."""
 
     def launch(place: Place) -> None:
         file = place.directory / "wsgi.py"

@@ -69,7 +69,7 @@ _TEST_VARIABLES = ("PYTEST_CURRENT_TEST", "PYTEST_VERSION")
 
 
 class State(StrEnum):
-    """What may happen to an event, depending on its sensitivity."""
+    """A state of consent: says what may happen to an event of either sensitivity."""
 
     ON = "on"  # collected and uploaded
     TECHNICAL = "technical"  # the same for what is about machine and program; all else as under "local"
@@ -78,12 +78,12 @@ class State(StrEnum):
 
 
 class Decision(NamedTuple):
-    """What holds for this process, and why.
+    """The decision for a process, with its reason.
 
     Attributes:
         state: on, technical, local or off.
-        rule: what decided, for people (`telemetry status`): `DO_NOT_TRACK=1`, `stored choice`, `CI`, …
-        basis: who allowed or refused it, for the receipt: `stored`, `environment`, `host`, `cloud-default`;
+        rule: the rule that decided, for people (`telemetry status`): `DO_NOT_TRACK=1`, `stored choice`, `CI`, …
+        basis: the voice that allowed or refused it, for the receipt: `stored`, `environment`, `host`, `cloud-default`;
             `none` when nobody did.
         notice: the version of the notice that the decision rests on; 0 when it needs none.
         deployment: `cloud`, `self-hosted`, `enterprise` or `unknown`.
@@ -106,7 +106,7 @@ _STRICTEST_FIRST = (State.OFF, State.LOCAL, State.TECHNICAL, State.ON)
 
 
 def strictest(*states: State) -> State:
-    """The one of several that lets the least happen."""
+    """Return the one of several states that lets the least happen."""
     return min(states, key=_STRICTEST_FIRST.index)
 
 
@@ -177,7 +177,7 @@ def _default(environ: Mapping[str, str], deployment: str, notice_shown: int) -> 
 
 
 def product_variable(product: str) -> str:
-    """The variable that speaks for one product: `ACME_DB_TELEMETRY` for acme-db."""
+    """Name the variable that speaks for one product: `ACME_DB_TELEMETRY` for acme-db."""
     letters = (letter if letter.isascii() and letter.isalnum() else "_" for letter in product.upper())
     return "".join(letters) + "_TELEMETRY"
 
