@@ -1,6 +1,6 @@
-"""What the collector says to its clients, as bytes, and what it says by the head of a request alone.
+"""Answers of the collector as bytes, and the decisions that need no more than the head of a request.
 
-A refusal ends the connection: whoever is refused comes anew, as a newcomer that others need not wait for.
+A refusal ends the connection: a refused client has to connect again, as a newcomer that others need not wait for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from telemetry.collector.tokens import Tokens
 
 GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
-"""For a client that waits for it before it sends a body."""
+"""The interim response to a client that sends no body before it has been told to."""
 
 JSON = "application/json"
 
@@ -28,14 +28,14 @@ _MORE = {401: "WWW-Authenticate: Bearer\r\n", 405: "Allow: POST\r\n"}  # RFC 911
 
 
 def answer(status: int, body: bytes, content_type: str = JSON, *, more: str = "", is_last: bool = True) -> bytes:
-    """A whole answer, after which the connection ends, or another request may follow."""
+    """Build a complete response. With `is_last`, the connection ends after it; otherwise another request may follow."""
     more += "Connection: close\r\n" if is_last else ""
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{more}Content-Type: {content_type}\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode("ascii") + body
 
 
 def refuse(refusal: Refusal) -> bytes:
-    """The whole answer that says why not, and when to come again."""
+    """Build the complete response for a refusal: its status, its reason, and when to try again."""
     more = _MORE.get(refusal.status, "")
     if refusal.retry_after_seconds:
         more += f"Retry-After: {math.ceil(refusal.retry_after_seconds)}\r\n"
@@ -43,7 +43,7 @@ def refuse(refusal: Refusal) -> bytes:
 
 
 FULL = refuse(Refusal(503, "too many clients are at work", 5.0))
-"""For one client too many."""
+"""The response to a client beyond the limit on connections."""
 
 _REFUSALS = {
     status: refuse(Refusal(status, reason))
@@ -58,12 +58,12 @@ _REFUSALS = {
 
 
 class Answers:
-    """What is answered by the bytes of a request's head alone.
+    """Responses that depend on the head of a request alone.
 
     Args:
-        tokens: who may upload.
-        metrics: where refusals are counted.
-        health: what is told of it.
+        tokens: the tokens that permit uploads.
+        metrics: counts the refusals.
+        health: supplies the last known state of health.
     """
 
     def __init__(self, tokens: Tokens, metrics: Metrics, health: Health) -> None:
@@ -72,9 +72,14 @@ class Answers:
         self._health = health
 
     def hear(self, data: bytes) -> bytes | Head | None:
-        """The whole answer, after which the connection ends; or the head, which somebody else has to answer.
+        """Read the head of a request.
 
-        None when more has to come.
+        Args:
+            data: the bytes received so far.
+
+        Returns:
+            The complete response, after which the connection ends; or the head, if answering takes more than the head;
+            None while the head is incomplete.
         """
         found = read_head(data)
         if isinstance(found, Head):
@@ -90,6 +95,6 @@ class Answers:
         return _REFUSALS[found]
 
     def name_of(self, head: Head) -> str:
-        """The name of the token that a head bears; empty for one that is none."""
+        """Return the name of the token that a request's head bears, or an empty string if it bears no valid one."""
         holder = self._tokens.holder_of(head.headers.get("authorization", [""])[0])
         return holder.name if holder else ""

@@ -1,16 +1,16 @@
-"""The bodies of a store as files that DuckDB can read: decompressed, many small ones in one, and none that stops it.
+"""Bodies of a store, presented to DuckDB as files: decompressed, small ones merged, and no damaged one stops a query.
 
-DuckDB takes half a millisecond to open a file, whatever is in it, and reads a zstd stream that is cut short as if it
-ended there. So it does not read the store: it reads `store://`, a file system of this process.
+DuckDB takes half a millisecond to open a file, whatever is in it, and reads a truncated zstd stream as if it ended
+there. It therefore does not read the store directly, but `store://`, a file system of this process.
 
     store://records.zst        a line for each body: its number and what the collector has recorded about it
     store://bodies/7.zst       the body of number 7
     store://bodies/few-7.zst   small bodies from number 7 on, each line with the number of its body
     store://one/7.zst          the body of number 7, whatever its size; the glob does not list it
-    store://answer             what is written, the one file that can be
+    store://answer             the only file that can be written
 
-What DuckDB gets is zstd throughout, for only of such a stream it need not know the size: a body that is one whole frame
-as it lies, everything else stored rather than compressed.
+DuckDB is always given zstd, because that is the only format whose size it need not know in advance: a body that is
+one whole frame is given as it lies, everything else is stored in zstd frames without being compressed.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ _FEW_BLOCKS, _TINY_BLOCK_BYTES = 8, 512
 
 
 class Body(NamedTuple):
-    """One body, by its file.
+    """A body in the store, identified by its file.
 
     Attributes:
-        number: what its lines are known by; its place in the listing.
-        batch: the id; of a file that somebody else has put there, what its name says.
-        suffix: of the file's name, one of `BODY_SUFFIXES`.
-        size_bytes: as it lies.
+        number: its place in the listing, by which its lines are known.
+        batch: the batch's id; for a file put there by somebody else, its name without the suffix.
+        suffix: the end of the file's name, one of `BODY_SUFFIXES`.
+        size_bytes: the size of the file, compressed as it lies.
     """
 
     number: int
@@ -69,7 +69,7 @@ class Body(NamedTuple):
 
 
 class UnreadableError(Exception):
-    """A body can't be read; the text says why, without what is in it."""
+    """Raised for a body that can't be read; the text gives the reason without quoting the body."""
 
 
 class _Receipt(msgspec.Struct):
@@ -93,17 +93,17 @@ _encode = msgspec.json.encode
 
 
 class Bodies(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no types
-    """The bodies of one store, as they are listed now; one that goes away meanwhile is passed over.
+    """A read-only file system of the bodies of one store, listed once; a body removed later is passed over.
 
     Args:
         directory: the store's `batches`.
 
     Attributes:
-        directory: where they lie.
-        key: what the number of a body stands under in a line; nobody could guess it, and so forge it.
-        unreadable: why a body is passed over, by its number; who reads may add to it.
-        gone: the numbers of bodies that went away while they were read.
-        strange: the names of what looks like a body and is no file.
+        directory: the directory that holds the bodies.
+        key: the member of each line that holds the body's number; random, so that no client can forge it.
+        unreadable: for each body passed over, by its number, the reason; readers may add to it.
+        gone: the numbers of bodies that were removed while they were being read.
+        strange: the names of entries that are called like a body but are no files.
     """
 
     protocol = SCHEME
@@ -135,7 +135,7 @@ class Bodies(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no typ
         return [Body(number, *body) for number, body in enumerate(sorted(found))]
 
     def _assign(self) -> dict[str, list[Body]]:
-        """Which bodies each file holds: large ones have one of their own, for numbering all their lines is dear."""
+        """Assign bodies to files: each large one gets its own, because numbering all its lines would cost too much."""
         small = [body for body in self.bodies if body.size_bytes <= _SMALL_BYTES]
         few = [small[start : start + _FEW] for start in range(0, len(small), _FEW)]
         alone = {f"{body.number}.zst": [body] for body in self.bodies if body.size_bytes > _SMALL_BYTES}
@@ -143,7 +143,7 @@ class Bodies(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no typ
         return {f"{SCHEME}://bodies/{name}": bodies for name, bodies in files.items()}
 
     def files(self) -> dict[str, list[Body]]:
-        """The bodies that each file below `store://bodies/` holds, by its path; without those that are unreadable."""
+        """Return the readable bodies of each file below `store://bodies/`, by the file's path."""
         left = {path: self._readable(bodies) for path, bodies in self._files.items()}
         return {path: bodies for path, bodies in left.items() if bodies}
 
@@ -151,18 +151,18 @@ class Bodies(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no typ
         return [body for body in bodies if body.number not in self.unreadable]
 
     def path_of(self, body: Body) -> Path:
-        """Where a body lies."""
+        """Return the path of a body on disk."""
         return self.directory / f"{body.batch}{body.suffix}"
 
     def path_alone(self, body: Body) -> str:
-        """The file that holds a body and no other."""
+        """Return the path, in this file system, of the file that holds one body and no other."""
         return f"{SCHEME}://one/{body.number}.zst"
 
     def pieces(self, body: Body) -> Iterator[bytes]:
-        """The body as lines of JSON, in pieces of bounded size.
+        """Yield a body as lines of JSON, in pieces of bounded size.
 
         Raises:
-            UnreadableError: it is no body, or not a whole one.
+            UnreadableError: the file is no body, or is incomplete.
         """
         try:
             opened = self._open_file(body)
@@ -210,7 +210,7 @@ class Bodies(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no typ
             raise
 
     def _open_alone(self, body: Body) -> BinaryIO | _Stream:
-        """A body as it lies if that is one whole frame of zstd; otherwise as what of it can be read."""
+        """Open a body as it lies if it is one whole zstd frame; otherwise as a stream of its readable part."""
         if body.suffix == _AS_IT_LIES:
             with contextlib.suppress(OSError, UnreadableError):
                 file = self._open_file(body)
@@ -221,7 +221,7 @@ class Bodies(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no typ
         return _Stream(lambda: self._body(body))
 
     def _few(self, bodies: list[Body]) -> Iterator[bytes]:
-        """Small bodies: one that is damaged is known before any of it is given, so nobody has to begin anew."""
+        """Yield the lines of small bodies, finding damage in one before any of its lines is given."""
         for body in bodies:
             lines: list[bytes] = []
             held_bytes = 0
@@ -278,7 +278,7 @@ class Bodies(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no typ
         except (OSError, ValueError, RecursionError):  # gone, or not of ours; msgspec's errors are ValueErrors
             return _Record()
 
-    # What DuckDB asks of a file system.
+    # The methods of a file system that DuckDB calls.
 
     def open(self, path: str, mode: str = "rb", **options: Any) -> BinaryIO | _Kept | _Stream:  # noqa: ARG002 fsspec's
         """Open one of the files for reading, or the answer for writing."""
@@ -299,24 +299,24 @@ class Bodies(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no typ
         raise FileNotFoundError(path)
 
     def glob(self, path: str, **options: Any) -> list[str]:  # noqa: ARG002 fsspec's
-        """The files of a path: all bodies, or that one."""
+        """List the files that a path stands for: all bodies, or the one file named."""
         return list(self.files()) if path == EVERY_BODY else [path]
 
     def size(self, path: str) -> int:  # noqa: ARG002 fsspec's signature
-        """A size that is never looked at: a compressed file is read to its end."""
+        """Return a size that is never looked at: DuckDB reads a compressed file to its end."""
         return 0
 
     def isfile(self, path: str) -> bool:  # noqa: ARG002 fsspec's signature
-        """Whether an answer would replace something: it may."""
+        """Return False, so that writing the answer never counts as replacing a file."""
         return False
 
     def isdir(self, path: str) -> bool:  # noqa: ARG002 fsspec's signature
-        """Whether it is a directory: there is none."""
+        """Return False: this file system has no directories."""
         return False
 
 
 class _Stream:
-    """A file that is made while it is read."""
+    """A readable file whose contents are produced while it is read."""
 
     def __init__(self, make: Callable[[], Iterator[bytes]]) -> None:
         self._make = make
@@ -347,7 +347,7 @@ class _Stream:
 
 
 class _Kept:
-    """A file that stays open when DuckDB has written it."""
+    """A writable file that stays open after DuckDB has closed it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.write = file.write
@@ -368,7 +368,7 @@ def _store(pieces: Iterator[bytes]) -> Generator[bytes, None, None]:
 
 
 def _unpack(file: BinaryIO) -> Iterator[bytes]:
-    """All frames of a file; raises UnreadableError when the last one has no end."""
+    """Decompress all zstd frames of a file; raise UnreadableError if the last one is incomplete."""
     decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
     frame = decompressor.decompressobj()
     is_begun = True  # a file of no bytes is no frame
@@ -386,10 +386,11 @@ def _unpack(file: BinaryIO) -> Iterator[bytes]:
 
 
 def is_one_frame(file: BinaryIO, size_bytes: int) -> bool:
-    """Whether a file of that size is one frame of zstd from end to end, by the heads of its blocks alone.
+    """Tell from the block headers alone whether a file of the given size is exactly one zstd frame.
 
-    DuckDB takes a frame that is cut short for one that ends there. What is in a block, it checks itself. A frame of
-    tiny blocks is none of ours, and they would have to be looked at one by one.
+    DuckDB takes a truncated frame for a complete one. It checks the contents of the blocks itself. A frame of tiny
+    blocks
+    does not count: the shipper writes none, and looking at each of its blocks would take too long.
     """
     head = file.read(_FRAME_HEAD_BYTES)
     try:
@@ -412,7 +413,7 @@ def is_one_frame(file: BinaryIO, size_bytes: int) -> bool:
 
 
 def _with_head(lines: bytes, head: bytes) -> bytes:
-    """The lines, each with the members of `head` before its own."""
+    """Return the lines, each with the members of `head` inserted before its own."""
     if lines.startswith(b"{") and lines.count(b"\n{") == lines.count(b"\n"):
         return head + lines[1:].replace(b"\n{", b"\n" + head) + b"\n"
     stripped = map(bytes.strip, lines.split(b"\n"))

@@ -1,8 +1,8 @@
-"""Tells whether a body is what its headers say, before it is kept: one that can't be read would spoil every query.
+"""Check of a body against its headers before it is kept: one unreadable body in the store would spoil every query.
 
-A body is read in pieces whose size has a bound, whatever they hold, so the memory that it takes has one too. So has
-the work: what a piece costs is counted, if possible before it is done, and the processor's time is a second bound, for
-what no count foresees.
+A body is read in pieces of bounded size, whatever it holds, which bounds the memory used. The work is bounded too: the
+cost of a piece is counted, where possible before it is incurred, and the processor's time is a second bound for
+whatever the count does not foresee.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MAX_LINE_BYTES = 1 << 20
-"""Of one event; a frame of the shipper's holds 256 KiB."""
+"""The greatest length of a line, which is one event; a producer's frame holds 256 KiB at most."""
 
 MAX_FIELD_NAMES = 2000
-"""In one body, and so in one event. Each becomes a column of every query."""
+"""The greatest number of field names in a body, and so in an event. Each becomes a column of every query."""
 
 _MAX_NAME_LENGTH = 100
 _MAX_SESSION_LENGTH = 100  # no id is longer
@@ -68,15 +68,16 @@ _TOO_MANY_NAMES = f"brings the field names of the body to more than {MAX_FIELD_N
 
 
 class Finding(NamedTuple):
-    """The outcome of a look at a body.
+    """Outcome of the examination of a body.
 
     Attributes:
-        refusal: why the body can't be kept; None when it can.
-        is_finished: False when the look would have cost more than was granted, and nothing is known.
-        events: the body's lines so far.
-        cost_seconds: counted, of what was looked at.
-        sessions: of its events. A shipper's body holds one; of others those that a look at one line in some hundreds
-            meets.
+        refusal: the reason why the body can't be kept; None if it can.
+        is_finished: False if the examination would have cost more than was granted, which leaves the question open.
+        events: the number of lines examined.
+        cost_seconds: the counted cost of the part that was examined.
+        sessions: the sessions of its events. A shipper's body holds one; of other bodies, only one line in some
+            hundreds
+            is looked at for it.
     """
 
     refusal: Refusal | None
@@ -93,15 +94,15 @@ class _UnfitError(Exception):
 
 
 class _DearError(Exception):
-    """More than was granted."""
+    """Raised when an examination costs more than was granted."""
 
 
 class Grant(NamedTuple):
-    """What a look at a body may cost.
+    """Bounds on the cost of examining a body.
 
     Attributes:
-        cost_seconds: as it is counted.
-        cpu_seconds: as the processor's clock has it.
+        cost_seconds: the bound on the counted cost.
+        cpu_seconds: the bound on the processor's time.
     """
 
     cost_seconds: float
@@ -109,7 +110,7 @@ class Grant(NamedTuple):
 
 
 def grant_for(body_bytes: int) -> Grant:
-    """The most that a look at a body of this size, as it came, may cost: more for who has sent more."""
+    """Return the bounds for a body of the given compressed size: more is granted to a client that has sent more."""
     cost_seconds = _BASE_GRANT_SECONDS + body_bytes * _GRANT_SECONDS_PER_BYTE
     return Grant(cost_seconds, cost_seconds * _TIMED_PER_COUNTED)
 
@@ -124,11 +125,11 @@ def find_fault(
     """Read a body to its end, or to its first fault.
 
     Args:
-        body: what has arrived.
-        suffix: of its file's name: `.ndjson.zst`.
-        max_unpacked_bytes: a larger body, decompressed, is refused with 413.
-        grant: what the look may cost; beyond that it ends unfinished.
-        cpu_seconds: the clock for that.
+        body: the file as it was received.
+        suffix: the end of its name, such as `.ndjson.zst`.
+        max_unpacked_bytes: a body larger than this after decompression is refused with 413.
+        grant: the bounds on the cost, beyond which the examination ends unfinished.
+        cpu_seconds: the clock of the processor's time.
     """
     look = _Look(grant, cpu_seconds)
     refusal = None
@@ -149,7 +150,7 @@ def find_fault(
 
 
 class _Look:
-    """Checks the lines of a body as they come, and counts what that costs."""
+    """Examination of a body's lines as they arrive, with a running count of the cost."""
 
     def __init__(self, grant: Grant, cpu_seconds: Callable[[], float]) -> None:
         self.lines = 0
@@ -185,7 +186,7 @@ class _Look:
             self._check(bytes(self._rest if self._rest.endswith(b"\n") else self._rest + b"\n"))
 
     def _check(self, chunk: bytes) -> None:
-        """Check whole lines: all at once, and one by one if that fails, or if there is doubt."""
+        """Check whole lines: all at once first, then one by one if that fails or leaves doubt."""
         if len(chunk) > 2 * _CHUNK_BYTES:
             self._pay(len(chunk) * _LONG_BYTE_COST)
             self._pay(self._count_names(chunk) * _LONG_FIELD_COST)
@@ -214,7 +215,7 @@ class _Look:
                 self._check_alone(line)
 
     def _count_names(self, line: bytes) -> int:
-        """The names in one long line, and perhaps what was left of it, before it is taken apart."""
+        """Count the field names of one long line, and of any remainder before it, before the line is decoded."""
         names = (found for found in _TEXTS.finditer(line) if found[1])
         count = sum(1 for _ in itertools.islice(names, MAX_FIELD_NAMES + 1))
         if count > MAX_FIELD_NAMES:
@@ -274,11 +275,11 @@ class _Look:
 
 
 class _ValueFault(ValueError):  # noqa: N818 not raised beyond this module
-    """Says what a line has, in our words."""
+    """Raised for a fault in a line; its text is ours and quotes no data."""
 
 
 def _end_of_chunk(lines: bytearray, start: int) -> int:
-    """The end of so many whole lines that they make a chunk, or of one that is longer; 0 when it is not there."""
+    """Return the end of as many whole lines as fill a chunk, or of one longer line; 0 if that end has not arrived."""
     return (lines.rfind(b"\n", start, start + _CHUNK_BYTES) + 1) or (lines.find(b"\n", start + _CHUNK_BYTES) + 1)
 
 
@@ -297,7 +298,7 @@ def _plain(body: BinaryIO) -> Iterator[bytes]:
 
 
 def _unpack(body: BinaryIO) -> Iterator[bytes]:
-    """One zstd frame. Where more follow, readers differ in what they see, and thousands of empty ones cost time."""
+    """Decompress one zstd frame, and refuse more: readers disagree about further frames, and empty ones cost time."""
     frame = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES).decompressobj()
     while not frame.eof and (piece := body.read(_PIECE_BYTES)):
         yield frame.decompress(piece)

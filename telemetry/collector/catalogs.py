@@ -1,4 +1,4 @@
-"""The catalogs that a store keeps, by which a query knows the type of a field. Each is a file named by its digest."""
+"""Catalogs kept in a store, which tell a query the type of each field. Each is a file named by its digest."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def keep_catalogs(directory: Path, files: Iterable[Path]) -> None:
     """Copy catalogs into a store, beside those of other versions that it has.
 
     Args:
-        directory: the store's.
-        files: of the catalogs.
+        directory: the store's directory.
+        files: the catalogs' files.
 
     Raises:
         CatalogError: one of them has faults; then none is kept.
@@ -38,6 +38,6 @@ def keep_catalogs(directory: Path, files: Iterable[Path]) -> None:
 
 
 def kept_catalogs(directory: Path) -> Iterator[tuple[Path, Catalog | None]]:
-    """The catalogs of a store, each with its file; None for a file that is none."""
+    """Yield the files of a store's catalogs, each with its catalog, or with None if the file holds no valid one."""
     for file in sorted((directory / FOLDER).glob("*.toml")):
         yield file, inspect(file)[0]

@@ -16,11 +16,11 @@ _log = logging.getLogger(__name__)
 
 
 class Certificate:
-    """A certificate with its chain, and its key, in PEM.
+    """A TLS certificate with its chain, and its key, in PEM.
 
     Args:
-        certificate: the file.
-        key: its key's file, which only its owner can read.
+        certificate: the file of the certificate and its chain.
+        key: the file of the key, readable by its owner alone.
 
     Raises:
         ConfigError: the files are no such pair.
@@ -32,11 +32,11 @@ class Certificate:
         self._seen = self._look()
 
     def context(self) -> ssl.SSLContext:
-        """What a server needs for TLS 1.2 and newer."""
+        """Return the server's TLS context, for TLS 1.2 and newer."""
         return self._context
 
     def reload(self) -> None:
-        """Read files that have changed; those that are no pair, as in the middle of a change, leave what is there."""
+        """Load files that have changed, unless they are no pair, as in the middle of a change."""
         seen = self._look()
         if seen == self._seen:
             return

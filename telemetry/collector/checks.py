@@ -1,7 +1,7 @@
-"""Has bodies examined by processes of their own, so that no body keeps the server from answering the next request.
+"""Examination of bodies in separate processes, so that no body keeps the server from answering the next request.
 
-Most bodies cost some milliseconds and go first, on all cores. A dear one is found out at that price, and waits for the
-one process that looks at dear ones, which gets what time the others leave. Holders of tokens take turns.
+Most bodies cost some milliseconds and go first, on all cores. A dear one is recognised at that price and then waits for
+the single process that examines dear ones, which runs when the others leave it time. Holders of tokens take turns.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Checks:
     """The processes that examine bodies.
 
     Args:
-        max_unpacked_bytes: a larger body, decompressed, is refused with 413.
+        max_unpacked_bytes: a body larger than this after decompression is refused with 413.
     """
 
     def __init__(self, max_unpacked_bytes: int) -> None:
@@ -53,9 +53,9 @@ class Checks:
         self._dear = _Examiners(1, _DEAR_NICENESS)
 
     async def examine(self, incoming: Incoming, holder: str, is_awaited: Callable[[], bool]) -> Finding:
-        """Look at a body that has come, and make it safe on disk with its record if it is fit.
+        """Examine a body that has arrived and, if it is fit, make it and its record safe on disk.
 
-        A dear one whose turn comes when its client has gone is not looked at.
+        A dear body whose client has gone by the time its turn comes is not examined.
 
         Raises:
             OSError: the disk refuses.
@@ -73,7 +73,7 @@ class Checks:
 
 
 class _Examiners:
-    """Processes of one kind, begun when they are needed."""
+    """A pool of examining processes of one kind, started as they are needed."""
 
     def __init__(self, most: int, niceness: int) -> None:
         self._niceness = niceness
@@ -110,11 +110,11 @@ class _Examiners:
 
 
 class _GoneError(Exception):
-    """The process has ended."""
+    """Raised when the examining process has ended."""
 
 
 class _Examiner:
-    """One process, which answers one question at a time."""
+    """One examining process, which answers one question at a time."""
 
     def __init__(self, niceness: int) -> None:
         self.is_gone = False

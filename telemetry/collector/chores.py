@@ -1,4 +1,4 @@
-"""What a collector does beside its uploads: reads tokens and certificates again, and removes what is old."""
+"""Periodic chores of a collector: it reloads tokens and certificates, and removes old batches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STEP_SECONDS = 0.05  # between some hundreds of records: uploads go first
 
 
 async def reload(tokens: Tokens, certificate: Certificate | None) -> None:
-    """Read the tokens, and a certificate that has changed, every two seconds, for ever."""
+    """Reload the tokens, and a certificate that has changed, every two seconds, for ever."""
     while True:
         await asyncio.sleep(_RELOAD_SECONDS)
         tokens.reload()
@@ -34,7 +34,7 @@ async def reload(tokens: Tokens, certificate: Certificate | None) -> None:
 
 
 async def expire(store: Store, keep_days: int, metrics: Metrics) -> None:
-    """Remove batches received more than so many days ago, every hour, for ever."""
+    """Remove batches received more than `keep_days` days ago, every hour, for ever."""
     begun = datetime.now(UTC)
     begun_seconds = time.monotonic()
     while True:
@@ -47,15 +47,16 @@ async def expire(store: Store, keep_days: int, metrics: Metrics) -> None:
 
 
 def oldest_kept(begun: datetime, elapsed_seconds: float, now: datetime, keep_days: int) -> str:
-    """The time from which on batches are kept.
+    """Return the time from which on batches are kept.
 
-    The days are those of the system's clock as it was at the start, and go on with a clock that nobody sets: setting
+    The days are counted from the system's clock as it was at the start, and advance with a clock that nobody sets:
+    setting
     the system's clock forward removes nothing.
 
     Args:
-        begun: the start, by the system's clock.
-        elapsed_seconds: since then, by a monotonic clock.
-        now: the system's clock.
+        begun: the time of the start, by the system's clock.
+        elapsed_seconds: the time since then, by a monotonic clock.
+        now: the present time, by the system's clock.
         keep_days: how long batches are kept.
     """
     before = min(begun + timedelta(seconds=elapsed_seconds), now) - timedelta(days=keep_days)

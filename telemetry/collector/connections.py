@@ -1,8 +1,8 @@
-"""Who is connected: a bounded number, of whom those that only wait make room for newcomers.
+"""A bounded set of connections, in which those that only wait make room for newcomers.
 
-A client that has brought an upload is worth more than one that has not yet said what it wants: of the latter the one
-that has waited longest goes first, then the one that has been kept alive longest. An upload that is on its way goes for
-another one alone, when uploads hold half of all places, and the slowest of them.
+A client that has brought an upload is worth more than one that has not yet sent a request: of the latter, the one that
+has waited longest is cut first, then the one kept alive longest. An upload in progress is cut only in favour of another
+upload, when uploads hold half of all places, and then the slowest of them.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ _GRACE_SECONDS = 2.0  # before an upload is judged by its speed
 
 
 class Connection(Protocol):
-    """One client, from the moment that it was accepted.
+    """One client's connection, from the moment it is accepted.
 
     Attributes:
-        received_bytes: of the body that is on its way.
+        received_bytes: how much has arrived of the body in progress.
     """
 
     received_bytes: int
 
     def cut(self) -> None:
-        """End it at once, in whatever state it is."""
+        """End the connection at once, whatever state it is in."""
 
 
 class Connections:
     """All connections of a collector.
 
     Args:
-        most: at one time.
+        most: the greatest number at one time.
         monotonic: a clock, in seconds.
 
     Attributes:
-        cut: how many had to make room so far.
+        cut: how many connections have had to make room so far.
     """
 
     def __init__(self, most: int, monotonic: Callable[[], float]) -> None:
@@ -53,7 +53,7 @@ class Connections:
         return len(self._unproven) + len(self._uploading) + len(self._busy) + len(self._idle)
 
     def enter(self, connection: Connection) -> bool:
-        """Take a newcomer in, and cut another one off when there is no room; False when all are at work."""
+        """Admit a newcomer, cutting another connection if there is no room; return False if all are at work."""
         if len(self) >= self._most:
             waiting = self._unproven or self._idle
             if not waiting:
@@ -63,9 +63,9 @@ class Connections:
         return True
 
     def upload(self, connection: Connection) -> bool:
-        """An upload that may come in begins; False when there are too many, and none of them is slow.
+        """Admit an upload that begins; return False if there are too many and none of them is slow.
 
-        False as well for one whose connection had to make room meanwhile.
+        Return False as well if this connection had to make room meanwhile.
         """
         if len(self._uploading) >= max(1, self._most // 2):
             now = self._monotonic()
@@ -79,23 +79,23 @@ class Connections:
         return True
 
     def work(self, connection: Connection) -> None:
-        """The body is there, and what remains is the collector's."""
+        """Note that a connection's body is complete, and that the rest of the work is the collector's."""
         if self._move(connection):
             self._busy.add(connection)
 
     def rest(self, connection: Connection) -> None:
-        """An upload was answered, and another one may follow."""
+        """Note that a connection's upload has been answered, and that another one may follow."""
         if self._move(connection):
             self._idle[connection] = None
 
     def dismiss(self, connection: Connection) -> None:
-        """It has got its last answer, and makes room before all others."""
+        """Note that a connection has had its last answer, so that it makes room before all others."""
         if self._move(connection):
             self._unproven[connection] = None
             self._unproven.move_to_end(connection, last=False)
 
     def leave(self, connection: Connection) -> None:
-        """It has ended."""
+        """Forget a connection that has ended."""
         self._move(connection)
 
     def _cut(self, connection: Connection) -> None:

@@ -1,6 +1,6 @@
-"""One client's requests, one after the other by one connection, in HTTP/1.1, with a bound on all that it may send.
+"""Conversation with one client over one connection: requests in turn, in HTTP/1.1, with a bound on all it may send.
 
-Nobody is to see the address of a client: it is asked for nowhere.
+Nothing here asks for a client's address, so nobody can come to see it.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ _TOO_MANY = Refusal(503, "too many uploads are on their way", 5.0)
 
 
 class Desk(msgspec.Struct):
-    """Whom a conversation turns to.
+    """The parts of the collector that every conversation uses.
 
     Attributes:
-        connections: who is connected.
-        reception: where uploads come in.
-        answers: what is told by a head alone.
-        health: what is told of it.
-        metrics: what is counted.
-        limits: what a client may ask for.
-        pace: whose turn it is.
+        connections: the set of connections, which decides which of them makes room.
+        reception: takes uploads in.
+        answers: the responses that depend on a head alone.
+        health: the answer to `/healthz`.
+        metrics: the counters behind `/metrics`.
+        limits: the bounds on a client's requests.
+        pace: decides whose turn it is.
         talking: the conversations that have not ended.
     """
 
@@ -66,14 +66,14 @@ class Desk(msgspec.Struct):
 
 
 class Conversation(asyncio.Protocol):
-    """The protocol of one connection.
+    """The asyncio protocol of one connection.
 
     Args:
         accepted: its socket.
-        desk: whom it turns to; its connections know it already.
+        desk: the parts of the collector it uses; `desk.connections` knows the conversation already.
 
     Attributes:
-        received_bytes: of the body that is on its way.
+        received_bytes: how much has arrived of the body in progress.
     """
 
     received_bytes = 0
@@ -101,17 +101,17 @@ class Conversation(asyncio.Protocol):
         self._until = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
-    # What asyncio tells.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # it is no pipe
-        """It can be talked to."""
+        """Begin to listen to the client."""
         self._transport = transport
         self._is_begun = True
         self._desk.talking.add(self)
         self._allow(self._desk.limits.stall_seconds)
 
     def data_received(self, data: bytes) -> None:
-        """The client has said something."""
+        """Take bytes from the client, and handle each request that they complete."""
         if self._thrown_away_bytes >= 0:
             self._thrown_away_bytes += len(data)
             if self._thrown_away_bytes > LINGER_BYTES:
@@ -136,7 +136,7 @@ class Conversation(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _rest(self) -> None:
-        """Listen no more for a moment: who sends crumbs would make each of them cost as much as a whole piece."""
+        """Stop listening for a moment: otherwise each crumb of a slow sender would cost as much as a whole piece."""
         if not self._transport.is_closing():
             self._transport.pause_reading()
             self._loop.call_later(_REST_SECONDS, self._listen)
@@ -152,12 +152,12 @@ class Conversation(asyncio.Protocol):
             self._go_on()
 
     def eof_received(self) -> bool:
-        """The client will say no more; whether it may wait for an answer."""
+        """Note that the client will send no more; return whether it may still wait for an answer."""
         self._is_deaf = True
         return (self._work is not None or self._is_waiting) and self._transport.get_extra_info("ssl_object") is None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 asyncio's
-        """It has ended. What has come whole is kept all the same."""
+        """Clean up after the connection. A body that has arrived whole is kept all the same."""
         self._desk.talking.discard(self)
         self._desk.connections.leave(self)
         self._allow(math.inf)
@@ -165,7 +165,7 @@ class Conversation(asyncio.Protocol):
             self._desk.reception.give_up(self._arrival, _CUT_SHORT)
             self._arrival = None
 
-    # What others ask for.
+    # Called by the collector.
 
     def cut(self) -> None:
         """End the connection at once."""
@@ -176,12 +176,12 @@ class Conversation(asyncio.Protocol):
                 self._accepted.shutdown(socket.SHUT_RDWR)
 
     def retire(self) -> None:
-        """Answer what has begun, and end."""
+        """Answer the request in progress, then end the connection."""
         self._is_retiring = True
         if self._work is None and self._arrival is None and not self._left_bytes:
             self.cut()
 
-    # A request after the other.
+    # Reading requests.
 
     def _go_on(self) -> None:
         while self._work is None and self._thrown_away_bytes < 0:
@@ -193,7 +193,7 @@ class Conversation(asyncio.Protocol):
                 return
 
     def _take_head(self) -> bool:
-        """Read the next head; False when there is none yet."""
+        """Read the next head; return False if none is complete."""
         head = self._desk.answers.hear(bytes(self._held[: MAX_HEAD_BYTES + 1]))
         if head is None:
             if self._is_deaf:
@@ -264,7 +264,7 @@ class Conversation(asyncio.Protocol):
         self._desk.connections.work(self)
         self._do(self._finish(arrival))
 
-    # What takes its time.
+    # Tasks.
 
     def _do(self, work: Coroutine[None, None, None]) -> None:
         self._allow(math.inf)
@@ -288,7 +288,7 @@ class Conversation(asyncio.Protocol):
         self._work = None
         self._end_with(told)
 
-    # What is said.
+    # Answering.
 
     def _answer_of(self, came: Kept | Refusal) -> bytes:
         if isinstance(came, Refusal):
@@ -308,7 +308,7 @@ class Conversation(asyncio.Protocol):
             self._allow(_KEEP_ALIVE_SECONDS)
 
     def _end_with(self, said: bytes) -> None:
-        """Say the last word, and throw away what still comes: a client that is cut off would see a reset, no answer."""
+        """Send the last answer and discard further input: a client cut off at once would see a reset and no answer."""
         if self._transport.is_closing():
             return
         self._held.clear()
@@ -340,7 +340,7 @@ class Conversation(asyncio.Protocol):
         self._transport.resume_reading()
         self._allow(LINGER_SECONDS)
 
-    # What it may take.
+    # Deadlines.
 
     def _allow(self, seconds: float) -> None:
         self._until = self._loop.time() + seconds

@@ -1,7 +1,7 @@
-"""Accepts connections some at a time between other work, with TLS or without.
+"""Entrance for clients: accepts a few connections at a time between other work, with TLS or without.
 
-asyncio's own server accepts hundreds before it looks at anything else, and where no descriptors are left it says so as
-often.
+asyncio's own server accepts hundreds before it looks at anything else, and logs as many errors when descriptors run
+out.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
-# Two thousand a second: with fewer, those who knock and run would fill the queue before those who mean it.
+# Two thousand a second: with fewer, clients that connect and leave would fill the queue before serious ones.
 _AT_ONCE = 4
 _REST_SECONDS = 0.002
 _BETWEEN_SECONDS = 0.004  # two beginnings of TLS, each of which costs a millisecond
 _BEGINNING = 32  # with TLS, at one time
-_GRACE_SECONDS = 0.25  # before one of them makes room
-_PAUSE_SECONDS = 0.5  # after an accept that failed for want of something
+_GRACE_SECONDS = 0.25  # before a handshake makes room for another
+_PAUSE_SECONDS = 0.5  # after an accept that failed for want of descriptors or memory
 _GONE = {errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPROTO}  # the client's affair, accept(2)
 
 
 class Entrance:
-    """Where clients come in, from `open` to `close`.
+    """The listening socket of a collector, from `open` to `close`.
 
     Args:
         listening: a bound socket.
-        desk: whom those who have come in turn to.
-        tls: gives what a server needs for TLS at the moment; None for plain http.
+        desk: the parts of the collector that conversations use.
+        tls: returns the current TLS context; None for plain http.
     """
 
     def __init__(
@@ -66,13 +66,13 @@ class Entrance:
         self._is_closed = False
 
     def open(self) -> None:
-        """Accept whoever comes."""
+        """Begin to accept clients."""
         self._listening.settimeout(0)
         self._listening.listen(_BACKLOG)
         self._resume()
 
     def close(self) -> None:
-        """Accept nobody any more, and end what has only begun."""
+        """Stop accepting clients, and cut those that have sent no request yet."""
         self._is_closed = True
         self._loop.remove_reader(self._listening)
         for newcomer in tuple(self._newcomers):
@@ -85,7 +85,7 @@ class Entrance:
             self._loop.add_reader(self._listening, self._accept)
 
     def _accept(self) -> None:
-        """Take in some of those who wait, then nobody for a moment: whoever is in already comes first."""
+        """Accept a few clients, then pause: the clients already admitted come first."""
         self._loop.remove_reader(self._listening)
         for _ in range(_AT_ONCE):
             try:
@@ -110,7 +110,7 @@ class Entrance:
             self._turn_away(accepted)
 
     def _hear(self, newcomer: Newcomer, word: bytes) -> None:
-        """Answer at once if there is an answer to the first bytes, or let the protocol read them."""
+        """Answer a newcomer at once if its first bytes permit it; otherwise let the protocol read them."""
         if self._tls is None and isinstance(answer := self._desk.answers.hear(word), bytes):
             newcomer.end_with(answer)
             return
@@ -123,9 +123,9 @@ class Entrance:
             self._answer_next()
 
     def _answer_next(self) -> None:
-        """Begin with some at a time: the beginning of TLS is the dearest of all, and takes memory until it ends.
+        """Start a few conversations at a time: a TLS handshake is the dearest step, and takes memory until it ends.
 
-        Who has come last is first: it may have patience left. Who has begun and not gone on makes room.
+        The latest newcomer is served first, as it may have patience left. A stalled handshake makes room for another.
         """
         self._rest = None
         while self._greeted and self._rest is None and not self._is_closed:
@@ -160,7 +160,7 @@ class Entrance:
         self._connections.leave(newcomer)
 
     def _say_failing(self, fault: OSError) -> None:
-        """No descriptor, no memory: said once, until one can be accepted again."""
+        """Log, once until a connection is accepted again, that none can be for want of descriptors or memory."""
         if not self._is_failing:
             reason = os.strerror(fault.errno or 0)
             _log.error("no connection can be accepted: %s; until one can, no more of this is said", reason)

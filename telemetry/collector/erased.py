@@ -1,4 +1,4 @@
-"""Remembers what a store has erased: batches, so that a repeat does not bring them back, and sessions.
+"""Record of erased batches and sessions, which keeps a repeated upload from bringing them back.
 
 It lies beside the batches as `erased.sqlite`, and holds nothing but these ids. Several processes may use it at once.
 """
@@ -30,10 +30,10 @@ class Erased:
     """The ids that one store has erased.
 
     Args:
-        directory: the store's.
+        directory: the store's directory.
 
     Raises:
-        ConfigError: what lies there is no such file.
+        ConfigError: the file there is no such database.
         OSError: the disk refuses.
     """
 
@@ -57,30 +57,30 @@ class Erased:
         os.close(self._lock)
 
     def holds_batch(self, batch: str) -> bool:
-        """Whether a batch, by its 32 hexadecimal digits, was erased."""
+        """Tell whether a batch, given by its 32 hexadecimal digits, was erased."""
         return bool(self._select("SELECT 1 FROM batches WHERE id = ?", bytes.fromhex(batch)))
 
     def holds_a_session(self, sessions: Collection[str]) -> bool:
-        """Whether one of the sessions was erased."""
+        """Tell whether any of the sessions was erased."""
         return any(self._select("SELECT 1 FROM sessions WHERE id = ?", session) for session in sessions)
 
     def add_batches(self, batches: Collection[str]) -> None:
-        """Remember batches; safe on disk when it returns."""
+        """Record batches as erased; they are safe on disk when the call returns."""
         if batches:
             self._insert("INSERT OR IGNORE INTO batches VALUES (?)", [(bytes.fromhex(batch),) for batch in batches])
 
     def add_session(self, session: str) -> None:
-        """Remember a session. When it returns, whoever has not seen it has put what it keeps in place already."""
+        """Record a session as erased, once every commit that did not know of it has put its batch in place."""
         with self._flocked(fcntl.LOCK_EX):
             self._insert("INSERT OR IGNORE INTO sessions VALUES (?)", [(session,)])
 
     def changes(self) -> int:
-        """A number that is another one after others have erased something; what this object adds does not change it."""
+        """Return a number that changes when another process erases something, but not by additions of this object."""
         with self._threads:
             return int(self._database.execute("PRAGMA data_version").fetchone()[0])
 
     def tell_others(self) -> None:
-        """Have `changes` of the other processes say so: what was to be erased is gone by now."""
+        """Change the number that `changes` returns in other processes, now that the erased files are gone."""
         with self._threads:
             self._database.execute("BEGIN IMMEDIATE")
             told = self._database.execute("PRAGMA user_version").fetchone()[0]
@@ -88,7 +88,7 @@ class Erased:
             self._database.execute("COMMIT")
 
     def nothing_new(self) -> contextlib.AbstractContextManager[None]:
-        """While it is held, no session is added."""
+        """Return a context manager within which no session is added."""
         return self._flocked(fcntl.LOCK_SH)
 
     @contextlib.contextmanager

@@ -1,6 +1,6 @@
-"""A process that looks at bodies: by a socket a question a line, and its answer, until nobody asks.
+"""Process that examines bodies: it reads one question a line from a socket and answers each, until the socket closes.
 
-What is fit is safe on disk when the answer comes, the record beside it, so that nobody else has to wait for the disk.
+A fit body is safe on disk with its record before the answer is given, so that no other process waits for the disk.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from telemetry.collector.store import make_safe
 
 
 class Question(msgspec.Struct, array_like=True):
-    """What is asked of one body.
+    """Request to examine one body.
 
     Attributes:
-        path: where it lies.
-        suffix: of the name that it would get.
-        max_unpacked_bytes: a larger one, decompressed, is refused with 413.
-        grant: what the look may cost.
+        path: the body's file.
+        suffix: the end of the name that the body would get in the store.
+        max_unpacked_bytes: a body larger than this after decompression is refused with 413.
+        grant: the bounds on the cost of the examination.
     """
 
     path: str
@@ -35,16 +35,16 @@ class Question(msgspec.Struct, array_like=True):
 
 
 Told = Finding | int
-"""The answer: what was found, or the number of the disk's fault."""
+"""An answer: the finding, or the disk's error number."""
 
 
 def work(niceness: int) -> None:
-    """Answer until nobody asks any more. Who asks ends this process, and not the signal that asks for an end."""
+    """Answer questions until the parent closes the socket; SIGINT and SIGTERM are ignored, as the parent ends it."""
     os.nice(niceness)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     decode = msgspec.json.Decoder(Question).decode
-    with suppress(ConnectionError), socket.socket(fileno=0) as line:  # who asked was killed, which is no fault of ours
+    with suppress(ConnectionError), socket.socket(fileno=0) as line:  # the parent was killed: not an error here
         for question in line.makefile("rb"):
             line.sendall(msgspec.json.encode(_answer(decode(question))) + b"\n")
 

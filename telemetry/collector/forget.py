@@ -1,4 +1,4 @@
-"""Erases all that a store has of one session, while a collector runs or not."""
+"""Erasure of one session from a store, whether a collector is running or not."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _LINE = msgspec.json.Decoder(_Line)
 
 
 class Forgotten(NamedTuple):
-    """What was erased.
+    """Result of an erasure.
 
     Attributes:
-        batches: of which nothing remains.
-        rewritten: batches that held other sessions too, which remain in them.
-        events: erased lines; those of bodies that are not read line by line are not among them.
-        unreadable: names of bodies that can't be read, and were left.
+        batches: the number of batches removed entirely.
+        rewritten: the number of batches rewritten because they also held other sessions, which remain.
+        events: the number of lines erased, not counting bodies that are not read line by line.
+        unreadable: the names of bodies that can't be read, and were left.
     """
 
     batches: int
@@ -47,18 +47,19 @@ class Forgotten(NamedTuple):
 
 
 def forget(directory: Path, session: str) -> Forgotten:
-    """Erase a session's events from a store, and let none come again.
+    """Erase a session's events from a store, and keep them from coming again.
 
-    A body of which a line is left is written anew; of the others nothing remains but the batch's id, so that a repeat
-    is not stored. What a collector is taking in at that moment is not kept either. May be repeated.
+    A body with other lines is written anew; of any other body only the batch's id remains, so that a repeat is not
+    stored.
+    A body that a collector is just taking in is not kept either. The call may be repeated.
 
     Args:
-        directory: the store's.
-        session: its id, as in the events.
+        directory: the store's directory.
+        session: the session's id, as it stands in the events.
 
     Raises:
-        ConfigError: the directory is no store, where nothing is made, or none of this user's.
-        OSError: the disk refuses; what was erased until then stays erased.
+        ConfigError: the directory is no store (none is made), or belongs to another user.
+        OSError: the disk refuses; the erasures made until then remain.
     """
     find_batches(directory)
     require_store(directory)
@@ -103,7 +104,7 @@ def _erase(directory: Path, session: str, erased: Erased) -> Forgotten:
 
 
 def _part(body: bytes, suffix: str, session: str) -> tuple[bytes, int]:
-    """What of a body is not the session's, and how many lines are."""
+    """Return a body without the session's lines, and the number of lines left out."""
     if suffix not in NDJSON_SUFFIXES:  # one message of one session, where its id may stand as a UUID
         dashed = "-".join(session[a:b] for a, b in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32)))
         return (b"", 1) if session.encode() in body or dashed.encode() in body else (body, 0)

@@ -1,6 +1,6 @@
-"""Reads the head of a request, in one way alone: what two servers could read differently is refused. Pure.
+"""Strict reader of request heads: a head that two servers could read differently is refused. Pure.
 
-A head is bounded in bytes and in lines, for each line costs. A body has a length, and comes as it is.
+A head is bounded in bytes and in lines, as each line costs time. A body must have a length, and no transfer encoding.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 MAX_HEAD_BYTES = 20 << 10
-"""Nginx and Apache take less."""
+"""The greatest length of a head; Nginx and Apache accept less."""
 
 _MAX_LINES = 102  # 100 headers are what Apache takes
 _MOST_DIGITS = 18  # of a length
@@ -26,20 +26,20 @@ _ORIGIN = re.compile(r"https?://[^/?]*", re.IGNORECASE)  # RFC 9112, 3.2.2: has 
 _READ = ("/healthz", "/metrics")
 
 Headers = Mapping[str, list[str]]
-"""What stands under each name, in lower case."""
+"""The values of each header, by its name in lower case."""
 
 
 class Head(NamedTuple):
-    """The head of a request that can be read.
+    """The head of a readable request.
 
     Attributes:
         method: `GET` or `POST`.
-        path: of the target, without what was asked of it.
+        path: the path of the target, without the query.
         headers: the values by their names in lower case.
-        head_bytes: how much of what came it is.
-        body_bytes: how much follows.
-        is_last: whether no other request follows by the same connection.
-        expects_word: whether the client waits to be told to go on before it sends the body.
+        head_bytes: the length of the head.
+        body_bytes: the length of the body that follows.
+        is_last: whether no other request follows over the same connection.
+        expects_word: whether the client waits for `100 Continue` before it sends the body.
     """
 
     method: str
@@ -52,12 +52,12 @@ class Head(NamedTuple):
 
 
 def read_head(data: bytes) -> Head | int | None:  # noqa: PLR0911 a list of reasons
-    """The head that `data` begins with, the status that refuses it, or None when more has to come."""
+    """Return the head that `data` begins with, the status that refuses it, or None if it is incomplete."""
     found = _END.search(data)
     head = data[: found.end()] if found else data
     if len(head) > MAX_HEAD_BYTES or head.count(b"\n") > _MAX_LINES:
         return 431
-    if found is None:  # who speaks TLS or SOCKS would wait for an answer in vain
+    if found is None:  # a client that speaks TLS or SOCKS would wait for an answer in vain
         return None if _BEGINNING.match(head) else 400
     request = _REQUEST.match(head)
     if request is None:

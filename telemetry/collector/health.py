@@ -1,4 +1,4 @@
-"""Whether uploads can be taken: asked of the disk some times a second, however many want to know."""
+"""Health of a collector, checked against the disk some times a second, however many clients ask."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _FRESH_SECONDS = 0.1
 
 
 class Health:
-    """What `/healthz` says.
+    """The answer to `/healthz`.
 
     Args:
-        find_refusal: why no batch could be kept now, or None; blocks.
-        tokens: whether they could be read is told as well.
+        find_refusal: returns the reason why no batch could be kept now, or None; it blocks.
+        tokens: the tokens, whose last reading is reported as well.
         monotonic: a clock, in seconds.
     """
 
@@ -31,14 +31,14 @@ class Health:
         self._until = 0.0
 
     def known(self) -> tuple[int, bytes] | None:
-        """The status and the JSON of the answer, or None for one who is to `look`.
+        """Return the status and the JSON body of a fresh answer, or None if the caller is to `look`.
 
-        While somebody looks, the others are told what was found before.
+        While one caller looks, the others are given the previous answer.
         """
         return self._known if self._monotonic() < self._until else None
 
     def look(self) -> tuple[int, bytes]:
-        """Find out; blocks for as long as the disk does."""
+        """Check the disk, which may block, and return the status and the JSON body of the answer."""
         self._until = self._monotonic() + _FRESH_SECONDS
         fault = self._find_refusal()
         reason = {"reason": fault} if fault else {}

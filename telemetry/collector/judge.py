@@ -1,4 +1,4 @@
-"""Whether an upload may come in, by its headers alone. Pure."""
+"""Judgement of an upload by its headers alone. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SINGLE = (
 
 
 class Upload(NamedTuple):
-    """What the headers of an acceptable upload say."""
+    """The headers of an acceptable upload, parsed."""
 
     batch: str
     suffix: str
@@ -39,13 +39,13 @@ class Upload(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Why an upload is not taken.
+    """Refusal of an upload.
 
     Attributes:
-        status: of HTTP.
-        reason: a sentence.
-        retry_after_seconds: when to come again; 0 to say nothing of it.
-        held_back_seconds: how long the answer waits before it is given.
+        status: the HTTP status.
+        reason: a sentence for the client.
+        retry_after_seconds: the delay to ask for in Retry-After; 0 for none.
+        held_back_seconds: how long the answer is held back.
     """
 
     status: int
@@ -55,7 +55,7 @@ class Refusal(NamedTuple):
 
 
 def judge(headers: Headers) -> Upload | Refusal:
-    """Decide by the headers whether an upload may come in; who sends it is the affair of `tokens`."""
+    """Decide by the headers whether an upload may come in. The bearer's token is checked by `tokens`, not here."""
     if twice := [name for name in _SINGLE if len(headers.get(name, ())) > 1]:
         return Refusal(400, f"{twice[0]} is there twice: which one holds, nobody can tell")
     receipt = parse_receipt(_value(headers, CONSENT_HEADER))

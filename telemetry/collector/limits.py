@@ -1,20 +1,20 @@
-"""What a collector grants its clients, so that none of them, or all together, can take it down."""
+"""Limits on clients, so that none of them, nor all together, can take a collector down."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 LEAST_BYTES_PER_SECOND = 4096
-"""A body that comes more slowly is given up: a modem's speed."""
+"""The least speed of a body, that of a modem; a slower one is given up."""
 
 LEAST_COST_BYTES = 64 << 10
-"""An upload counts as no smaller: it is two files and their syncs, whatever is in them."""
+"""The least size that an upload is charged for: it costs two files and their syncs, whatever is in them."""
 
 COST_SECOND_BYTES = 32 << 20
-"""A second of the checks, as they count it, costs an upload as much as so many bytes would."""
+"""The bytes that an upload is charged for each second that its check is counted to cost."""
 
 REFUSALS_PER_SECOND = 10
-"""Uploads with tokens of one name that are refused at once; the answers to more of them are held back."""
+"""The refusals a second, for tokens of one name, that are answered at once; further answers are held back."""
 
 MOST_HELD_BACK_SECONDS = 5.0
 
@@ -22,15 +22,16 @@ _BURST_SECONDS = 10.0
 
 
 class Limits(NamedTuple):
-    """The bounds of one collector.
+    """The limits of one collector.
 
     Attributes:
-        body_bytes: of one body, as it comes.
-        unpacked_bytes: of one body, decompressed.
-        bytes_per_second: of all bodies that come with tokens of one name, and of what they cost, over some seconds.
-        stall_seconds: what a request's head may take, and a body that comes at less than `LEAST_BYTES_PER_SECOND`.
-        handshake_seconds: what the beginning of TLS may take.
-        connections: at one time, counted from when they are accepted.
+        body_bytes: the size of one body as it arrives.
+        unpacked_bytes: the size of one body after decompression.
+        bytes_per_second: the bytes of all bodies with tokens of one name, and what they cost, averaged over some
+            seconds.
+        stall_seconds: the time for a request's head, and for a body slower than `LEAST_BYTES_PER_SECOND`.
+        handshake_seconds: the time for a TLS handshake.
+        connections: the number of connections at one time, counted from when they are accepted.
     """
 
     body_bytes: int = 16 << 20
@@ -42,12 +43,14 @@ class Limits(NamedTuple):
 
 
 class Bucket:
-    """A token bucket that may be overdrawn: how large an upload is, is known when it is there.
+    """A token bucket that may be overdrawn, because the size of an upload is known only once it has arrived.
 
-    Who has overdrawn waits until it is paid back.
+    A client that has overdrawn waits until the debt is paid back.
 
     Args:
-        rate_per_second: bytes, or whatever is charged; ten seconds' worth is there at the beginning, and at most.
+        rate_per_second: the rate of refill, in bytes or any other unit of charge. The bucket starts full, at ten
+            seconds'
+            worth.
     """
 
     def __init__(self, rate_per_second: int) -> None:
@@ -57,11 +60,11 @@ class Bucket:
         self._at = 0.0
 
     def wait_seconds(self, now: float) -> float:
-        """How long an upload that begins at `now`, monotonic seconds, has to wait; 0 when it may come in."""
+        """Return how long an upload that begins at `now`, in monotonic seconds, has to wait; 0 if it may come in."""
         self._level = min(self._most, self._level + (now - self._at) * self._rate)
         self._at = now
         return max(0.0, -self._level / self._rate)
 
     def charge(self, cost: int) -> None:
-        """Take what an upload has cost."""
+        """Take the cost of an upload out of the bucket."""
         self._level -= cost

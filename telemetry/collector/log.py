@@ -1,4 +1,4 @@
-"""The collector's log on stderr: few words, and never more than some lines a minute, whatever happens."""
+"""Log of a collector, on stderr: terse, and never more than some lines a minute, whatever happens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LINES_A_MINUTE = 30
 
 
 def start_log() -> None:
-    """Write our own lines, and other libraries' errors, to stderr."""
+    """Write the collector's lines, and the errors of other libraries, to stderr."""
     handler = logging.StreamHandler()
     handler.setFormatter(_formatter())
     handler.addFilter(_few)
@@ -24,7 +24,7 @@ def _formatter() -> logging.Formatter:
 
 
 class _Few(logging.Filter):
-    """Lets so many records of a minute through, and says when it stops."""
+    """A filter that passes a limited number of records each minute, and says when it stops."""
 
     def __init__(self) -> None:
         super().__init__()

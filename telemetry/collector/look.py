@@ -1,4 +1,4 @@
-"""A bounded look at bodies whose catalog nobody has given: which fields their events have, and of what type."""
+"""Bounded look at bodies whose catalog is unknown, to find the fields of their events and the types of these."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Seen(NamedTuple):
-    """What a look has shown.
+    """Result of a look at bodies.
 
     Attributes:
-        types: of the fields, by event: SQL's, or `NUMBER` for one that is not whole.
-        complete: whether there is nothing that it has not shown.
+        types: the SQL types of the fields, by event; `NUMBER` stands for a number that is not whole.
+        complete: whether the look has met every field.
     """
 
     types: Fields
@@ -44,10 +44,10 @@ class Seen(NamedTuple):
 
 
 def look(bodies: Bodies, unknown: Sequence[Body]) -> Seen:
-    """Read some of the bodies in `unknown`, spread evenly, and of each its beginning."""
+    """Read the beginnings of some of the bodies in `unknown`, spread evenly."""
     types: Fields = {}
     step = max(1, -(-len(unknown) // _BODIES))
-    # Whatever is left out, the last one is not. What small ones don't need is for the large ones.
+    # The newest body is always chosen. The share that small bodies leave goes to the large ones.
     chosen = sorted(unknown[::-1][::step], key=lambda body: body.size_bytes)
     complete = step == 1
     left_bytes = _BYTES
@@ -62,12 +62,12 @@ def look(bodies: Bodies, unknown: Sequence[Body]) -> Seen:
                     left_bytes -= len(line)
                     fields += _add_new(types, line, _FIELDS - fields, shapes)
         except (UnreadableError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            continue  # who reads all of it says so
+            continue  # the query that reads all of it reports this
     return Seen(types, complete and fields < _FIELDS)
 
 
 def _lines(pieces: Iterator[bytes], share_bytes: int) -> Iterator[bytes | None]:
-    """The lines of some pieces; None at the end when there are more."""
+    """Yield the lines of some pieces, up to a share of bytes; then None if there are more."""
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
@@ -80,7 +80,7 @@ def _lines(pieces: Iterator[bytes], share_bytes: int) -> Iterator[bytes | None]:
 
 
 def _add_new(types: Fields, line: bytes, most: int, shapes: set[_Shape]) -> int:
-    """Add what a line shows, unless one of that shape has shown it; how many fields were new."""
+    """Add the fields of a line, unless its shape is known; return the number of new fields."""
     if not line.strip():
         return 0
     try:

@@ -1,4 +1,4 @@
-"""What a collector counts, as OpenMetrics: sums over all clients, by the names of tokens and by status alone."""
+"""Counters of a collector, as OpenMetrics: sums over all clients, labelled by token name and status alone."""
 
 from __future__ import annotations
 
@@ -52,34 +52,34 @@ class Metrics:
         )
 
     def measure(self, name: str, help_: str, value: Callable[[], float]) -> None:
-        """Show a value that stands somewhere else, as of each time it is asked for."""
+        """Add a gauge whose value is computed each time the metrics are asked for."""
         Gauge(f"telemetry_collector_{name}", help_, registry=self._registry).set_function(value)
 
     def answered(self, token: str, status: int, *, stored: bool = False) -> None:
-        """An upload was answered."""
+        """Count an upload that was answered."""
         self._uploads.labels(token, str(status), str(int(stored))).inc()
 
     def received(self, token: str, body_bytes: int) -> None:
-        """A body has come."""
+        """Count bytes of a body that have arrived."""
         self._bytes.labels(token).inc(body_bytes)
 
     def checked(self, token: str, cost_seconds: float) -> None:
-        """A body was looked at."""
+        """Add up the cost of an examined body."""
         self._checks.labels(token).inc(cost_seconds)
 
     def stored(self, token: str, events: int) -> None:
-        """A body was kept."""
+        """Count the events of a body that was kept."""
         self._events.labels(token).inc(events)
 
     def refused(self, status: int) -> None:
-        """A request was refused before anybody looked who it was."""
+        """Count a request that was refused by its head alone."""
         self._refused.labels(str(status)).inc()
 
     def expired(self, batches: int) -> None:
-        """Old batches were removed."""
+        """Count old batches that were removed."""
         self._expired.inc(batches)
 
     def page(self) -> bytes:
-        """All of it, in the text format of OpenMetrics 1.0."""
+        """Return all metrics in the text format of OpenMetrics 1.0."""
         page: bytes = generate_latest(self._registry)  # type: ignore[no-untyped-call] # of a typed library
         return page

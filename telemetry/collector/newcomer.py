@@ -1,7 +1,7 @@
-"""A client from when it is accepted until it has said something: a socket, and next to nothing that costs.
+"""Newcomers: clients that are accepted but have sent nothing, each a bare socket that costs next to nothing.
 
-Most hostile clients go no further. Who says nothing costs no protocol and no beginning of TLS, and who is answered by
-the bytes of a head alone costs no parser either.
+Most hostile clients go no further. A silent one costs no protocol and no TLS handshake, and one that can be answered by
+its head alone costs no parser either.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LINGER_SECONDS = 30.0
-"""A client that was refused goes on sending; were the connection closed, it would see a reset, not the answer."""
+"""How long a refused client may go on sending; closing at once would show it a reset instead of the answer."""
 
 LINGER_BYTES = 64 << 20
 
@@ -27,14 +27,14 @@ _HUNG_UP = getattr(select, "POLLRDHUP", select.POLLHUP)  # Linux alone knows of 
 
 
 class Newcomer:
-    """One client that has said nothing yet, or whose answer was given and who may still be sending.
+    """A client that has sent nothing yet, or one that has been answered and may still be sending.
 
     Args:
         accepted: its socket, which does not block.
         loop: the event loop.
-        patience_seconds: how long it may say nothing.
-        on_word: is called once, with the first bytes, which can be read again.
-        on_end: is called when it has gone before that, or after its answer.
+        patience_seconds: how long it may stay silent.
+        on_word: called once with the first bytes, which can be read again.
+        on_end: called when it has gone, before its first bytes or after its answer.
     """
 
     received_bytes = 0
@@ -62,22 +62,22 @@ class Newcomer:
         self._on_end(self)
 
     def hold(self) -> None:
-        """Listen no more for now, and be patient as long as before."""
+        """Stop listening for now; the client may stay silent as long as before."""
         self._loop.remove_reader(self.accepted)
 
     def release(self) -> None:
-        """Look at the socket no more."""
+        """Stop watching the socket, so that something else may take it over."""
         self._deadline.cancel()
         self._loop.remove_reader(self.accepted)
 
     def has_hung_up(self) -> bool:
-        """Whether it will say no more than it has."""
+        """Tell whether the client has closed its side of the connection."""
         poll = select.poll()
         poll.register(self.accepted, _HUNG_UP)
         return bool(poll.poll(0))
 
     def end_with(self, answer: bytes) -> None:
-        """Give an answer, throw away what still comes, and end when the client does."""
+        """Send an answer, discard further input, and end when the client does."""
         self.release()
         try:
             self.accepted.send(answer)

@@ -1,6 +1,6 @@
-"""Lets each holder of a token have one thing done in a round of the event loop, however many connections are its.
+"""Fair turns in the event loop: each holder of a token gets one thing done in a round, whatever its connections.
 
-What all connections of one holder have sent would otherwise be seen to before anything of the others.
+Without it, everything that one holder's connections have sent would be handled before anything of the others.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Pace:
-    """Rounds, in the loop that runs when they are asked for."""
+    """Rounds in the event loop that is running when a turn is asked for."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[Callable[[], None]]] = {}
 
     def may(self, who: str, later: Callable[[], None]) -> bool:
-        """Whether it is somebody's turn; otherwise `later` is called when it is."""
+        """Tell whether it is a holder's turn; if not, `later` is called when it is."""
         if who in self._waiting:
             self._waiting[who].append(later)
             return False

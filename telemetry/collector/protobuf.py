@@ -1,7 +1,7 @@
-"""RisingWave's messages as lines of JSON like those of every other body, so that a query reads all of them alike.
+"""Conversion of RisingWave's messages to lines of JSON like those of other bodies, so that queries read all alike.
 
-An event's `event_name` becomes `event`, `event_time_sec` becomes `time`, `tracking_id` becomes `session`, and what is
-in `attributes` stands beside the other fields, as it was emitted. A report becomes an event `system_report`.
+An event's `event_name` becomes `event`, `event_time_sec` becomes `time`, `tracking_id` becomes `session`, and the
+members of `attributes` become fields, as they were emitted. A report becomes an event `system_report`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _encode = msgspec.json.encode
 
 
 def event_lines(body: bytes, route: str) -> Iterator[bytes]:
-    """The events of a body, or the report that it is, a line each.
+    """Yield the events of a body, or the report that it is, one line each.
 
     Args:
         body: one message.
-        route: the path it was posted to, whose last part tells what message it is.
+        route: the path it was posted to, whose last part tells the kind of message.
 
     Raises:
-        ValueError: it is no such message.
+        ValueError: the body is no such message.
     """
     for message in map(_decode, show(body, route.rpartition("/")[2])):
         yield _encode(_report(message) if "base" in message else _event(message)) + b"\n"

@@ -1,10 +1,10 @@
-"""SQL over what a store holds, by DuckDB inside this process: it reads only the store, and writes nothing there.
+"""SQL queries over a store, by DuckDB inside this process, which reads the store alone and writes nothing to it.
 
-DuckDB grants a place for reading and writing alike. So a statement runs only inside `query()`: that takes one SELECT
-and, unlike a look at the statement's type, refuses a COPY that hides in a WITH clause.
+DuckDB permits a place for reading and writing alike. A statement therefore runs only inside `query()`, which takes one
+SELECT and, unlike a check of the statement's type, refuses a COPY hidden in a WITH clause.
 
-Nothing that lies in the store keeps a question from its answer. A body that can't be read is passed over, a value that
-is not of its column's type relaxes the column, and the question is asked anew; each is said.
+Nothing that lies in the store keeps a query from its answer. An unreadable body is passed over, a value that is not of
+its column's type relaxes the column, and the query runs again; each such case is reported.
 """
 
 from __future__ import annotations
@@ -67,18 +67,18 @@ _RECORD_COLUMNS = {
 
 
 class QueryError(TelemetryError):
-    """A question that can't be answered: the SQL is wrong or forbidden, or the directory is no store."""
+    """Raised for a query that can't be answered: the SQL is wrong or forbidden, or the store can't be read."""
 
 
 class Rows(NamedTuple):
-    """An answer as DuckDB writes values: text, or None for NULL. Times are UTC."""
+    """Rows of an answer, each value as DuckDB writes it: text, or None for NULL. Times are UTC."""
 
     columns: list[str]
     rows: Iterator[tuple[str | None, ...]]
 
 
 class Asked:
-    """One SELECT, as whoever wants the answer can have it. Each way may be taken anew, from the start."""
+    """One SELECT, whose answer can be had in several forms. Each method runs it from the start."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, bodies: Bodies, sql: str) -> None:
         self._connection = connection
@@ -86,15 +86,15 @@ class Asked:
         self._sql = sql
 
     def rows(self) -> Rows:
-        """The rows, as text."""
+        """Return the rows, as text."""
         return self._run("SELECT COLUMNS(*)::VARCHAR FROM query(?)")
 
     def objects(self) -> Iterator[str]:
-        """The rows, each as an object of JSON, with what JSON has no number for as DuckDB writes it."""
+        """Yield each row as a JSON object; values for which JSON has no number are written as DuckDB writes them."""
         return (row for (row,) in self._run("SELECT to_json(row_)::VARCHAR FROM (FROM query(?)) AS row_").rows if row)
 
     def write(self, file: IO[bytes], form: str) -> None:
-        """Replace what is in a file by the rows, in a form that DuckDB writes: `csv` or `parquet`."""
+        """Replace a file's contents with the rows, in a format that DuckDB writes: `csv` or `parquet`."""
         self._bodies.answer = file
         header = ", HEADER" if form == "csv" else ""
         self._connection.execute(
@@ -116,18 +116,18 @@ def ask(
     """Answer one SELECT over the views `events`, `batches` and one for each event.
 
     Args:
-        directory: the store's.
-        sql: the statement; DuckDB's dialect.
-        catalogs: files of catalogs, beside those that the store keeps.
-        take: is given the question, and takes the whole answer; it is called anew when the store turns out to hold
-            something else than was thought, so what it has taken before does not count.
-        note: is told what keeps the answer from being of all that there is, or of the types that were to be.
+        directory: the store's directory.
+        sql: the statement, in DuckDB's dialect.
+        catalogs: files of catalogs, in addition to those kept in the store.
+        take: receives the query and consumes the whole answer. It is called again when the store turns out to hold
+            something unexpected, so anything taken before must be discarded.
+        note: receives a line for each reason why the answer is not complete, or not of the declared types.
 
     Returns:
-        What `take` returns.
+        The value that `take` returns.
 
     Raises:
-        QueryError: see there.
+        QueryError: the query can't be answered.
         ConfigError: the directory is no store.
         CatalogError: a file is no catalog.
     """
@@ -173,7 +173,7 @@ def _open(bodies: Bodies, spill: str) -> duckdb.DuckDBPyConnection:
 
 
 class _Reading:
-    """The views over a store, made anew whenever something in it does not fit them."""
+    """The views over a store, created again whenever its contents do not fit them."""
 
     def __init__(
         self,
@@ -206,7 +206,7 @@ class _Reading:
                     raise QueryError(_OUR_LINE.sub("", str(fault))) from None
 
     def tell(self) -> None:
-        """Say what was passed over."""
+        """Report the bodies that were passed over."""
         for name in self._bodies.strange:
             self._note(f"passed over: {self._bodies.directory / name} is no file")
         unreadable = sorted(self._bodies.unreadable.items())
@@ -265,7 +265,7 @@ class _Reading:
         return f"{self._token}-{self._plan.views.index(view)}-"
 
     def _mend(self, fault: duckdb.Error) -> bool:
-        """Have what stopped an answer do so no more; False when it was the question itself."""
+        """Remove the obstacle that stopped an answer; return False if it was the query itself."""
         text = str(fault)
         # What zstd finds damaged, DuckDB says without the file's name.
         if isinstance(fault, duckdb.IOException) or f"{SCHEME}://" in text or UnreadableError.__name__ in text:
@@ -275,7 +275,7 @@ class _Reading:
         return False
 
     def _pass_over_unreadable(self) -> bool:
-        """Look for all of them at once: each that is met in an answer costs one from the start."""
+        """Find all unreadable bodies at once: each one met during an answer would cost a new start."""
         for path, bodies in self._bodies.files().items():
             if not self._is_readable(path):
                 for body in bodies:

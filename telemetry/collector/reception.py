@@ -1,7 +1,7 @@
-"""Where uploads come in: who may, how much, how fast. Knows no connection, and never looks at who is asking.
+"""Reception of uploads: which may come in, how large and how fast. It knows no connection and no client's address.
 
-An upload is let in by its head, its body goes to the store piece by piece, and what it came to is known when the body
-is checked and safe on disk.
+An upload is let in by its head, its body goes to the store piece by piece, and its outcome is known when the body is
+checked and safe on disk.
 """
 
 from __future__ import annotations
@@ -32,7 +32,12 @@ _OUR_FAULT = 500  # and above
 
 
 class Kept(NamedTuple):
-    """A batch that is safe on disk, and whether this upload brought it."""
+    """A batch that is safe on disk.
+
+    Attributes:
+        batch: the batch's id.
+        stored: whether this upload brought it.
+    """
 
     batch: str
     stored: bool
@@ -42,8 +47,8 @@ class Arrival(NamedTuple):
     """An upload that was let in.
 
     Attributes:
-        holder: of its token.
-        upload: what its head says.
+        holder: the holder of its token.
+        upload: its headers, parsed.
         route: the path it was posted to.
         incoming: its body.
     """
@@ -55,14 +60,14 @@ class Arrival(NamedTuple):
 
 
 class Reception:
-    """What all uploads share.
+    """The parts of a collector that take uploads in.
 
     Args:
-        store: where batches go.
-        limits: what a client may ask for.
-        tokens: who may upload.
-        checks: what looks at bodies.
-        metrics: what is counted.
+        store: keeps the batches.
+        limits: the bounds on clients.
+        tokens: the tokens that permit uploads.
+        checks: examines bodies.
+        metrics: counts uploads.
     """
 
     def __init__(self, store: Store, limits: Limits, tokens: Tokens, checks: Checks, metrics: Metrics) -> None:
@@ -76,7 +81,7 @@ class Reception:
         self._keeping: asyncio.Task[None] | None = None
 
     def let_in(self, head: Head) -> Arrival | Kept | Refusal:  # noqa: PLR0911 a list of reasons
-        """Let an upload in by its head, or say why not, or that it is here already."""
+        """Let an upload in by its head, refuse it, or tell that its batch is here already."""
         holder = self._tokens.holder_of(head.headers.get("authorization", [""])[0])
         if holder is None:  # its token was good a moment ago
             self._metrics.answered(_NOBODY, 401)
@@ -99,7 +104,7 @@ class Reception:
             return self._refused(holder, self._say_refusing(upload.batch, fault))
 
     def take(self, arrival: Arrival, piece: bytes) -> Refusal | None:
-        """Take a piece of a body; a refusal is the end of it."""
+        """Take a piece of a body; a refusal ends the upload."""
         try:
             arrival.incoming.write(piece)
         except OSError as fault:
@@ -109,12 +114,12 @@ class Reception:
         return None
 
     def give_up(self, arrival: Arrival, refusal: Refusal) -> Refusal:
-        """Forget a body that does not come to its end."""
+        """Discard a body that will not be completed."""
         arrival.incoming.close()
         return self._refused(arrival.holder, refusal)
 
     async def finish(self, arrival: Arrival, is_awaited: Callable[[], bool]) -> Kept | Refusal:
-        """Say what an upload whose body is there has come to; `is_awaited`, whether anybody still wants to know."""
+        """Check and keep a body that has arrived; `is_awaited` tells whether the client still waits for the outcome."""
         try:
             with arrival.incoming:
                 answer = await self._examine(arrival, is_awaited)
@@ -142,7 +147,7 @@ class Reception:
         return Kept(upload.batch, is_stored)
 
     async def _keep(self, incoming: Incoming, sessions: Collection[str]) -> bool:
-        """Have a body kept together with all that come while the disk is at work: it is asked once for all of them."""
+        """Keep a body together with all others that arrive while the disk is at work, at the cost of one sync."""
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._safe.append((incoming, sessions, kept))
         if self._keeping is None:
@@ -163,7 +168,7 @@ class Reception:
         self._keeping = None
 
     def _refused(self, holder: Holder, refusal: Refusal) -> Refusal:
-        """Count a refusal, and hold its answer back where there are many: what is refused costs a connection each."""
+        """Count a refusal, and hold its answer back if a holder has many: each refused upload costs a connection."""
         self._metrics.answered(holder.name, refusal.status)
         if refusal.status >= _OUR_FAULT:
             return refusal
@@ -173,7 +178,7 @@ class Reception:
         return refusal._replace(held_back_seconds=wait_seconds)
 
     def _say_refusing(self, batch: str, fault: OSError) -> Refusal:
-        """Once, until a batch is stored again: a full disk must not fill the log's disk too."""
+        """Log the disk's refusal, once until a batch is stored again: a full disk must not fill the log's disk too."""
         if not self._is_refusing:
             _log.error("batch %s is not stored: %s; until one is, no more of this is said", batch, fault.strerror)
         self._is_refusing = True

@@ -1,4 +1,4 @@
-"""Runs the collector on a socket until SIGINT or SIGTERM, logging no requests."""
+"""Server of the collector: runs on a socket until SIGINT or SIGTERM, and logs no requests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LAST_PORT = 65_535
 
 
 def bind(listen: str) -> socket.socket:
-    """A socket bound to `HOST:PORT`; port 0 takes a free one, an IPv6 address stands in brackets.
+    """Return a socket bound to `HOST:PORT`. Port 0 takes a free one; an IPv6 address stands in brackets.
 
     Raises:
         ConfigError: the text is no such pair, or the address can't be had.
@@ -56,20 +56,20 @@ def bind(listen: str) -> socket.socket:
 
 
 def url_of(bound: socket.socket, *, tls: bool = False) -> str:
-    """The URL that reaches a bound socket."""
+    """Return the URL of a bound socket."""
     host, port = bound.getsockname()[:2]
     scheme = "https" if tls else "http"
     return f"{scheme}://[{host}]:{port}" if bound.family == socket.AF_INET6 else f"{scheme}://{host}:{port}"
 
 
 def set_up(store: Store, limits: Limits, tokens: Tokens, metrics: Metrics) -> Desk:
-    """What clients turn to.
+    """Assemble the parts of the collector that conversations use.
 
     Args:
-        store: where batches go.
-        limits: what clients may ask for.
-        tokens: who may upload.
-        metrics: what is counted.
+        store: keeps the batches.
+        limits: the bounds on clients.
+        tokens: the tokens that permit uploads.
+        metrics: counts requests and uploads.
     """
     connections = Connections(_room_for(limits.connections), monotonic)
     metrics.measure("connections", "Clients that are connected.", lambda: len(connections))
@@ -86,13 +86,13 @@ def serve(
     chores: Sequence[Callable[[], Awaitable[None]]],
     on_ready: Callable[[], None],
 ) -> None:
-    """Answer requests until a signal comes, then finish those under way and return within some seconds.
+    """Answer requests until a signal comes, then finish those in progress and return within some seconds.
 
     Args:
         bound: a socket from `bind`; closed at the end.
-        desk: whom clients turn to.
-        certificate: for TLS; None for plain http.
-        chores: run meanwhile, each from the beginning until it returns, or until the end.
+        desk: the parts of the collector that conversations use.
+        certificate: the certificate for TLS; None for plain http.
+        chores: run meanwhile, each until it returns or the server ends.
         on_ready: called once, when requests are being answered.
     """
     calm_the_allocator()  # each piece of a body, and each answer of a check, got pages of its own
@@ -135,7 +135,7 @@ async def _run(chore: Callable[[], Awaitable[None]]) -> None:
 
 
 def _room_for(connections: int) -> int:
-    """So many connections, or as many as there are descriptors for: each may have a file that it writes to."""
+    """Return the number of connections, reduced to what the descriptors allow: each may also have a file open."""
     wanted = 2 * connections + _SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted:

@@ -1,7 +1,7 @@
-"""Takes lines apart that are like those before them, in half the time that it takes for any line.
+"""Fast decoder for lines like those seen before, which takes half the time of decoding an arbitrary line.
 
-An event's name tells which fields to expect, and in what order, so that no field's name is made a text again. Whether a
-line is as expected, who asks finds out by writing it anew: what differs is not.
+An event's name tells which fields to expect and in what order, so that no field's name is decoded again. The caller
+finds out whether a line is as expected by encoding it again and comparing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # what databases hold
 Value = str | Integer | float | bool | None
-"""What a field may hold."""
+"""The type of a field's value."""
 
 _MOST_FIELDS = 400
 _MOST_LESSONS = 8  # for a body whose lines are never like those before
@@ -28,7 +28,7 @@ _Shapes = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class Shapes:
-    """The events of one body as far as they are known: by their names, their fields in order."""
+    """The events seen in one body: the names of their fields, in order, by the name of the event."""
 
     def __init__(self) -> None:
         self._fields: dict[str, list[str]] = {}
@@ -36,9 +36,11 @@ class Shapes:
         self._decoder: msgspec.json.Decoder[Any] | None = None
 
     def decode_lines(self, lines: bytes) -> list[Any] | None:
-        """The events in `lines`, with attributes `time` and `session` that may be `UNSET`; None if one is unknown.
+        """Decode lines of known events to objects; return None if one is of an unknown event.
 
-        A field that is unknown is left out, and one that is there twice counts once.
+        The objects have attributes `time` and `session`, which may be `UNSET`. An unknown field is left out, and a
+        repeated one
+        counts once.
         """
         if self._decoder is None:
             return None
@@ -48,7 +50,7 @@ class Shapes:
             return None
 
     def learn(self, rows: Iterable[dict[str, Value]]) -> None:
-        """Know events like these from now on, unless enough was learned, or there are too many fields."""
+        """Recognise events like these from now on, unless enough has been learned, or they have too many fields."""
         self._decoder = None
         self._lessons += 1
         if self._lessons > _MOST_LESSONS:
@@ -61,7 +63,7 @@ class Shapes:
 
 
 def _merge(known: list[str], fields: list[str]) -> None:
-    """Add what is new, each behind the field that it came behind."""
+    """Insert new fields into the known ones, each after the field that it follows."""
     place = 0
     for field in fields:
         if field not in known:

@@ -1,11 +1,11 @@
-"""The collector's directory of batches: takes bodies in whole or not at all, and knows no HTTP.
+"""Directory of batches of a collector, which takes a body in whole or not at all, and knows no HTTP.
 
-`batches/` holds a body and a record for each batch; the body's rename is the commit, the record precedes.
-`incoming/` holds what is still arriving; its names begin with the batch's id. `erased.sqlite` knows what was here once
-and may not come again. One process takes batches in at a time; others may erase meanwhile.
+`batches/` holds a body and a record for each batch. The record is moved in first; renaming the body is the commit.
+`incoming/` holds bodies that are still arriving, under names that begin with the batch's id. `erased.sqlite` holds the
+ids of batches and sessions that may not come again. One process at a time takes batches in; others may erase meanwhile.
 
-Nobody else can put anything in its place: every directory on the way belongs to the user or to root, links are followed
-nowhere below, and what has another name than the store gives is left alone.
+Nobody else can replace any of it: every directory on the way belongs to the user or to root, no links are followed
+below, and files with names that the store does not give are left alone.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ BODY_SUFFIXES = (*NDJSON_SUFFIXES, ".pb.zst", ".pb")
 _BATCH_CHARACTERS = 32
 _NEVER = "9999"
 _PROBE_BYTES = 4096
-_HELD_BYTES = 128 << 10  # of a body, before it gets a file: most that are cut short never do
+_HELD_BYTES = 128 << 10  # held of a body before it gets a file: most uploads that are cut short stay below
 _UNFINISHED = re.compile(r"[0-9a-f]{32}-[0-9a-f]{16}(\.json)?")
 
 
 class BatchRecord(NamedTuple):
-    """What the store keeps about a batch beside its body. Nothing in it tells who sent it.
+    """Facts about a batch, kept beside its body. None of them tells who sent it.
 
     Attributes:
-        batch: the id.
-        received: UTC, ISO 8601, rounded down to the minute.
+        batch: the batch's id.
+        received: the time of receipt in UTC, ISO 8601, rounded down to the minute.
         catalog: product and version, `acme-db/3`.
-        receipt: on what ground the events were collected.
-        ledger: the shipper's account of the session, as it came; None when it sent none.
+        receipt: the consent under which the events were collected.
+        ledger: the shipper's account of the session, as received; None if it sent none.
         route: the path it was posted to.
         bytes: the body's size as it lies.
-        catalog_digest: sha256 of the catalog's file, hexadecimal; empty when the shipper did not say.
+        catalog_digest: the SHA-256 of the catalog's file, in hexadecimal; empty if the shipper did not send it.
     """
 
     batch: str
@@ -68,13 +68,13 @@ class BatchRecord(NamedTuple):
 class Store:
     """The batches under one directory, opened for writing.
 
-    Opening makes what is missing, private to the user, and removes what an earlier process left half-done. A
-    directory that stands already keeps its mode, but must belong to the user, and nobody else may write there.
+    Opening makes missing directories, private to the user, and removes anything an earlier process left half-done. An
+    existing directory keeps its mode, but must belong to the user, and nobody else may be able to write there.
 
     Args:
-        directory: the store's.
-        max_bytes: of all that it keeps or is taking in; 0 for no bound but the next.
-        keep_free_bytes: what stays free on its disk.
+        directory: the store's directory.
+        max_bytes: the greatest size of all that is kept or arriving; 0 for no such limit.
+        keep_free_bytes: the space that stays free on its disk.
 
     Raises:
         ConfigError: the directory is none, others could write there or replace it, or another collector writes there.
@@ -96,17 +96,17 @@ class Store:
         self._count()
 
     def close(self) -> None:
-        """Let another process write here."""
+        """Release the store to other processes."""
         self._erased.close()
         os.close(self._lock_descriptor)
 
     def holds(self, batch: str) -> bool:
-        """Whether a body of that id is here."""
+        """Tell whether the body of a batch is here."""
         stem = f"{self.batches}/{batch}"
         return any(os.access(stem + suffix, os.F_OK) for suffix in BODY_SUFFIXES)  # for what is not there, no exception
 
     def knows(self, batch: str) -> bool:
-        """Whether a body of that id is here, or was and has been erased."""
+        """Tell whether the body of a batch is here, or was and has been erased."""
         return self.holds(batch) or self._erased.holds_batch(batch)
 
     def begin(self, batch: str, suffix: str) -> Incoming:
@@ -114,10 +114,10 @@ class Store:
         return Incoming(self, self._incoming / f"{batch}-{secrets.token_hex(8)}", batch, suffix)
 
     def grant(self, size_bytes: int) -> None:
-        """Set aside room for so many bytes more, or give back what is no longer needed, as a negative number.
+        """Set aside room for a body, or give room back if the number is negative.
 
         Raises:
-            OSError: there is no room for them.
+            OSError: there is no room.
         """
         if size_bytes > 0 and self._is_beyond(size_bytes):
             self._notice_others()
@@ -134,7 +134,7 @@ class Store:
         return bool(self._max_bytes) and self._kept_bytes + self._arriving_bytes + size_bytes > self._max_bytes
 
     def _count(self) -> None:
-        """Count what is kept."""
+        """Count the bytes that are kept."""
         with self._commits:
             self._changes = self._erased.changes()  # before: a change meanwhile is noticed the next time
             kept_bytes = sum(_sizes(self.batches))
@@ -142,12 +142,12 @@ class Store:
                 self._kept_bytes = kept_bytes
 
     def _notice_others(self) -> None:
-        """Count anew when another process has erased something since."""
+        """Count again if another process has erased something since."""
         if self._erased.changes() != self._changes:
             self._count()
 
     def _keeps(self, size_bytes: int, *, arrived: bool) -> None:
-        """So much more lies in its place, of what was set aside if it has arrived; the commits' lock is held."""
+        """Account for bytes that are in their place now, if `arrived` out of those set aside; needs the commit lock."""
         with self._counting:
             self._kept_bytes += size_bytes
             self._arriving_bytes -= size_bytes if arrived else 0
@@ -157,12 +157,12 @@ class Store:
         return found.f_bavail * found.f_frsize
 
     def usage(self) -> tuple[int, int]:
-        """Bytes of bodies and records that are kept and arriving, and bytes free on the disk."""
+        """Return the bytes of bodies and records kept and arriving, and the bytes free on the disk."""
         self._notice_others()
         return self._kept_bytes + self._arriving_bytes, self._free_bytes()
 
     def find_refusal(self) -> str | None:
-        """Why no batch could be kept now; None when one could."""
+        """Return the reason why no batch could be kept now; None if one could."""
         try:
             path = self._incoming / f"{secrets.token_hex(16)}-{secrets.token_hex(8)}"
             with _create(path) as file:
@@ -175,7 +175,7 @@ class Store:
         return None
 
     def expire(self, received_before: str) -> Iterator[int]:
-        """Remove the batches received before a time, `2026-01-31T00:00:00Z`, step by step: how many, a step."""
+        """Remove the batches received before a time such as `2026-01-31T00:00:00Z`; yield the number of each step."""
         for names in _in_hundreds(self.batches):
             batches = [name.removesuffix(".json") for name in names if name.endswith(".json")]
             old = [batch for batch in batches if _received(self.batches / f"{batch}.json") < received_before]
@@ -186,16 +186,16 @@ class Store:
             yield len(old)
 
     def commit(self, arrived: Incoming, record: BatchRecord, sessions: Collection[str] = ()) -> bool:
-        """Keep a body with its record; blocks until what the answer says is safe on disk.
+        """Keep a body with its record; blocks until both are safe on disk.
 
         Args:
             arrived: the body.
-            record: what is kept beside it.
-            sessions: those that its events are of, as far as they are known.
+            record: the record to keep beside it.
+            sessions: the sessions of its events, as far as they are known.
 
         Returns:
-            False when a batch of that id is here already, which stays as it is, or was and has been erased, or when a
-            session was erased.
+            False if a batch of that id is here already (it stays as it is), or if the batch or one of the sessions was
+            erased.
 
         Raises:
             OSError: the disk refuses.
@@ -208,10 +208,10 @@ class Store:
         return kept
 
     def keep(self, arrived: Sequence[tuple[Incoming, Collection[str]]]) -> list[bool | OSError]:
-        """Keep bodies that are safe with their records: as `commit` does, and the disk is asked once for all of them.
+        """Keep bodies that are already safe with their records, as `commit` does, with one sync for all.
 
         Returns:
-            For each what `commit` returns, or the disk's fault.
+            For each body the value that `commit` would return, or the disk's error.
         """
         kept: list[bool | OSError] = []
         for incoming, sessions in arrived:
@@ -254,15 +254,16 @@ class Store:
 
 
 class Incoming:
-    """A body on its way in. Leaving its `with` block without a commit leaves nothing behind.
+    """A body that is arriving. Leaving its `with` block without a commit leaves nothing behind.
 
-    It gets a file when it has grown, or has come whole: to make one and remove it is dear, on some disks half a
-    millisecond, and one who cuts bodies short would have it done for next to nothing.
+    It gets a file only once it has grown or is complete. Making and removing a file takes up to half a millisecond on
+    some
+    disks, and a client that cuts its uploads short could cause that at next to no cost.
 
     Attributes:
-        bytes: taken in so far.
-        is_kept: whether the store has it now.
-        reserved_bytes: what is set aside for it and its record.
+        bytes: the number of bytes taken in so far.
+        is_kept: whether the store has taken it over.
+        reserved_bytes: the room set aside for it and its record.
     """
 
     def __init__(self, store: Store, path: Path, batch: str, suffix: str) -> None:
@@ -285,7 +286,7 @@ class Incoming:
         self.close()
 
     def close(self) -> None:
-        """Forget it, unless it was kept."""
+        """Discard the body, unless it was kept."""
         try:
             if self._file is not None:
                 self._file.close()
@@ -297,7 +298,7 @@ class Incoming:
                 self._store.grant(-self.reserved_bytes)
 
     def write(self, chunk: bytes) -> None:
-        """Append to the body; raises OSError when the disk refuses, or the store's limits do."""
+        """Append to the body; raise OSError if the disk refuses, or the store's limits do."""
         self.reserve(len(chunk))
         self.bytes += len(chunk)
         if len(self._held) + len(chunk) <= _HELD_BYTES and self._file is None:
@@ -313,12 +314,12 @@ class Incoming:
         return self._file
 
     def reserve(self, size_bytes: int) -> None:
-        """Have room for so many bytes more; raises OSError when there is none."""
+        """Set aside room for more bytes; raise OSError if there is none."""
         self._store.grant(size_bytes)
         self.reserved_bytes += size_bytes
 
     def describe(self, record: BatchRecord) -> None:
-        """Put a record beside it; raises OSError when the disk refuses, or the store's limits do."""
+        """Write the batch's record beside the body; raise OSError if the disk refuses, or the store's limits do."""
         line = json.dumps({**record._asdict(), "receipt": record.receipt._asdict()}).encode() + b"\n"
         self.reserve(len(line))
         self._open()
@@ -326,17 +327,17 @@ class Incoming:
             file.write(line)
 
     def make_safe(self) -> None:
-        """Block until all that was written is safe on disk, and the record beside it."""
+        """Block until the body and the record beside it are safe on disk."""
         self.flush()
         make_safe(self.path, self._open().fileno())
 
     def flush(self) -> None:
-        """Let those who open the path see all that was written."""
+        """Make all that was written visible to other readers of the file."""
         self._open().flush()
 
 
 def require_store(directory: Path) -> None:
-    """Make a store's directories where they are missing, private to the user; refuse those that others could change.
+    """Make the missing directories of a store, private to the user; refuse directories that others could change.
 
     Raises:
         ConfigError: one is no directory, a link, another user's, or one that others may write or replace.
@@ -351,7 +352,7 @@ def require_store(directory: Path) -> None:
 
 
 def find_batches(directory: Path) -> Path:
-    """Where a store's batches lie, for who looks or erases; makes nothing.
+    """Return the directory of a store's batches, for reading or erasing; makes nothing.
 
     Raises:
         ConfigError: the directory is no store.
@@ -367,14 +368,14 @@ def find_batches(directory: Path) -> Path:
 
 
 def remove_batch(batches: Path, batch: str) -> int:
-    """Remove a batch's body, then its record, wherever there are any; the bytes they held."""
+    """Remove a batch's body, then its record, as far as they exist; return the bytes they held."""
     return sum(_remove(batches, batch))
 
 
 def make_safe(path: Path, body: int) -> None:
-    """Block until a body that is arriving at `path` is safe on disk, by its descriptor, and the record beside it.
+    """Block until an arriving body, given by its open descriptor, and the record beside `path` are safe on disk.
 
-    Makes nothing: who asks for it may be gone by now, and somebody else at work in its place.
+    Makes no file: the collector that asked may be gone by now, and another at work in its place.
     """
     os.fsync(body)
     record = os.open(path.with_suffix(".json"), os.O_RDONLY | os.O_CLOEXEC)
@@ -403,7 +404,7 @@ def _sizes(directory: Path) -> Iterator[int]:
 
 
 def _received(record: Path) -> str:
-    """When the batch came; never, for a record that says nothing."""
+    """Return the time of receipt from a record, or a time that never comes if the record is unreadable."""
     try:
         return str(json.loads(record.read_bytes())["received"])
     except (OSError, ValueError, LookupError, TypeError):

@@ -1,4 +1,4 @@
-"""Who may upload: bearer tokens with names, which a file or the environment gives, and what each has left."""
+"""Bearer tokens with names, from a file or the environment, and the allowance of each name."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _EVERYBODY = "anybody"
 
 
 class Token(NamedTuple):
-    """A secret that lets its bearer upload, and the name that logs and metrics know it by."""
+    """A secret that permits uploads, and the name by which logs and metrics know it."""
 
     name: str
     secret: bytes
 
 
 class Holder:
-    """What all who bear tokens of one name share.
+    """All bearers of tokens of one name, who share an allowance.
 
     Attributes:
         name: the tokens' name.
-        bucket: what their uploads may cost.
-        refusals: how many of them may be refused at once.
+        bucket: the allowance for the cost of their uploads.
+        refusals: the allowance for refusals that are answered at once.
     """
 
     def __init__(self, name: str, bytes_per_second: int) -> None:
@@ -44,14 +44,14 @@ class Holder:
 
 
 class Tokens:
-    """The tokens that are good now; none lets everybody in.
+    """The tokens that are valid now; if there are none, every upload is permitted.
 
     Args:
-        read: gives the tokens; called again by `reload`.
-        bytes_per_second: what the uploads with one name may cost.
+        read: returns the tokens; called again by `reload`.
+        bytes_per_second: the rate at which a name's allowance is refilled.
 
     Raises:
-        ConfigError: as `read` does.
+        ConfigError: raised by `read`.
     """
 
     def __init__(self, read: Callable[[], tuple[Token, ...]], bytes_per_second: int) -> None:
@@ -63,16 +63,16 @@ class Tokens:
 
     @property
     def are_needed(self) -> bool:
-        """Whether an upload has to bear one."""
+        """Whether an upload has to bear a token."""
         return bool(self._tokens)
 
     @property
     def names(self) -> list[str]:
-        """The names there are."""
+        """The names of the tokens, sorted."""
         return sorted({token.name for token in self._tokens})
 
     def holder_of(self, authorization: str) -> Holder | None:
-        """Who the value of an `Authorization` header speaks for; None for nobody. Takes equally long for each token."""
+        """Return the holder named by an `Authorization` header, or None; every token takes equally long to compare."""
         if not self._tokens:
             return self._holder(_EVERYBODY)
         scheme, _, presented = authorization.partition(" ")
@@ -81,7 +81,7 @@ class Tokens:
         return self._holder(same[0]) if scheme.lower() == "bearer" and same else None
 
     def reload(self) -> None:
-        """Read the tokens anew. What can't be read leaves those that are, and is said once."""
+        """Read the tokens again. If that fails, the present ones stay valid, and the fault is logged once."""
         try:
             tokens = self._read()
         except (ConfigError, OSError) as fault:
@@ -101,7 +101,7 @@ class Tokens:
 
 
 def read_token_file(path: Path) -> tuple[Token, ...]:
-    """The tokens in a file that only its owner can read.
+    """Return the tokens in a file that only its owner can read.
 
     Raises:
         ConfigError: there are none, or others can read the file.
@@ -110,12 +110,12 @@ def read_token_file(path: Path) -> tuple[Token, ...]:
 
 
 def parse_tokens(text: str, where: str) -> tuple[Token, ...]:
-    """The tokens in `text`, parted by white space, each as `NAME:TOKEN` or `TOKEN`; those without a name are numbered.
+    """Parse tokens separated by white space, each as `NAME:TOKEN` or `TOKEN`; those without a name are numbered.
 
-    Tokens of one name, while they are rotated, share what their uploads may cost.
+    Tokens of one name, as while they are being rotated, share one allowance.
 
     Raises:
-        ConfigError: there is none, or one that no header can carry; the text names `where`, never a token.
+        ConfigError: there is no token, or one that no header can carry; the text names `where`, never a token.
     """
     words = text.split()
     if not words:

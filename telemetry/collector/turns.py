@@ -1,4 +1,4 @@
-"""Places for work that are taken in turn: however many of one client wait, another's next waits for none of them."""
+"""Fair turns at a bounded number of places: the length of one client's queue never delays another client."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-_RECENT_SECONDS = 1.0  # for so long somebody counts as one who comes
+_RECENT_SECONDS = 1.0  # how long a client counts as present after its last request
 
 
 class Turns:
-    """So many places.
+    """A fixed number of places for work.
 
-    Who is alone has all but one, so that another finds one free; those who come at one time share them evenly.
+    A client that is alone may take all but one, so that another finds one free; clients present at the same time share
+    them
+    evenly.
 
     Args:
-        places: how many.
+        places: the number of places.
         monotonic: a clock, in seconds.
     """
 
@@ -29,15 +31,15 @@ class Turns:
         self._monotonic = monotonic
         self._seen: dict[str, float] = {}
         self._taken: Counter[str] = Counter()
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # who is first is next
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # the first client is called next
 
     def waiting(self, who: str) -> int:
-        """How many of somebody's wait."""
+        """Return the number of turns that a client is waiting for."""
         return len(self._waiting.get(who, ()))
 
     @asynccontextmanager
     async def turn(self, who: str) -> AsyncIterator[None]:
-        """Have a place as long as the block lasts, and wait for it if need be."""
+        """Hold a place for the duration of the block, waiting for it if necessary."""
         await self._take(who)
         try:
             yield
@@ -76,7 +78,7 @@ class Turns:
                     called.set_result(None)
 
     def _forget(self, who: str, called: asyncio.Future[None]) -> None:
-        """Take one from its queue, which goes behind the others."""
+        """Remove a waiting turn from its client's queue, and put the queue behind the others."""
         queue = self._waiting.pop(who, deque())
         with suppress(ValueError):
             queue.remove(called)

@@ -1,10 +1,10 @@
-"""What a query sees of the lines in a store: the view `events` of all, one of each event, and typed columns. Pure.
+"""Views that a query has of the lines in a store: `events` for all, one for each event, with typed columns. Pure.
 
-Types come from catalogs. A name with two types is text. What no catalog names is taken from a look at some lines, as
-numbers, truth values or text: never as a date, whatever it looks like.
+Types come from catalogs. A name declared with two types is text. A field that no catalog names is typed from a look at
+some lines, as number, truth value or text, but never as a date, whatever it looks like.
 
-A value that does not fit its column is never rounded, cut or left out in silence: the expressions fail, and whoever
-asks relaxes the column and says so.
+A value that does not fit its column is never rounded, cut or left out in silence: the expression fails, and the caller
+relaxes the column and reports it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _VIEW_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]*")  # as of an event in a catalo
 
 
 class Column(NamedTuple):
-    """A column that is a field of events.
+    """A column that holds a field of events.
 
     Attributes:
-        name: in SQL.
-        field: in a line.
-        type: in SQL.
-        declared: whether a catalog says so.
+        name: the column's name in SQL.
+        field: the field's name in a line.
+        type: the column's SQL type.
+        declared: whether the type comes from a catalog.
     """
 
     name: str
@@ -52,9 +52,9 @@ class View(NamedTuple):
     """A view over lines.
 
     Attributes:
-        name: in SQL.
-        event: whose lines it holds; None for all.
-        columns: the time, then fields of events.
+        name: the view's name in SQL.
+        event: the event whose lines it holds; None for all events.
+        columns: the time, then the fields of events.
     """
 
     name: str
@@ -63,12 +63,12 @@ class View(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All that can be asked for.
+    """The views that a query can use.
 
     Attributes:
-        views: `events` is the first.
-        fields: what has to be read of a line, as it stands there.
-        hidden: fields that have no column, for their names differ from another's in capitals alone.
+        views: the views, `events` first.
+        fields: the fields to read from each line, by their names in it.
+        hidden: fields without a column, because their names differ from another's in capitals alone.
     """
 
     views: list[View]
@@ -80,8 +80,8 @@ def plan(known: Fields, seen: Fields) -> Plan:
     """Decide on views and their columns.
 
     Args:
-        known: from catalogs. What they name has their type, and no other that was seen.
-        seen: from a look at lines.
+        known: types from catalogs, which override all types seen.
+        seen: types from a look at lines.
     """
     names = dict.fromkeys((*STAMPED, *(field for of in (known, seen) for fields in of.values() for field in fields)))
     first: dict[str, str] = {}
@@ -134,7 +134,7 @@ def _merged(types: set[str]) -> str:
 
 
 def _distinct(names: Iterable[str], taken: set[str]) -> list[str]:
-    """The names, with underscores after each that is taken already."""
+    """Return the names, with underscores appended to each that is taken already."""
     result = []
     for name in names:
         free = name
@@ -146,18 +146,18 @@ def _distinct(names: Iterable[str], taken: set[str]) -> list[str]:
 
 
 def _folded(name: str) -> str:
-    """A name as DuckDB compares it: without the capitals of ASCII."""
+    """Fold a name's case as DuckDB does, for ASCII alone."""
     return "".join(letter.lower() if letter.isascii() else letter for letter in name)
 
 
 def lines_sql(fields: Iterable[str], key: str, path: str, *, is_empty: bool = False) -> str:
-    """A query for the lines of bodies: each field as text, and the number of the body they are from as `key`.
+    """Return a query for the lines of bodies: each field as text, and as `key` the number of the line's body.
 
     Args:
-        fields: what has to be read of a line.
-        key: what the number stands under in a line; where it does not, the file's name says it.
-        path: of the bodies.
-        is_empty: whether there are none, which DuckDB would complain of.
+        fields: the fields to read from each line.
+        key: the member of a line that holds the body's number; where it is missing, the file's name gives the number.
+        path: the path of the bodies.
+        is_empty: whether there are none, which DuckDB would reject.
     """
     if is_empty:
         nothing = ", ".join(f"NULL::{TEXT} AS {identifier(field)}" for field in fields)
@@ -174,12 +174,12 @@ def lines_sql(fields: Iterable[str], key: str, path: str, *, is_empty: bool = Fa
 
 
 def view_sql(view: View, key: str, token: str, relaxed: Iterable[Column]) -> str:
-    """The statement that makes a view.
+    """Return the statement that creates a view.
 
     Args:
-        view: which.
-        key: the column of the lines that has the number of their body.
-        token: what the error says when a value does not fit.
+        view: the view.
+        key: the column of the lines that holds the number of their body.
+        token: the error text for a value that does not fit.
         relaxed: the columns where that is no error: declared ones are NULL there, others are text as a whole.
     """
     relaxed = frozenset(relaxed)
@@ -194,7 +194,7 @@ def view_sql(view: View, key: str, token: str, relaxed: Iterable[Column]) -> str
 
 
 def unfit_sql(view: View, key: str) -> str:
-    """A query for the number of unfit values of each column, and the first batch that has one; a pair for each."""
+    """Return a query that gives, for each column, the number of unfit values and the first batch that has one."""
     counts = [
         f"count(*) FILTER ({unfit}), min(upload.batch) FILTER ({unfit})"
         for unfit in (
@@ -208,7 +208,7 @@ def unfit_sql(view: View, key: str) -> str:
 
 
 def time_sql(source: str) -> str:
-    """An expression for the time that a text is, or NULL; it has to be one as the shipper writes it."""
+    """Return an expression for the time that a text denotes, or NULL if the shipper would not write it so."""
     return f"CASE WHEN regexp_full_match({source}, {literal(_TIME_FORM)}) THEN TRY_CAST({source} AS {TIME}) END"
 
 
@@ -251,10 +251,10 @@ def _fits(column: Column) -> str:
 
 
 def identifier(name: str) -> str:
-    """A name as SQL quotes it."""
+    """Quote a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """A text as SQL quotes it."""
+    """Quote a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
