@@ -1,0 +1,142 @@
+"""Puts a recorder in the place of every client for as long as a block lasts."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from telemetry import api
+from telemetry.client import CHOICES, Client
+from telemetry.testing.recorder import Event, Recorder
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+
+
+class Captured:
+    """What a program has emitted in a block of `capture`.
+
+    The methods that look for an event take some of its fields with the values that they leave with: an identifier
+    leaves as a token, and an enum's value that is not declared as `other`.
+    """
+
+    def __init__(self, cache: Path | None) -> None:
+        self._cache = cache
+        self._recorders: list[Recorder] = []
+
+    @property
+    def events(self) -> list[Event]:
+        """The events that would leave, in order; those of `count` are summed up when they are asked for, and last."""
+        for recorder in self._recorders:
+            recorder.settle()
+        return [event for recorder in self._recorders for event in recorder.events]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of `events`."""
+        return [event.name for event in self.events]
+
+    def all(self, name: str, /, **fields: Any) -> list[Event]:
+        """Return the events of this name whose fields have these values, among others."""
+        return [event for event in self.events if event.name == name and fields.items() <= event.items()]
+
+    def one(self, name: str, /, **fields: Any) -> Event:
+        """Return the only event of this name whose fields have these values.
+
+        Raises:
+            AssertionError: there is none, or there are several; it tells what was emitted.
+        """
+        found = self.all(name, **fields)
+        if len(found) != 1:
+            raise AssertionError(f"{len(found)} events are {_call(name, fields)}; {self._told()}")
+        return found[0]
+
+    def none(self, name: str, /, **fields: Any) -> None:
+        """Assert that there is no event of this name whose fields have these values.
+
+        Raises:
+            AssertionError: there is one; it tells what was emitted.
+        """
+        if found := self.all(name, **fields):
+            raise AssertionError(f"{len(found)} events are {_call(name, fields)}; {self._told()}")
+
+    def take_problems(self) -> list[str]:
+        """Return what would not leave as it was emitted, a sentence each, and forget it.
+
+        A test that emits such a thing on purpose takes the problems; of all others the fixture fails the test.
+        """
+        taken = []
+        for recorder in self._recorders:
+            recorder.settle()
+            taken += recorder.problems
+            recorder.problems = []
+        return taken
+
+    @property
+    def catalogs(self) -> Sequence[Path]:
+        """The catalogs by which something was, or could have been, emitted."""
+        return [recorder.catalog for recorder in self._recorders]
+
+    def record_by(self, catalog: Path, packages: tuple[str, ...] = ()) -> Recorder:
+        """Record what comes by a catalog from now on. Raises CatalogError when it can't be used."""
+        self._recorders.append(Recorder(catalog, packages, self._cache))
+        return self._recorders[-1]
+
+    def _told(self) -> str:
+        """The end of a failed assertion's text."""
+        emitted = [f"emitted: {', '.join(map(repr, self.events)) or 'nothing'}"]
+        problems = [problem for recorder in self._recorders for problem in recorder.problems]
+        return "; ".join(emitted + [f"problems: {', '.join(problems)}"] * bool(problems))
+
+
+@contextmanager
+def capture(catalog: str | os.PathLike[str] | None = None, *, cache: Path | None = None) -> Iterator[Captured]:
+    """Record what this process emits while the block lasts, and send nothing.
+
+    A client that is made in the block, by `telemetry.init` or by itself, records by its own catalog; its arguments are
+    checked as always. One that was made before goes on when the block has ended, if it is that of `init`.
+
+    Args:
+        catalog: the path of the catalog by which the module-level calls record before `init` is called, for code that
+            leaves that to its main program; None to let such events go.
+        cache: a directory in which the scanner of free text is kept: making it takes a second. None keeps it for as
+            long as the process lasts.
+
+    Raises:
+        CatalogError: the catalog can't be used.
+    """
+    captured = Captured(cache)
+    before = api._client, api._record, api._tick  # noqa: SLF001 whose place is taken
+    api._client, api._record, api._tick = None, api._nothing, api._nothing_counted  # noqa: SLF001 as above
+    if catalog is not None:
+        recorder = captured.record_by(Path(catalog))
+        api._record, api._tick = recorder.record, recorder.tick  # noqa: SLF001 as above
+    make = Client.__init__
+    Client.__init__ = _made_for(captured, make)  # type: ignore[method-assign] # wherever its name was imported to
+    try:
+        yield captured
+    finally:
+        Client.__init__ = make  # type: ignore[method-assign] # as above
+        api._client, api._record, api._tick = before  # noqa: SLF001 as above
+
+
+def _made_for(captured: Captured, make: Any) -> Any:
+    """A way to make clients that check their arguments as always, and record."""
+
+    def make_recording(client: Client, **options: Any) -> None:
+        consent = options.get("consent")
+        said = "off" if consent is None or consent in CHOICES else consent  # a wrong word is an error, here too
+        make(client, **{**options, "consent": said, "strict": False, "handle_sigterm": False})
+        catalog = Path(options["catalog"])
+        recorder = captured.record_by(catalog, tuple(options.get("packages", ())))
+        client.record, client.tick = recorder.record, recorder.tick
+        if options.get("strict"):
+            client._be_strict(catalog)  # noqa: SLF001 it is this client's own
+
+    return make_recording
+
+
+def _call(name: str, fields: dict[str, Any]) -> str:
+    return f"{name}({', '.join(f'{field}={value!r}' for field, value in fields.items())})"
