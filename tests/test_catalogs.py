@@ -75,11 +75,11 @@ class Running:
         first = self._first.get(producer, 0)
         self._first[producer] = first + 1
         events = [["query_finished", time.time_ns(), fields]]
-        self.shipper._take_in([msgpack.packb([1, producer, {**CONTEXT, "catalog": catalog}, first, {}, events])])
+        self.shipper._intake.take([msgpack.packb([1, producer, {**CONTEXT, "catalog": catalog}, first, {}, events])])
 
     def sealed(self) -> list[tuple[str, str, list[dict[str, Any]]]]:
         """What was sealed, by catalog."""
-        self.shipper._writer.seal_all(self.shipper._session)
+        self.shipper._intake.seal_all()
         spool = self.shipper._spool.directory
         batches = [read_batch(spool, found) for found in find_segments(spool)]
         return [
@@ -311,10 +311,10 @@ def test_a_rolling_deploy_stops_no_upload(
     assert home.exists()
     spool, tripwire = running.shipper._spool, running.shipper._tripwire
     for _ in range(2):
-        running.shipper._take_in(
+        running.shipper._intake.take(
             [_frame_of("vscode", newer, {"engine": "vscode", "detail": "the vscode plugin failed"})]
         )
-        running.shipper._renew_session()
+        running.shipper._intake.renew_session()
     while (seal := spool.take()) is not None:
         body = spool.read(seal)
         assert body

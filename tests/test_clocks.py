@@ -13,8 +13,8 @@ from conftest import CATALOG
 from telemetry.catalog.copies import digest_of
 from telemetry.consent import State, read_stored, store_choice
 from telemetry.settings import ShipperSettings
-from telemetry.shipper import shipper as shipping
 from telemetry.shipper.config import ShipperConfig
+from telemetry.shipper.intake import intake
 from telemetry.shipper.shipper import Shipper
 from telemetry.shipper.sockets import bind
 
@@ -40,7 +40,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(shipping, "time_ns", made.now_ns)
+    monkeypatch.setattr(intake, "time_ns", made.now_ns)
     return made
 
 
@@ -61,10 +61,10 @@ def shipper(home: Path, tmp_path: Path, refusing: str) -> Iterator[Shipper]:
 
 def kept(shipper: Shipper, time_ns: int, since: float = 0.0) -> bool:
     """Whether an event of this time is, emitted under the consent of that date."""
-    before = shipper._session.tallies["technical"].copy()
+    before = shipper._intake.session.tallies["technical"].copy()
     context = {**CONTEXT, "catalog": digest_of(CATALOG.encode()), "since": since}
-    shipper._take_in([msgpack.packb([1, os.urandom(16), context, 0, {}, [["query_finished", time_ns, {}]]])])
-    tally = shipper._session.tallies["technical"]
+    shipper._intake.take([msgpack.packb([1, os.urandom(16), context, 0, {}, [["query_finished", time_ns, {}]]])])
+    tally = shipper._intake.session.tallies["technical"]
     assert tally.balance == 0
     assert tally.dropped.get("consent", 0) - before.dropped.get("consent", 0) in {0, 1}
     return tally.kept > before.kept

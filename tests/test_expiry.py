@@ -69,8 +69,8 @@ class Running:
         events = [["query_finished", 1, {}], ["opened", 1, {"fast": True, "driver": "1.2"}]]
         message = msgpack.packb([1, b"p" * 16, {**CONTEXT, "pid": os.getpid()}, self._first, {}, events])
         self._first += len(events)
-        self._shipper._take_in([message])
-        tally: Tally = self._shipper._session.tallies["technical"]
+        self._shipper._intake.take([message])
+        tally: Tally = self._shipper._intake.session.tallies["technical"]
         assert tally.balance == 0
         return tally.dropped, tally.fields_dropped
 
@@ -122,7 +122,7 @@ def test_a_clock_that_is_set_back_while_the_shipper_runs_revives_nothing(start: 
     with start("2026-07-01") as shipper:
         shipper.set_clock(seconds("2026-01-01"))
         assert shipper.emit() == ({"expired": 1}, {"expired": 1})
-        shipper._shipper._renew_session()  # compiles anew
+        shipper._shipper._intake.renew_session()  # compiles anew
         assert shipper.emit() == ({"expired": 1}, {"expired": 1})
 
 

@@ -22,6 +22,7 @@ from telemetry.producer.exits import leave_tombstone
 from telemetry.settings import ShipperSettings
 from telemetry.shipper import shipper as module
 from telemetry.shipper.config import ShipperConfig
+from telemetry.shipper.intake import intake
 from telemetry.shipper.shipper import LOOK_SECONDS, Shipper
 from telemetry.shipper.sockets import bind
 from telemetry.spool.account import read_account
@@ -94,12 +95,12 @@ def _bury(shipper: Shipper, accepted: int, dropped: dict[str, int]) -> None:
     spool = shipper._spool.directory
     leave_tombstone(spool, shipper._rendezvous.name, PRODUCER, accepted, dropped)
     os.utime(spool / TOMBSTONES / f"{PRODUCER.hex()}.json", (1, 1))
-    bury_the_dead(shipper._spool, shipper._positions, shipper._rendezvous)
+    bury_the_dead(shipper._spool, shipper._intake.positions, shipper._rendezvous)
 
 
 def _settle(*shippers: Shipper) -> tuple[int, int, dict[str, int]]:
     for shipper in shippers:
-        shipper._writer.seal_all(shipper._session)
+        shipper._intake.seal_all()
     account = read_account(shippers[0]._spool.directory)
     assert account.balance == 0
     return account.tally.emitted, account.on_disk, account.tally.dropped
@@ -110,12 +111,12 @@ def test_what_the_first_takes_in_after_the_second_has_opened_is_no_hole(
     start: Callable[[], Shipper], *, is_sealed: bool
 ) -> None:
     first = start()
-    first._take_in([_frame(0, 10)])
+    first._intake.take([_frame(0, 10)])
     second = start()
-    first._take_in([_frame(10, 5)])
+    first._intake.take([_frame(10, 5)])
     if is_sealed:
-        first._writer.seal_all(first._session)
-    second._take_in([_frame(15, 3), _frame(18, 2)])
+        first._intake.seal_all()
+    second._intake.take([_frame(15, 3), _frame(18, 2)])
 
     assert _settle(first, second) == (20, 20, {})
 
@@ -134,7 +135,9 @@ def test_a_shipper_that_leaves_comes_back_for_a_host_that_has_found_it_just_befo
 
     monkeypatch.setattr(shipper, "_keeps_place", keeps_place)
     with ExitStack() as stack:
-        monkeypatch.setattr(shipper, "_take_in_the_rest", lambda: stack.enter_context(holder(shipper._spool.directory)))
+        monkeypatch.setattr(
+            shipper._intake, "take_in_the_rest", lambda: stack.enter_context(holder(shipper._spool.directory))
+        )
         assert not shipper._has_left()
         assert len(kept) == 1
         assert not shipper._has_left()
@@ -147,23 +150,23 @@ def test_a_shipper_that_leaves_comes_back_for_a_host_that_has_found_it_just_befo
 def test_a_hole_that_both_could_count_counts_once(
     start: Callable[[], Shipper], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(intake, "ASK_SECONDS", 0.0)
     first = start()
-    first._take_in([_frame(0, 10)])
+    first._intake.take([_frame(0, 10)])
     second = start()
-    first._take_in([_frame(15, 5, {"queue_full": 2})])  # five are lost on the way, and two by the host
-    second._take_in([_frame(22, 3, {"queue_full": 3})])  # two more, and one
+    first._intake.take([_frame(15, 5, {"queue_full": 2})])  # five are lost on the way, and two by the host
+    second._intake.take([_frame(22, 3, {"queue_full": 3})])  # two more, and one
 
     assert _settle(first, second) == (28, 18, {"in_transit": 7, "queue_full": 3})
 
 
 def test_what_comes_after_its_producer_was_buried_is_kept_and_counts_once(start: Callable[[], Shipper]) -> None:
     shipper = start()
-    shipper._take_in([_frame(0, 3)])
+    shipper._intake.take([_frame(0, 3)])
     _bury(shipper, accepted=10, dropped={"queue_full": 2})
     assert _settle(shipper) == (12, 3, {"queue_full": 2, "exit_unconfirmed": 7})
 
-    shipper._take_in([_frame(3, 4, {"queue_full": 1}), _frame(8, 2, {"queue_full": 2})])
+    shipper._intake.take([_frame(3, 4, {"queue_full": 1}), _frame(8, 2, {"queue_full": 2})])
     assert _settle(shipper) == (12, 9, {"queue_full": 2, "exit_unconfirmed": 1})
 
 
@@ -171,7 +174,7 @@ def test_that_it_came_late_is_known_after_a_restart_and_before_it_is_sealed(star
     first = start()
     _bury(first, accepted=10, dropped={})
     second = start()
-    second._take_in([_frame(0, 10)])
+    second._intake.take([_frame(0, 10)])
     account = read_account(second._spool.directory)
 
     assert (account.tally.emitted, account.on_disk, account.balance) == (10, 10, 0)
@@ -217,7 +220,7 @@ def test_a_flood_of_holes_does_not_have_the_ledger_read_for_each(
 
     monkeypatch.setattr(shipper._spool, "ledger", read)
     for number in range(1, 200):
-        shipper._take_in([_frame(1000 * number, 1)])
+        shipper._intake.take([_frame(1000 * number, 1)])
     assert len(reads) < 100
 
 

@@ -268,7 +268,7 @@ def shipper(home: Path, catalog: Path, refusing: str) -> Iterator[Shipper]:
     shipper = Shipper(ShipperConfig("acme-db", catalog, refusing, ShipperSettings()), sockets, directory, spawned=False)
     assert home.exists()
     yield shipper
-    shipper._writer.seal_all(shipper._session)
+    shipper._intake.seal_all()
     shipper._spool.close()
     sockets.close()
 
@@ -287,10 +287,10 @@ def _sealed(shipper: Shipper) -> list[dict[str, Any]]:
 
 
 def test_what_a_cap_held_back_does_not_weigh_in_the_next_session(shipper: Shipper) -> None:
-    shipper._take_in([_frame("rare", 50, 0)])
-    shipper._renew_session()
-    shipper._take_in([_frame("rare", 1, 50)])
-    shipper._renew_session()
+    shipper._intake.take([_frame("rare", 50, 0)])
+    shipper._intake.renew_session()
+    shipper._intake.take([_frame("rare", 1, 50)])
+    shipper._intake.renew_session()
 
     assert [event["weight"] for event in _sealed(shipper)] == [1.0, 1.0]
 
@@ -299,11 +299,11 @@ def test_a_report_tells_how_long_its_session_runs_and_each_session_has_its_own(s
     shipper._began -= 100_000.0
     first: list[Receipt] = []
     for number in range(2):
-        shipper._take_in([_frame("done", 1, number)])
+        shipper._intake.take([_frame("done", 1, number)])
         first = first or shipper._writer.receipts
-        shipper._report_if_due()
-        shipper._report_if_due()
-        shipper._renew_session()
+        shipper._intake.report_if_due()
+        shipper._intake.report_if_due()
+        shipper._intake.renew_session()
 
     reports = [event for event in _sealed(shipper) if event["event"] == "machine"]
     assert [report["up_time_seconds"] for report in reports] == [0, 0]

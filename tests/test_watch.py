@@ -10,7 +10,6 @@ from test_life import NAME, holder
 
 from telemetry.paths import LIVING
 from telemetry.receipt import Receipt
-from telemetry.shipper.intake.receiver import REMOTE_PID
 from telemetry.shipper.watch import (
     LOOK_PRODUCERS,
     LOST_SECONDS,
@@ -22,7 +21,7 @@ from telemetry.shipper.watch import (
     Watch,
     may_live,
 )
-from telemetry.spool.producers import Position
+from telemetry.spool.producers import REMOTE_PID, Position
 
 if TYPE_CHECKING:
     from pathlib import Path

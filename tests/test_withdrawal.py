@@ -696,9 +696,9 @@ def test_what_leaves_is_told_by_the_stricter_of_host_and_user_of_events_counters
     context = {"pid": 1, "catalog": "x", "consent": host, "basis": "host", "deployment": "cloud", "since": 1_000.0}
     events: list[object] = [[name, time.time_ns(), {}] for name in ("done", "opened")]
     events += [[name, time.time_ns(), {"count": 3}] for name in ("queries", "clicks")]
-    shipper._take_in([msgspec.msgpack.encode([1, b"p" * 16, context, 0, {}, events])])
-    shipper._report_if_due()
-    shipper._writer.seal_all(shipper._session)
+    shipper._intake.take([msgspec.msgpack.encode([1, b"p" * 16, context, 0, {}, events])])
+    shipper._intake.report_if_due()
+    shipper._intake.seal_all()
     shipper._spool.close()
     sockets.close()
 

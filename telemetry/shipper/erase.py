@@ -22,9 +22,9 @@ from telemetry.rendezvous.find import Rendezvous, find_rendezvous
 from telemetry.rendezvous.life import gone_in, sweep
 from telemetry.rendezvous.life import is_held as shows_life
 from telemetry.rendezvous.lock import acquire
-from telemetry.shipper.intake.receiver import REMOTE_PID
 from telemetry.spool.contents import describe, find_segments, is_spool
 from telemetry.spool.ledger import LedgerLog, Total
+from telemetry.spool.producers import REMOTE_PID
 from telemetry.spool.segment import MARKS
 from telemetry.spool.spool import DELIVERY_LOCK_FILE, FORMAT_FILE, Spool
 from telemetry.spool.tally import Tally

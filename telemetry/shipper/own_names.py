@@ -40,8 +40,13 @@ class OwnNames:
         self._of_machine: frozenset[Name] = frozenset()
         self._environments: dict[frozenset[Name], None] = {}
         self._producers: dict[bytes, frozenset[Name]] = {}
+        self._told: list[Callable[[frozenset[Name]], None]] = []
         self.known: frozenset[Name] = frozenset()
         self.look()
+
+    def tell(self, listener: Callable[[frozenset[Name]], None]) -> None:
+        """Have a listener told all that is looked for, whenever that changes from now on."""
+        self._told.append(listener)
 
     def allow(self, catalog: Catalog) -> bool:
         """Take the constants of one more catalog for what they are; whether that changes what is looked for."""
@@ -109,7 +114,11 @@ class OwnNames:
 
     def _gather(self) -> bool:
         before, self.known = self.known, self._of_machine.union(*self._environments)
-        return self.known != before
+        if self.known == before:
+            return False
+        for listener in self._told:
+            listener(self.known)
+        return True
 
 
 def constants_of(catalog: Catalog) -> frozenset[str]:

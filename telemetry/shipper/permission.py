@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CLOUD_DEFAULT = "cloud-default"
 """The one basis that rests on the notice, and so on its date."""
 
+UNSURE_NS = 60_000_000_000
+"""How old an event may be where no clock tells whether it is older than the consent."""
+
 
 class Permission(NamedTuple):
     """What a shipper may do with events, and what it must do with those it has.
@@ -66,6 +69,23 @@ class Permission(NamedTuple):
     def begins_unix_seconds(self, sensitivity: Sensitivity) -> float:
         """Since when events of a sensitivity may leave."""
         return self.unbroken[0] if self.unbroken and sensitivity == "technical" else self.since_unix_seconds
+
+    def not_before_ns(self, receipt: Receipt, since_unix_seconds: float, sensitivity: Sensitivity, now_ns: int) -> int:
+        """The moment that an event must not be older than, UNIX nanoseconds: of before the user's yes nothing leaves.
+
+        What a host emitted under this very yes is not asked for its time, for a clock may have been set. Where the yes
+        lies in the future, since the clock was set back, nobody can tell; what is a minute old or less is taken.
+
+        Args:
+            receipt: the ground on which the event goes on.
+            since_unix_seconds: the date of the consent that it was emitted under.
+            sensitivity: of the event.
+            now_ns: UNIX nanoseconds.
+        """
+        if receipt.level == "local" or not self.is_chosen or self.covers(since_unix_seconds, sensitivity):
+            return 0
+        since_ns = int(self.begins_unix_seconds(sensitivity) * 1e9)
+        return since_ns if since_ns <= now_ns else now_ns - UNSURE_NS
 
     def lets_leave(self, head: Head) -> bool:
         """Whether a segment may be uploaded: not when it is older than the consent, nor of one that was taken back."""

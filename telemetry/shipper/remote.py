@@ -16,11 +16,15 @@ import zmq
 from zmq.utils import z85
 
 from telemetry.errors import ConfigError
+from telemetry.rendezvous.control import REMOTE_OPERATIONS, answer
 from telemetry.rendezvous.keys import SILENCE_MILLISECONDS, check_curve, read_key, read_public_keys
 from telemetry.shipper.intake.receiver import drain
 from telemetry.shipper.sockets import MAX_MESSAGE_BYTES, RECEIVE_FRAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from telemetry.rendezvous.control import Answer
     from telemetry.shipper.config import Listen
 
 ZAP_ADDRESS = "inproc://zeromq.zap.01"
@@ -68,6 +72,7 @@ class Remote:
         check_curve()
         self._clients_file = listen.clients_file
         self.refused = 0
+        self._asked: list[Message] = []
         key = read_key(listen.key_file, "key_file")
         known = read_public_keys(listen.clients_file, "clients_file")
         self.door = context.socket(zmq.REP)
@@ -93,9 +98,22 @@ class Remote:
             status = (b"200", b"OK") if is_known else (b"400", b"no known key")
             self.door.send_multipart([b"1.0", question[1], *status, b"", b""])
 
-    def receive_waiting(self) -> list[Message]:
-        """What waits, up to a drain's worth; never blocks. A message of many parts is none of ours."""
-        return drain(self._receive, lambda message: len(message.body))
+    def receive_frames(self) -> list[bytes]:
+        """Receive the frames that wait, up to a drain's worth; never blocks.
+
+        Questions that come among them are kept for `answer_all`: each is about the frames before it. A message of many
+        parts is none of ours.
+        """
+        messages = drain(self._receive, lambda message: len(message.body))
+        self._asked += [message for message in messages if not message.is_frame]
+        return [message.body for message in messages if message.is_frame]
+
+    def answer_all(self, answers: Mapping[str, Answer]) -> None:
+        """Answer the questions that have come: once the frames that came with them are taken in."""
+        asked, self._asked = self._asked, []
+        allowed = {name: answers[name] for name in REMOTE_OPERATIONS}
+        for message in asked:
+            answer(self.socket, message.peer, message.body, allowed)
 
     @property
     def state(self) -> dict[str, str | int]:

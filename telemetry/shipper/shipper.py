@@ -1,25 +1,23 @@
-"""The shipper: two loops and what they share. Intake runs from socket to spool, delivery from spool to sink.
+"""The shipper: two loops, and the spool between them.
 
-data socket -> receive_waiting -> decode_frame -> Pipeline -> Writer -> Spool -> Uploader -> HttpSink
+    sockets -> Intake -> Spool     on this thread, a drain at a time
+    Spool -> Uploader -> HttpSink  on a thread of its own
+
+What is here composes the two, waits and ticks for the first, follows the user's choice for both, and decides when it is
+over.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import random
 from contextlib import suppress
 from functools import partial
-from itertools import groupby
 from threading import Thread
-from time import monotonic, sleep, time, time_ns
+from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any
 
-import zmq
-
 from telemetry.catalog import copies
-from telemetry.catalog.facts import faults_of_report
-from telemetry.catalog.model import SENSITIVITIES
 from telemetry.consent import State, read_stored
 from telemetry.drops import DropReason
 from telemetry.endpoint import without_credentials
@@ -28,27 +26,23 @@ from telemetry.paths import ENDPOINT_FILE, cache_dir, product_dir, spool_dir
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.machine import names_of_this_machine
 from telemetry.redact.scanner import ScannerUnavailableError
-from telemetry.rendezvous.control import REMOTE_OPERATIONS, answer, answer_all
+from telemetry.rendezvous.control import answer_all
 from telemetry.shipper.canaries import prove
 from telemetry.shipper.catalogs import Catalogs
-from telemetry.shipper.day import utc_day
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import Uploader
 from telemetry.shipper.encode import open_format
-from telemetry.shipper.intake.admission import Admission
-from telemetry.shipper.intake.handovers import Handovers
-from telemetry.shipper.intake.pipeline import Pipeline
-from telemetry.shipper.intake.receiver import REMOTE_PID, decode_frame, decode_remote_frame, receive_waiting
-from telemetry.shipper.intake.report import raw_report
-from telemetry.shipper.intake.session import Session
+from telemetry.shipper.intake.intake import Intake
+from telemetry.shipper.intake.pipelines import Pipelines
+from telemetry.shipper.intake.reports import Reports
 from telemetry.shipper.intake.writer import Writer
 from telemetry.shipper.own_names import OwnNames
 from telemetry.shipper.permission import Permission, permission_of
 from telemetry.shipper.process import memory_bytes
-from telemetry.shipper.watch import Ground, Watch, may_live, remembered
+from telemetry.shipper.questions import Questions
+from telemetry.shipper.watch import Ground, Watch, may_live
 from telemetry.spool.contents import catalogs_in
-from telemetry.spool.producers import MAX_POSITIONS, Position, up_to
 from telemetry.spool.spool import Spool
 from telemetry.spool.tombstones import bury_the_dead
 
@@ -56,14 +50,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from telemetry.catalog.model import Catalog, Sensitivity
-    from telemetry.receipt import Receipt
     from telemetry.redact.names.name import Name
-    from telemetry.shipper.catalogs import Source
+    from telemetry.rendezvous.control import Message
     from telemetry.shipper.config import ShipperConfig
-    from telemetry.shipper.intake.receiver import Frame
-    from telemetry.shipper.remote import Remote
-    from telemetry.shipper.sockets import Sockets
+    from telemetry.shipper.sockets import Ready, Sockets
 
 GRACE_SECONDS = 10.0
 """How long a spawned shipper waits for its first producer."""
@@ -80,21 +70,8 @@ LOOK_SECONDS = 0.5
 MIN_LIFE_SECONDS = 60.0
 """A shipper lives at least this long, however much memory it takes: one that only starts and ends helps nobody."""
 
-REST_SECONDS = 0.5
-"""How long a shipper that leaves takes in what still comes."""
-
-FLUSH_SECONDS = 1.0
-"""Segments are sealed, and jitter is waived, at most so often for hosts that wait for the delivery: all that ask
-meanwhile are served together."""
-
 MAX_TOLD = 20
 """Hosts that `telemetry status` is told of one by one."""
-
-MAX_AWAITED = 1_000
-"""Hosts whose wait for a delivery is remembered."""
-
-UNSURE_NS = 60_000_000_000
-"""How old an event may be where no clock tells whether it is older than the consent."""
 
 STOP_SECONDS = 2.0
 """How long a shipper that is told to stop goes on uploading; the rest waits on disk."""
@@ -133,48 +110,53 @@ class Shipper:
         self._sockets = sockets
         self._rendezvous = rendezvous
         self._spawned = spawned
-        self._clock = clock
         self._keeps_place = keeps_place
+        # What both loops read by.
         self._catalogs = Catalogs(config)
-        self._today = self._catalogs.own.written
-        self._format = open_format(settings.format, settings.node, is_test=settings.is_test)
-        self._names = OwnNames(map(_catalog_of, self._catalogs), names_of_this_machine)
+        self._names = OwnNames((source.catalog for source in self._catalogs), names_of_this_machine)
         self._tripwire = Tripwire(self._catalogs.of_segment)
         self._tripwire.know(self._names.known)
-        self._texts = prove(self._names.known, _open_redactor(self._names.known), self._tripwire, self._format)
-        self._sink = HttpSink(config.endpoint, settings, os.environ)
+        self._names.tell(self._tripwire.know)
+        format_ = open_format(settings.format, settings.node, is_test=settings.is_test)
+        self._texts = prove(self._names.known, _open_redactor(self._names.known), self._tripwire, format_)
+        if self._texts is not None:
+            self._names.tell(self._texts.know)
+        self._sink = HttpSink(config.endpoint, settings, os.environ)  # first, for it may refuse its settings
+        # Between them.
         spool = spool_dir(config.product, config.endpoint)
         self._spool, ledger = Spool.open(spool, partial(may_live, spool))
         with suppress(OSError):  # it is only told
             write_private(spool / ENDPOINT_FILE, without_credentials(config.endpoint).encode())
-        self._positions = ledger.positions
-        self._met_before = frozenset(ledger.positions)  # the producers that an earlier shipper may have segments of
+        # Delivery.
         self._uploader = Uploader(self._spool, self._sink, settings, self._read_permission, self._tripwire)
-        self._writer = Writer(self._spool, self._format, settings, self._uploader.nudge)
         self._delivery = Thread(target=self._uploader.run, name="delivery", daemon=True)
+        # Intake.
         self._watch = Watch(spool)
-        self._admission = Admission()
-        self._handovers = Handovers(sockets.doors)
-        self._began = self._busy_at = self._surveyed_at = monotonic()
-        self._ticked_at = self._looked_at = self._asked_at = float("-inf")
-        self._unreadable = 0
-        self._permission = Permission(State.ON)
-        self._is_owed = False
-        self._awaited: dict[tuple[str, int, int], frozenset[str]] = {}
-        self._flushed_at = float("-inf")
-        self._stopping = False
-        self.made_way = False
+        self._writer = Writer(self._spool, format_, settings, self._uploader.nudge)
+        pipelines = Pipelines(self._catalogs, self._names, format_, self._texts, clock)
+        self._intake = Intake(
+            sockets,
+            self._spool,
+            ledger.positions,
+            self._catalogs,
+            self._names,
+            pipelines,
+            self._writer,
+            Reports(settings, self._catalogs, pipelines, self._writer, self._watch),
+            self._watch,
+            Permission(State.ON),
+        )
         self._answers = {
-            "confirm": self._confirm,
-            "deliver": self._deliver,
+            **Questions(self._intake, self._uploader, self._spool).answers,
             "leave": self._leave,
-            "seal": self._seal,
             "status": self._status,
             "stop": self._stop,
         }
-        for fault in faults_of_report(self._catalogs.own.catalog, settings.report):
-            log.warning("%s", fault)
-        self._begin_session()
+        self._began = self._busy_at = self._surveyed_at = monotonic()
+        self._ticked_at = self._looked_at = float("-inf")
+        self._is_owed = False  # what the user's choice asks of the spool
+        self._stopping = False
+        self.made_way = False
 
     def run(self) -> None:
         """Both loops, until told to stop or, when spawned, until nobody needs a shipper; blocks.
@@ -183,28 +165,12 @@ class Shipper:
         """
         self._obey_the_user()
         self._delivery.start()
-        poller = zmq.Poller()
-        poller.register(self._sockets.data, zmq.POLLIN)
-        poller.register(self._sockets.control, zmq.POLLIN)
-        remote = self._sockets.remote
-        if remote:
-            poller.register(remote.socket, zmq.POLLIN)
-            poller.register(remote.door, zmq.POLLIN)
         while not self._has_left():
-            ready = dict(poller.poll(int(self._patience_seconds() * 1000)))
-            self._handovers.let_in()
+            ready = self._intake.wait(self._patience_seconds())
             # First, so that nothing is taken in on a consent that was looked at long ago.
-            self._tick(idle=self._sockets.data not in ready and not (remote and remote.socket in ready))
-            if self._sockets.data in ready:
-                self._take_in(receive_waiting(self._sockets.data))
-            if left := self._handovers.take(self._positions):
-                self._take_in(left)
-            if self._sockets.control in ready:
-                answer_all(self._sockets.control, self._answers)
-            if remote and remote.door in ready:
-                remote.let_in()
-            if remote and remote.socket in ready:
-                self._serve(remote)
+            self._tick(idle=ready.is_idle)
+            self._intake.take_in(ready)
+            self._answer(ready)
         self._writer.settle()
 
     def finish(self) -> None:
@@ -228,149 +194,6 @@ class Shipper:
         """End the run soon: for a signal handler."""
         self._stopping = True
 
-    # Intake.
-
-    def _serve(self, remote: Remote) -> None:
-        """What waits from other machines: frames first, since a question is about those before it."""
-        messages = remote.receive_waiting()
-        self._take_in([message.body for message in messages if message.is_frame], decode_remote_frame)
-        answers = {name: self._answers[name] for name in REMOTE_OPERATIONS}
-        for message in messages:
-            if not message.is_frame:
-                answer(remote.socket, message.peer, message.body, answers)
-
-    def _take_in(self, messages: list[bytes], decode: Callable[[bytes], Frame | None] = decode_frame) -> None:
-        """What has come: frames, receipt by receipt, through the pipeline to the spool."""
-        frames = [frame for message in messages if (frame := decode(message)) is not None]
-        self._unreadable += len(messages) - len(frames)
-        frames = self._admission.admit(frames, self._positions)
-        frames = self._handovers.without_repeats(frames, self._positions)
-        if self._names.hear(frames):
-            self._know_names()
-        readable = [frame for frame in frames if self._names.covers(frame)]
-        self._admission.refused += len(frames) - len(readable)
-        frames = readable
-        self._greet({frame.producer.hex() for frame in frames})
-        self._ask_for_what_is_missing(frames)
-        for (receipt, source, not_before_ns, is_earlier), group in groupby(frames, key=self._ground_of):
-            drains = self._pipeline(source).run(group, self._positions, receipt.level, not_before_ns)
-            for drain in drains:
-                self._unreadable += drain.unreadable
-                kept = drain if self._permission.collects else drain.lost(DropReason.CONSENT)
-                ground = receipt.of(drain.sensitivity), source
-                self._writer.append(*ground, kept._replace(is_earlier=is_earlier), self._session)
-            positions = drains[-1].positions
-            self._positions |= positions
-            self._watch.see(positions, receipt, source.label)
-
-    def _ask_for_what_is_missing(self, frames: list[Frame]) -> None:
-        """Ask the spool before a hole is counted: a shipper before this one may have it, and have sealed it since.
-
-        The ledger of a full spool takes a while to read, and anybody can send frames with holes: once in a while.
-        """
-        firsts: dict[str, int] = {}
-        for frame in frames:
-            firsts.setdefault(frame.producer.hex(), frame.first)
-        holes = {name for name, first in firsts.items() if first > self._positions.get(name, Position(0)).settled}
-        if not holes or monotonic() - self._asked_at < LOOK_SECONDS:
-            return
-        self._asked_at = monotonic()
-        with suppress(OSError):
-            known = self._spool.ledger().positions
-            for name in holes & known.keys():
-                self._positions[name] = up_to(firsts[name], self._positions.get(name), known[name])
-
-    def _take_in_the_rest(self) -> None:
-        """Seal all that has come, also while the disk took its time: a newcomer may have sent its first frame to us.
-
-        Who sends on and on ends up with the next shipper, and what fell between the two is a hole in its numbers.
-        """
-        deadline = monotonic() + REST_SECONDS
-        coming = True
-        while coming and monotonic() < deadline:
-            coming = False
-            while self._take_in_more() and monotonic() < deadline:
-                coming = True
-            self._writer.seal_all(self._session)
-
-    def _take_in_more(self) -> bool:
-        """Take in a drain of what has come or was left; whether there may be more."""
-        messages = receive_waiting(self._sockets.data)
-        self._take_in(messages)
-        self._handovers.let_in()
-        # Nothing comes before what was left any more once nothing comes at all.
-        self._take_in(self._handovers.take(self._positions, at_once=not messages))
-        return bool(messages) or self._handovers.waits
-
-    def _know_names(self) -> None:
-        """Before the first text that may hold them is read. What can't be looked for is dropped with all free text."""
-        self._tripwire.know(self._names.known)
-        if self._texts is not None:
-            self._texts.know(self._names.known)
-
-    def _ground_of(self, frame: Frame) -> tuple[Receipt, Source, dict[Sensitivity, int], bool]:
-        """What the events of a frame have in common.
-
-        Its own receipt, or a stricter one by the user's choice; the catalog that they are read by; the moments, in UNIX
-        nanoseconds and by sensitivity, that they must not be older than; and whether they were emitted under another
-        consent than this session's, as far as their producer says.
-        """
-        context = frame.context
-        receipt = self._permission.under(context.receipt)
-        source = self._catalogs.find(context.catalog, is_remote=context.pid == REMOTE_PID)
-        is_earlier = context.since not in {0.0, self._session.since_unix_seconds}
-        not_before_ns = {each: self._not_before_ns(receipt.of(each), context.since, each) for each in SENSITIVITIES}
-        return receipt, source, not_before_ns, is_earlier
-
-    def _not_before_ns(self, receipt: Receipt, since: float, sensitivity: Sensitivity) -> int:
-        """What a host emitted before it had heard the user's yes must be younger than it.
-
-        What it emitted under this very yes is not asked for its time, for a clock may have been set. Where the yes lies
-        in the future, since the clock was set back, nobody can tell; what is a minute old or less is taken.
-        """
-        permission = self._permission
-        if receipt.level == "local" or not permission.is_chosen or permission.covers(since, sensitivity):
-            return 0
-        since_ns, now_ns = int(permission.begins_unix_seconds(sensitivity) * 1e9), time_ns()
-        return since_ns if since_ns <= now_ns else now_ns - UNSURE_NS
-
-    def _forget_names(self) -> None:
-        """Of those that are gone, once all of theirs has left: a last look asks for them."""
-        if not (self._spool.waiting or self._writer.receipts) and self._names.keep(self._watch):
-            self._know_names()
-
-    def _greet(self, producers: set[str]) -> None:
-        """See that a new producer's events don't join the session of those that are gone."""
-        if self._session.is_used and not producers <= self._positions.keys():
-            self._watch.look(lost_seconds=0.0)
-            self._part()
-
-    def _part(self) -> None:
-        """If nobody is left, end the session: the next host's events can't be joined to it."""
-        if not self._watch and self._session.is_used:
-            self._renew_session()
-
-    def _begin_session(self) -> None:
-        self._session = Session(self._permission.since_unix_seconds)
-        self._catalogs.name()
-        self._reported_at = float("-inf")  # what is reported, and when, must not go on where the last session left off
-        self._compile()
-
-    def _compile(self) -> None:
-        self._today = max(self._today, utc_day(self._clock()))
-        self._pipelines: dict[str, Pipeline] = {}
-        self._pipeline(self._catalogs.own)
-
-    def _pipeline(self, source: Source) -> Pipeline:
-        """The stages for a catalog; made when its first event comes."""
-        if (pipeline := self._pipelines.get(source.digest)) is None:
-            if self._names.allow(source.catalog):
-                self._know_names()
-            today = max(self._today, source.written)
-            pipeline = Pipeline(source.catalog, today, self._format, self._texts, self._session, random.random)
-            self._pipelines[source.digest] = pipeline
-        return pipeline
-
     # The clock.
 
     def _patience_seconds(self) -> float:
@@ -378,18 +201,18 @@ class Shipper:
         return min(TICK_SECONDS, look_seconds) if self._writer.receipts else look_seconds
 
     def _tick(self, *, idle: bool) -> None:
-        """What falls due with time."""
+        """Do what falls due with time."""
         now = monotonic()
         if now - self._ticked_at >= TICK_SECONDS:
             self._ticked_at = now
             self._obey_the_user()
-            self._writer.tick(self._session)
+            self._intake.tick()
         if now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
             self._look_around(idle=idle)
 
     def _look_around(self, *, idle: bool) -> None:
-        """Who is left, what day it is, how full the disk is."""
+        """See who is left, what day it is, how full the disk is."""
         settings = self._config.settings
         self._make_way()
         if not self._keeps_place():
@@ -402,24 +225,19 @@ class Shipper:
             self.stop()
         self._look_at_the_machine()
         if not self._spawned and self._catalogs.renew_own(self._config.catalog):
-            self._renew_session()
+            self._intake.renew_session()
         self._watch.look()
         if self._watch:
             self._busy_at = monotonic()
-            self._report_if_due()
-        if idle and not self._handovers.waits:
-            bury_the_dead(self._spool, self._positions, self._rendezvous)
-            self._part()
-            self._forget_names()
+            self._intake.report_if_due()
+        if idle and not self._intake.waits:
+            bury_the_dead(self._spool, self._intake.positions, self._rendezvous)
+            self._intake.part()
+            self._intake.forget_names()
         self._spool.say(self._uploader.state)
         if self._spool.is_asked_to_hurry() or self._is_leaving:
             self._uploader.hurry()
-        if monotonic() - self._session.began >= settings.session_seconds:
-            self._renew_session()
-        if utc_day(self._clock()) > self._today:
-            self._compile()
-        if len(self._positions) > MAX_POSITIONS:
-            self._positions = remembered(self._spool.directory, self._positions)
+        self._intake.look_around(settings.session_seconds)
         self._spool.enforce(settings.spool_bytes, settings.spool_segments, settings.spool_seconds)
 
     def _make_way(self) -> None:
@@ -439,32 +257,27 @@ class Shipper:
             self.stop()
 
     def _look_at_the_machine(self) -> None:
-        """Its addresses and names may have changed, and producers have gone."""
+        """Look for what changes seldom: the machine's addresses and names, and producers that have gone."""
         if monotonic() - self._surveyed_at >= SURVEY_SECONDS:
             self._surveyed_at = monotonic()
             self._spool.sweep()
-            if self._names.look():
-                self._know_names()
+            self._names.look()
 
-    def _renew_session(self) -> None:
-        self._writer.seal_all(self._session)
-        self._begin_session()
+    # The user's choice.
 
     def _obey_the_user(self) -> None:
         """Follow the user's choice within a second. Delivery asks for itself before each upload, so it stops first."""
-        before, self._permission = self._permission, self._read_permission()
+        permission = self._read_permission()
         sending = self._uploader.sending
-        if not self._permission.uploads or (sending and not self._permission.lets_leave(sending)):
+        if not permission.uploads or (sending and not permission.lets_leave(sending)):
             self._sink.abort()
-        if self._permission != before:
-            self._change_consent()
+        if permission != self._intake.permission:
+            self._change_consent(permission)
         if self._is_owed:
-            self._is_owed = not self._carry_out()
+            self._is_owed = not self._carry_out(permission)
 
-    def _change_consent(self) -> None:
-        """A session ends with its consent."""
-        permission = self._permission
-        self._renew_session()
+    def _change_consent(self, permission: Permission) -> None:
+        self._intake.obey(permission)
         self._uploader.nudge()
         self._is_owed = permission.erases or (permission.collects and permission.state is not State.ON)
         if permission.erases:
@@ -472,42 +285,22 @@ class Shipper:
         elif self._is_owed:
             log.info("the user said %s: what waits and may not leave stays on this machine", permission.state)
 
-    def _carry_out(self) -> bool:
-        """What anything but a yes asks of the spool; False when the disk refuses: it is tried again at each look."""
+    def _carry_out(self, permission: Permission) -> bool:
+        """Do with the spool what a choice other than yes asks; False when the disk refuses: each look tries again."""
         try:
-            if self._permission.erases:
+            if permission.erases:
                 self._spool.wipe(DropReason.CONSENT)
             else:
-                self._spool.keep_local(self._permission.lets_leave if self._permission.uploads else None)
+                self._spool.keep_local(permission.lets_leave if permission.uploads else None)
         except OSError:
             return False
         return True
 
     def _read_permission(self) -> Permission:
-        """Also for the delivery thread."""
+        """What the user permits at this moment. From either thread."""
         return permission_of(read_stored(self._config.product))
 
-    def _report_if_due(self) -> None:
-        """Write the catalog's reports, under the receipt of a producer that lives, if one lets any leave.
-
-        Also while none of them emits: the machine is reported on, and a host that has nothing to say runs on it.
-        """
-        now = monotonic()
-        if now - self._reported_at < self._config.settings.report_seconds:
-            return
-        receipts = {receipt.level: receipt for receipt in map(self._permission.under, self._watch.receipts)}
-        receipt = receipts.get("on") or receipts.get("technical")
-        if receipt is None:
-            return
-        self._reported_at = now
-        own = self._catalogs.own
-        raw = raw_report(own.catalog, self._config.settings.report, now - self._session.began, time_ns())
-        for drain, report in self._pipeline(own).run_report(raw):
-            ground = receipt.of(drain.sensitivity), own
-            if drain.tally.emitted:
-                self._writer.append(*ground, drain, self._session)
-            if report is not None:
-                self._writer.append_report(*ground, drain.sensitivity, report, self._session)
+    # The end.
 
     @property
     def _is_leaving(self) -> bool:
@@ -523,13 +316,13 @@ class Shipper:
         if not self._done():
             return False
         self._sockets.hide()
-        self._take_in_the_rest()
+        self._intake.take_in_the_rest()
         return self._done() or not self._keeps_place()
 
     def _done(self) -> bool:
         if self._stopping:
             return True
-        if not self._spawned or self._watch or self._handovers.waits or self._watch.expects_more:
+        if not self._spawned or self._watch or self._intake.waits or self._watch.expects_more:
             return False
         idle_seconds = monotonic() - self._busy_at
         if not self._watch.has_seen_any:
@@ -537,70 +330,28 @@ class Shipper:
         finished = not (self._spool.waiting or self._writer.receipts or self._writer.owes)
         return finished or idle_seconds > self._config.settings.linger_seconds
 
-    # Control.
+    # Questions.
 
-    def _confirm(self, request: dict[str, Any]) -> dict[str, Any]:
-        """How much of a producer's events is on disk, or accounted for there; empty while that is less than asked for.
+    def _answer(self, ready: Ready) -> None:
+        """Answer what was asked, of this machine and then of others, once the frames before it are taken in."""
+        if ready.questions:
+            answer_all(self._sockets.control, self._answers)
+        if ready.remote and self._sockets.remote:
+            self._sockets.remote.answer_all(self._answers)
 
-        Who waits asks two hundred times a second, and a sync costs a quarter of a millisecond: so not before the last
-        frame has come.
-        """
-        position = self._positions.get(request["producer"].hex(), Position(0))
-        dropped = sum(position.dropped.values())
-        if position.settled < request.get("accepted", 0) or dropped < request.get("dropped", 0):
-            return {}
-        is_durable = self._writer.sync() and not self._writer.owes
-        return {"accepted": position.settled, "dropped": dropped} if is_durable else {}
-
-    def _deliver(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Whether all that a producer had emitted has left the spool; empty while that is not known.
-
-        What to wait for is fixed when it is sealed: others, and it itself, may emit on and on.
-        """
-        state = self._uploader.state if self._spool.delivers else self._spool.said
-        if not self._permission.uploads or state == "paused":
-            return {"delivered": False}
-        producer = request["producer"].hex()
-        question = producer, request["accepted"], request["dropped"]
-        if question not in self._awaited:
-            if not self._confirm(request) or not self._seal_for_flush():
-                return {}
-            if len(self._awaited) >= MAX_AWAITED:  # who asked may be gone; who is not begins anew
-                del self._awaited[next(iter(self._awaited))]
-            self._awaited[question] = self._spool.holding(producer, or_unknown=producer in self._met_before)
-        self._awaited[question] = self._spool.awaited(self._awaited[question])
-        if self._awaited[question]:
-            return {}
-        del self._awaited[question]
-        return {"delivered": True}
-
-    def _seal_for_flush(self) -> bool:
-        """Seal and upload what is there, without jitter; False when that was done a moment ago, or the disk refuses."""
-        if monotonic() - self._flushed_at < FLUSH_SECONDS:
-            return False
-        self._flushed_at = monotonic()
-        self._writer.seal_all(self._session)
-        self._uploader.hurry()
-        self._spool.ask_to_hurry()
-        return self._writer.sync() and not self._writer.owes
-
-    def _leave(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _leave(self, request: Message) -> Message:
+        """Hear a producer's goodbye."""
         self._watch.leave(request["producer"].hex())
-        self._part()
+        self._intake.part()
         if self._is_leaving:
             self._uploader.hurry()
         return {}
 
-    def _seal(self, _request: dict[str, Any]) -> dict[str, Any]:
-        self._writer.seal_all(self._session)
-        self._uploader.hurry()
-        return {"waiting": self._spool.waiting}
-
-    def _stop(self, _request: dict[str, Any]) -> dict[str, Any]:
+    def _stop(self, _request: Message) -> Message:
         self.stop()
         return {"pid": os.getpid()}
 
-    def _status(self, _request: dict[str, Any]) -> dict[str, Any]:
+    def _status(self, _request: Message) -> Message:
         used = os.times()
         return {
             "pid": os.getpid(),
@@ -612,8 +363,8 @@ class Shipper:
             "cpu_seconds": used.user + used.system,
             "producers": len(self._watch),
             "hosts": [_as_host(ground) for ground in self._watch.grounds(MAX_TOLD)],
-            "unreadable_frames": self._unreadable,
-            "refused_frames": self._admission.refused,
+            "unreadable_frames": self._intake.unreadable,
+            "refused_frames": self._intake.refused,
             "remote": self._sockets.remote and self._sockets.remote.state,
             "text_redaction": self._texts is not None,
             "tripwire": {"hits": self._tripwire.hits, "state": self._tripwire.state},
@@ -639,10 +390,6 @@ def _catalogs_named(product: str) -> set[str] | None:
             return None
         named |= found
     return named
-
-
-def _catalog_of(source: Source) -> Catalog:
-    return source.catalog
 
 
 def _open_redactor(names: frozenset[Name]) -> FreeTextRedactor | None:

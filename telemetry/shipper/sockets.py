@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from socket import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import zmq
 
@@ -30,6 +30,27 @@ RECEIVE_FRAMES = 16
 hold waits on the producer's side, within its `queue_bytes`, and is dropped and counted there."""
 
 
+class Ready(NamedTuple):
+    """Which of a shipper's sockets have something.
+
+    Attributes:
+        frames: the data socket.
+        questions: the control socket.
+        remote: the port for other machines, which has both.
+        door: somebody wants to use that port.
+    """
+
+    frames: bool
+    questions: bool
+    remote: bool
+    door: bool
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no frame can have come."""
+        return not (self.frames or self.remote)
+
+
 class Sockets:
     """Where frames come in (PULL), and where questions are answered (ROUTER).
 
@@ -45,6 +66,7 @@ class Sockets:
         self.doors = [*doors]
         self.remote: Remote | None = None
         self._names: dict[Path, os.stat_result] = {}
+        self._poller: zmq.Poller | None = None
 
     def listen(self, directory: Path) -> None:
         """Listen in a rendezvous directory where we don't, in the place of who left a name there; peers are kept.
@@ -59,6 +81,22 @@ class Sockets:
         if not self._is_found(door):
             opened, self._names[door] = listen_at(door)
             self.doors.append(socket(fileno=opened.detach()))
+
+    def wait(self, seconds: float) -> Ready:
+        """Wait until a socket has something, for at most `seconds`."""
+        if self._poller is None:
+            self._poller = zmq.Poller()
+            also = (self.remote.socket, self.remote.door) if self.remote else ()
+            for socket in (self.data, self.control, *also):
+                self._poller.register(socket, zmq.POLLIN)
+        ready = {socket for socket, _ in self._poller.poll(int(seconds * 1000))}
+        remote = self.remote
+        return Ready(
+            self.data in ready,
+            self.control in ready,
+            remote is not None and remote.socket in ready,
+            remote is not None and remote.door in ready,
+        )
 
     @property
     def are_found(self) -> bool:

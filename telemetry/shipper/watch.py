@@ -11,8 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.rendezvous.life import is_held, newcomers_in
-from telemetry.shipper.intake.receiver import REMOTE_PID
-from telemetry.spool.producers import MAX_POSITIONS
+from telemetry.spool.producers import MAX_POSITIONS, REMOTE_PID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 MAX_POSITIONS = 10_000
 """Producers remembered before those whose processes are gone are forgotten, and then those beyond it."""
 
+REMOTE_PID = -1
+"""What stands for the process of a producer on another machine: a number of there says nothing here."""
+
 
 class Position(msgspec.Struct, array_like=True, frozen=True):
     """How far one producer has come.
 
     Attributes:
-        pid: its process.
+        pid: its process, or `REMOTE_PID`.
         next: the number that its next event will have.
         dropped: running totals, by reason, of what it has dropped itself.
         ended: numbers below it that have not come count as lost, for it was buried; 0 before that.

@@ -33,6 +33,7 @@ from telemetry.shipper.intake.handovers import Left
 from telemetry.shipper.intake.pipeline import Pipeline
 from telemetry.shipper.intake.receiver import decode_frame
 from telemetry.shipper.intake.session import Session
+from telemetry.shipper.questions import Questions
 from telemetry.shipper.shipper import Shipper
 from telemetry.shipper.watch import Watch
 from telemetry.spool.producers import Position
@@ -215,16 +216,13 @@ def _left() -> Target:
 
 def _control() -> Target:
     """Requests as the shipper answers them, and replies as who asked reads them."""
-    shipper: Any = SimpleNamespace(
-        _positions={_PRODUCER.hex(): Position(7, 5, {"queue_full": 3})},
-        _writer=SimpleNamespace(sync=lambda: True, owes=False),
-        _watch=Watch(Path(os.devnull)),
-        _part=lambda: None,
-        _is_leaving=False,
-        stop=lambda: None,
+    positions = {_PRODUCER.hex(): Position(7, 5, {"queue_full": 3})}
+    intake: Any = SimpleNamespace(
+        position_of=lambda producer: positions.get(producer, Position(0)), make_durable=lambda: True, part=lambda: None
     )
+    shipper: Any = SimpleNamespace(_intake=intake, _watch=Watch(Path(os.devnull)), _is_leaving=False, stop=lambda: None)
     answers = {
-        "confirm": lambda request: Shipper._confirm(shipper, request),
+        "confirm": lambda request: Questions._confirm(shipper, request),
         "leave": lambda request: Shipper._leave(shipper, request),
         "stop": lambda request: Shipper._stop(shipper, request),
     }

@@ -47,6 +47,10 @@ class Admission:
         self.refused += len(frames) - len(admitted)
         return admitted
 
+    def refuse(self, frames: int) -> None:
+        """Take note that so many frames more were not let in, for another reason."""
+        self.refused += frames
+
     def _admits(self, frame: Frame, known: Container[str]) -> bool:
         producer, pid = frame.producer, frame.context.pid
         if producer in self._let_in or producer.hex() in known:

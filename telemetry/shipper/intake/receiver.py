@@ -19,6 +19,7 @@ from telemetry.catalog.field_types import whole
 from telemetry.drops import DropReason
 from telemetry.names import MAX_CHARACTERS, MAX_NAMES
 from telemetry.receipt import Receipt
+from telemetry.spool.producers import REMOTE_PID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +32,6 @@ work on stays in the processor's cache. With all at once, 64,000 events, each co
 
 DRAIN_MESSAGES = 1024
 """... and at most so many: frames of a few bytes each must not keep the shipper from its other work."""
-
-REMOTE_PID = -1
-"""What stands for the process of a producer on another machine: a number of there says nothing here."""
 
 _Count = Annotated[int, Meta(ge=0, le=2**48)]
 _Name = Annotated[str, Meta(max_length=2 * MAX_CHARACTERS)]

@@ -1,0 +1,68 @@
+"""The stages of each catalog that events are read by, made anew for each session and day."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from telemetry.shipper.day import utc_day
+from telemetry.shipper.intake.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from telemetry.redact.free_text import FreeTextRedactor
+    from telemetry.shipper.catalogs import Catalogs, Source
+    from telemetry.shipper.encode.format import Format
+    from telemetry.shipper.intake.session import Session
+    from telemetry.shipper.own_names import OwnNames
+
+
+class Pipelines:
+    """The pipelines of one shipper, by catalog.
+
+    A day never comes again once it was seen: a clock that is set back revives nothing that has expired.
+
+    Args:
+        catalogs: those that are known.
+        names: told the words of each catalog before its first event is read.
+        format_: of the uploads.
+        texts: the scanner of free text; None where free text is dropped.
+        clock: gives UNIX seconds, by which events expire.
+    """
+
+    def __init__(
+        self,
+        catalogs: Catalogs,
+        names: OwnNames,
+        format_: Format,
+        texts: FreeTextRedactor | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._catalogs = catalogs
+        self._names = names
+        self._format = format_
+        self._texts = texts
+        self._clock = clock
+        self._today = catalogs.own.written
+
+    def begin(self, session: Session) -> None:
+        """Make all anew for a session; the others when their first event comes."""
+        self._session = session
+        self._today = max(self._today, utc_day(self._clock()))
+        self._made: dict[str, Pipeline] = {}
+        self.of(self._catalogs.own)
+
+    def look_at_the_day(self) -> None:
+        """Make all anew if another day has begun: what has expired by now is dropped."""
+        if utc_day(self._clock()) > self._today:
+            self.begin(self._session)
+
+    def of(self, source: Source) -> Pipeline:
+        """The pipeline of a catalog."""
+        if (pipeline := self._made.get(source.digest)) is None:
+            self._names.allow(source.catalog)
+            today = max(self._today, source.written)
+            pipeline = Pipeline(source.catalog, today, self._format, self._texts, self._session, random.random)
+            self._made[source.digest] = pipeline
+        return pipeline
