@@ -281,6 +281,8 @@ def test_another_distribution_in_our_place_is_named(tmp_path: Path, monkeypatch:
     monkeypatch.syspath_prepend(str(tmp_path))
     faults: list[Any] = [step for step in examine_package() if step.verdict is Verdict.FAULT]
     assert [("telemetry-of-others" in step.found) for step in faults] == [True]
+    told = "pip uninstall telemetry-of-others, then pip install --force-reinstall telemetry-shipper"
+    assert faults[0].advice.endswith(told)
 
 
 def test_every_reason_has_a_remedy() -> None:

@@ -30,7 +30,8 @@ def examine_package() -> Iterator[Step]:
         yield fault(
             "package",
             f"another distribution, {', '.join(others)}, brings a package `telemetry` into this environment ({python})",
-            "uninstall it, then reinstall ours: each overwrites the other's files",
+            f"each overwrites the other's files: pip uninstall {' '.join(others)}, then "
+            "pip install --force-reinstall telemetry-shipper",
         )
     else:
         yield good("package", f"{Path(__file__).parents[1]}, {python}")

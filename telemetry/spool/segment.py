@@ -51,7 +51,7 @@ class Head(msgspec.Struct, frozen=True, tag="head", tag_field="is"):
     Attributes:
         id: 32 hexadecimal digits, random; the batch id of its upload.
         file: the name of its data file.
-        format: of its body, as in `init(format=...)`.
+        format: of its body, as in `ShipperSettings(format=...)`.
         compressed: whether the body is one zstd stream.
         content_type: of the upload.
         route: what the endpoint's path is extended by.

@@ -23,7 +23,7 @@ class Format:
     """An upload format. Bodies are appendable: `encode(a) + encode(b)` is the body of a followed by b.
 
     Attributes:
-        name: as in `init(format=...)`.
+        name: as in `ShipperSettings(format=...)`.
         suffix: of a segment's file, with the dot, without the compression's own.
         content_type: of the upload.
         compressed: whether a segment is one zstd stream, announced by Content-Encoding.

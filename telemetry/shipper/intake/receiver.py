@@ -37,7 +37,7 @@ _Count = Annotated[int, Meta(ge=0, le=2**48)]
 _Name = Annotated[str, Meta(max_length=2 * MAX_CHARACTERS)]
 _Producer = Annotated[bytes, Meta(min_length=wire.PRODUCER_BYTES, max_length=wire.PRODUCER_BYTES)]
 _Dropped = Annotated[dict[Annotated[str, Meta(max_length=64)], _Count], Meta(max_length=64)]
-_MAX_KINDS = 16  # of names; there are nine
+_MAX_KINDS = 16  # of names; there are seven
 _HOST_REASONS = frozenset([DropReason.QUEUE_FULL, DropReason.NO_SHIPPER, DropReason.UNENCODABLE, DropReason.TOO_LARGE])
 
 
