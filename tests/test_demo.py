@@ -23,14 +23,19 @@ import pytest
 import zstandard
 
 from telemetry.catalog.load import load
-from telemetry.demo.files import file_events, list_files, roots, shuffled
-from telemetry.demo.home import private_home, scrubbed
-from telemetry.demo.machine import package_events, process_events, processes_as_events
+from telemetry.demo.children import private_home, scrubbed
+from telemetry.demo.machine import (
+    file_events,
+    list_files,
+    package_events,
+    process_events,
+    processes_as_events,
+    roots,
+    shuffled,
+)
 from telemetry.demo.producer import CATALOG, Word
-from telemetry.demo.result import Result
+from telemetry.demo.result import Result, Sample, Stored, read_stored, take_samples
 from telemetry.demo.run import Plan, Run
-from telemetry.demo.samples import Sample, take_samples
-from telemetry.demo.stored import Stored, read_stored
 from telemetry.producer.exception import reduce_exception
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.shipper.encode import open_format
@@ -44,7 +49,7 @@ from telemetry.wire import MAX_FRAME_EVENTS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from telemetry.demo.files import Event
+    from telemetry.demo.machine import Event
 
 COMMAND = [sys.executable, "-m", "telemetry"]
 KEYS = {

@@ -36,12 +36,11 @@ def demo(events: int, processes: int, keep: Path | None, *, as_json: bool) -> No
     Producers, a shipper and a collector run in a private temporary home, whatever your own choice of telemetry is:
     nothing leaves this machine. Only the collector's store stays, for you to look at; the end of the output says where.
     """
-    from telemetry.demo.interrupt import Interrupt  # noqa: PLC0415 `telemetry --help` should not wait for any of this
+    from telemetry.demo.children import Interrupt  # noqa: PLC0415 `telemetry --help` should not wait for any of this
 
     with Interrupt() as interrupt:
         try:  # it takes a moment, and Ctrl-C holds already
-            from telemetry.demo.perform import perform  # noqa: PLC0415 the same
-            from telemetry.demo.run import Plan  # noqa: PLC0415 the same
+            from telemetry.demo.run import Plan, perform  # noqa: PLC0415 the same
         except ImportError as fault:
             raise CommandError(not_installed(fault)) from None
         try:

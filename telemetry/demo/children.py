@@ -1,30 +1,46 @@
-"""The processes that the demo starts, a collector and some producers. Each speaks a JSON object a line on stdout."""
+"""The processes that the demo starts, a collector and some producers, the home they live in, and how they are ended.
+
+Each speaks a JSON object a line on stdout.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+import psutil
 
 from telemetry.demo.producer import FLUSH_SECONDS
 from telemetry.errors import TelemetryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-    from types import TracebackType
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import FrameType, TracebackType
+
 
 STOP_SECONDS = FLUSH_SECONDS + 10.0
 """A producer flushes when it is told to stop, perhaps to a shipper that is still coming up: what it has emitted when
 it is killed, nobody counts. A collector finishes its uploads."""
 
 _READ_BYTES = 1 << 16
+
+_SHORT_CHARACTERS = 36
+"""A socket's path must not exceed some 100: ours adds 62."""
+
+# What speaks on consent (the marks of CI systems do not: the demo's host says yes), and what turns uploads elsewhere.
+_SCRUBBED = re.compile(r"CI|DO_NOT_TRACK|TELEMETRY_\w*|\w+_TELEMETRY|\w+_PROXY", re.IGNORECASE)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoError(TelemetryError):
@@ -129,3 +145,71 @@ def producers(processes: int, events: int, endpoint: str, home: Path) -> Iterato
         finally:
             for child in started:
                 child.stop()
+
+
+@contextmanager
+def private_home() -> Iterator[Path]:
+    """Give this process and its children a home and environment of their own; take both away at the end.
+
+    Whatever process still lives in the home then is killed.
+    """
+    home = Path(tempfile.mkdtemp(prefix="telemetry-demo-", dir=_short_directory()))
+    before = dict(os.environ)
+    try:
+        _set_environment(scrubbed(before) | {"TELEMETRY_HOME": str(home)})
+        yield home
+    finally:
+        _set_environment(before)
+        _kill_inhabitants(home)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what could say no, or yes, or send uploads elsewhere."""
+    return {name: value for name, value in environment.items() if not _SCRUBBED.fullmatch(name)}
+
+
+def _short_directory() -> str | None:
+    return None if len(tempfile.gettempdir()) <= _SHORT_CHARACTERS else "/tmp"  # noqa: S108 mkdtemp makes it private
+
+
+def _set_environment(environment: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def _kill_inhabitants(home: Path) -> None:
+    """Kill what was started in `home`, and only that: the home is in its environment."""
+    for process in psutil.process_iter(["environ"]):
+        if (process.info["environ"] or {}).get("TELEMETRY_HOME") == str(home):
+            process.kill()
+
+
+class InterruptedDemoError(Exception):
+    """Somebody wants the demo to end."""
+
+
+class Interrupt:
+    """Takes note of SIGINT, SIGTERM and SIGHUP inside its `with` block."""
+
+    def __init__(self) -> None:
+        self._came = False
+        self._before: list[Any] = []
+
+    def __enter__(self) -> Self:
+        self._before = [signal.signal(number, self._note) for number in _SIGNALS]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in zip(_SIGNALS, self._before, strict=True):
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raise `InterruptedDemoError` when a signal came."""
+        if self._came:
+            raise InterruptedDemoError
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self._came = True

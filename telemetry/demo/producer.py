@@ -24,8 +24,7 @@ from threading import Event as Flag
 from typing import TYPE_CHECKING, NamedTuple
 
 import telemetry
-from telemetry.demo.files import file_events, list_files, roots, shuffled
-from telemetry.demo.machine import package_events, process_events
+from telemetry.demo.machine import file_events, list_files, package_events, process_events, roots, shuffled
 from telemetry.errors import TelemetryError
 from telemetry.settings import ShipperSettings
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from telemetry.demo.files import Event
+    from telemetry.demo.machine import Event
 
 PRODUCT = "demo"
 CATALOG = Path(__file__).with_name("demo.toml")

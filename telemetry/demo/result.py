@@ -1,18 +1,37 @@
-"""What a run came to: what the ledger says, held against what the producers said and what the collector has."""
+"""What a run came to: what the ledger says, held against what producers said, the collector has and files hold."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+import zstandard
+
+from telemetry.catalog.load import load
+from telemetry.demo.producer import CATALOG
+from telemetry.redact.free_text import FreeTextRedactor
+from telemetry.redact.names.machine import names_of_this_machine
+from telemetry.redact.names.name import know
+from telemetry.redact.scanner import ScannerUnavailableError
+from telemetry.shipper.own_names import constants_of
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from telemetry.demo.run import Run
-    from telemetry.demo.stored import Stored
+
 
 COUNTER = "tokens_seen"
 _DIGITS = 2
+
+
+BODIES = "batches/*.ndjson.zst"
+SAMPLES = 8
+_CHARACTERS = 100
+"""Longer ones are no good for showing."""
 
 
 class Result(NamedTuple):
@@ -93,3 +112,85 @@ class Result(NamedTuple):
 
 def _rounded(number: float | None) -> float | None:
     return None if number is None else round(number, _DIGITS)
+
+
+class Stored(NamedTuple):
+    """What lies in the store.
+
+    Attributes:
+        events: how many, by name.
+        comments: their texts.
+        body_bytes: of all batches, as they came.
+    """
+
+    events: dict[str, int]
+    comments: frozenset[str]
+    body_bytes: int
+
+
+class _Line(msgspec.Struct, gc=False):
+    event: str
+    text: str = ""
+
+
+def read_stored(store: Path) -> Stored:
+    """Read a collector's directory; half a second or so for a million events."""
+    decoder = msgspec.json.Decoder(_Line)
+    events: Counter[str] = Counter()
+    comments: set[str] = set()
+    body_bytes = 0
+    for path in store.glob(BODIES):
+        body = path.read_bytes()
+        body_bytes += len(body)
+        lines = decoder.decode_lines(zstandard.ZstdDecompressor().decompressobj().decompress(body))
+        events.update(line.event for line in lines)
+        comments.update(line.text for line in lines if line.event == "comment")
+    return Stored(dict(events.most_common()), frozenset(comments), body_bytes)
+
+
+class Sample(NamedTuple):
+    """One comment.
+
+    Attributes:
+        before: in the file; it exists in memory only.
+        after: in the collector's store.
+        rules: that made the one of the other.
+    """
+
+    before: str
+    after: str
+    rules: tuple[str, ...]
+
+
+def take_samples(comments: Sequence[str], stored: Collection[str]) -> list[Sample]:
+    """The comments in which the shipper's own code finds something: at most `SAMPLES`, of many kinds.
+
+    Args:
+        comments: as they stand in files.
+        stored: the comments that the collector has; what is not among them is no sample.
+    """
+    found = _varied(_redacted([text for text in comments if len(text) <= _CHARACTERS]))
+    return [sample for sample in found if sample.after in stored][:SAMPLES]
+
+
+def _redacted(comments: list[str]) -> list[Sample]:
+    try:
+        redactor = FreeTextRedactor(know(names_of_this_machine(), constants_of(load(CATALOG))))
+    except ScannerUnavailableError:
+        return []  # the shipper has none either: all free text is dropped, and counted
+    findings = redactor.redact(comments)
+    return [
+        Sample(comments[index], finding.text, finding.rules)
+        for index, finding in findings.items()
+        if finding.text is not None
+    ]
+
+
+def _varied(samples: Iterable[Sample]) -> list[Sample]:
+    """All samples, but the first of each kind ahead, then the second of each, ..."""
+    seen: dict[tuple[str, ...], int] = {}
+    ranked = []
+    for sample in dict.fromkeys(samples):
+        rank = seen[sample.rules] = seen.get(sample.rules, -1) + 1
+        ranked.append((rank, sample))
+    return [sample for _, sample in sorted(ranked, key=lambda pair: pair[0])]

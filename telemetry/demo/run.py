@@ -1,35 +1,80 @@
-"""The demo's run: collector, producers and, spawned by them, a shipper; followed until everything is delivered.
+"""The demo from first to last line: run it, hold it to account, print what came of it.
 
-All of them are processes in a private home. A `Follower` hears the producers, reads the spool, watches the shipper.
+A run is a collector, producers and, spawned by them, a shipper: all of them processes in a private home. A `Follower`
+hears the producers, reads the spool, watches the shipper, until everything is delivered.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+import psutil
+
 from telemetry.catalog.copies import digest_of
-from telemetry.demo.children import Child, DemoError, hear, producers
-from telemetry.demo.home import private_home
-from telemetry.demo.interrupt import InterruptedDemoError
-from telemetry.demo.meter import ShipperMeter
+from telemetry.demo.children import Child, DemoError, InterruptedDemoError, hear, private_home, producers
 from telemetry.demo.producer import CATALOG, PRODUCT, SETTINGS, Word
-from telemetry.demo.progress import Stage
+from telemetry.demo.report import Stage, open_display, print_ledger, print_report
+from telemetry.demo.result import Result, read_stored, take_samples
 from telemetry.paths import spool_dir
 from telemetry.rendezvous.directory import rendezvous_dir
+from telemetry.rendezvous.lock import LOCK_FILE
 from telemetry.spool.account import Account, read_account
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from telemetry.demo.interrupt import Interrupt
-    from telemetry.demo.progress import Display
+    from telemetry.demo.children import Interrupt
+    from telemetry.demo.report import Display
+
+
+EXIT_FAULT = 1
+EXIT_INTERRUPTED = 130
+
 
 LISTEN_SECONDS = 30.0
 """A collector is there within a second; on a machine that is busy with something else, later."""
-
 DRAIN_SECONDS = 30.0
 TICK_SECONDS = 0.1
+
+
+def perform(plan: Plan, interrupt: Interrupt, *, as_json: bool) -> int:
+    """Run the demo and print what came of it; returns the exit code."""
+    say(f"{plan.events:,} events about this machine's Python files and processes; nothing leaves this machine")
+    try:
+        with open_display() as display:
+            finished = run(plan, display, interrupt)
+    except InterruptedDemoError:
+        say("interrupted before the first event")
+        return EXIT_INTERRUPTED
+    result = Result(finished, read_stored(plan.store))
+    return _tell_interrupted(result, as_json=as_json) if finished.interrupted else _tell(result, as_json=as_json)
+
+
+def _tell(result: Result, *, as_json: bool) -> int:
+    if as_json:
+        sys.stdout.write(f"{result.as_json()}\n")
+    else:
+        print_report(result, take_samples(result.run.comments, result.stored.comments))
+    faults = list(result.faults())
+    for fault in faults:
+        say(fault)
+    return EXIT_FAULT if faults else 0
+
+
+def _tell_interrupted(result: Result, *, as_json: bool) -> int:
+    say("interrupted")
+    if as_json:
+        sys.stdout.write(f"{result.as_json()}\n")
+    else:
+        print_ledger(result)
+    return EXIT_INTERRUPTED
+
+
+def say(text: str) -> None:
+    """Write a line for the user, apart from the results."""
+    sys.stderr.write(f"telemetry demo: {text}\n")
 
 
 class Plan(NamedTuple):
@@ -192,3 +237,28 @@ class Follower:
 
     def _seconds(self) -> float:
         return time.monotonic() - self._began
+
+
+class ShipperMeter:
+    """Follows the shippers of one rendezvous: who lives, and what they have used in all."""
+
+    def __init__(self, rendezvous: Path) -> None:
+        self._rendezvous = rendezvous
+        self._cpu_seconds: dict[int, float] = {}
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The CPU time of all shippers so far, as of the last look."""
+        return sum(self._cpu_seconds.values())
+
+    def look(self) -> psutil.Process | None:
+        """Look at the shipper of the moment; None when there is none."""
+        try:
+            process = psutil.Process(int((self._rendezvous / LOCK_FILE).read_text()))
+            if str(self._rendezvous) not in process.cmdline():  # its pid is another's by now, or it is a zombie
+                return None
+            used = process.cpu_times()
+        except (OSError, ValueError, psutil.Error):
+            return None
+        self._cpu_seconds[process.pid] = used.user + used.system
+        return process
