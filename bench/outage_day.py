@@ -23,6 +23,7 @@ import psutil
 from bench.events import mix
 from bench.site import CATALOG
 from telemetry.consent import Stored
+from telemetry.inspect.account import read_account
 from telemetry.receipt import Receipt
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.catalogs import read_source
@@ -35,7 +36,6 @@ from telemetry.shipper.intake.session import Session
 from telemetry.shipper.intake.writer import Writer
 from telemetry.shipper.permission import permission_of
 from telemetry.spool import segment
-from telemetry.spool.account import read_account
 from telemetry.spool.producers import Position
 from telemetry.spool.segment import open_stream
 from telemetry.spool.spool import Spool

@@ -22,9 +22,9 @@ import msgspec
 from bench.events import FIVE_FIELDS
 from bench.measure import Result, progress, summarize
 from bench.site import ROOT
+from telemetry.inspect.account import verify
 from telemetry.receipt import Receipt
 from telemetry.spool import segment
-from telemetry.spool.account import verify
 from telemetry.spool.ledger import LedgerLog, Sealed
 from telemetry.spool.segment import Head, Seal
 from telemetry.spool.spool import Spool

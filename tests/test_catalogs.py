@@ -18,15 +18,15 @@ from spools import decompress
 from telemetry.catalog import copies
 from telemetry.catalog.load import load
 from telemetry.errors import CatalogError, ConfigError
+from telemetry.inspect.contents import catalogs_in, find_segments, read_batch
+from telemetry.inspect.erase import erase_product
 from telemetry.paths import product_dir
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.catalogs import Catalogs
 from telemetry.shipper.config import ShipperConfig, read_config
-from telemetry.shipper.erase import erase_product
-from telemetry.shipper.preview import Source as SpoolSource
+from telemetry.shipper.delivery.preview import Source as SpoolSource
 from telemetry.shipper.shipper import Shipper
 from telemetry.shipper.sockets import bind
-from telemetry.spool.contents import catalogs_in, find_segments, read_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -36,13 +36,13 @@ from telemetry.demo.machine import (
 from telemetry.demo.producer import CATALOG, Word
 from telemetry.demo.result import Result, Sample, Stored, read_stored, take_samples
 from telemetry.demo.run import Plan, Run
+from telemetry.inspect.account import Account
 from telemetry.producer.exception import reduce_exception
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.intake.pipeline import Pipeline
 from telemetry.shipper.intake.receiver import Frame, FrameContext
 from telemetry.shipper.intake.session import Session
-from telemetry.spool.account import Account
 from telemetry.spool.tally import Tally
 from telemetry.wire import MAX_FRAME_EVENTS
 

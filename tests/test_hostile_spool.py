@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from spools import add_segment, make_head, nobody_lives, read_balanced
 
+from telemetry.inspect.account import read_account, verify
+from telemetry.inspect.contents import find_segments
 from telemetry.paths import TOMBSTONES
-from telemetry.spool.account import read_account, verify
-from telemetry.spool.contents import find_segments
 from telemetry.spool.ledger import LOG_FILE
 from telemetry.spool.segment import MARKS, marks_name, seal_name
 from telemetry.spool.spool import FILES, FOLDERS, FORMAT_FILE, Spool

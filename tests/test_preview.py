@@ -23,14 +23,15 @@ from spools import decompress
 from telemetry.cli.preview import EXIT_GONE, preview
 from telemetry.consent import State, store_choice
 from telemetry.drops import DropReason
+from telemetry.inspect import contents
 from telemetry.paths import spool_dir
 from telemetry.receipt import Receipt
+from telemetry.shipper.delivery.preview import NOT_KNOWN, NOT_SEALED, Source
 from telemetry.shipper.delivery.uploader import halve
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.encode import telemetry_pb2 as pb
 from telemetry.shipper.encode.ndjson import NDJSON
-from telemetry.shipper.preview import NOT_KNOWN, NOT_SEALED, Source
-from telemetry.spool import contents, segment
+from telemetry.spool import segment
 from telemetry.spool.segment import Head, Seal, load
 from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally
@@ -452,7 +453,7 @@ class _Moving(NamedTuple):
 def test_a_batch_that_moves_while_it_is_read_is_followed(
     full: Path, monkeypatch: pytest.MonkeyPatch, folder: str | None, exit_code: int
 ) -> None:
-    monkeypatch.setattr("telemetry.shipper.preview.read_batch", _Moving(full, folder))
+    monkeypatch.setattr("telemetry.shipper.delivery.preview.read_batch", _Moving(full, folder))
     result = _run("--batch", SEALED)
     assert result.exit_code == exit_code
     assert ("# sent: went like this" in result.stdout) == bool(folder)

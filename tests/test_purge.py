@@ -18,7 +18,7 @@ from telemetry.cli.consent import off, on
 from telemetry.cli.purge import purge
 from telemetry.cli.status import gather
 from telemetry.consent import read_stored
-from telemetry.shipper import erase
+from telemetry.inspect import erase
 from telemetry.spool.ledger import LedgerLog
 from telemetry.spool.spool import Spool
 

@@ -14,8 +14,8 @@ from spools import add_segment
 
 from telemetry.cli.spool import spool as command
 from telemetry.drops import DropReason
+from telemetry.inspect.account import read_account
 from telemetry.receipt import Receipt
-from telemetry.spool.account import read_account
 from telemetry.spool.segment import ActiveSegment, Head
 from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally

@@ -22,6 +22,7 @@ from spools import decompress, make_lines, scratch
 
 from telemetry.drops import DropReason
 from telemetry.errors import SpoolError
+from telemetry.inspect.account import read_account
 from telemetry.receipt import Receipt
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.catalogs import read_source
@@ -30,7 +31,6 @@ from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.intake.pipeline import Drain
 from telemetry.shipper.intake.session import Session
 from telemetry.shipper.intake.writer import Writer
-from telemetry.spool.account import read_account
 from telemetry.spool.producers import Position, advance
 from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally

@@ -19,10 +19,10 @@ from telemetry import paths
 from telemetry.cli.status import EXIT_MISSING, status
 from telemetry.consent import State, store_choice
 from telemetry.files import private_dir
+from telemetry.inspect.account import read_account
 from telemetry.receipt import Receipt
 from telemetry.rendezvous.lock import LOCK_FILE
 from telemetry.rendezvous.refusal import refuse
-from telemetry.spool.account import read_account
 from telemetry.spool.producers import Position
 from telemetry.spool.segment import ActiveSegment, Head
 from telemetry.spool.spool import Spool

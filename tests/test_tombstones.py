@@ -15,11 +15,11 @@ import pytest
 from spools import make_head, names, nobody_lives, open_spool, read_balanced, scratch
 
 from telemetry import files
+from telemetry.inspect.account import read_account
 from telemetry.paths import TOMBSTONES
 from telemetry.producer.exits import leave_tombstone
 from telemetry.rendezvous.unix import listen_at
 from telemetry.spool import tombstones
-from telemetry.spool.account import read_account
 from telemetry.spool.producers import Position
 from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally

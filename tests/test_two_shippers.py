@@ -17,6 +17,7 @@ from spools import Endpoint, Request
 from test_life import holder
 
 from telemetry.cli.status import gather
+from telemetry.inspect.account import read_account
 from telemetry.paths import TOMBSTONES
 from telemetry.producer.exits import leave_tombstone
 from telemetry.settings import ShipperSettings
@@ -25,7 +26,6 @@ from telemetry.shipper.config import ShipperConfig
 from telemetry.shipper.intake import intake
 from telemetry.shipper.shipper import LOOK_SECONDS, Shipper
 from telemetry.shipper.sockets import bind
-from telemetry.spool.account import read_account
 from telemetry.spool.tombstones import bury_the_dead
 
 if TYPE_CHECKING:

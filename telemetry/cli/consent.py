@@ -82,7 +82,7 @@ def _choose(choice: State, product: str | None, *, as_json: bool) -> str:
 
 
 def _erase(product: str) -> None:
-    from telemetry.shipper.erase import withdraw  # noqa: PLC0415 the spool's libraries; only `off` needs them
+    from telemetry.inspect.erase import withdraw  # noqa: PLC0415 the spool's libraries; only `off` needs them
 
     try:
         withdraw(product)

@@ -17,10 +17,10 @@ from telemetry.consent import find_product
 from telemetry.doctor.examine import Case, examine
 from telemetry.doctor.step import Verdict
 from telemetry.errors import ConfigError
+from telemetry.inspect import account
 from telemetry.paths import product_dir
 from telemetry.rendezvous.find import find_rendezvous
 from telemetry.settings import ShipperSettings
-from telemetry.spool import account
 from telemetry.terminal import printable
 
 if TYPE_CHECKING:

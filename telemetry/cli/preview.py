@@ -18,11 +18,11 @@ import msgspec
 from telemetry.cli.consent import CommandError, FailedError, json_option, product_option
 from telemetry.consent import find_product, read_stored
 from telemetry.errors import ConfigError, SpoolError
+from telemetry.inspect.contents import Found, find_segments, is_spool
+from telemetry.inspect.erase import spools_of
 from telemetry.shipper.config import ShipperConfig, read_config
-from telemetry.shipper.erase import spools_of
+from telemetry.shipper.delivery.preview import Preview, Source, find_sources
 from telemetry.shipper.permission import permission_of
-from telemetry.shipper.preview import Preview, Source, find_sources
-from telemetry.spool.contents import Found, find_segments, is_spool
 from telemetry.terminal import counted, printable
 
 if TYPE_CHECKING:

@@ -17,10 +17,9 @@ from telemetry import files
 from telemetry.cli.consent import CommandError, FailedError, json_option
 from telemetry.cli.purge import as_counts, confirm, describe_erased, yes_option
 from telemetry.errors import SpoolError
-from telemetry.shipper import erase
-from telemetry.spool import account, requeuing
-from telemetry.spool.account import Fault
-from telemetry.spool.contents import Found, describe, find_segments, follow, is_spool, read_body, read_data
+from telemetry.inspect import account, erase, requeuing
+from telemetry.inspect.account import Fault
+from telemetry.inspect.contents import Found, describe, find_segments, follow, is_spool, read_body, read_data
 from telemetry.spool.ledger import LedgerLog
 from telemetry.terminal import counted
 

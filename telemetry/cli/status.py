@@ -22,19 +22,19 @@ from telemetry.consent import State, decide, find_product, known_products, read_
 from telemetry.consent.stored import iso_time
 from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError, ShipperUnreachableError, SpoolError
+from telemetry.inspect import account
+from telemetry.inspect.contents import FOLDERS, find_segments, is_spool, read_endpoint
 from telemetry.paths import TOMBSTONES, product_dir
 from telemetry.rendezvous.find import Rendezvous, find_rendezvous
 from telemetry.rendezvous.refusal import HELD_SECONDS
-from telemetry.spool import account
-from telemetry.spool.contents import FOLDERS, find_segments, is_spool, read_endpoint
 from telemetry.terminal import counted, printable
 from telemetry.wire import CONTROL_SOCKET
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from telemetry.inspect.account import Account
     from telemetry.rendezvous.refusal import Refusal
-    from telemetry.spool.account import Account
 
 EXIT_STOPPED = 1
 """Exit code when the tripwire has stopped all uploads."""

@@ -12,9 +12,10 @@ from telemetry.cli.consent import CommandError, FailedError, json_option, produc
 from telemetry.cli.purge import confirm, yes_option
 from telemetry.consent import find_product
 from telemetry.errors import ConfigError, SpoolError
-from telemetry.shipper.erase import spools_of
-from telemetry.spool import held, requeuing
-from telemetry.spool.contents import find_segments, follow, read_body
+from telemetry.inspect import requeuing
+from telemetry.inspect.contents import find_segments, follow, read_body
+from telemetry.inspect.erase import spools_of
+from telemetry.spool import held
 from telemetry.terminal import counted, printable
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from telemetry.demo.children import Child, DemoError, InterruptedDemoError, hear
 from telemetry.demo.producer import CATALOG, PRODUCT, SETTINGS, Word
 from telemetry.demo.report import Stage, open_display, print_ledger, print_report
 from telemetry.demo.result import Result, read_stored, take_samples
+from telemetry.inspect.account import Account, read_account
 from telemetry.paths import spool_dir
 from telemetry.rendezvous.directory import rendezvous_dir
 from telemetry.rendezvous.lock import LOCK_FILE
-from telemetry.spool.account import Account, read_account
 
 if TYPE_CHECKING:
     from pathlib import Path

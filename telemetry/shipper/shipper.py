@@ -22,6 +22,7 @@ from telemetry.consent import State, read_stored
 from telemetry.drops import DropReason
 from telemetry.endpoint import without_credentials
 from telemetry.files import write_private
+from telemetry.inspect.contents import catalogs_in
 from telemetry.paths import ENDPOINT_FILE, cache_dir, product_dir, spool_dir
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.machine import names_of_this_machine
@@ -42,7 +43,6 @@ from telemetry.shipper.permission import Permission, permission_of
 from telemetry.shipper.process import memory_bytes
 from telemetry.shipper.questions import Questions
 from telemetry.shipper.watch import Ground, Watch, may_live
-from telemetry.spool.contents import catalogs_in
 from telemetry.spool.spool import Spool
 from telemetry.spool.tombstones import bury_the_dead
 

@@ -124,7 +124,7 @@ def _salvage(head: Head, marks: list[Mark], data_path: Path, sealed: Path) -> Se
 def _read_good(head: Head, marks: list[Mark], data_path: Path, sealed: Path) -> tuple[Mark, bytes]:
     """The last mark that fits the data, and the body that it vouches for."""
     data = _read(data_path) or _read(sealed / data_path.name)  # there, when only its Seal was lost
-    good = _last_good(marks, data)
+    good = segment.last_good(marks, data) or _NOTHING
     if not good.tally.kept:
         return good, b""
     try:
@@ -139,18 +139,6 @@ def _read(path: Path) -> bytes:
         return files.read_file(path)
     except (FileNotFoundError, ValueError):
         return b""
-
-
-def _last_good(marks: list[Mark], data: bytes) -> Mark:
-    """The last mark whose length is there with its CRC; one that says "nothing" if there is none."""
-    good, crc, at = _NOTHING, 0, 0
-    for mark in marks:
-        crc = zlib.crc32(data[at : mark.length_bytes], crc)
-        at = mark.length_bytes
-        if at > len(data) or crc != mark.crc:
-            break
-        good = mark
-    return good
 
 
 def _account(marks: list[Mark], good: Mark) -> Tally:

@@ -336,6 +336,18 @@ def read_marks(path: Path) -> tuple[Head, list[Mark]] | None:
     return lines[0], [line for line in lines[1:] if isinstance(line, Mark)]
 
 
+def last_good(marks: list[Mark], data: bytes) -> Mark | None:
+    """The last of an active segment's marks that vouches for what the data holds; None when none does."""
+    good, crc, at = None, 0, 0
+    for mark in marks:
+        crc = zlib.crc32(memoryview(data)[at : mark.length_bytes], crc)
+        at = mark.length_bytes
+        if at > len(data) or crc != mark.crc:
+            break
+        good = mark
+    return good
+
+
 def _check(seal: Seal) -> int:
     """The CRC as versions know it that know no sensitivity; of a damaged one nothing is left but that it is unknown."""
     head = msgspec.structs.replace(seal.head, sensitivity=UNSET)

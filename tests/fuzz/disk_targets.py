@@ -24,12 +24,12 @@ from telemetry.consent import stored as consent
 from telemetry.consent.decide import State
 from telemetry.drops import DropReason
 from telemetry.errors import ConfigError, SpoolError
+from telemetry.inspect.account import read_account, verify
+from telemetry.inspect.contents import find_segments, read_batch, read_body
 from telemetry.receipt import Receipt
 from telemetry.shipper.config import read_config
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.spool import segment, tombstones
-from telemetry.spool.account import read_account, verify
-from telemetry.spool.contents import find_segments, read_batch, read_body
 from telemetry.spool.journal import write_line
 from telemetry.spool.ledger import Acked, Dropped, Ledger, Noted, Quarantined, Sealed, Split, Total, replay
 from telemetry.spool.producers import Position

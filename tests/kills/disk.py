@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from telemetry.spool.contents import find_segments, read_body
+from telemetry.inspect.contents import find_segments, read_body
 from telemetry.spool.ledger import LedgerLog
 from telemetry.spool.producers import furthest
 from telemetry.spool.segment import MARKS, read_marks

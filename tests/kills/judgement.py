@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from kills.collector import Collector
     from kills.disk import Snapshot
-    from telemetry.spool.account import Account
+    from telemetry.inspect.account import Account
 
 
 class Run(NamedTuple):

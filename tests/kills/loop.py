@@ -19,9 +19,9 @@ from kills import producer
 from kills.collector import Collector
 from kills.disk import Snapshot, events_on_disk, look
 from kills.judgement import Run, judge
+from telemetry.inspect.account import read_account
 from telemetry.paths import spool_dir
 from telemetry.rendezvous.find import find_rendezvous
-from telemetry.spool.account import read_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

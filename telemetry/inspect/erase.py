@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from telemetry.drops import DropReason
 from telemetry.errors import ShipperUnreachableError, SpoolError
 from telemetry.files import is_locked
+from telemetry.inspect.contents import describe, find_segments, is_spool
 from telemetry.paths import LIVING, product_dir
 from telemetry.rendezvous.find import Rendezvous, find_rendezvous
 from telemetry.rendezvous.life import gone_in, sweep
 from telemetry.rendezvous.life import is_held as shows_life
 from telemetry.rendezvous.lock import acquire
-from telemetry.spool.contents import describe, find_segments, is_spool
 from telemetry.spool.ledger import LedgerLog, Total
 from telemetry.spool.producers import REMOTE_PID
 from telemetry.spool.segment import MARKS

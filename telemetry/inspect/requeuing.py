@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from telemetry.errors import SpoolError
-from telemetry.spool.account import Fault
-from telemetry.spool.contents import find_segments, read_batch
+from telemetry.inspect.account import Fault
+from telemetry.inspect.contents import find_segments, read_batch
 from telemetry.spool.ledger import LedgerLog
 from telemetry.spool.spool import Spool
 

@@ -11,8 +11,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from telemetry.inspect.contents import Found, find_segments
 from telemetry.spool import segment
-from telemetry.spool.contents import Found, find_segments, last_good
 from telemetry.spool.journal import read_lines
 from telemetry.spool.ledger import LOG_FILE, Ledger, LedgerLog, Line
 from telemetry.spool.producers import catch_up
@@ -171,6 +171,6 @@ def _check_active(spool: Path, found: Found) -> str | None:
     if read is None:
         return "has marks that can't be read"
     _, marks = read
-    if marks and last_good(marks, path.read_bytes()) is not marks[-1]:
+    if marks and segment.last_good(marks, path.read_bytes()) is not marks[-1]:
         return "does not hold what its last mark says"
     return None

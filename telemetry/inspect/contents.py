@@ -147,7 +147,7 @@ def read_data(spool: Path, found: Found) -> bytes:
         return path.read_bytes()
     read = segment.read_marks(path.with_name(segment.marks_name(found.file)))
     data = path.read_bytes()  # after the marks: it holds all that they speak of
-    good = last_good(read[1] if read else [], data)
+    good = segment.last_good(read[1] if read else [], data)
     return data[: good.length_bytes] if good else b""
 
 
@@ -186,16 +186,6 @@ def follow(spool: Path, found: Found, read: Callable[[Path, Found], T]) -> T | N
     return None
 
 
-def last_good(marks: list[Mark], data: bytes) -> Mark | None:
-    """The last of an active segment's marks that fits its data."""
-    fitting = (
-        mark
-        for mark in reversed(marks)
-        if mark.length_bytes <= len(data) and zlib.crc32(memoryview(data)[: mark.length_bytes]) == mark.crc
-    )
-    return next(fitting, None)
-
-
 def _read_unfinished(path: Path, found: Found) -> Batch:
     read = segment.read_marks(path.with_name(segment.marks_name(found.file)))
     data = path.read_bytes()  # after the marks: it holds all that they speak of
@@ -203,7 +193,7 @@ def _read_unfinished(path: Path, found: Found) -> Batch:
         raise SpoolError(f"segment {found.id} has marks that can't be read")
     head, marks = read
     last = marks[-1] if marks else Mark(0, 0, Tally())
-    if marks and last_good(marks, data) is not last:
+    if marks and segment.last_good(marks, data) is not last:
         raise SpoolError(f"segment {found.id} does not hold what its last mark says")
     seal = Seal(head, last.length_bytes, last.crc, last.tally, {}, Tally())
     return Batch(found, seal, data[: last.length_bytes])

@@ -14,6 +14,7 @@ import zstandard
 
 from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError, SpoolError
+from telemetry.inspect.contents import Batch, Found, decompress, find_segments, follow, read_batch
 from telemetry.paths import spool_dir
 from telemetry.rendezvous.directory import CONFIG_FILE
 from telemetry.rendezvous.find import find_rendezvous
@@ -22,7 +23,6 @@ from telemetry.shipper.config import ShipperConfig, read_config
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.recorder import RequestHead
 from telemetry.shipper.encode import open_format
-from telemetry.spool.contents import Batch, Found, decompress, find_segments, follow, read_batch
 from telemetry.spool.segment import folder_of
 
 if TYPE_CHECKING:

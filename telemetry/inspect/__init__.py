@@ -1,0 +1,1 @@
+"""A spool seen from outside, by commands: no shipper need run, and none is disturbed that does."""
