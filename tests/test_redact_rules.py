@@ -747,7 +747,7 @@ def test_iban_lengths_are_those_of_the_registry(country: str) -> None:
     assert registry.get_iban_spec(country).iban_length == checksum._IBAN_LENGTHS[country]
 
 
-@pytest.mark.parametrize("country", ["AT", "BE", "CH", "DE", "ES", "FR", "GB", "IT", "NL", "PL", "SE"])
+@pytest.mark.parametrize("country", ["AT", "BE", "CH", "DE", "ES", "FR", "GB", "IT", "MA", "NL", "PL", "SE", "SN"])
 def test_ibans_are_redacted_in_every_spelling(country: str) -> None:
     iban = schwifty.IBAN.random(country_code=country)
     for form in (iban.compact, iban.formatted, iban.compact.lower(), iban.formatted.replace(" ", "-")):
