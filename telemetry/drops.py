@@ -1,4 +1,4 @@
-"""Why events are lost: every loss has one of these reasons and a count."""
+"""Reasons for which events are lost: every loss has one of these and a count."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-r"""Where batches may go: checks of an endpoint's URL and of a proxy's. Standard library only: the host imports it.
+r"""Checks the URLs of endpoints and proxies. Standard library only: the host imports it.
 
 Parsers of URLs disagree about what RFC 3986 does not allow: of `http://evil\@127.0.0.1/` one connects to `evil`, and
 another judges 127.0.0.1. So nothing is taken that could be read in two ways: what is judged is what is connected to.
@@ -27,7 +27,7 @@ _BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
 class Target:
-    """Who a URL leads to.
+    """The host and port that a URL leads to.
 
     Attributes:
         scheme: `http` or `https`.
@@ -60,7 +60,7 @@ class Target:
 
 
 def check_endpoint(endpoint: str, *, allow_http: bool) -> Target:
-    """Where an endpoint leads to.
+    """Check an endpoint's URL, and return where it leads to.
 
     Raises:
         ConfigError: it is no http(s) URL, or sends in clear over a network that was not allowed by name.
@@ -78,13 +78,13 @@ def check_endpoint(endpoint: str, *, allow_http: bool) -> Target:
 
 
 def check_proxy(proxy: str) -> None:
-    """Raises ConfigError when it is neither empty nor the URL of an http(s) proxy."""
+    """Raise ConfigError unless a proxy is empty or the URL of an http(s) proxy."""
     if proxy and parse(proxy) is None:
         raise ConfigError("proxy: must be a URL such as http://proxy.example:3128")  # its value may hold a password
 
 
 def parse(url: str) -> Target | None:
-    """Who a URL of http(s) leads to; None for what is none, or could be read in two ways."""
+    """Return where a URL of http(s) leads to; None for a text that is none, or could be read in two ways."""
     found = _URL.fullmatch(url)
     if found is None:
         return None
@@ -96,7 +96,7 @@ def parse(url: str) -> Target | None:
 
 
 def without_credentials(url: str) -> str:
-    """A URL as it may be shown: without the user and password that it may hold.
+    """Return a URL as it may be shown: without the user and password that it may hold.
 
     Of what is no URL goes all that stands before its last `@`: nobody can tell where a password ends in it.
     """
@@ -117,7 +117,7 @@ def _is_host(host: str) -> bool:
 
 
 def address_of(host: str) -> IPv4Address | IPv6Address | None:
-    """An address, of IPv4 where it stands for one (::ffff:127.0.0.1); None for a name."""
+    """Parse an address, as one of IPv4 where it stands for one (::ffff:127.0.0.1); return None for a name."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -126,7 +126,7 @@ def address_of(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def _remedy(endpoint: str) -> str:
-    """What is wrong with a URL, where it can be told."""
+    """Say what is wrong with a URL, where it can be told."""
     if _BLANK.search(endpoint):
         return "; it has a blank or the end of a line in it: remove that"
     if not endpoint.isascii():

@@ -1,4 +1,4 @@
-"""What a process knows of whose machine this is: names that no pattern finds, to be taken out of all free text.
+"""Collects what a process knows of whose machine this is: names that no pattern finds, to be taken out of free text.
 
     {kind: [name, ...]}    kinds: user, host, path, secret, table; ip and mac on the shipper's side
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 Names = dict[str, list[str]]
 
 MAX_NAMES = 512
-"""Of one process: they travel in every frame."""
+"""The most names of one process: they travel in every frame."""
 MAX_NAMES_CHARACTERS = 16 << 10
-"""Of all its names together. What a larger environment holds beyond that stays unknown, secrets last."""
+"""The most bytes of all its names together; what a larger environment holds beyond stays unknown, secrets last."""
 MAX_CHARACTERS = 128
-"""Of one name; a longer secret travels in pieces, so that each part of it is known."""
+"""The most characters of one name; a longer secret travels in pieces, so that each part of it is known."""
 MIN_SECRET_CHARACTERS = 6
 
 _USER_VARIABLES = frozenset("user username logname login committer author".split())
@@ -77,7 +77,7 @@ Found = tuple[str, str]
 
 
 def names_of_process(environ: Mapping[str, str], directory: str, host: str) -> Names:
-    """The names that a process can tell by itself, at once.
+    """Return the names that a process can tell by itself, at once.
 
     Args:
         environ: its environment.
@@ -88,7 +88,7 @@ def names_of_process(environ: Mapping[str, str], directory: str, host: str) -> N
 
 
 def names_of_this_process() -> Names:
-    """The same of the process that asks."""
+    """Return the names that this process can tell by itself."""
     try:
         directory = os.getcwd()  # noqa: PTH109 a Path is of no use here
     except OSError:
@@ -97,7 +97,7 @@ def names_of_this_process() -> Names:
 
 
 def gather(found: Iterable[Found]) -> Names:
-    """Names by kind, each once, and no more than may travel."""
+    """Gather names by kind, each once, and no more than may travel."""
     pieces = dict.fromkeys((kind, piece) for kind, name in found for piece in _pieces(kind, name) if len(piece) > 1)
     names: Names = {}
     left_characters = MAX_NAMES_CHARACTERS
@@ -109,7 +109,7 @@ def gather(found: Iterable[Found]) -> Names:
 
 
 def directory_names(directory: str) -> Iterator[Found]:
-    """A directory as a whole, and its last two components."""
+    """Yield a directory as a whole, and its last two components."""
     components = [component for component in directory.replace("\\", "/").split("/") if component]
     if not components:
         return
@@ -118,7 +118,7 @@ def directory_names(directory: str) -> Iterator[Found]:
 
 
 def home_names(home: str) -> Iterator[Found]:
-    """A home as a whole, and the user's name at its end."""
+    """Yield a home as a whole, and the user's name at its end."""
     directory = home.rstrip("/\\")
     if directory.strip("/\\"):
         yield "path", directory
@@ -126,14 +126,14 @@ def home_names(home: str) -> Iterator[Found]:
 
 
 def host_names(host: str) -> Iterator[Found]:
-    """A host's whole name and each of its labels; an address has none."""
+    """Yield a host's whole name and each of its labels; an address has none."""
     yield "host", host
     if not _is_address(host):
         yield from (("host", label) for label in host.split("."))
 
 
 def person_names(text: str) -> Iterator[Found]:
-    """A person's full name and its parts, or a mail address without the domain, which is everybody's."""
+    """Yield a person's full name and its parts, or a mail address without the domain, which is everybody's."""
     name = text.partition("@")[0]
     yield "user", name
     yield from (("user", part) for part in re.split(r"[\s.,_+-]+", name))
@@ -223,7 +223,7 @@ def _of_settings(value: str) -> Iterator[Found]:
 
 
 def _pieces(kind: str, name: str) -> list[str]:
-    """A name as it may travel; a long secret in pieces of even length: a few letters would be found everywhere."""
+    """Return a name as it may travel: a long secret in even pieces, for a few letters would be found everywhere."""
     plain = name.strip().encode(errors="replace").decode()  # lone surrogates can't be packed
     if kind != "secret" or not plain:
         return [plain[:MAX_CHARACTERS]]

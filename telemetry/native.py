@@ -63,7 +63,7 @@ start_new_thread = _thread.start_new_thread
 
 
 def booted_ns() -> int:
-    """The moment at which this machine was started, UNIX nanoseconds by the clock of now. On Linux only."""
+    """Return the moment at which this machine was started, UNIX nanoseconds by the clock of now. On Linux only."""
     now_ns: int = time_ns()
     return now_ns - int(_time.clock_gettime_ns(_time.CLOCK_BOOTTIME))
 

@@ -1,4 +1,4 @@
-"""Where things lie on this machine. Standard library only: the host imports it.
+"""Names the places of things on this machine. Standard library only: the host imports it.
 
 `TELEMETRY_HOME` moves all of it under one directory: `config/`, `state/`, `cache/` and `run/`. Otherwise the choice of
 the user lies with the configuration, spools with the state (XDG; on macOS ~/Library), sockets in the runtime directory.
@@ -30,7 +30,7 @@ _TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 `files.private_dir` 
 
 
 def config_dir() -> Path:
-    """The directory of the user's choices.
+    """Return the directory of the user's choices.
 
     Raises:
         RuntimeError: this user has no home directory. Nobody's choice is read from a place that others may write.
@@ -39,7 +39,7 @@ def config_dir() -> Path:
 
 
 def state_dir() -> Path:
-    """The directory of the spools; for a user without a home that can be written, a private one among temporary files.
+    """Return the directory of the spools; without a home that can be written, a private one among temporary files.
 
     Many a container has no such home, or HOME=/, and writes nowhere but in memory.
     """
@@ -47,12 +47,12 @@ def state_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """The directory of what takes time to make and can be made again; without a home, as for `state_dir`."""
+    """Return the directory of what takes time to make and can be made again; without a home, as for `state_dir`."""
     return _home_or_temporary("cache", "XDG_CACHE_HOME", ".cache")
 
 
 def runtime_root() -> Path:
-    """The directory of sockets and locks, one directory per rendezvous below it."""
+    """Return the directory of sockets and locks, one directory per rendezvous below it."""
     if home := named_home():
         return _in_home(home, "run")
     # Under sudo and su the variable may still name another user's.
@@ -62,32 +62,32 @@ def runtime_root() -> Path:
 
 
 def short_root() -> Path:
-    """The directory of those rendezvous whose path would be too long elsewhere."""
+    """Return the directory of those rendezvous whose path would be too long elsewhere."""
     return _first_usable(map(Path, _TEMPORARY))
 
 
 def consent_file(product: str) -> Path:
-    """Where the user's choice for `product` is stored."""
+    """Return the file of the user's choice for `product`."""
     return config_dir() / product / "consent.json"
 
 
 def product_dir(product: str) -> Path:
-    """The directory that holds the product's spools, one for each endpoint."""
+    """Return the directory that holds the product's spools, one for each endpoint."""
     return state_dir() / product
 
 
 def spool_dir(product: str, endpoint: str) -> Path:
-    """The spool of what `product` sends to `endpoint`."""
+    """Return the directory of the spool of what `product` sends to `endpoint`."""
     return product_dir(product) / f"spool-{short_digest(endpoint)}"
 
 
 def named_home() -> Path | None:
-    """The directory that `TELEMETRY_HOME` names for all of it; None where it names none."""
+    """Return the directory that `TELEMETRY_HOME` names for everything; None where it names none."""
     return _from_environment("TELEMETRY_HOME")
 
 
 def own_name() -> str:
-    """The name of this user's private directory among those of others."""
+    """Return the name of this user's private directory among those of others."""
     return f"telemetry-{os.getuid()}"
 
 
@@ -98,7 +98,7 @@ def is_given(directory: Path) -> bool:
 
 
 def short_digest(text: str) -> str:
-    """A name for what a text says, in 16 hexadecimal digits."""
+    """Return a name for what a text says, in 16 hexadecimal digits."""
     from telemetry.digest import sha256_hex  # noqa: PLC0415 with consent off nothing is digested
 
     # Paths that are no UTF-8 come from the environment with lone surrogates.
@@ -124,14 +124,14 @@ def _under_home(part: str, variable: str, default: str) -> Path:
 
 
 def _in_home(home: Path, part: str) -> Path:
-    """A part of the directory that `TELEMETRY_HOME` names. Users may share one that is none of theirs."""
+    """Return a part of the directory that `TELEMETRY_HOME` names. Users may share one that is none of theirs."""
     us = os.getuid()
     is_taken = part != "config" and _owner_of(home / part) not in {None, 0, us} and _owner_of(home) != us
     return home / own_name() / part if is_taken else _inside(home, Path(part), part)
 
 
 def _inside(base: Path, usual: Path, part: str) -> Path:
-    """The usual place in a directory; in our private part of it, if it was given to us and to others.
+    """Return the usual place in a directory; in our private part of it, if it was given to us and to others.
 
     An emptyDir of a pod belongs to root, and everybody may write in it; with an fsGroup, its group may. In a sticky
     directory nobody can replace what is another's, and whoever came first would keep the usual names for himself.
@@ -159,7 +159,7 @@ def _owner_of(path: Path) -> int | None:
 
 
 def _own_home() -> Path:
-    """What HOME says, unless it is another user's and closed to us, as after a server has dropped its privileges."""
+    """Return what HOME says, unless it is another user's and closed to us: a server may have dropped its privileges."""
     home = Path.home()
     with suppress(OSError):
         if home.stat().st_uid != os.getuid() and not os.access(home, os.X_OK):
@@ -187,7 +187,7 @@ def _from_environment(variable: str) -> Path | None:
 
 
 def _temporary() -> Path:
-    """A directory of ours below one that everybody may write: only what `private_dir` has passed may be trusted."""
+    """Return a directory of ours below one that all may write: only what `private_dir` has passed may be trusted."""
     return _first_usable([*filter(None, [_from_environment("TMPDIR")]), *map(Path, _TEMPORARY)])
 
 

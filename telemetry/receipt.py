@@ -22,7 +22,7 @@ _DEPLOYMENTS = {"cloud", "self-hosted", "enterprise", "unknown"}
 
 
 class Receipt(NamedTuple):
-    """On what ground a batch's events were collected.
+    """The ground on which a batch's events were collected.
 
     Attributes:
         level: `on`, `technical` or `local`.
@@ -37,12 +37,12 @@ class Receipt(NamedTuple):
     deployment: str
 
     def of(self, sensitivity: Sensitivity | UnsetType) -> Receipt:
-        """The ground on which events of one sensitivity were collected."""
+        """Return the ground on which events of one sensitivity were collected."""
         return self._replace(level=level_of(self.level, sensitivity))
 
 
 def level_of(level: str, sensitivity: Sensitivity | UnsetType) -> str:
-    """What a level of consent means for events of one sensitivity: all but technical ones are local under `technical`.
+    """Return what a level means for events of one sensitivity: under `technical` all but technical ones are local.
 
     What was written by a version that kept sensitivities together may hold either.
     """
@@ -50,12 +50,12 @@ def level_of(level: str, sensitivity: Sensitivity | UnsetType) -> str:
 
 
 def format_receipt(receipt: Receipt) -> str:
-    """The header's value: `level=on; basis=host; notice=0; deployment=cloud`."""
+    """Write the header's value: `level=on; basis=host; notice=0; deployment=cloud`."""
     return "; ".join(f"{name}={value}" for name, value in receipt._asdict().items())
 
 
 def format_catalog(label: str, digest: str) -> str:
-    """The catalog header's value: `acme-db/3; sha256=…`, without the digest where it is not known."""
+    """Write the catalog header's value: `acme-db/3; sha256=…`, without the digest where it is not known."""
     return f"{label}; sha256={digest}" if digest else label
 
 

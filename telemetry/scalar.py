@@ -1,4 +1,4 @@
-"""What a value of a foreign type plainly is: a number, a text, a truth; or nothing that can be sent.
+"""Finds out what a value of a foreign type plainly is: a number, a text, a truth; or nothing that can be sent.
 
 By its type alone, as the interpreter knows it: `isinstance` would ask a value what it says of itself. Of the value's
 own methods none is run, nor any of what it holds: only those of the standard library's classes and of numpy's, called
@@ -27,7 +27,7 @@ _PATHS = (pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath, pat
 _name_of: Callable[[type], str] = type.__dict__["__name__"].__get__
 
 _NO_TIME = "NaTType"
-"""What pandas calls no time at all; it claims to be a datetime."""
+"""The class of pandas' missing time, which claims to be a datetime."""
 
 _ZONES = frozenset({"datetime", "zoneinfo", "pytz", "dateutil"})
 """The modules of time zones that run nothing else when they are asked for an offset."""
@@ -44,7 +44,7 @@ _number_of: Callable[[object], object] = uuid.UUID.__dict__["int"].__get__
 
 
 def as_scalar(value: object) -> object:
-    """The scalar that a value is.
+    """Return the scalar that a value is.
 
     Raises:
         TypeError: it is none. Anything else: it is one that can't be had, such as a NaN that signals.

@@ -1,4 +1,4 @@
-"""The system calls without which ZeroMQ ends its process, tried beforehand: a sandbox may deny any of them."""
+"""Tries the system calls without which ZeroMQ ends its process: a sandbox may deny any of them."""
 
 from __future__ import annotations
 

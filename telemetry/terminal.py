@@ -1,15 +1,15 @@
-"""Text on its way to a terminal. Standard library only: the host imports it."""
+"""Prepares text for a terminal. Standard library only: the host imports it."""
 
 from __future__ import annotations
 
 
 def counted(number: int, one: str, more: str = "") -> str:
-    """A number with its noun: `1 event`, `2 events`; `more` is the plural where it takes more than an s."""
+    """Write a number with its noun: `1 event`, `2 events`; `more` is the plural where it takes more than an s."""
     return f"{number} {one if number == 1 else more or one + 's'}"
 
 
 def printable(text: str) -> str:
-    r"""The text with everything that could steer a terminal written as JSON escapes it: `\u001b`.
+    r"""Write everything in a text that could steer a terminal as JSON escapes it: `\u001b`.
 
     A line of JSON stays the same JSON.
     """

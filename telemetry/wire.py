@@ -57,7 +57,7 @@ HANDOVER_SOCKET = "handover.sock"
 
 
 class Context(NamedTuple):
-    """Who sends, and on what ground it collects.
+    """The sender of a frame, and the ground on which it collects.
 
     Attributes:
         pid: the producer's process.

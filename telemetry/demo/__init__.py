@@ -1,1 +1,1 @@
-"""`telemetry demo`: real data of this machine, from producers through a shipper to a collector, with the account."""
+"""The demo: real data of this machine, from producers through a shipper to a collector, with the account."""

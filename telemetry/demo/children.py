@@ -1,4 +1,4 @@
-"""The processes that the demo starts, a collector and some producers, the home they live in, and how they are ended.
+"""Starts and ends the demo's processes, a collector and some producers, and makes the home that they live in.
 
 Each speaks a JSON object a line on stdout.
 """
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 
 STOP_SECONDS = FLUSH_SECONDS + 10.0
-"""A producer flushes when it is told to stop, perhaps to a shipper that is still coming up: what it has emitted when
-it is killed, nobody counts. A collector finishes its uploads."""
+"""Seconds before a child that was told to stop is killed. A producer flushes first, perhaps to a shipper that is still
+coming up, and what it has emitted when it is killed, nobody counts. A collector finishes its uploads."""
 
 _READ_BYTES = 1 << 16
 
 _SHORT_CHARACTERS = 36
-"""A socket's path must not exceed some 100: ours adds 62."""
+"""The longest home: a socket's path must not exceed some 100 characters, and ours adds 62."""
 
 # What speaks on consent (the marks of CI systems do not: the demo's host says yes), and what turns uploads elsewhere.
 _SCRUBBED = re.compile(r"CI|DO_NOT_TRACK|TELEMETRY_\w*|\w+_TELEMETRY|\w+_PROXY", re.IGNORECASE)
@@ -44,11 +44,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoError(TelemetryError):
-    """The demo can't go on; the text is one line."""
+    """A fault that the demo can't go on from; the text is one line."""
 
 
 class Child:
-    """One process, in a session of its own: Ctrl-C reaches the demo alone, which then ends the others in order.
+    """Child process in a session of its own: Ctrl-C reaches the demo alone, which then ends the others in order.
 
     Leaving its `with` block ends it.
     """
@@ -82,16 +82,16 @@ class Child:
             self._process.communicate()
 
     def stop(self) -> None:
-        """Tell it to end; does not wait."""
+        """Tell the child to end; does not wait."""
         self._process.terminate()
 
     def fileno(self) -> int:
-        """The pipe it speaks through."""
+        """Return the descriptor of the pipe that the child speaks through."""
         assert self._process.stdout is not None  # noqa: S101 it was asked for
         return self._process.stdout.fileno()
 
     def read(self) -> list[Any]:
-        """What it has said since; blocks when that is nothing."""
+        """Return what the child has said since; blocks when that is nothing."""
         data = os.read(self.fileno(), _READ_BYTES)
         self.is_speaking = bool(data)
         *lines, self._heard = (self._heard + data).split(b"\n")
@@ -103,7 +103,7 @@ class Child:
         return self._process.poll() is not None
 
     def obituary(self) -> DemoError:
-        """Why it ended: the signal, or the exit code and the last line of what it complained of."""
+        """Say why the child ended: the signal, or the exit code and the last line of what it complained of."""
         code = self._process.returncode
         if code < 0:
             return DemoError(f"{self.name} was killed by {signal.Signals(-code).name}")
@@ -112,13 +112,13 @@ class Child:
         return DemoError(f"{self.name} ended with exit code {code}: {last}")
 
     def check(self) -> None:
-        """Raise `DemoError` when it has failed."""
+        """Raise `DemoError` when the child has failed."""
         if self._process.poll():
             raise self.obituary()
 
 
 def hear(children: Sequence[Child], seconds: float) -> list[tuple[Child, Any]]:
-    """What the children say; blocks until one speaks or ends, for at most `seconds`."""
+    """Return what the children say; blocks until one speaks or ends, for at most `seconds`."""
     speaking = [child for child in children if child.is_speaking]
     if not speaking:
         time.sleep(seconds)
@@ -165,7 +165,7 @@ def private_home() -> Iterator[Path]:
 
 
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment without what could say no, or yes, or send uploads elsewhere."""
+    """Return the environment without what could say no, or yes, or send uploads elsewhere."""
     return {name: value for name, value in environment.items() if not _SCRUBBED.fullmatch(name)}
 
 
@@ -186,7 +186,7 @@ def _kill_inhabitants(home: Path) -> None:
 
 
 class InterruptedDemoError(Exception):
-    """Somebody wants the demo to end."""
+    """A signal that asks the demo to end."""
 
 
 class Interrupt:

@@ -1,4 +1,4 @@
-"""This machine as events: its Python files, token by token, what is installed, and what runs."""
+"""Turns this machine into events: its Python files, token by token, what is installed, and what runs."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ _ATTRIBUTES = ["name", "exe", "username", "cmdline", "memory_info"]
 
 
 def roots() -> dict[str, list[str]]:
-    """The directories of this Python's code, by `origin`."""
+    """Return the directories of this Python's code, by `origin`."""
     paths = sysconfig.get_paths()
     return {"stdlib": [paths["stdlib"]], "packages": list(dict.fromkeys((paths["purelib"], paths["platlib"])))}
 
 
 def list_files(directories: Sequence[str]) -> list[Path]:
-    """All .py files below, but not the packages that lie inside the standard library's directory."""
+    """List all .py files below, but not the packages that lie inside the standard library's directory."""
     return sorted(path for directory in directories for path in _walk(directory))
 
 
 def shuffled(paths: list[Path]) -> list[Path]:
-    """The same order on every run, in which a short run meets some of everything."""
+    """Shuffle in the same way on every run, so that a short run meets some of everything."""
     return random.Random(_SEED).sample(paths, len(paths))  # noqa: S311 no secret hangs on it
 
 
 def file_events(path: Path, clock_seconds: Callable[[], float]) -> Iterator[Event]:
-    """The events of one file; `file_refused` is the only one when it can't be read or tokenised.
+    """Yield the events of one file; `file_refused` is the only one when it can't be read or tokenised.
 
     Args:
         path: of the file.
@@ -121,7 +121,7 @@ def _file_fields(path: Path, size_bytes: int, tokens: list[tokenize.TokenInfo], 
 
 
 def package_events() -> Iterator[Event]:
-    """One event for each distribution that this Python can import."""
+    """Yield an event for each distribution that this Python can import."""
     for found in metadata.distributions():
         yield (
             "package",
@@ -135,12 +135,12 @@ def package_events() -> Iterator[Event]:
 
 
 def process_events() -> Iterator[Event]:
-    """One event for each process; what we may not know of another user's is absent."""
+    """Yield an event for each process; what another user's process hides is absent."""
     return processes_as_events(process.info for process in psutil.process_iter(_ATTRIBUTES))
 
 
 def processes_as_events(known: Iterable[dict[str, Any]]) -> Iterator[Event]:
-    """The same for processes given as psutil tells of them: None where it could not find out."""
+    """Yield an event for each process that psutil has told of, with None where it could not find out."""
     for info in known:
         memory = info["memory_info"]
         yield (

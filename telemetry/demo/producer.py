@@ -37,23 +37,23 @@ if TYPE_CHECKING:
 PRODUCT = "demo"
 CATALOG = Path(__file__).with_name("demo.toml")
 SETTINGS = ShipperSettings(segment_seconds=2.0, upload_jitter_seconds=0.0)
-"""Short, so that a newcomer sees deliveries while events are still being emitted."""
+"""Settings with short times, so that a newcomer sees deliveries while events are still being emitted."""
 
 CHUNK_EVENTS = 2048
-"""Prepared, then emitted at once: the two are told apart by two looks at the clock."""
+"""The number of events prepared, then emitted at once: two looks at the clock tell the two apart."""
 
 SAY_SECONDS = 0.1
 FLUSH_SECONDS = 30.0
 CANDIDATES = 500
 ORIGINS = len(roots())
-"""Walks through the disk, each an event."""
+"""The number of walks through the disk that are an event each."""
 
 _HINT = re.compile(r"@|://|/home/|/Users/|password|\d[\d.() -]{6,}\d")
-"""Cheap, and no more than a hint: the rules decide."""
+"""A cheap hint that a comment may be private: the rules decide."""
 
 
 class Word(NamedTuple):
-    """What a producer says.
+    """A word of a producer to the demo.
 
     Attributes:
         emitted: events so far; the aggregates of counters come on top.
@@ -75,7 +75,7 @@ class Word(NamedTuple):
 
 
 class OwnWork:
-    """The CPU time that the main thread spends inside `with`: on anything but telemetry."""
+    """Measures the CPU time that the main thread spends inside `with`, on anything but telemetry."""
 
     def __init__(self) -> None:
         self.cpu_seconds = 0.0
@@ -105,7 +105,7 @@ class Speaker:
             self.say(Word(emitted))
 
     def say(self, word: Word) -> None:
-        """Speak now."""
+        """Tell the demo now."""
         self._spoke = time.monotonic()
         print(json.dumps(word._replace(comments=tuple(self._comments))._asdict()), flush=True)  # noqa: T201 that is how it speaks
         self._comments.clear()
@@ -182,7 +182,7 @@ def _list_timed(own: OwnWork) -> list[Path]:
 
 
 def _events(paths: list[Path], index: int, processes: int) -> Iterator[Event]:
-    """Packages and processes once, then the files over and over."""
+    """Yield packages and processes once, then the files over and over."""
     once = chain(package_events(), process_events())
     files = (file_events(path, time.perf_counter) for path in cycle(paths))
     return chain(islice(once, index, None, processes), chain.from_iterable(files))

@@ -1,4 +1,4 @@
-"""What the demo shows: how it gets on, on stderr, and its last page, on stdout."""
+"""Shows on stderr how the demo gets on, and prints its last page on stdout."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ QUERY = "SELECT event, count(*) FROM events GROUP BY event"
 
 
 class Stage(NamedTuple):
-    """How far the demo has come.
+    """A moment of the demo: how far it has come.
 
     Attributes:
         seconds: since the producers were started.
@@ -57,10 +57,10 @@ class Stage(NamedTuple):
 
 
 class Display(Protocol):
-    """Where stages are shown."""
+    """A way to show stages."""
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Make room on the terminal."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -72,7 +72,7 @@ class Display(Protocol):
 
 
 def open_display() -> Display:
-    """The display that fits stderr."""
+    """Choose the display that fits stderr."""
     return Bars() if sys.stderr.isatty() else Lines()
 
 
@@ -158,7 +158,7 @@ def print_ledger(result: Result) -> None:
 
 
 def _ledger_table(result: Result) -> Table:
-    """Emitted on one side; on the other, what became of it, line by line."""
+    """Make the table of the ledger: what was emitted, and line by line what became of it."""
     account = result.run.account
     table = _grid()
     table.add_row("  emitted", f"{account.tally.emitted:,}", _emitted_remark(result))
@@ -266,7 +266,7 @@ def _rate(events: int, seconds: float) -> str:
 
 
 def _program() -> str:
-    """How to call `telemetry` from where the user stands: the environment may not be on the PATH."""
+    """Name the program `telemetry` as the user can call it from here: it may not be on the PATH."""
     if shutil.which("telemetry"):
         return "telemetry"
     return quote(os.path.relpath(Path(sys.executable).with_name("telemetry")))

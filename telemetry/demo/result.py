@@ -1,4 +1,4 @@
-"""What a run came to: what the ledger says, held against what producers said, the collector has and files hold."""
+"""Holds what the ledger says of a run against what producers said, the collector has and files hold."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _DIGITS = 2
 BODIES = "batches/*.ndjson.zst"
 SAMPLES = 8
 _CHARACTERS = 100
-"""Longer ones are no good for showing."""
+"""The longest comment that is shown."""
 
 
 class Result(NamedTuple):
-    """A run and what came of it."""
+    """The outcome of a run."""
 
     run: Run
     stored: Stored
 
     @property
     def aggregates(self) -> int:
-        """Events that the counter made: what the ledger has above what the producers emitted one by one."""
+        """The number of events that the counter made: what the ledger has above what producers emitted one by one."""
         return self.run.account.tally.emitted - sum(word.emitted for word in self.run.words)
 
     @property
@@ -67,7 +67,7 @@ class Result(NamedTuple):
         return self.stored.body_bytes / delivered if delivered else None
 
     def as_json(self) -> str:
-        """All of it as one object."""
+        """Write the outcome as one JSON object."""
         run, tally = self.run, self.run.account.tally
         return json.dumps(
             {
@@ -90,7 +90,7 @@ class Result(NamedTuple):
         )
 
     def faults(self) -> Iterator[str]:
-        """What does not add up; nothing does not, or there is a bug. For runs that were not interrupted."""
+        """Yield what does not add up, each of which is a bug; for runs that were not interrupted."""
         run, stored = self.run, sum(self.stored.events.values())
         emitted = sum(word.emitted for word in run.words)
         if run.account.balance:
@@ -115,7 +115,7 @@ def _rounded(number: float | None) -> float | None:
 
 
 class Stored(NamedTuple):
-    """What lies in the store.
+    """The contents of a collector's store.
 
     Attributes:
         events: how many, by name.
@@ -149,7 +149,7 @@ def read_stored(store: Path) -> Stored:
 
 
 class Sample(NamedTuple):
-    """One comment.
+    """A comment before and after redaction.
 
     Attributes:
         before: in the file; it exists in memory only.
@@ -163,7 +163,7 @@ class Sample(NamedTuple):
 
 
 def take_samples(comments: Sequence[str], stored: Collection[str]) -> list[Sample]:
-    """The comments in which the shipper's own code finds something: at most `SAMPLES`, of many kinds.
+    """Take the comments in which the shipper's own code finds something: at most `SAMPLES`, of many kinds.
 
     Args:
         comments: as they stand in files.
@@ -187,7 +187,7 @@ def _redacted(comments: list[str]) -> list[Sample]:
 
 
 def _varied(samples: Iterable[Sample]) -> list[Sample]:
-    """All samples, but the first of each kind ahead, then the second of each, ..."""
+    """Return all samples, the first of each kind ahead, then the second of each, and so on."""
     seen: dict[tuple[str, ...], int] = {}
     ranked = []
     for sample in dict.fromkeys(samples):

@@ -1,4 +1,4 @@
-"""The demo from first to last line: run it, hold it to account, print what came of it.
+"""Runs the demo from first to last line, holds it to account, and prints what came of it.
 
 A run is a collector, producers and, spawned by them, a shipper: all of them processes in a private home. A `Follower`
 hears the producers, reads the spool, watches the shipper, until everything is delivered.
@@ -34,7 +34,7 @@ EXIT_INTERRUPTED = 130
 
 
 LISTEN_SECONDS = 30.0
-"""A collector is there within a second; on a machine that is busy with something else, later."""
+"""The patience with a collector: it is there within a second, on a busy machine later."""
 DRAIN_SECONDS = 30.0
 TICK_SECONDS = 0.1
 
@@ -78,7 +78,7 @@ def say(text: str) -> None:
 
 
 class Plan(NamedTuple):
-    """What is wanted.
+    """The plan of a run.
 
     Attributes:
         events: that producers emit, the aggregates of counters not among them.
@@ -92,7 +92,7 @@ class Plan(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What a run came to.
+    """The figures of a run.
 
     Attributes:
         plan: what was wanted.
@@ -155,7 +155,7 @@ def _check_collector(collector: Child) -> None:
 
 
 class Follower:
-    """Everything that is known of a run while it goes on."""
+    """Follows a run, and knows what is known of it while it goes on."""
 
     def __init__(self, plan: Plan, endpoint: str, display: Display, interrupt: Interrupt) -> None:
         """Follow a run that begins now. The environment is already that of the private home."""
@@ -205,7 +205,7 @@ class Follower:
             time.sleep(TICK_SECONDS / 2)
 
     def result(self, *, interrupted: bool) -> Run:
-        """What the run came to; all processes but the collector are gone."""
+        """Return what the run came to; all processes but the collector are gone."""
         self._look()
         return Run(
             plan=self._plan,
@@ -248,11 +248,11 @@ class ShipperMeter:
 
     @property
     def cpu_seconds(self) -> float:
-        """The CPU time of all shippers so far, as of the last look."""
+        """Return the CPU time of all shippers so far, as of the last look."""
         return sum(self._cpu_seconds.values())
 
     def look(self) -> psutil.Process | None:
-        """Look at the shipper of the moment; None when there is none."""
+        """Look at the shipper of the moment; return None when there is none."""
         try:
             process = psutil.Process(int((self._rendezvous / LOCK_FILE).read_text()))
             if str(self._rendezvous) not in process.cmdline():  # its pid is another's by now, or it is a zombie

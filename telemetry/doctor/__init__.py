@@ -1,1 +1,1 @@
-"""Why nothing arrives: the way of an event walked step by step, and at each step what is so and what to do."""
+"""The doctor, which walks the way of an event and says at each step what is so and what to do."""

@@ -1,4 +1,4 @@
-"""What may be collected at all: the catalog, and who consents, here and in each running host."""
+"""Examines what may be collected at all: by the catalog, and by consent here and in each running host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way out: the endpoint's URL, its name, the proxy, TLS and the token, and with `send` an upload of nothing."""
+"""Examines the way out: the endpoint's URL, its name, proxy, TLS and token, and with `send` an upload of nothing."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Case(NamedTuple):
-    """What is examined.
+    """The case to examine: product, catalog and endpoint, as far as they are known.
 
     Attributes:
         product: whose events don't arrive.

@@ -1,4 +1,4 @@
-"""This machine: the package that is installed, where state and sockets lie, and room for them."""
+"""Examines this machine: the package that is installed, the places of state and sockets, and room for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOW_BYTES = 64 << 20
-"""Less room on the spool's disk than this is told."""
+"""The room on the spool's disk below which it is told."""
 
 _COMMAND = "telemetry.__main__:main"
 

@@ -1,4 +1,4 @@
-"""What to do about each reason for which events, or fields of them, are dropped."""
+"""Remedies for each reason for which events, or fields of them, are dropped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shipper and what waits in its spools, as `telemetry status` knows them."""
+"""Examines the shipper and what waits in its spools, as `telemetry status` knows them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LONG_SECONDS = 60.0
-"""A sealed segment leaves within some seconds where nothing stands against it."""
+"""The wait of a sealed segment that is a fault: where nothing stands against it, it leaves within some seconds."""
 
 _NOBODY_UPLOADS = (
     "start a host or `telemetry ship` with that endpoint: what waits goes on; `telemetry purge` erases all that waits, "

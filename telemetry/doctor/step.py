@@ -1,4 +1,4 @@
-"""What one step of an examination has found."""
+"""The finding of one step of an examination."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Verdict(StrEnum):
-    """How it stands with a step."""
+    """A verdict on a step."""
 
     GOOD = "good"
     NOTE = "note"  # it works, and may surprise
@@ -15,7 +15,7 @@ class Verdict(StrEnum):
 
 
 class Step(NamedTuple):
-    """One finding.
+    """A step of an examination, with what was found.
 
     Attributes:
         step: where on the way: `package`, `catalog`, `consent`, `place`, `shipper`, `spool`, `endpoint`, `send` or
