@@ -81,6 +81,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not config.getoption("telemetry_report"):
         return
     from telemetry.catalog.load import load  # noqa: PLC0415 as above
+    from telemetry.terminal import counted  # noqa: PLC0415 as above
 
     terminalreporter.section("telemetry")
     said = config.getini("telemetry_catalog")
@@ -88,6 +89,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for catalog in sorted(wanted | config.stash[_EMITTED].keys()):
         declared = [event.name for event in load(Path(catalog)).events.values() if event.kind != "report"]
         missing = [name for name in declared if name not in config.stash[_EMITTED].get(catalog, ())]
-        terminalreporter.line(f"{catalog}: {len(declared) - len(missing)} of {len(declared)} events emitted")
+        events = counted(len(declared), "event")
+        terminalreporter.line(f"{catalog}: {len(declared) - len(missing)} of {events} emitted")
         for name in missing:
             terminalreporter.line(f"  never emitted: {name}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from telemetry import api
 from telemetry.client import CHOICES, Client
+from telemetry.terminal import counted
 from telemetry.testing.recorder import Event, Recorder
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Captured:
-    """What a program has emitted in a block of `capture`.
+    """Record of what a program has emitted in a block of `capture`.
 
     The methods that look for an event take some of its fields with the values that they leave with: an identifier
     leaves as a token, and an enum's value that is not declared as `other`.
@@ -50,7 +51,9 @@ class Captured:
         """
         found = self.all(name, **fields)
         if len(found) != 1:
-            raise AssertionError(f"{len(found)} events are {_call(name, fields)}; {self._told()}")
+            raise AssertionError(
+                f"{counted(len(found), 'event is', 'events are')} {_call(name, fields)}; {self._told()}"
+            )
         return found[0]
 
     def none(self, name: str, /, **fields: Any) -> None:
@@ -60,7 +63,9 @@ class Captured:
             AssertionError: there is one; it tells what was emitted.
         """
         if found := self.all(name, **fields):
-            raise AssertionError(f"{len(found)} events are {_call(name, fields)}; {self._told()}")
+            raise AssertionError(
+                f"{counted(len(found), 'event is', 'events are')} {_call(name, fields)}; {self._told()}"
+            )
 
     def take_problems(self) -> list[str]:
         """Return what would not leave as it was emitted, a sentence each, and forget it.
