@@ -50,7 +50,9 @@ def telemetry_events(request: pytest.FixtureRequest) -> Iterator[Captured]:
     config = request.config
     said = config.getini("telemetry_catalog")
     catalog = config.rootpath / said if said else None
-    with capture(catalog, cache=config.cache and config.cache.mkdir("telemetry")) as captured:
+    # A directory that is not there yet: it is made for this user alone, as what is loaded from it must be.
+    kept = config.cache and config.cache.mkdir("telemetry") / "scanner"
+    with capture(catalog, cache=kept) as captured:
         yield captured
     problems = captured.take_problems()
     emitted = config.stash[_EMITTED]

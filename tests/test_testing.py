@@ -241,6 +241,7 @@ def test_counts(telemetry_events):
 def test_the_fixture_fails_a_test_that_emits_amiss_and_the_report_tells_what_none_has_emitted(
     catalog: Path, tmp_path: Path, workers: tuple[str, ...]
 ) -> None:
+    catalog.write_text(CATALOG + TEXT)
     (tmp_path / "pytest.ini").write_text(f"[pytest]\ntelemetry_catalog = {catalog.name}\n")
     (tmp_path / "test_acme.py").write_text(TESTS)
     ran = subprocess.run(
@@ -252,12 +253,14 @@ def test_the_fixture_fails_a_test_that_emits_amiss_and_the_report_tells_what_non
         check=False,
     )
 
+    assert len([*tmp_path.glob(".pytest_cache/d/telemetry/scanner/scanner-*")]) == 1  # the next run takes it from there
     assert "4 passed, 1 error" in ran.stdout, ran.stdout + ran.stderr
     assert "field engine: is not among the `values`" in ran.stdout
-    assert f"{catalog}: 2 of 4 events emitted" in ran.stdout
+    assert f"{catalog}: 2 of 5 events emitted" in ran.stdout
     assert [line for line in ran.stdout.splitlines() if "never emitted" in line] == [
         "  never emitted: rare",
         "  never emitted: old",
+        "  never emitted: failed",
     ]
 
 
