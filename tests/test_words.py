@@ -30,10 +30,7 @@ TO_DO = {
     "redact/rules",
     "rendezvous",
     "shipper",
-    "shipper/delivery",
-    "shipper/encode",
     "shipper/intake",
-    "spool",
 }
 
 

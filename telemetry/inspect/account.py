@@ -1,8 +1,8 @@
-"""What became of every event of a spool, read from its directory with or without a shipper; and whether it is so.
+"""Account of a spool's events, read from its directory with or without a shipper, and its verification.
 
-The ledger knows of sealed segments only, so the marks of active ones come in, and the tombstones that no shipper has
-counted yet. They are read first: what is sealed or counted in between is then in the ledger too, and the ledger goes
-before.
+The ledger knows sealed segments only, so the marks of active ones are added, and the tombstones that no shipper has
+counted yet. Both are read before the ledger: anything sealed or counted in between is then in the ledger too, which
+takes precedence.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _LOOKS = 3
 
 
 class Account(NamedTuple):
-    """The ledger's figures, in events.
+    """Figures of a ledger, in events.
 
     Attributes:
-        tally: of all that the intake has seen; what it kept is either delivered, on disk, or dropped since.
-        delivered: confirmed by the endpoint.
-        on_disk: in active, sealed and local segments; a batch on its way is among them.
+        tally: the counts of all that intake has seen; a kept event is delivered, on disk, or has been dropped since.
+        delivered: the events confirmed by the endpoint.
+        on_disk: the events in active, sealed and local segments, including a batch on its way.
     """
 
     tally: Tally
@@ -42,32 +42,37 @@ class Account(NamedTuple):
 
     @property
     def balance(self) -> int:
-        """The events that nothing accounts for: 0, or there is a bug."""
+        """The number of events that are unaccounted for: 0, or there is a bug."""
         return self.tally.emitted - self.delivered - self.on_disk - self.tally.lost
 
 
 class Fault(NamedTuple):
-    """Something in a spool that is not as it was written: where, and what is wrong with it."""
+    """A fault in a spool.
+
+    Attributes:
+        where: the file.
+        what: the fault, in words that follow the file's name.
+    """
 
     where: str
     what: str
 
 
 def read_account(spool: Path) -> Account:
-    """The account of one spool; all 0 where there is none. Changes nothing; raises OSError if it can't be read."""
+    """Return the account of one spool, all 0 if there is none; changes nothing. Raises OSError if it can't be read."""
     for _ in range(_LOOKS):
         tombstones = read_tombstones(spool)
         active = _read_active(spool)
         ledger = LedgerLog(spool).read()
         account = _add_up(ledger, active.values(), tombstones.values())
-        # What is gone was sealed or counted meanwhile, and a compaction may have forgotten its id: look again.
+        # A file that is gone was sealed or counted meanwhile, and a compaction may have forgotten its id: look again.
         if all(path.exists() for path in (*active, *tombstones)):
             break
     return account
 
 
 def total(accounts: Iterable[Account]) -> Account:
-    """The sum of several spools' accounts."""
+    """Add up the accounts of several spools."""
     tally, delivered, on_disk = Tally(), 0, 0
     for account in accounts:
         tally.add(account.tally)
@@ -79,8 +84,8 @@ def total(accounts: Iterable[Account]) -> Account:
 def verify(spool: Path) -> list[Fault]:
     """Compare every segment with its Seal or its marks, and the ledger with itself and with the files.
 
-    Reads all data once, and once more when something is wrong: a shipper that moves a file while we look makes a
-    fault in one look, never the same one in both.
+    All data is read once, and once more if a fault is found: a shipper that moves a file meanwhile causes a fault in
+    one reading, but never the same one in both.
     """
     first = list(_look(spool))
     again = set(_look(spool)) if first else set()
@@ -88,7 +93,7 @@ def verify(spool: Path) -> list[Fault]:
 
 
 def _read_active(spool: Path) -> dict[Path, tuple[str, list[Mark]]]:
-    """By marks file: the segment's id and its marks so far."""
+    """Read the id and the marks of each active segment, by the path of its marks file."""
     found = {}
     for path in sorted((spool / "active").glob(f"*{MARKS}")):
         try:
@@ -143,7 +148,7 @@ def _check_lines(spool: Path) -> Fault | None:
 
 
 def _check(spool: Path, found: Found) -> str | None:
-    """What is wrong with a segment; None when nothing is. What lies in quarantine is known to be wrong."""
+    """Return the fault of a segment, or None. Segments in quarantine are known to be faulty and are not checked."""
     if found.folder == "quarantine":
         return None
     try:

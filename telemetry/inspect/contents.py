@@ -1,6 +1,6 @@
-"""What lies in a spool, for those who only look: nothing is locked, moved or made.
+"""Contents of a spool, for readers alone: nothing is locked, moved or made.
 
-A shipper may run meanwhile, so by the time a file is opened it can be gone, or in the folder after.
+A shipper may be running, so by the time a file is opened it may be gone, or in the next folder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDERS = ("active", "sealed", "sent", "quarantine", "local")
-"""In the order in which a segment moves, so that none is missed that moves while they are read."""
+"""The folders in the order in which a segment moves, so that none is missed that moves while they are read."""
 
 _MOVES = 4  # from active to sealed to sent or quarantine, and one to spare
 
@@ -34,12 +34,12 @@ class Found(NamedTuple):
     """A segment's data file.
 
     Attributes:
-        folder: one of `FOLDERS`.
-        file: its name.
-        id: of the segment.
-        suffix: of its name: `.ndjson.zst`.
-        began_seconds: when its shipper began it, UNIX time.
-        size_bytes: of the file.
+        folder: the folder it lies in, one of `FOLDERS`.
+        file: the file's name.
+        id: the segment's id.
+        suffix: the end of the file's name, such as `.ndjson.zst`.
+        began_seconds: the UNIX time at which its shipper began it.
+        size_bytes: the size of the file.
     """
 
     folder: str
@@ -51,7 +51,7 @@ class Found(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A segment's bytes, and what is written beside them."""
+    """A segment's bytes with its Seal."""
 
     found: Found
     seal: Seal
@@ -59,10 +59,10 @@ class Batch(NamedTuple):
 
 
 def is_spool(directory: Path) -> bool:
-    """Whether a shipper has opened a spool here; a tombstone alone makes none.
+    """Tell whether a shipper has opened a spool here; a tombstone alone does not make one.
 
     Raises:
-        SpoolError: one of another version has.
+        SpoolError: the spool is of another version.
     """
     try:
         version = (directory / FORMAT_FILE).read_text(errors="replace")
@@ -77,7 +77,7 @@ def is_spool(directory: Path) -> bool:
 
 
 def read_endpoint(spool: Path) -> str | None:
-    """Return where a spool's segments are uploaded to, without a password; None when nothing says so."""
+    """Return the endpoint that a spool's segments are uploaded to, without a password; None if it is not known."""
     try:
         return (spool / ENDPOINT_FILE).read_text(errors="replace").strip() or None
     except OSError:
@@ -85,13 +85,13 @@ def read_endpoint(spool: Path) -> str | None:
 
 
 def find_segments(spool: Path) -> list[Found]:
-    """Every segment in any state, oldest first; reads names and sizes only."""
+    """Return every segment in any state, oldest first; reads names and sizes only."""
     found = {entry.id: entry for folder in FOLDERS for entry in _in_folder(spool, folder)}
     return sorted(found.values(), key=lambda entry: entry.file)
 
 
 def describe(spool: Path, found: Found) -> tuple[Head, int] | None:
-    """A segment's head and the number of its events; None when what says so is missing or can't be read."""
+    """Return a segment's head and the number of its events; None if its Seal or marks are missing or unreadable."""
     path = spool / found.folder
     try:
         if found.folder == "active":
@@ -104,7 +104,7 @@ def describe(spool: Path, found: Found) -> tuple[Head, int] | None:
 
 
 def catalogs_in(spool: Path) -> set[str] | None:
-    """The digests of the catalogs that a spool's segments name; None when that can't be told now: a segment moves."""
+    """Return the digests of the catalogs that a spool's segments name; None if a segment is moving just now."""
     named = set()
     for found in find_segments(spool):
         if (described := describe(spool, found)) is not None:
@@ -115,13 +115,13 @@ def catalogs_in(spool: Path) -> set[str] | None:
 
 
 def read_batch(spool: Path, found: Found) -> Batch:
-    """A segment as the body of an upload, with the Seal that its headers are made of.
+    """Return a segment as the body of an upload, with the Seal from which its headers are made.
 
-    An active one is taken as it stands: with the account so far, and without the end of its stream.
+    An active segment is returned as it stands: with the account so far, and without the end of its stream.
 
     Raises:
-        FileNotFoundError: the segment, or what describes it, is there no more.
-        SpoolError: it is not what was written.
+        FileNotFoundError: the segment, or its Seal or marks, is gone.
+        SpoolError: the segment is not what was written.
     """
     path = spool / found.folder / found.file
     if found.folder == "active":
@@ -137,10 +137,10 @@ def read_batch(spool: Path, found: Found) -> Batch:
 
 
 def read_data(spool: Path, found: Found) -> bytes:
-    """A segment's bytes as they lie; those of an active one as far as its marks vouch for them.
+    """Return a segment's bytes as they lie; those of an active one as far as its marks vouch for them.
 
     Raises:
-        FileNotFoundError: it is there no more.
+        FileNotFoundError: the segment is gone.
     """
     path = spool / found.folder / found.file
     if found.folder != "active":
@@ -152,10 +152,10 @@ def read_data(spool: Path, found: Found) -> bytes:
 
 
 def read_body(spool: Path, found: Found) -> bytes:
-    """The same, decompressed.
+    """Return a segment's bytes, decompressed; those of an active one as far as its marks vouch for them.
 
     Raises:
-        FileNotFoundError: it is there no more.
+        FileNotFoundError: the segment is gone.
         SpoolError: it can't be decompressed.
     """
     try:
@@ -167,14 +167,14 @@ def read_body(spool: Path, found: Found) -> bytes:
 
 
 def decompress(found: Found, data: bytes) -> bytes:
-    """A segment's bytes as they were before compression. Raises ZstdError when that can't be told."""
+    """Return a segment's bytes as they were before compression. Raises ZstdError if they are damaged."""
     if not found.suffix.endswith(".zst"):
         return data
     return zstandard.ZstdDecompressor().decompressobj().decompress(data)
 
 
 def follow(spool: Path, found: Found, read: Callable[[Path, Found], T]) -> T | None:
-    """Read a segment with `read`, where it went if a shipper moves it meanwhile; None when it is gone."""
+    """Read a segment with `read`, following it if a shipper moves it meanwhile; None if it is gone."""
     at: Found | None = found
     for _ in range(_MOVES):
         if at is None:

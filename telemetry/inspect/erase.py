@@ -1,8 +1,8 @@
-"""Erasing what was collected, at the user's word: the segments of a spool, or all that a product left here.
+"""Erasure of what was collected, at the user's word: the segments of a spool, or all that a product left here.
 
-Safe beside a running shipper, as far as segments go: their drops are in the ledger before the files go, and what the
-shipper then says of them changes nothing. Its active segments are its own: it erases them itself when it sees that the
-stored choice is "off".
+Erasing segments is safe beside a running shipper: their drops are in the ledger before the files go, and a later
+outcome of their upload changes nothing. The shipper's active segments are its own: it erases them itself when it sees
+that the stored choice is "off".
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
     from telemetry.spool.ledger import Positions
 
 STOP_SECONDS = 10.0
-"""A shipper told to stop seals, uploads for two seconds, and waits as long for the upload under way."""
+"""The time for a shipper to stop: it seals, uploads for two seconds, and waits as long for the upload under way."""
 
 RELEASE_SECONDS = 5.0
-"""How long the end of a process may take on a busy machine."""
+"""The time that the end of a process may take on a busy machine."""
 
 WITHDRAW_SECONDS = 3.0
-"""A shipper looks at the stored choice at least once a second."""
+"""The time for a shipper to see the stored choice, at which it looks at least once a second."""
 
 _ASK_SECONDS = 0.5
 _POLL_SECONDS = 0.05
 
 
 class Erased(NamedTuple):
-    """What was there before: segments in any state, their events, and their bytes on disk."""
+    """The extent of an erasure: segments in any state, their events, and their bytes on disk."""
 
     segments: int = 0
     events: int = 0
@@ -57,12 +57,12 @@ class Erased(NamedTuple):
 
 
 def spools_of(product: str) -> list[Path]:
-    """The product's spools, one for each endpoint."""
+    """Return the product's spools, one for each endpoint."""
     return sorted(product_dir(product).glob("spool-*"))
 
 
 def count(spools: Iterable[Path]) -> Erased:
-    """What there is to erase."""
+    """Count what there is to erase."""
     segments = events = size_bytes = 0
     for spool in spools:
         for found in find_segments(spool):
@@ -74,7 +74,7 @@ def count(spools: Iterable[Path]) -> Erased:
 
 
 def is_held(spool: Path) -> bool:
-    """Whether a living shipper delivers from here or writes to an active segment."""
+    """Tell whether a living shipper delivers from here or writes to an active segment."""
     held_files = chain([spool / DELIVERY_LOCK_FILE], (spool / "active").glob(f"*{MARKS}"))
     return any(map(_is_locked, held_files))
 
@@ -82,10 +82,10 @@ def is_held(spool: Path) -> bool:
 def erase_segments(spool: Path) -> None:
     """Erase every segment but the active ones of living shippers; those of dead ones are recovered first.
 
-    What was to be delivered counts as dropped for `consent`. The ledger stays.
+    Events that were to be delivered count as dropped for `consent`. The ledger stays.
 
     Raises:
-        SpoolError: it is of another format.
+        SpoolError: the spool is of another format.
         OSError: the disk lets nothing be erased, or not all.
     """
     if is_spool(spool):
@@ -98,10 +98,10 @@ def erase_segments(spool: Path) -> None:
 
 
 def withdraw(product: str) -> None:
-    """Erase what a product's spools hold, after its "off" was stored.
+    """Erase the contents of a product's spools, after its "off" was stored.
 
-    A living shipper erases its spool itself when it sees the choice; blocks until it has. What one that does not is not
-    writing at the moment is erased all the same.
+    A living shipper erases its spool itself when it sees the choice; the call blocks until it has. If it does not,
+    whatever it is not writing at the moment is erased all the same.
 
     Raises:
         ShipperUnreachableError: a shipper still writes after `WITHDRAW_SECONDS`.

@@ -1,4 +1,4 @@
-"""Bringing back what was set aside, beside a running shipper or without one."""
+"""Return of segments from quarantine, beside a running shipper or without one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ def requeue(directory: Path, is_meant: Callable[[str, str], bool]) -> tuple[dict
     """Bring segments back from the quarantine of a spool.
 
     Args:
-        directory: of the spool.
-        is_meant: whether a segment is, by its id and the reason that it was set aside for.
+        directory: the spool.
+        is_meant: tells whether to bring a segment back, by its id and the reason for which it was set aside.
 
     Returns:
-        What was brought back, id to events; and what was meant and stays, by id.
+        The number of events of each segment brought back, by its id; and a fault for each segment that was meant but
+        stays.
 
     Raises:
-        OSError: the disk refuses; saying it again finishes it.
+        OSError: the disk refuses; another call finishes the work.
     """
     aside = LedgerLog(directory).read().aside
     good, left = [], []

@@ -1,1 +1,1 @@
-"""The disk buffer, and the ledger of what became of every event. The two loops of a shipper share nothing else."""
+"""The disk buffer with its ledger, which accounts for every event. A shipper's two loops share nothing else."""

@@ -1,6 +1,6 @@
-"""One folder of the spool: which segments lie in it, oldest first, and which of them are beyond a limit.
+"""Index of one folder of the spool: its segments, oldest first, and those beyond a limit.
 
-It lists, and loads nothing. Whatever in it is no segment's data file is left alone.
+The folder is listed, and no segment is loaded. Files that are no segment's data are left alone.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 _SEAL_BYTES = 1024
-"""Counted for the Seal of a segment that is only listed: more than all but a few take. To look at each of 100,000 would
+"""The size counted for the Seal of a listed segment: more than all but a few take. Looking at each of 100,000 would
 make a start a third longer."""
 
 
 class _Seen(NamedTuple):
-    """When a data file was first seen: one for all that are listed at once, for there may be 100,000."""
+    """The time when a data file was first seen, shared by all files listed at once: there may be 100,000."""
 
     at: float  # monotonic seconds
     unix_seconds: float  # by the wall clock, which may be wrong
@@ -41,8 +41,9 @@ class Arrival(NamedTuple):
     """A segment that has come to a folder.
 
     Attributes:
-        file: its data file's name.
-        seen_at: when it was first seen, monotonic seconds; a part of another segment has the time of that one.
+        file: the name of its data file.
+        seen_at: the monotonic time in seconds when it was first seen; a part of a split segment has the time of the
+            whole.
     """
 
     file: str
@@ -53,8 +54,8 @@ class Folder:
     """The index of one folder; iterates over the names of its data files, oldest first.
 
     Attributes:
-        path: of the directory.
-        size_bytes: of all its segments together, data and Seals.
+        path: the directory.
+        size_bytes: the size of all its segments, data and Seals.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = monotonic) -> None:
@@ -65,7 +66,7 @@ class Folder:
         self._arrived: list[str] | None = None  # nobody has asked yet
 
     def load(self) -> None:
-        """List the directory anew. Raises OSError."""
+        """List the directory again. Raises OSError."""
         found = sorted(_list(self.path))
         before, self._entries, self.size_bytes = self._entries, OrderedDict(), 0
         now = self._now()
@@ -76,21 +77,21 @@ class Folder:
                 self._put(file, entry)
 
     def add(self, file: str, producers: frozenset[str] | None = None) -> None:
-        """A segment was put here, with events of `producers` if that is known; it is the youngest."""
+        """Add a segment that was put here, as the youngest; `producers` are those of its events, if known."""
         self._add(file, self._now(), producers)
 
     def add_part(self, file: str, whole: str) -> None:
-        """A part of a segment that is still here was put beside it; it goes before all others, and is as old."""
+        """Add a part of a segment that is still here; it goes before all others, and is as old as the whole."""
         self._add(file, self._entries[whole].seen, self._entries[whole].producers)
         self._entries.move_to_end(file, last=False)
 
     def arrivals(self) -> list[Arrival]:
-        """The segments that have come since this was last asked, in order; at first, those that are here."""
+        """Return the segments that have come since the last call, in order; on the first call, all that are here."""
         arrived, self._arrived = list(self) if self._arrived is None else self._arrived, []
         return [Arrival(file, self._entries[file].seen.at) for file in arrived if file in self]
 
     def holding(self, producer: str, *, or_unknown: bool) -> frozenset[str]:
-        """The segments that hold events of a producer; with `or_unknown` those of which that is not known as well."""
+        """Return the segments with events of a producer; with `or_unknown`, also those of unknown producers."""
         return frozenset(
             file
             for file, entry in self._entries.items()
@@ -98,16 +99,16 @@ class Folder:
         )
 
     def has_news(self) -> bool:
-        """Whether somebody else has put a data file into the directory. Raises OSError."""
+        """Tell whether another process has put a data file into the directory. Raises OSError."""
         return any(file not in self for file, _ in _list(self.path))
 
     def seen_at(self, file: str) -> float:
-        """When the data file was first seen, monotonic seconds; long ago when it is not here."""
+        """Return the monotonic time when a data file was first seen; minus infinity if it is not here."""
         entry = self._entries.get(file)
         return entry.seen.at if entry else float("-inf")
 
     def forget(self, file: str) -> None:
-        """The data file is not of this folder any more; nothing happens to it."""
+        """Remove a data file from the index; the file itself is left alone."""
         if (entry := self._entries.pop(file, None)) is not None:
             self.size_bytes -= entry.size_bytes
 
@@ -119,7 +120,7 @@ class Folder:
         (self.path / file).unlink(missing_ok=True)
 
     def move(self, file: str, other: Folder) -> None:
-        """Put a segment into another folder; where that can't be, it is deleted: it is settled either way."""
+        """Move a segment to another folder, or delete it if that fails: its fate is in the ledger already."""
         self.forget(file)
         try:
             for name in (seal_name(file), file):
@@ -132,10 +133,10 @@ class Folder:
     def beyond(
         self, limit_bytes: int, limit_segments: int, limit_seconds: float, spared: Container[str] = ()
     ) -> Iterator[tuple[str, DropReason]]:
-        """The segments to drop, oldest first, so that the rest is within the limits.
+        """Yield the segments to drop, oldest first, so that the rest is within the limits.
 
-        Age is time by the monotonic clock since the segment was first seen, plus what the wall clock said then, bounded
-        by half the limit: a clock that jumps drops nothing.
+        The age of a segment is the monotonic time since it was first seen, plus its age by the wall clock at that
+        moment, bounded by half the limit: a clock that jumps drops nothing.
         """
         now, size_bytes, segments = self._clock(), self.size_bytes, len(self)
         for file, entry in self._entries.items():

@@ -1,4 +1,4 @@
-"""What the tripwire has held back, and what a person has let go all the same: a small file for each segment.
+"""Records of the segments that the tripwire has held back, and of those that a person has cleared: a small file each.
 
     tripwire/<time>.json       held back: which kinds were found, in which fields of which events; no value
     tripwire/<time>.cleared    a person has looked, and says that it may leave
@@ -28,13 +28,13 @@ _CLEARED = ".cleared"
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where something was found.
+    """A place in a segment where the tripwire found something.
 
     Attributes:
         event: the event's name.
-        field: of it; empty when the event could not be read.
-        kind: of what was found: `pem`, `token`, `own:user`, ...
-        events: in how many.
+        field: the field's name; empty if the event could not be read.
+        kind: the kind of finding: `pem`, `token`, `own:user`, ...
+        events: the number of events with this finding.
     """
 
     event: str
@@ -47,10 +47,10 @@ class Held(msgspec.Struct, frozen=True):
     """A segment that was held back.
 
     Attributes:
-        id: of the segment.
-        file: of its data.
-        events: that it holds.
-        places: what was found where.
+        id: the segment's id.
+        file: the name of its data file.
+        events: the number of its events.
+        places: the findings, by place.
     """
 
     id: str
@@ -60,13 +60,13 @@ class Held(msgspec.Struct, frozen=True):
 
 
 def note(spool: Path, held: Held) -> None:
-    """Write down that a segment was held back. Raises OSError."""
+    """Record that a segment was held back. Raises OSError."""
     private_dir(spool / FOLDER)
     write_private(_path(spool, held.file, _HELD), msgspec.json.encode(held))
 
 
 def find_held(spool: Path) -> list[Held]:
-    """Those that nobody has let go, oldest first. Changes nothing."""
+    """Return the segments that nobody has cleared, oldest first. Changes nothing."""
     found = []
     for path in sorted((spool / FOLDER).glob(f"*{_HELD}")):
         with suppress(OSError, ValueError):
@@ -75,12 +75,12 @@ def find_held(spool: Path) -> list[Held]:
 
 
 def is_cleared(spool: Path, head: Head) -> bool:
-    """Whether a person has let a segment go, or the one that it is a part of."""
+    """Tell whether a person has cleared a segment, or the one that it is a part of."""
     return _path(spool, head.file, _CLEARED).exists()
 
 
 def clear(spool: Path, ids: Container[str]) -> list[Held]:
-    """Let segments go; returns those that were held. Raises OSError."""
+    """Clear segments, so that they may leave; return those that were held back. Raises OSError."""
     cleared = [held for held in find_held(spool) if held.id in ids]
     for held in cleared:
         _path(spool, held.file, _HELD).replace(_path(spool, held.file, _CLEARED))
@@ -90,7 +90,7 @@ def clear(spool: Path, ids: Container[str]) -> list[Held]:
 
 
 def forget(spool: Path) -> None:
-    """Remove all of it, with the segments. Raises OSError."""
+    """Remove all records, along with the segments. Raises OSError."""
     for path in (spool / FOLDER).glob("*"):
         path.unlink(missing_ok=True)
 

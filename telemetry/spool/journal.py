@@ -1,8 +1,8 @@
-"""Lines that can be trusted after a crash: `crc32 of the rest, 8 hexadecimal digits; a blank; JSON; newline`.
+"""Journals: files of lines that can be trusted after a crash.
 
-The ledger and the marks beside a segment are such files. An empty line says nothing. Marks are taken up to the
-first that is torn or altered: what was written after it is not vouched for. Of a ledger only that line is lost: each
-stands for itself.
+A line is `CRC-32 of the rest, 8 hexadecimal digits; a blank; JSON; newline`. The ledger and the marks beside a segment
+are such files. An empty line has no meaning. Marks are read up to the first line that is torn or altered, as nothing
+vouches for those after it. In a ledger only that line is lost, as each line stands for itself.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _LINE = re.compile(rb"[^\n]+")
 
 
 def write_line(record: msgspec.Struct) -> bytes:
-    """A record as a line of a journal."""
+    """Encode a record as a line of a journal."""
     text = msgspec.json.encode(record)
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
 def read_lines(data: bytes, kind: type[T]) -> Iterator[tuple[T, int]]:
-    """The records of a journal in order, each with the offset of its end; stops before the first bad line.
+    """Yield the records of a journal in order, each with the offset of its end; stop before the first bad line.
 
     Args:
         data: the journal's bytes.
@@ -42,7 +42,7 @@ def read_lines(data: bytes, kind: type[T]) -> Iterator[tuple[T, int]]:
 
 
 def read_good_lines(data: bytes, kind: type[T]) -> Iterator[T]:
-    """The records of a journal in order, without the bad lines: for records that stand each for itself."""
+    """Yield the records of a journal in order, skipping bad lines: for records that each stand for themselves."""
     return (record for record, _ in _lines(data, kind) if record is not None)
 
 

@@ -1,7 +1,7 @@
-"""The ledger: what became of every event, kept over restarts in `ledger.log` and read without a shipper.
+"""The ledger: the fate of every event, kept over restarts in `ledger.log`, and readable without a shipper.
 
-Each line is about one segment, by its id. A `seal` brings what its intake saw (a tally and the producers' positions);
-what follows says where the segment went. Replay is idempotent: a line that repeats what is known changes nothing.
+Each line concerns one segment, by its id. A `seal` brings what its intake saw (a tally and the producers' positions);
+later lines say where the segment went. Replay is idempotent: a line that repeats what is known changes nothing.
 
     total       the sum of a log that was compacted
     seal        a segment is finished; `tally.kept` of its events lie on disk
@@ -12,11 +12,11 @@ what follows says where the segment went. Replay is idempotent: a line that repe
     split       ... are now those of its halves
     note        losses that belong to no segment, under an id that counts them once
 
-What is set aside counts as lost, for its reason, until it is brought back.
+Events that are set aside count as lost, for the same reason, until they are brought back.
 
-A disk that is full takes no line, but what was delivered has to be known, else it is sent again, and what a shipper
-has lost has to be written down before it ends: `ledger.spare` is a file of blanks whose room such lines are written
-into, in place. They are lines of the ledger like all others, and move into it when there is room.
+A full disk takes no more lines. Yet a delivery has to be recorded, or the segment is sent again, and a shipper's losses
+have to be written down before it ends. `ledger.spare` is therefore a file of blanks, whose space takes such lines in
+place. They are lines of the ledger like all others, and move into it when there is room.
 
 The law: `emitted == delivered + on disk + sum(dropped)`; a batch on its way counts as on disk here.
 """
@@ -44,17 +44,17 @@ LOG_FILE = "ledger.log"
 LOCK_FILE = "ledger.lock"
 SPARE_FILE = "ledger.spare"
 SPARE_BYTES = 32 << 10
-"""Room for what becomes of some 200 segments, and for the last notes of some 50 shippers."""
+"""The size of the spare file: room for the fates of some 200 segments, and the last notes of some 50 shippers."""
 _APART_BYTES = 512
-"""Between two copies of one line: a disk that loses a sector must not lose both."""
+"""The distance between two copies of one line: a disk that loses a sector must not lose both."""
 COMPACT_BYTES = 1 << 20
-"""A log of this size is worth compacting while the shipper runs: some 5,000 lines. It counts in the spool's limit."""
+"""The size, some 5,000 lines, beyond which a running shipper compacts the log. It counts in the spool's limit."""
 
 Positions = dict[str, Position]
 
 
 class Sealed(msgspec.Struct, tag="seal", tag_field="is", omit_defaults=True):
-    """A segment is finished."""
+    """Line of the ledger for a segment that was finished."""
 
     id: str
     tally: Tally
@@ -62,40 +62,45 @@ class Sealed(msgspec.Struct, tag="seal", tag_field="is", omit_defaults=True):
 
 
 class Acked(msgspec.Struct, tag="ack", tag_field="is"):
-    """A segment was delivered."""
+    """Line of the ledger for a segment that was delivered."""
 
     id: str
 
 
 class Dropped(msgspec.Struct, tag="drop", tag_field="is"):
-    """A segment was lost."""
+    """Line of the ledger for a segment that was lost."""
 
     id: str
     reason: DropReason
 
 
 class Quarantined(msgspec.Struct, tag="quarantine", tag_field="is"):
-    """A segment was set aside."""
+    """Line of the ledger for a segment that was set aside."""
 
     id: str
     reason: DropReason
 
 
 class Requeued(msgspec.Struct, tag="requeue", tag_field="is"):
-    """A segment was brought back from quarantine."""
+    """Line of the ledger for a segment that was brought back from quarantine."""
 
     id: str
 
 
 class Split(msgspec.Struct, tag="split", tag_field="is"):
-    """A segment's events are now those of its halves: id to events."""
+    """Line of the ledger for a segment whose events are now those of its halves.
+
+    Attributes:
+        id: the segment's id.
+        halves: the number of events of each half, by its id.
+    """
 
     id: str
     halves: dict[str, int]
 
 
 class Noted(msgspec.Struct, tag="note", tag_field="is", omit_defaults=True):
-    """Losses apart from any segment."""
+    """Line of the ledger for losses that belong to no segment."""
 
     id: str
     tally: Tally
@@ -103,14 +108,14 @@ class Noted(msgspec.Struct, tag="note", tag_field="is", omit_defaults=True):
 
 
 class Aside(msgspec.Struct, array_like=True):
-    """What lies in quarantine: how many events, counted as lost for which reason."""
+    """A segment in quarantine: the number of its events, and the reason for which they count as lost."""
 
     reason: DropReason
     events: int
 
 
 class Total(msgspec.Struct, tag="total", tag_field="is", omit_defaults=True):
-    """The sum of all that a compaction took out of the log."""
+    """Line of the ledger for the sum of all lines that a compaction took out of the log."""
 
     tally: Tally
     delivered: int = 0
@@ -118,24 +123,24 @@ class Total(msgspec.Struct, tag="total", tag_field="is", omit_defaults=True):
     positions: Positions = {}
     aside: dict[str, Aside] = {}
     noted: list[str] = []
-    """The notes that the spare file held at that moment: it may hold them still, and they count once."""
+    """The ids of the notes in the spare file at that moment: it may hold them still, and they count once."""
 
 
 Line = Sealed | Acked | Dropped | Quarantined | Requeued | Split | Noted | Total
 Settling = Acked | Dropped | Quarantined
-"""What becomes of a segment that must be known though the disk is full."""
+"""The lines about a segment's fate that must be recorded even on a full disk."""
 
 
 class Ledger:
     """The state that a log's lines add up to. Pure: it reads and writes nothing.
 
     Attributes:
-        tally: everything the intake has seen; `kept` is what reached a segment.
-        delivered: events.
-        live: the segments on disk that await their fate, id to events.
-        positions: of the producers, by their id in hexadecimal.
+        tally: the counts of all that intake has seen; `kept` are the events that reached a segment.
+        delivered: the number of events delivered.
+        live: the segments on disk that await their fate, each with the number of its events.
+        positions: the producers' positions, by the producer's id in hexadecimal.
         aside: the segments in quarantine, by id.
-        noted: the notes that a total has counted and the spare file may hold still.
+        noted: the ids of notes that a total has counted and the spare file may still hold.
     """
 
     def __init__(self) -> None:
@@ -148,7 +153,7 @@ class Ledger:
         self._known: set[str] = set()
 
     def apply(self, line: Line) -> None:
-        """Take a line into account; one that is known already changes nothing."""
+        """Take a line into account; a line that is known already changes nothing."""
         match line:
             case Sealed() | Noted():
                 self._begin(line)
@@ -171,21 +176,21 @@ class Ledger:
                 self._known = {*line.live, *line.aside, *line.noted}
 
     def knows(self, segment: str) -> bool:
-        """Whether the segment's seal is in the log."""
+        """Tell whether the segment's seal is in the log."""
         return segment in self._known
 
     def total(self) -> Total:
-        """The whole state as one line."""
+        """Return the whole state as one line."""
         return Total(self.tally, self.delivered, self.live, self.positions, self.aside, self.noted)
 
     @property
     def on_disk(self) -> int:
-        """Events in segments that await their fate."""
+        """The number of events in segments that await their fate."""
         return sum(self.live.values())
 
     @property
     def balance(self) -> int:
-        """The events that nothing accounts for: 0, or there is a bug."""
+        """The number of events that are unaccounted for: 0, or there is a bug."""
         return self.tally.emitted - self.delivered - self.on_disk - sum(self.tally.dropped.values())
 
     def _begin(self, line: Sealed | Noted) -> None:
@@ -210,7 +215,7 @@ class Ledger:
 
 
 def replay(log: bytes) -> Ledger:
-    """The ledger that a log's bytes add up to; what is torn or altered is left out."""
+    """Return the ledger that a log's bytes add up to; torn or altered lines are left out."""
     ledger = Ledger()
     line: Line
     for line in read_good_lines(log, Line):  # type: ignore[arg-type] # a union is a type to msgspec
@@ -219,7 +224,7 @@ def replay(log: bytes) -> Ledger:
 
 
 def _read(path: Path) -> bytes:
-    """A file's bytes; none when there is no file that can be read. Raises OSError when that may pass."""
+    """Return a file's bytes, or none if there is no readable file. Raises OSError if the fault may pass."""
     try:
         return files.read_file(path)
     except (FileNotFoundError, ValueError):
@@ -240,14 +245,14 @@ class LedgerLog:
         self._long_bytes = COMPACT_BYTES
 
     def append(self, *lines: Line, is_last_chance: bool = False) -> None:
-        """Add lines, durable when this returns.
+        """Append lines, which are durable when the call returns.
 
         Args:
-            lines: to add. On a full disk, those that say what became of a segment go into the spare file.
-            is_last_chance: all go there, for nobody will know of them later.
+            lines: the lines. On a full disk, those about a segment's fate go into the spare file.
+            is_last_chance: whether all lines may go there, because nobody will know of them later.
 
         Raises:
-            OSError: the disk refuses; nothing of them counts then.
+            OSError: the disk refuses; then none of the lines counts.
         """
         data = b"".join(map(write_line, lines))
         with self.locked():
@@ -265,16 +270,21 @@ class LedgerLog:
                 self._fill_spare(b"")
 
     def read(self) -> Ledger:
-        """The state now; the beginning when there is no file that can be read. Raises OSError when that may pass."""
-        spilled = self._read_spare()  # before the log: what moves there in between is in both
+        """Return the present state, that of an empty log if no file is readable.
+
+        Raises OSError if the fault may pass.
+        """
+        spilled = self._read_spare()  # before the log: a line that moves there in between is in both
         return replay(_read(self._path) + b"\n" + spilled)
 
     def compact(self, keep: Callable[[str, Position], bool], aside: Container[str]) -> Ledger:
-        """Replace the log by its total, without a torn tail. It stands there twice: a flaw in one costs nothing.
+        """Replace the log with its total, without a torn tail. The total is written twice.
+
+        Damage to one copy costs nothing.
 
         Args:
-            keep: whether a producer's position matters still.
-            aside: the ids of the segments that lie in quarantine still.
+            keep: tells whether a producer's position still matters.
+            aside: the ids of the segments that are still in quarantine.
         """
         with self.locked():
             spilled: Iterator[Line] = read_good_lines(self._read_spare(), Line)  # type: ignore[arg-type] # as in replay
@@ -292,7 +302,10 @@ class LedgerLog:
         return ledger
 
     def keep_room(self) -> None:
-        """See that there is a spare file for what must be known though the disk is full. Raises OSError when it is."""
+        """Make sure that the spare file exists, for lines that a full disk would not take.
+
+        Raises OSError if it is full.
+        """
         with self.locked():
             if len(lines := self._read_spare()) != SPARE_BYTES:
                 try:
@@ -309,17 +322,17 @@ class LedgerLog:
 
     @property
     def is_long(self) -> bool:
-        """Whether it is time to compact."""
+        """Whether it is time to compact the log."""
         return _size_bytes(self._path) > self._long_bytes
 
     @property
     def size_bytes(self) -> int:
-        """Of the file, and of the spare one."""
+        """The size of the log and the spare file together."""
         return _size_bytes(self._path) + _size_bytes(self._spare_path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep the other shippers of the spool from writing."""
+        """Keep the other shippers of the spool from writing for the duration of the block."""
         lock = files.open_append(self._lock_path)
         try:
             files.lock(lock, waits=True)
@@ -331,7 +344,7 @@ class LedgerLog:
         return _read(self._spare_path)
 
     def _fill_spare(self, lines: bytes, full: OSError | None = None) -> None:
-        """Put lines into the spare file, in the room that it has; `full` is raised when that is not enough."""
+        """Put lines into the spare file, within its size; if they do not fit, raise `full`."""
         text = lines.rstrip(b"\n")
         if full is not None and not len(text) < len(self._read_spare()):
             raise full
@@ -361,7 +374,10 @@ class LedgerLog:
             raise
 
     def _cut_torn_tail(self, file: int) -> int:
-        """Make sure that what is appended begins a line; another shipper may have been killed as it wrote."""
+        """Cut a torn tail, so that the next append begins a line.
+
+        Another shipper may have been killed while writing.
+        """
         size_bytes = os.fstat(file).st_size
         if size_bytes and not self._ends_with_a_line():
             size_bytes = self._path.read_bytes().rfind(b"\n") + 1

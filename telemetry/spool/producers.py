@@ -1,4 +1,4 @@
-"""The producers' running numbers: how far each has come, and so what was lost on the way."""
+"""Positions of the producers in their running numbers, which tell what was lost on the way."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from telemetry.spool.tally import Tally
 
 MAX_POSITIONS = 10_000
-"""Producers remembered before those whose processes are gone are forgotten, and then those beyond it."""
+"""The number of producers remembered; beyond it those whose processes are gone are forgotten first, then the others."""
 
 REMOTE_PID = -1
-"""What stands for the process of a producer on another machine: a number of there says nothing here."""
+"""The pid of a producer on another machine, where its real one means nothing."""
 
 
 class Position(msgspec.Struct, array_like=True, frozen=True):
-    """How far one producer has come.
+    """The position of one producer.
 
     Attributes:
-        pid: its process, or `REMOTE_PID`.
+        pid: the producer's process.
         next: the number that its next event will have.
-        dropped: running totals, by reason, of what it has dropped itself.
-        ended: numbers below it that have not come count as lost, for it was buried; 0 before that.
+        dropped: the running totals, by reason, of what it has dropped itself.
+        ended: the number below which missing events count as lost, because the producer was buried; 0 before that.
     """
 
     pid: int
@@ -37,25 +37,25 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
 
     @property
     def settled(self) -> int:
-        """Every number below it has come, or counts as lost."""
+        """The number below which every event has arrived or counts as lost."""
         return max(self.next, self.ended)
 
 
 def advance(position: Position, first: int, events: int, dropped: Mapping[Any, int], tally: Tally) -> Position:
-    """Take a frame of `events` events into account: what it holds, the hole before it, what its producer dropped.
+    """Take a frame into account: its events, the hole before it, and the events its producer dropped.
 
     Args:
-        position: of the producer before the frame.
+        position: the producer's position before the frame.
         first: the number of the frame's first event.
-        events: how many it holds.
+        events: the number of its events.
         dropped: the producer's running totals in the frame.
-        tally: of the drain; `emitted` grows by all of this, `dropped` by what was lost, and `late` by what counts as
-            lost already.
+        tally: the drain's counts. `emitted` grows by all of this, `dropped` by the losses, and `late` by the events
+            that already counted as lost.
 
     Returns:
         The position after the frame.
     """
-    # A producer interrupted between sending and counting numbers a batch twice: what arrived counts, no hole does.
+    # A producer interrupted between sending and counting numbers a frame twice: events that arrive count, no hole does.
     hole = max(0, first - position.settled)
     tally.drop(DropReason.IN_TRANSIT, hole)
     tally.late += max(0, min(first + events, position.ended) - max(first, position.next))
@@ -65,7 +65,7 @@ def advance(position: Position, first: int, events: int, dropped: Mapping[Any, i
 
 
 def bury(position: Position, accepted: int, dropped: dict[str, int], tally: Tally) -> Position:
-    """Take a tombstone into account: the producer is gone, and numbers up to `accepted` will not come any more."""
+    """Take a tombstone into account: its producer is gone, and no number below `accepted` will arrive any more."""
     hole = max(0, accepted - position.settled)
     tally.drop(DropReason.EXIT_UNCONFIRMED, hole)
     lost = _drop_new(position.dropped, dropped, tally)
@@ -75,7 +75,10 @@ def bury(position: Position, accepted: int, dropped: dict[str, int], tally: Tall
 
 
 def furthest(one: Position | None, other: Position) -> Position:
-    """The position after both: two segments that a producer moved in may be sealed in either order."""
+    """Combine two positions into the further one.
+
+    Two segments that a producer moved in may be sealed in either order.
+    """
     if one is None:
         return other
     return msgspec.structs.replace(
@@ -87,27 +90,27 @@ def furthest(one: Position | None, other: Position) -> Position:
 
 
 def up_to(first: int, one: Position | None, other: Position) -> Position:
-    """The position after both, before a frame whose first event has the number `first`.
+    """Combine two positions for a frame whose first event has the number `first`, and go no further than that.
 
-    Another shipper may have come further: what it has beyond that was sent twice, and its numbers mean nothing here.
+    Another shipper may have come further: what it has beyond `first` was sent twice, and its numbers mean nothing here.
     """
     found = furthest(one, other)
     return msgspec.structs.replace(found, next=min(found.next, first)) if found.next > first else found
 
 
 def catch_up(positions: dict[str, Position], others: Mapping[str, Position]) -> None:
-    """Move each producer in `positions` on to where `others` saw it, if that is further."""
+    """Move each producer in `positions` on to its position in `others`, if that is further."""
     for producer, position in others.items():
         positions[producer] = furthest(positions.get(producer), position)
 
 
 def _latest(known: Mapping[str, int], totals: Mapping[Any, int]) -> dict[str, int]:
-    """The greater of each reason's running totals: what comes late was said earlier."""
+    """Return the greater of each reason's running totals, since frames may arrive out of order."""
     return {**known, **{reason: max(known.get(reason, 0), total) for reason, total in totals.items()}}
 
 
 def _drop_new(known: dict[str, int], totals: Mapping[Any, int], tally: Tally) -> int:
-    """Count what running totals have grown by; returns the sum."""
+    """Count the growth of running totals as drops, and return its sum."""
     grown = {reason: total - known.get(reason, 0) for reason, total in totals.items() if total > known.get(reason, 0)}
     for reason, events in grown.items():
         tally.drop(DropReason(reason), events)

@@ -1,8 +1,8 @@
-"""What a shipper that was killed left in `active/` becomes sealed segments again: what the marks vouch for, no more.
+"""Recovery of segments that a killed shipper left in `active/`: they are sealed as far as their marks vouch for them.
 
-For each pair of files: a Seal that was already written is carried out; otherwise the last mark that fits the data says
-how much of it is whole. That much is written anew as a finished stream, under the same id, and what later marks had
-promised is counted as `corrupt`. A pair whose owner lives is left alone.
+For each pair of files: a Seal that was already written is carried out; otherwise the last mark that fits the data tells
+how much of it is whole. That much is written anew as a finished stream, under the same id, and the events that later
+marks had promised count as `corrupt`. A pair whose owner lives is left alone.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _NOTHING = Mark(0, 0, Tally())
 
 
 def recover(spool: Path) -> Iterator[Seal]:
-    """Finish every active segment that nobody owns; yields the Seal of each, also of those without events.
+    """Finish every active segment that nobody owns; yield the Seal of each, including those without events.
 
-    Nothing found there is an error: what can't be read is quarantined. The caller must have taken note of a Seal when
-    it asks for the next, for the active files are deleted then.
+    Nothing found there is an error: unreadable files are quarantined. The caller must have recorded a Seal before it
+    asks for the next, because the active files are deleted then.
 
     Raises:
-        OSError: the disk refuses; what is not finished yet is as it was.
+        OSError: the disk refuses; segments that are not finished yet stay as they were.
     """
     for marks_path in _unowned(spool / "active"):
         seal = _finish(marks_path, spool)
@@ -52,7 +52,7 @@ def recover(spool: Path) -> Iterator[Seal]:
 
 
 def positions_in(active: Path) -> Positions:
-    """How far the producers have come in the active segments of all shippers. Raises OSError."""
+    """Return the producers' positions in the active segments of all shippers. Raises OSError."""
     known: Positions = {}
     for marks_path in sorted(active.glob(f"*{MARKS}")):
         with suppress(FileNotFoundError):  # sealed meanwhile
@@ -69,7 +69,7 @@ def erase(spool: Path) -> None:
 
 
 def _unowned(active: Path) -> Iterator[Path]:
-    """The marks that no living shipper holds; each is ours until the next is asked for."""
+    """Yield the marks files that no living shipper holds; each is locked until the next is asked for."""
     for marks_path in sorted(active.glob(f"*{MARKS}")):
         if not marks_path.is_file() or marks_path.is_symlink():
             continue  # not ours: a pipe of that name would keep us waiting for ever
@@ -122,7 +122,7 @@ def _salvage(head: Head, marks: list[Mark], data_path: Path, sealed: Path) -> Se
 
 
 def _read_good(head: Head, marks: list[Mark], data_path: Path, sealed: Path) -> tuple[Mark, bytes]:
-    """The last mark that fits the data, and the body that it vouches for."""
+    """Return the last mark that fits the data, and the body that it vouches for."""
     data = _read(data_path) or _read(sealed / data_path.name)  # there, when only its Seal was lost
     good = segment.last_good(marks, data) or _NOTHING
     if not good.tally.kept:
@@ -134,7 +134,7 @@ def _read_good(head: Head, marks: list[Mark], data_path: Path, sealed: Path) -> 
 
 
 def _read(path: Path) -> bytes:
-    """A file's bytes; none when it is not there or can't be read. Raises OSError when that may pass."""
+    """Return a file's bytes, or none if there is no readable file. Raises OSError if the fault may pass."""
     try:
         return files.read_file(path)
     except (FileNotFoundError, ValueError):
@@ -142,7 +142,7 @@ def _read(path: Path) -> bytes:
 
 
 def _account(marks: list[Mark], good: Mark) -> Tally:
-    """The tally of the last mark, less what it kept and the data has not."""
+    """Return the tally of the last mark, with the events that the data lacks counted as dropped."""
     last = (marks[-1] if marks else good).tally.copy()
     last.drop(DropReason.CORRUPT, last.kept - good.tally.kept)
     last.kept = good.tally.kept
@@ -154,7 +154,7 @@ def _positions(marks: list[Mark]) -> Positions:
 
 
 def _rewrite(head: Head, data: bytes) -> Iterator[bytes]:
-    """The whole blocks in `data` as a finished stream."""
+    """Yield the whole blocks in `data` as a finished stream."""
     stream = segment.open_stream(compressed=head.compressed)
     if not head.compressed:
         yield data
@@ -166,7 +166,7 @@ def _rewrite(head: Head, data: bytes) -> Iterator[bytes]:
 
 
 def _set_aside(marks_path: Path, quarantine: Path) -> None:
-    """Keep what can't be read; of a segment that was only begun, before its head was written, there is nothing."""
+    """Quarantine a pair that can't be read; delete one that is empty because its head was never written."""
     pair = _pair(marks_path)
     is_empty = not any(path.stat().st_size for path in pair)
     for path in pair:
@@ -177,6 +177,6 @@ def _set_aside(marks_path: Path, quarantine: Path) -> None:
 
 
 def _pair(marks_path: Path) -> list[Path]:
-    """The marks and the data beside them, the marks last: recovery finds the data by them."""
+    """Return the marks and the data beside them, the marks last, because recovery finds the data by them."""
     beside = [path for path in marks_path.parent.glob(f"{glob.escape(marks_path.stem)}.*") if path.is_file()]
     return [*(path for path in beside if path != marks_path), marks_path]

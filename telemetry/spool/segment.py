@@ -1,4 +1,4 @@
-"""A segment while it is active: a drain is appended as one flushed block, and a mark beside it vouches for the block.
+"""Segments while they are active: each drain is appended as one flushed block, for which a mark vouches.
 
     active/<name><suffix>    one zstd stream (or plain bytes), a block flush per drain
     active/<name>.marks      a journal: the Head, then a Mark per drain
@@ -7,8 +7,8 @@
 
 A name is `<creation, UNIX ns, 20 digits>-<id>`, so that names sort by age; only the id leaves the machine.
 
-A mark holds what stands in the file after its drain (length, CRC of everything before, the tally so far, producers
-that moved), so whatever is cut off or altered, the last mark that fits says exactly what is left and what was lost.
+A mark describes the file after its drain (length, CRC of everything before, the tally so far, producers that moved), so
+that whatever is cut off or altered, the last mark that fits tells exactly what is left and what was lost.
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ if TYPE_CHECKING:
 MARKS = ".marks"
 SEAL = ".json"
 ZSTD = zstandard.ZstdCompressionParameters.from_level(1, window_log=17, write_checksum=True)
-"""Measured on a mix of events: level 3 takes 1.4 times as long and saves nothing. Level 1's own window of 512 KiB, half
-of what the cache of a core holds, takes 1.24 times as long and saves a twentieth. The checksum, four bytes, lets those
-who keep a body find damage without our seal."""
+"""The compression of bodies. Measured on a mix of events, level 3 takes 1.4 times as long and saves nothing, and level
+1's own window of 512 KiB, half of a core's cache, takes 1.24 times as long and saves a twentieth. The checksum, four
+bytes, lets whoever keeps a body find damage without our Seal."""
 
 _DATA_NAME = re.compile(r"\d{20}-[0-9a-f]+(\.[a-z0-9]+)+")
 _NAME_CHARACTERS = 200  # twice what ours have; file systems take 255, and `files.write_durably` adds some
 
 
 class Head(msgspec.Struct, frozen=True, tag="head", tag_field="is"):
-    """What is known of a segment from its first byte on.
+    """Facts about a segment that are known from its first byte on.
 
     Attributes:
-        id: 32 hexadecimal digits, random; the batch id of its upload.
+        id: 32 random hexadecimal digits; the batch id of its upload.
         file: the name of its data file.
-        format: of its body, as in `ShipperSettings(format=...)`.
+        format: the name of its body's format, as in the settings.
         compressed: whether the body is one zstd stream.
-        content_type: of the upload.
-        route: what the endpoint's path is extended by.
+        content_type: the Content-Type of the upload.
+        route: the path appended to that of the endpoint.
         catalog: `product/version`.
         session: the session its events belong to.
-        receipt: on what ground they were collected.
-        since_unix_seconds: the date of the stored consent that it was begun under, 0 for none; it never leaves.
-        catalog_digest: sha256 of the catalog's file, hexadecimal; empty in segments of versions that did not know it.
-        sensitivity: of its events; in segments of versions that did not ask for it there may be both.
+        receipt: the consent under which they were collected.
+        since_unix_seconds: the date of the stored consent under which it was begun, 0 for none; it never leaves.
+        catalog_digest: the SHA-256 of the catalog's file, in hexadecimal; empty in segments of versions that lack it.
+        sensitivity: the sensitivity of its events; segments of versions that lack it may hold both.
     """
 
     id: str
@@ -78,7 +78,7 @@ class Head(msgspec.Struct, frozen=True, tag="head", tag_field="is"):
 
 
 class Mark(msgspec.Struct, tag="mark", tag_field="is", omit_defaults=True):
-    """What stands in the file after a drain; `positions` are those that moved in it."""
+    """State of an active segment after a drain; `positions` are those of the producers that moved in it."""
 
     length_bytes: int
     crc: int
@@ -87,18 +87,19 @@ class Mark(msgspec.Struct, tag="mark", tag_field="is", omit_defaults=True):
 
 
 class Seal(msgspec.Struct, frozen=True):
-    """A finished segment: its Head, what its file holds, and the account it brings to the ledger.
+    """A finished segment: its Head, the length and CRC of its file, and the account it brings to the ledger.
 
     Attributes:
-        head: as it began.
-        length_bytes: of the data file.
-        crc: of the data file.
-        tally: of its intake; `kept` is the number of its events.
-        positions: of all producers that moved in it.
-        session_tally: of its session's events of its sensitivity so far; the ledger that its upload carries.
+        head: the segment's head.
+        length_bytes: the length of the data file.
+        crc: the CRC of the data file.
+        tally: the counts of its intake; `kept` is the number of its events.
+        positions: the positions of all producers that moved in it.
+        session_tally: the counts of its session so far, for events of its sensitivity; the ledger that its upload
+            carries.
         depth: how often it was split off: 0, or 1 and more for a part.
-        refusals: how many times what it is a part of was refused.
-        check: CRC of all the above but the sensitivity, as JSON; set by `store`, checked by `load`.
+        refusals: how many times the segment that it is a part of was refused.
+        check: the CRC of all the above but the sensitivity, as JSON; set by `store`, checked by `load`.
     """
 
     head: Head
@@ -116,13 +117,13 @@ MarksLine = Head | Mark
 
 
 class Stream(Protocol):
-    """A body in the making."""
+    """A body that is being written."""
 
     def write(self, data: bytes) -> bytes:
-        """Bytes for the file after which everything written so far can be read back."""
+        """Return bytes for the file, after which everything written so far can be read back."""
 
     def finish(self) -> bytes:
-        """The last bytes."""
+        """Return the last bytes of the body."""
 
 
 class ZstdStream:
@@ -132,33 +133,33 @@ class ZstdStream:
         self._compressor = zstandard.ZstdCompressor(compression_params=ZSTD).compressobj()
 
     def write(self, data: bytes) -> bytes:
-        """One or more whole blocks."""
+        """Return the data as one or more whole blocks."""
         return self._compressor.compress(data) + self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
 
     def finish(self) -> bytes:
-        """The frame's end."""
+        """Return the end of the frame."""
         return self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
 
 
 class PlainStream:
-    """A body as it is."""
+    """A body without compression."""
 
     def write(self, data: bytes) -> bytes:
-        """The same bytes."""
+        """Return the data unchanged."""
         return data
 
     def finish(self) -> bytes:
-        """Nothing."""
+        """Return no bytes: a plain body has no end mark."""
         return b""
 
 
 def open_stream(*, compressed: bool) -> Stream:
-    """A new body."""
+    """Begin a new body."""
     return ZstdStream() if compressed else PlainStream()
 
 
 class ActiveSegment:
-    """The one file that a lane's drains go to. A failed append leaves the file as it was before."""
+    """The file to which the drains of one receipt are appended. A failed append leaves the file as it was."""
 
     def __init__(self, directory: Path, head: Head) -> None:
         """Begin a segment in `directory`.
@@ -190,7 +191,7 @@ class ActiveSegment:
             raise
 
     def append(self, body: bytes, drain: Tally, positions: Positions) -> None:
-        """Add a drain: its encoded events and its account.
+        """Append a drain: its encoded events and its account.
 
         Raises:
             OSError: the disk refuses. The files are what they were, but the stream is not: only `close` is left.
@@ -213,11 +214,11 @@ class ActiveSegment:
         self._dirty = True
 
     def sync(self) -> None:
-        """Make durable what was appended.
+        """Make all appended drains durable.
 
         Raises:
-            OSError: the disk refuses. Nobody knows what of it is durable, and a second try would not say: only `close`
-                is left, and recovery, which writes anew what can be read.
+            OSError: the disk refuses. It is unknown how much of them is durable, and a second try would not tell: only
+                `close` is left, and recovery, which writes anew what can be read.
         """
         if self._dirty:
             os.fsync(self._data)
@@ -252,13 +253,13 @@ class ActiveSegment:
         return seal
 
     def close(self) -> None:
-        """Let go of the files as they are; what is not sealed is left to recovery."""
+        """Close the files as they are; a segment that is not sealed is left to recovery."""
         if self._data >= 0:
             os.close(self._data)
         os.close(self._marks)
 
     def abandon(self) -> None:
-        """Let go of the files, and delete them if no drain is in them."""
+        """Close the files, and delete them if no drain is in them."""
         with suppress(OSError):  # a disk that is read-only now: recovery finds them empty
             if not self.tally.emitted:
                 self.data_path.unlink(missing_ok=True)
@@ -271,33 +272,33 @@ class ActiveSegment:
 
 
 def folder_of(head: Head) -> str:
-    """Where a finished segment goes: no upload reads `local`."""
+    """Return the name of the folder for a finished segment; no upload reads `local`."""
     return "local" if head.receipt.of(head.sensitivity).level == "local" else "sealed"
 
 
 def is_data(name: str) -> bool:
-    """Whether a file's name is that of a segment's data."""
+    """Tell whether a file's name is that of a segment's data."""
     is_ours = len(name) <= _NAME_CHARACTERS and not name.endswith((SEAL, MARKS))
     return is_ours and _DATA_NAME.fullmatch(name) is not None
 
 
 def id_of(file: str) -> str:
-    """The id in the name of a data file."""
+    """Return the segment's id in the name of a data file."""
     return file.partition(".")[0].partition("-")[2]
 
 
 def created_unix_seconds(file: str) -> float:
-    """When a data file was begun, by its name."""
+    """Return the UNIX time at which a data file was begun, from its name."""
     return int(file.partition("-")[0]) / 1e9
 
 
 def seal_name(file: str) -> str:
-    """The name of the Seal beside a data file."""
+    """Return the name of the Seal beside a data file."""
     return file.partition(".")[0] + SEAL
 
 
 def marks_name(file: str) -> str:
-    """The name of the marks beside a data file."""
+    """Return the name of the marks beside a data file."""
     return file.partition(".")[0] + MARKS
 
 
@@ -324,7 +325,7 @@ def load(directory: Path, file: str) -> Seal:
 
 
 def read_marks(path: Path) -> tuple[Head, list[Mark]] | None:
-    """What a `.marks` file vouches for; None when not even its head can be read. Raises OSError when that may pass."""
+    """Return what a `.marks` file vouches for; None if its head is unreadable. Raises OSError if the fault may pass."""
     try:
         data = files.read_file(path)
     except ValueError:
@@ -337,7 +338,7 @@ def read_marks(path: Path) -> tuple[Head, list[Mark]] | None:
 
 
 def last_good(marks: list[Mark], data: bytes) -> Mark | None:
-    """The last of an active segment's marks that vouches for what the data holds; None when none does."""
+    """Return the last of an active segment's marks that fits its data, or None."""
     good, crc, at = None, 0, 0
     for mark in marks:
         crc = zlib.crc32(memoryview(data)[at : mark.length_bytes], crc)
@@ -349,6 +350,9 @@ def last_good(marks: list[Mark], data: bytes) -> Mark | None:
 
 
 def _check(seal: Seal) -> int:
-    """The CRC as versions know it that know no sensitivity; of a damaged one nothing is left but that it is unknown."""
+    """Return the CRC of a Seal without its sensitivity, which older versions do not know.
+
+    A damaged sensitivity is therefore not noticed by the CRC, and reads as unknown.
+    """
     head = msgspec.structs.replace(seal.head, sensitivity=UNSET)
     return zlib.crc32(msgspec.json.encode(msgspec.structs.replace(seal, head=head, check=0)))

@@ -4,19 +4,19 @@
     sealed/      waiting for the upload: <name><suffix> and its Seal, <name>.json
     sent/        copies of the last ones delivered, for the user to read; the first to go when the disk is full
     quarantine/  rejected by the endpoint, or not what was written
-    local/       collected under a consent that lets it not leave: for this machine's owner, never uploaded
-    tripwire/    what the tripwire has held back, and what a person has let go
-    tombstones/  what producers that left unconfirmed had numbered
+    local/       collected under a consent that does not let it leave: for this machine's owner, never uploaded
+    tripwire/    records of what the tripwire has held back, and of what a person has cleared
+    tombstones/  the last numbers of producers that left unconfirmed
     living/      a file of each producer, locked while it lives
-    ledger.log   what became of every event; ledger.spare is room for what must be known though the disk is full
+    ledger.log   the fate of every event; ledger.spare is room for lines that must be recorded though the disk is full
     delivery.lock  held by the shipper that uploads; inside, how that goes
-    hurry        touched by another one, of whose hosts one waits for the delivery
+    hurry        touched by another shipper, one of whose hosts waits for the delivery
     format       the version of all this
 
-Intake makes and seals segments; delivery takes sealed ones and says what became of them. A disposition is in the
-ledger before the file moves, so a crash between the two is finished at the next start.
+Intake makes and seals segments; delivery takes sealed ones and decides their fate. A fate is in the ledger before the
+file moves, so a crash between the two is finished at the next start.
 
-Shippers of one product and endpoint share the spool. Each owns its active segments; what is sealed belongs to the one
+Shippers of one product and endpoint share the spool. Each owns its active segments; sealed ones belong to the shipper
 that holds the delivery lock. Within a shipper every change is made under one lock, never held over an upload.
 """
 
@@ -80,19 +80,19 @@ FILES = (
     *map(files.new_name, (FORMAT_FILE, LOG_FILE)),
 )
 ROOM_BYTES = 8 << 20
-"""Copies of what was sent leave this much of the disk free: for a full segment, and recovery, which writes it anew."""
+"""The space that copies of sent segments leave free: for a full segment, and for recovery, which writes it anew."""
 FOLDERS = ("active", "sealed", "sent", "quarantine", "local", TOMBSTONES, LIVING)
 
 log = logging.getLogger("telemetry.shipper")
 
 
 class Spool:
-    """One product's events on their way to one endpoint.
+    """The events of one product on their way to one endpoint.
 
     Attributes:
-        directory: of the spool.
-        log: its ledger's file.
-        is_unfinished: whether something was left half done that `salvage` has not gone through yet.
+        directory: the spool's directory.
+        log: the file of its ledger.
+        is_unfinished: whether something was left half done that `salvage` has not finished yet.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Spool:
         alive: Callable[[str, Position], bool] = lambda *_: True,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Of an opened directory; most want `open`."""
+        """Wrap a directory that has been opened before; most callers want `open`."""
         self.directory = directory
         self.log = LedgerLog(directory)
         self.is_unfinished = True
@@ -121,11 +121,11 @@ class Spool:
     def open(
         cls, directory: Path, alive: Callable[[str, Position], bool], clock: Callable[[], float] = monotonic
     ) -> tuple[Spool, Ledger]:
-        """Open the spool, making it if there is none; recover what was left half done; compact the ledger.
+        """Open the spool, making it if there is none; finish what was left half done; compact the ledger.
 
         Args:
-            directory: of the spool.
-            alive: whether a producer still lives, by its id in hexadecimal and its position.
+            directory: the spool's directory.
+            alive: tells whether a producer still lives, by its id in hexadecimal and its position.
             clock: monotonic seconds, by which segments age.
 
         Raises:
@@ -156,7 +156,7 @@ class Spool:
 
     @property
     def is_removed(self) -> bool:
-        """Whether somebody has removed the directory that was opened: what is appended to its files is lost."""
+        """Whether the directory that was opened has been removed, so that everything appended to its files is lost."""
         if self._opened is None:
             return False
         try:
@@ -169,14 +169,14 @@ class Spool:
     # Intake.
 
     def begin(self, head: Head) -> ActiveSegment:
-        """A new active segment. Raises OSError when the disk refuses."""
+        """Begin an active segment. Raises OSError if the disk refuses."""
         return ActiveSegment(self.directory / "active", head)
 
     def seal(self, active: ActiveSegment, session_tally: Tally) -> None:
         """Seal a segment, enter it in the ledger and hand it to delivery.
 
-        One that may not leave by its receipt goes to `local/`, which no upload reads. Raises OSError when the disk
-        refuses: the segment is left to `salvage`.
+        A segment whose receipt does not let it leave goes to `local/`, which no upload reads. Raises OSError if the
+        disk refuses; then the segment is left to `salvage`.
         """
         folder = self._folder_of(active.head)
         with self._lock:
@@ -195,12 +195,12 @@ class Spool:
                 folder.remove(seal.head.file)
 
     def salvage(self) -> None:
-        """Finish what was left half done, by a crash or by a disk that refused. Raises OSError when it still does."""
+        """Finish what a crash or a refusing disk left half done. Raises OSError if the disk still refuses."""
         with self._lock:
             self.is_unfinished = True
             try:
                 self._recover()
-            finally:  # what is sealed can be delivered, also when the disk takes no more
+            finally:  # sealed segments can be delivered even if the disk takes no more
                 if self._delivery_lock is not None:
                     self._reconcile()
             self.is_unfinished = False
@@ -211,8 +211,9 @@ class Spool:
         Args:
             key: an id of this note.
             tally: the losses.
-            positions: the producers' whose they are.
-            is_last_chance: whether it may take of the room that is kept, for nobody will know of them later.
+            positions: the positions of the producers concerned.
+            is_last_chance: whether the note may use the room kept for emergencies, because nobody will know of it
+                later.
 
         Raises:
             OSError: the disk refuses.
@@ -220,9 +221,9 @@ class Spool:
         self.log.append(Noted(key, tally, positions), is_last_chance=is_last_chance)
 
     def make_way(self, fault: OSError) -> bool:
-        """Delete the copies of what was sent, if what was refused was so by a full disk; whether that made room.
+        """Delete the copies of sent segments if `fault` is that of a full disk, and tell whether that made room.
 
-        They are a convenience, and whatever is to be written is not. Never raises.
+        The copies are a convenience, and whatever is to be written is not. Never raises.
         """
         if not files.is_full(fault):
             return False
@@ -235,22 +236,22 @@ class Spool:
         return False
 
     def ledger(self) -> Ledger:
-        """The ledger, its positions as far as the producers have come in what is not sealed yet. Raises OSError."""
-        active = self._positions_in_active()  # before the ledger: what is sealed in between is in both
+        """Return the ledger, with the producers' positions in unsealed segments taken into account. Raises OSError."""
+        active = self._positions_in_active()  # before the ledger: a segment sealed in between is in both
         return _with(self.log.read(), active)
 
-    # Delivery. Raises OSError when the disk refuses, and then the segment is where it was.
+    # Delivery. If the disk refuses, these raise OSError, and the segment stays where it was.
 
     def claim(self) -> bool:
-        """Whether it is on us to deliver; asked again and again, so that another's death is noticed.
+        """Tell whether it is this shipper that delivers; called again and again, so that another's death is noticed.
 
-        Who delivers first finishes what the one before left half done.
+        A shipper that begins to deliver first finishes what its predecessor left half done.
         """
         with self._lock:
             if self._delivery_lock is None:
                 self._delivery_lock = try_lock(self.directory / DELIVERY_LOCK_FILE)
                 if self._delivery_lock is not None:
-                    self._said = self._read_said()  # by the one before
+                    self._said = self._read_said()  # by the predecessor
                     self.say("")
                     self._sent.load()
                     self._quarantined.load()
@@ -271,7 +272,7 @@ class Spool:
         return self._delivery_lock is not None
 
     def say(self, state: str) -> None:
-        """Let the other shippers of the spool know how uploads go, if they are ours. Never raises."""
+        """Tell the other shippers of the spool how uploads go, if this one delivers. Never raises."""
         with self._lock, suppress(OSError):
             if self._delivery_lock is not None and state != self._said:
                 os.ftruncate(self._delivery_lock, 0)
@@ -280,11 +281,11 @@ class Spool:
 
     @property
     def said(self) -> str:
-        """How uploads go, as the shipper has said that does them; empty where that is not known."""
+        """The state of uploads as told by the shipper that delivers; empty if it is not known."""
         return self._said if self.delivers else self._read_said()
 
     def ask_to_hurry(self) -> None:
-        """Ask the shipper that delivers, if it is another one, to look for what is sealed. Never raises."""
+        """Ask the shipper that delivers, if it is another one, to look for sealed segments. Never raises."""
         if not self.delivers:
             with suppress(OSError):
                 file = private_file(self.directory / HURRY_FILE, os.O_WRONLY | os.O_CREAT)
@@ -294,7 +295,7 @@ class Spool:
                     os.close(file)
 
     def is_asked_to_hurry(self) -> bool:
-        """Whether another shipper has asked since the last look; what it has sealed is here then. Never raises."""
+        """Tell whether another shipper has asked since the last look, and load what it has sealed. Never raises."""
         if not self.delivers:
             return False
         try:
@@ -308,14 +309,14 @@ class Spool:
         return True
 
     def arrivals(self) -> list[Arrival]:
-        """The sealed segments that have come to wait since this was last asked, in order; at first, all that wait."""
+        """Return the sealed segments that have come to wait since the last call (at first, all of them), in order."""
         with self._lock:
             return self._sealed.arrivals()
 
     def take(self, file: str | None = None) -> Seal | None:
-        """The oldest sealed segment, or that of a data file, which is then on its way; None when there is none.
+        """Take the oldest sealed segment, or that of a data file, which is then on its way; None if there is none.
 
-        What can't be read is quarantined, and is none.
+        A segment whose Seal can't be read is quarantined and passed over.
         """
         with self._lock:
             self._on_way.clear()
@@ -330,12 +331,12 @@ class Spool:
         return None
 
     def put_back(self) -> None:
-        """What was on its way waits again."""
+        """Let the segments on their way wait again."""
         with self._lock:
             self._on_way.clear()
 
     def read(self, seal: Seal) -> bytes | None:
-        """The body of an upload; None when it is not what was written, and then the segment is quarantined."""
+        """Return the body of an upload; None if it is not what was written, and then the segment is quarantined."""
         try:
             body = files.read_file(self._sealed.path / seal.head.file)
         except (FileNotFoundError, ValueError):
@@ -345,10 +346,10 @@ class Spool:
         self.quarantine(seal, DropReason.CORRUPT)
         return None
 
-    # A segment that was wiped while it was on its way is settled already: what comes of it changes nothing.
+    # A segment that was wiped while on its way is settled already: the outcome of its upload changes nothing.
 
     def ack(self, seal: Seal, sent_bytes: int) -> None:
-        """The segment was delivered; keep a copy, within `sent_bytes` for all copies and what the disk has to spare."""
+        """Record a delivery; keep a copy, within `sent_bytes` for all copies and the space that the disk can spare."""
         with self._lock:
             if seal.head.file not in self._sealed:
                 return
@@ -357,15 +358,15 @@ class Spool:
             self._limit_copies(sent_bytes)
 
     def quarantine(self, seal: Seal, reason: DropReason) -> None:
-        """Set the segment aside for good."""
+        """Set a segment aside for good."""
         with self._lock:
             if seal.head.file in self._sealed:
                 self._set_aside(seal.head.file, reason)
 
     def requeue(self, ids: Container[str]) -> list[str]:
-        """Bring segments back from quarantine, to be delivered after all; returns the ids of those that were there.
+        """Bring segments back from quarantine to be delivered after all; return the ids of those that were there.
 
-        Raises OSError when the disk refuses; who delivers next then finishes what was begun.
+        Raises OSError if the disk refuses; the next shipper that delivers then finishes the work.
         """
         with self._lock:
             self._quarantined.load()
@@ -381,7 +382,7 @@ class Spool:
         """Put the parts of a segment in its place, all on their way; all are durable before it goes.
 
         Returns:
-            False when the segment was wiped meanwhile: there is nothing to split.
+            False if the segment was wiped meanwhile, so that there is nothing to split.
         """
         with self._lock:
             if seal.head.file not in self._sealed:
@@ -400,7 +401,7 @@ class Spool:
             self._sealed.remove(seal.head.file)
         return True
 
-    # Both.
+    # Intake and delivery.
 
     def enforce(self, limit_bytes: int, limit_segments: int, limit_seconds: float, room_bytes: int = 0) -> int:
         """Drop the oldest segments beyond the limits, but never one on its way; keep the ledger's file short.
@@ -408,14 +409,14 @@ class Spool:
         Never raises: what a disk refuses is tried again at the next call.
 
         Args:
-            limit_bytes: of all that waits: active and sealed segments and the ledger; the same of `local/` and of
-                `quarantine/`.
-            limit_segments: how many.
-            limit_seconds: their age.
-            room_bytes: what is to be written next, and must find room within the limit.
+            limit_bytes: the size of all that waits: active and sealed segments and the ledger. It applies to `local/`
+                and `quarantine/` separately.
+            limit_segments: the number of segments in each.
+            limit_seconds: the age of a segment.
+            room_bytes: the size of what is to be written next, and must find room within the limit.
 
         Returns:
-            Bytes that may be written before the limit is reached.
+            The number of bytes that may be written before the limit is reached.
         """
         with self._lock:
             if self._delivery_lock is None:
@@ -446,10 +447,10 @@ class Spool:
             life.sweep(self.directory, gone - remembered)
 
     def keep_local(self, lets_leave: Callable[[Head], bool] | None = None) -> None:
-        """Move what waits for delivery to `local/`: the user has said that it stays here. Raises OSError.
+        """Move waiting segments to `local/`, because the user has decided that they stay here. Raises OSError.
 
         Args:
-            lets_leave: tells what may leave nevertheless; without it nothing does, and nothing is read.
+            lets_leave: tells which segments may leave nevertheless; without it none may, and no Seal is read.
         """
         with self._lock:
             for file in list(self._sealed):
@@ -464,7 +465,7 @@ class Spool:
             return False
 
     def withhold(self, seal: Seal) -> None:
-        """Move one that was taken to `local/`: it is older than the consent. Raises OSError."""
+        """Move a segment that was taken to `local/`, because it is older than the consent. Raises OSError."""
         with self._lock:
             self._on_way.clear()
             if seal.head.file in self._sealed:
@@ -473,7 +474,7 @@ class Spool:
     def wipe(self, reason: DropReason) -> None:
         """Erase every segment in any state; those that were to be delivered count as dropped.
 
-        What can't be counted, on a disk that takes no more, is erased all the same.
+        Segments that can't be counted, on a disk that takes no more, are erased all the same.
 
         Raises:
             OSError: the disk lets nothing be erased, or not all.
@@ -489,22 +490,22 @@ class Spool:
             self._erase()
 
     def seen_at(self, seal: Seal) -> float:
-        """When this process first saw a sealed segment, monotonic seconds."""
+        """Return the monotonic time when this process first saw a sealed segment."""
         with self._lock:
             return self._sealed.seen_at(seal.head.file)
 
     def holding(self, producer: str, *, or_unknown: bool) -> frozenset[str]:
-        """The sealed segments that await delivery with events of a producer; their names mean something to `awaited`.
+        """Return the data files that await delivery with events of a producer, for use with `awaited`.
 
         Args:
-            producer: its id in hexadecimal.
-            or_unknown: with those that another shipper has sealed, an earlier one perhaps, which may hold some.
+            producer: the producer's id in hexadecimal.
+            or_unknown: whether to include segments sealed by other shippers, perhaps earlier ones, which may hold some.
         """
         with self._lock:
             return self._sealed.holding(producer, or_unknown=or_unknown)
 
     def awaited(self, files: frozenset[str]) -> frozenset[str]:
-        """These segments while any of them, or a part of one, still awaits delivery; none when none does."""
+        """Return `files` while any of their segments, or a part of one, awaits delivery; then an empty set."""
         with self._lock:
             if self._delivery_lock is None:
                 return self._awaited_elsewhere(files)
@@ -514,22 +515,25 @@ class Spool:
             return files if is_awaited else frozenset()
 
     def is_oldest(self, seal: Seal) -> bool:
-        """Whether no sealed segment goes before this one."""
+        """Tell whether no sealed segment goes before this one."""
         with self._lock:
             return next(iter(self._sealed), None) == seal.head.file
 
     def awaits(self, file: str) -> bool:
-        """Whether the segment of a data file awaits delivery."""
+        """Tell whether the segment of a data file awaits delivery."""
         with self._lock:
             return file in self._sealed
 
     @property
     def waiting(self) -> int:
-        """Sealed segments that await delivery, the one on its way among them."""
+        """The number of sealed segments that await delivery, including the one on its way."""
         return len(self._sealed)
 
     def _awaited_elsewhere(self, files: frozenset[str]) -> frozenset[str]:
-        """The same where another shipper delivers, and may have split them: a part has the time of its whole."""
+        """Answer `awaited` where another shipper delivers, and may have split segments.
+
+        The parts of a segment are known by its time, which is in their names.
+        """
         if any((self._sealed.path / file).exists() for file in files):
             return files
         try:
@@ -550,16 +554,16 @@ class Spool:
         return self._sealed if segment.folder_of(head) == "sealed" else self._local
 
     def _keeps(self, producer: str, position: Position) -> bool:
-        """Whether a producer's position matters still: it may go on, or its tombstone be counted against it."""
+        """Tell whether a producer's position still matters: it may go on, or its tombstone may have to be counted."""
         return self._alive(producer, position) or (self.directory / TOMBSTONES / f"{producer}.json").exists()
 
     def _positions_in_active(self) -> Positions:
         return positions_in(self.directory / "active")
 
     def _compact(self) -> Ledger:
-        """Forget the segments that are settled, unless a crash or a power cut can bring one of them back as a new one.
+        """Forget settled segments, unless a crash or a power cut can bring one of them back as if it were new.
 
-        On whoever delivers alone: another can't know which files a settled segment still has.
+        Only the shipper that delivers may do so: another can't know which files a settled segment still has.
         """
         if marked := {id_of(path.name) for path in (self.directory / "active").glob(f"*{segment.MARKS}")}:
             ledger = self.log.read()
@@ -576,7 +580,7 @@ class Spool:
 
     def _reconcile(self) -> None:
         """Make ledger and directory agree: finish what a crash left between a line and its file."""
-        ledger = self.log.read()  # before the directory: what is sealed in between is new, and not gone
+        ledger = self.log.read()  # before the directory: a segment sealed in between is new, and not gone
         try:
             self._agree_with(ledger)
         except OSError:
@@ -587,9 +591,9 @@ class Spool:
             raise
 
     def _bring_back(self, file: str) -> None:
-        """The Seal first: a data file without one would be set aside anew."""
+        """Move a segment from quarantine to `sealed/`, Seal first: without it, the data would be set aside again."""
         for name in (segment.seal_name(file), file):
-            with suppress(FileNotFoundError):  # who delivers has done it meanwhile
+            with suppress(FileNotFoundError):  # the shipper that delivers has done it meanwhile
                 (self._quarantined.path / name).replace(self._sealed.path / name)
         self._quarantined.forget(file)
         self._sealed.add(file)
@@ -613,16 +617,16 @@ class Spool:
                     adopted.append(line)
         if adopted or gone:
             self.log.append(*adopted, *(Dropped(id_, DropReason.CORRUPT) for id_ in gone))
-        live = self.log.read().live if stale else {}  # what is brought back from quarantine meanwhile is there too
+        live = self.log.read().live if stale else {}  # a segment requeued meanwhile is there too
         for folder, file in stale:
             if id_of(file) not in live:
                 folder.remove(file)
 
     def _adopt(self, folder: Folder, file: str, live: Container[str]) -> Sealed | None:
-        """The line of a sealed segment that the ledger does not know: the crash came between the two.
+        """Return the ledger's line for a sealed segment that it does not know, because a crash came between the two.
 
-        One that has marks still is recovery's. A half that the ledger does not know is none, whole or not: its parent
-        is still there.
+        A segment that still has marks is left to recovery. A half that the ledger does not know does not count, whole
+        or not: its parent is still there.
         """
         if (self.directory / "active" / segment.marks_name(file)).exists():
             folder.forget(file)
@@ -673,12 +677,12 @@ def _with(ledger: Ledger, active: Positions) -> Ledger:
 
 
 def _is_half(file: str, folder: Folder, live: Container[str]) -> bool:
-    """Whether a file can only be the beginning of a split that was cut short: its name has the time of its parent's."""
+    """Tell whether a file can only be the beginning of a split that was cut short: its name has its parent's time."""
     return any(_begun_ns(other) == _begun_ns(file) and id_of(other) in live for other in folder)
 
 
 def _begun_ns(file: str) -> str:
-    """When a segment was begun, by the name of its file or of a part's."""
+    """Return the time at which a segment was begun, from the name of its file or of a part's."""
     return file.partition("-")[0]
 
 
@@ -715,7 +719,7 @@ def _prepare(directory: Path) -> None:
 
 
 def _clear(path: Path) -> None:
-    """Put aside what has the name of a file of ours and is none that we can read and write."""
+    """Put aside anything that has the name of one of our files but is no file that we can read and write."""
     try:
         is_ours = stat.S_ISREG(path.lstat().st_mode) and os.access(path, os.R_OK | os.W_OK)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The account of one stretch of work: a drain, a segment, a session. Tallies add up."""
+"""The tally: an account of one stretch of work, be it a drain, a segment or a session. Tallies add up."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
 UNDECLARED_FIELD = "[field]"
-"""Stands for a field that the catalog does not name: its name is data."""
+"""A stand-in for any field that the catalog does not name: the field's own name is data."""
 
 UNMATCHED = "unmatched"
-"""Counted as a rule: of a message that fits no template of the catalog."""
+"""The name under which a message that fits no template of the catalog is counted, as if it were a rule."""
 
 
 class Touched(msgspec.Struct, omit_defaults=True):
-    """What was done to one field: values redacted by rule, values removed by reason."""
+    """Changes to one field: values redacted by rule, values removed by reason."""
 
     redacted: dict[str, int] = {}
     dropped: dict[str, int] = {}
 
 
 class Tally(msgspec.Struct, omit_defaults=True):
-    """Counts of events by what became of them, of fields removed, and of redactions by rule.
+    """Counts of events by their fate, of fields removed, and of redactions by rule.
 
-    Every stage of the intake adds to the tally of the drain it works on. The law, which `balance` checks and the
-    tests hold everything to: `emitted == kept + sum(dropped)`.
+    Every stage of the intake adds to the tally of the drain it works on. The law, which `balance` checks and the tests
+    hold everything to: `emitted == kept + sum(dropped)`.
 
-    `touched` says the same as `redacted` and `fields_dropped`, field by field, under `event.field`: names of the
-    catalog, or `UNDECLARED_FIELD`. What was counted before it was kept, or is known of a whole segment only and not of
-    its halves, is in the sums alone. No upload carries it.
+    `touched` repeats `redacted` and `fields_dropped` field by field, under `event.field`: names of the catalog, or
+    `UNDECLARED_FIELD`. Counts of older versions, and those known of a whole segment but not of its halves, are in the
+    sums alone. No upload carries `touched`.
 
-    `late` is how many of those emitted had counted as lost before, when their producer was buried: see `settle_late`.
+    `late` is the number of emitted events that had counted as lost before, when their producer was buried: see
+    `settle_late`.
     """
 
     emitted: int = 0
@@ -47,15 +48,15 @@ class Tally(msgspec.Struct, omit_defaults=True):
     late: int = 0
 
     def drop(self, reason: DropReason, events: int = 1) -> None:
-        """Count `events` lost for `reason`."""
+        """Count `events` as lost for `reason`."""
         _count(self.dropped, reason.value, events)
 
     def take_back(self, reason: DropReason, events: int) -> None:
-        """Count `events` no more that were counted as lost for `reason`."""
+        """Stop counting `events` as lost for `reason`."""
         _subtract(self.dropped, {reason.value: events})
 
     def settle_late(self) -> None:
-        """Count what came late once: no more as emitted and lost by a producer that was buried before."""
+        """Count late events once: no longer also as emitted and lost by a producer that was buried before."""
         events = min(self.late, self.dropped.get(DropReason.EXIT_UNCONFIRMED.value, 0))
         self.take_back(DropReason.EXIT_UNCONFIRMED, events)
         self.emitted -= events
@@ -74,7 +75,7 @@ class Tally(msgspec.Struct, omit_defaults=True):
             _count(self._touched(field).redacted, rule, values)
 
     def take_fields(self, events: Container[str]) -> Tally:
-        """Take out what was done to the fields of some events, by their names; it is no more counted here."""
+        """Move the counts for the fields of some events, given by name, into a new tally."""
         taken = Tally()
         for label in [label for label in self.touched if label.partition(".")[0] in events]:
             touched = self.touched.pop(label)
@@ -101,25 +102,25 @@ class Tally(msgspec.Struct, omit_defaults=True):
             _add(mine.dropped, theirs.dropped)
 
     def copy(self) -> Tally:
-        """The same counts, free to grow apart."""
+        """Return an independent copy."""
         tally = Tally()
         tally.add(self)
         return tally
 
     @property
     def unmatched(self) -> dict[str, int]:
-        """How many messages of each field fitted no template of the catalog."""
+        """The number of messages of each field that fitted no template of the catalog."""
         counts = {field: touched.redacted.get(UNMATCHED, 0) for field, touched in self.touched.items()}
         return {field: number for field, number in counts.items() if number}
 
     @property
     def lost(self) -> int:
-        """Events dropped for any reason."""
+        """The number of events dropped for any reason."""
         return sum(self.dropped.values())
 
     @property
     def balance(self) -> int:
-        """The events that nothing accounts for: 0, or there is a bug."""
+        """The number of events that are unaccounted for: 0, or there is a bug."""
         return self.emitted - self.kept - self.lost
 
     def _touched(self, field: str) -> Touched:

@@ -1,4 +1,4 @@
-"""What producers that left unconfirmed wrote down: read when nothing more can come from them, counted once."""
+"""Tombstones of producers that left unconfirmed: read when nothing more can arrive from them, and counted once."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from telemetry.spool.spool import Spool
 
 SETTLE_SECONDS = 1.0
-"""A tombstone this old, of a producer of ours: what it had handed to the kernel has come in, or never will."""
+"""The age of a tombstone of one's own producer at which all that the kernel held of it has arrived, or never will."""
 
 STRANGER_SECONDS = 30.0
-"""... or this old, when another shipper of the spool was its producer's, or knows more of it, and may have the rest in
-hand. While a door is open where the producer met its shipper, what it left may wait there: no age is enough then."""
+"""The age at which a tombstone is counted whose producer another shipper of the spool knows better, or may hear from.
+No age is enough while somebody listens where that producer met its shipper: what it left may wait there."""
 
 HANDOVER_SECONDS = 5.0
-"""... or this old, for who looks on: a shipper that is only starting may be about to take in what its producer left."""
+"""The age at which a reader counts a tombstone: a shipper that is only starting may be about to take the frames in."""
 
 _MAX_BYTES = 4096  # some thirty times what a producer writes
 _REASONS = {"queue_full", "no_shipper", "unencodable", "too_large", "exit_unconfirmed"}
@@ -38,14 +38,14 @@ _Count = Annotated[int, Meta(ge=0, le=2**48)]
 
 
 class Tombstone(msgspec.Struct, frozen=True):
-    """What a producer that left unconfirmed had come to.
+    """The last numbers of a producer that left unconfirmed.
 
     Attributes:
-        producer: its id in hexadecimal.
-        pid: of its process.
+        producer: the producer's id in hexadecimal.
+        pid: the producer's process.
         accepted: the number that its next event would have had.
-        dropped: running totals, by reason, of what it has dropped itself.
-        place: the name of the rendezvous where it met its shipper, or would have; empty where that is not said.
+        dropped: the running totals, by reason, of what it has dropped itself.
+        place: the name of the directory where it met its shipper, or would have; empty if it is not given.
     """
 
     producer: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
@@ -56,14 +56,15 @@ class Tombstone(msgspec.Struct, frozen=True):
 
 
 def bury_the_dead(spool: Spool, positions: Positions, rendezvous: Path) -> None:
-    """Count what the tombstones say is missing; call when no frame waits.
+    """Count the events that tombstones report missing; called when no frame waits.
 
     Never raises: a tombstone that can't be counted now, because the disk refuses, is left for the next call.
 
     Args:
-        spool: where they lie.
-        positions: how far the producers have come; learns of it.
-        rendezvous: of the shipper that asks. Another's producers are left to that one for as long as it may come.
+        spool: the spool with the tombstones.
+        positions: the producers' positions, updated by the call.
+        rendezvous: the directory where the calling shipper meets its producers. Producers of another shipper are left
+            to that one for as long as it may come.
     """
     for path in _older(spool.directory, SETTLE_SECONDS):
         try:
@@ -77,7 +78,7 @@ def bury_the_dead(spool: Spool, positions: Positions, rendezvous: Path) -> None:
 
 
 def read_tombstones(spool: Path) -> dict[Path, Tombstone]:
-    """Those of which no shipper can know more any more, by their files. Changes nothing."""
+    """Return the tombstones of which no shipper can learn more, by their files. Changes nothing."""
     found = {}
     for path in _older(spool, HANDOVER_SECONDS):
         with suppress(OSError):
@@ -87,7 +88,7 @@ def read_tombstones(spool: Path) -> dict[Path, Tombstone]:
 
 
 def count_missing(tombstone: Tombstone, known: Position | None, tally: Tally) -> Position:
-    """Add to `tally` what a tombstone says beyond what is `known` of its producer; returns where that one ended."""
+    """Add to `tally` what a tombstone reports beyond its producer's `known` position; return the final position."""
     dropped = {reason: events for reason, events in tombstone.dropped.items() if reason in _REASONS}
     return bury(known or Position(tombstone.pid), tombstone.accepted, dropped, tally)
 
@@ -97,7 +98,7 @@ def _older(spool: Path, seconds: float) -> list[Path]:
 
 
 def _age_seconds(path: Path) -> float:
-    """How long ago it was written. One that is dated in the future is as old as that is far: the clock was set back."""
+    """Return the age of a file. A date in the future, after the clock was set back, counts as that long ago."""
     try:
         return abs(time.time() - path.stat().st_mtime)
     except OSError:
@@ -105,15 +106,15 @@ def _age_seconds(path: Path) -> float:
 
 
 def _is_due(found: Tombstone, age_seconds: float, rendezvous: Path) -> bool:
-    """Whether what its producer left has come in here, or can come in nowhere any more."""
+    """Tell whether the frames its producer left have arrived here, or can arrive nowhere any more."""
     if found.place == rendezvous.name:
         return True
-    door = rendezvous.parent / found.place / HANDOVER_SOCKET
-    return age_seconds >= STRANGER_SECONDS and not is_listened_at(door)
+    handover_socket = rendezvous.parent / found.place / HANDOVER_SOCKET
+    return age_seconds >= STRANGER_SECONDS and not is_listened_at(handover_socket)
 
 
 def _bury(spool: Spool, positions: Positions, found: Tombstone, age_seconds: float) -> bool:
-    """Whether it is counted; what is known here may be old, for the producer may have been another shipper's."""
+    """Count a tombstone and return True; return False if another shipper may know more of its producer."""
     here, others = positions.get(found.producer), _known_to_others(spool, found.producer)
     known = furthest(here, others) if others else here
     if known != here and age_seconds < STRANGER_SECONDS:
@@ -131,12 +132,12 @@ def _bury(spool: Spool, positions: Positions, found: Tombstone, age_seconds: flo
 
 
 def _known_to_others(spool: Spool, producer: str) -> Position | None:
-    """How far the shipper of another catalog, which shares the spool, has come with a producer. Raises OSError."""
+    """Return a producer's position as known to the shipper of another catalog on the same spool. Raises OSError."""
     return spool.ledger().positions.get(producer)
 
 
 def _read(path: Path) -> Tombstone | None:
-    """A tombstone; None for what is none: anybody of this user may write here. Raises OSError."""
+    """Return a tombstone, or None for any other file: every process of this user may write here. Raises OSError."""
     if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_BYTES:
         return None
     try:

@@ -1,4 +1,4 @@
-"""For tests of a program that emits: which events would leave, after the real checks and the real redaction.
+"""Tests of a program that emits: the events that would leave, after the real checks and the real redaction.
 
     from telemetry.testing import capture
 

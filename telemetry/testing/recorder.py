@@ -155,7 +155,7 @@ def _redacted(tally: Tally) -> dict[str, tuple[str, ...]]:
 
 
 def _losses(name: str, tally: Tally) -> Iterator[str]:
-    """What the strict check can't foresee: a day that has passed, a text that can't be redacted."""
+    """Return the drops that the strict check can't foresee: a day that has passed, a text that can't be redacted."""
     for reason in tally.dropped:
         yield f"event {name} would be dropped: {reason}"
     for label, touched in tally.touched.items():
@@ -164,7 +164,7 @@ def _losses(name: str, tally: Tally) -> Iterator[str]:
 
 
 def _version(catalog: Path) -> tuple[int, ...]:
-    """What changes with a file; nothing for one that is not there, as loading it will say."""
+    """Return values that change with a file; none for a missing file, which loading it will report."""
     with suppress(OSError):
         found = catalog.stat()
         return found.st_ino, found.st_mtime_ns, found.st_size

@@ -1,11 +1,11 @@
-"""What to call a failed upload, in the log and in `telemetry status`: its kind, and in brackets what it comes to.
+"""Names for failed uploads, in the log and in `telemetry status`: the kind of fault, and in brackets its meaning.
 
     ConnectionRefusedError (nobody listens there)
     SSLError: WRONG_VERSION_NUMBER (no TLS is spoken there: is its address http://, or its port another?)
     HTTP 401 (it asks for a token, and none is set: TELEMETRY_TOKEN, or token_file)
 
-Never a fault's own text, nor a reply's: those hold URLs, with the passwords in them, addresses, and what an endpoint
-has written.
+A fault's own text is never used, nor a reply's: those hold URLs with their passwords, addresses, and whatever an
+endpoint has written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PLAIN = (ConnectTimeoutError, NameResolutionError, ReadTimeoutError)
-"""They say more than what they were made from."""
+"""The exceptions that say more than those they were made from."""
 
 _MOST_LINKS = 16
 _REFUSED_BY_PROXY = re.compile(r"Tunnel connection failed: (\d{3})")
@@ -57,10 +57,10 @@ _FIRST_BYTES = {
     b"\x05": "a SOCKS proxy answers there",
     b"\0[": "a SOCKS proxy answers there",
 }
-"""Of what is no line of HTTP: an alert of TLS; the refusals of SOCKS 5 and 4."""
+"""The first bytes of replies that are not HTTP: an alert of TLS; the refusals of SOCKS 5 and 4."""
 
 _FRAME_TYPES = b"\x04\x07"
-"""SETTINGS and GOAWAY, with which a server of HTTP/2 begins, or ends at once (RFC 9113, 3.4 and 6)."""
+"""The types of SETTINGS and GOAWAY, with which an HTTP/2 server begins, or ends at once (RFC 9113, 3.4 and 6)."""
 
 _PAGE_SAYS = {
     rb"SSL certificate|client certificate": _WANTS_CERTIFICATE,
@@ -85,7 +85,7 @@ _STATUSES = {
 
 
 def cause_of(fault: BaseException) -> str:
-    """The kind of a fault: the innermost of the exceptions that `requests` and `urllib3` wrap it in."""
+    """Name a fault by the innermost of the exceptions that `requests` and `urllib3` wrap it in."""
     chain = list(_unwrap(fault))
     root = next((link for link in chain if type(link) in _PLAIN), chain[-1])
     by_proxy = any(isinstance(link, ProxyError) for link in chain)
@@ -94,7 +94,7 @@ def cause_of(fault: BaseException) -> str:
 
 
 def cause_of_status(status: int, content_type: str, body: bytes, *, has_token: bool) -> str:
-    """What to call a reply that confirms nothing."""
+    """Name a reply that confirms nothing."""
     kind = f"HTTP {status}"
     if status == 401:  # noqa: PLR2004 of HTTP
         missing = "it does not take the token" if has_token else "it asks for a token, and none is set"
@@ -139,7 +139,7 @@ def _name(fault: BaseException) -> str:
 
 
 def _words_of_line(fault: BaseException) -> str:
-    """What speaks where HTTP should, by its first bytes."""
+    """Tell from the first bytes of a reply which protocol it speaks instead of HTTP."""
     if not isinstance(fault, BadStatusLine) or isinstance(fault, RemoteDisconnected):
         return ""
     said = str(fault.args[0]).strip("'").encode("latin-1", errors="replace")

@@ -1,4 +1,4 @@
-"""Which values of an event say nothing of anybody, whatever machine it comes from: the tripwire must not stop them."""
+"""Constants of catalog and protocol, which say nothing about anybody, so the tripwire must not stop them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _WORD = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
 class Constants:
-    """What a catalog's events may hold beside free text.
+    """The values other than free text that a catalog's events may hold.
 
     Attributes:
-        words: its constants, in small letters: they name nobody.
+        words: the catalog's constants, in small letters; they name nobody.
     """
 
     def __init__(self, catalog: Catalog | None) -> None:
-        """Of a catalog; None when it is not known any more."""
+        """Collect the constants of a catalog; None if the catalog is no longer known."""
         self._fields = {event.name: event.fields for event in catalog.events.values()} if catalog else {}
         self.words = constants_of(catalog) if catalog else frozenset()
 
     def holds(self, event: object, name: str, value: str) -> bool:
-        """Whether a value of a field is a constant of catalog or protocol, or of the form in which its type leaves."""
+        """Tell whether a field's value is a constant, or has the form in which its type leaves."""
         if name in _PROTOCOL:
             return True
         field = self._fields.get(event, {}).get(name) if isinstance(event, str) else None

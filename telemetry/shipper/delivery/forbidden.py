@@ -1,7 +1,7 @@
-"""What must never be in an upload, whatever the redactor did: keys, and tokens that their makers mark.
+"""Patterns that must never be in an upload, whatever the redactor did: private keys, and tokens with a maker's mark.
 
-A second opinion, so none of it is shared with the rules that redact. Each expression asks for more than the rule that
-takes the same thing out: what the tripwire stops is a fault, not a matter of taste.
+They are a second opinion and share nothing with the rules that redact. Each expression demands more than the rule that
+redacts the same kind: what the tripwire stops is a fault, not a matter of taste.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ _COUNTED_CHARACTERS = 8
 
 
 class Forbidden(NamedTuple):
-    """One kind of it.
+    """A kind of secret that must never leave.
 
     Attributes:
-        kind: how logs and status call it.
-        expression: for `re`, and without look-around, so that hyperscan can take it too.
-        example: one that the self-test plants.
+        kind: its name in logs and status.
+        expression: a pattern for `re`, without look-around, so that hyperscan can take it too.
+        example: an example that the self-test plants.
     """
 
     kind: str
@@ -27,13 +27,13 @@ class Forbidden(NamedTuple):
 
     @property
     def prefilter(self) -> str:
-        """What hyperscan scans for: the same, but shorter, which compiles in half the time."""
+        """The expression for hyperscan, with shorter repetitions, which compile in half the time."""
         return re.sub(
             r"\{(\d+)(,?)\}", lambda count: f"{{{min(int(count[1]), _COUNTED_CHARACTERS)}{count[2]}}}", self.expression
         )
 
     def is_in(self, value: str) -> bool:
-        """Whether it stands in a value, as a word of its own."""
+        """Tell whether it stands in a value, as a word of its own."""
         return re.search(rf"(?<![A-Za-z0-9]){self.expression}", value) is not None
 
 

@@ -1,7 +1,7 @@
-"""The sink that is an HTTP endpoint. Blocks for as long as an upload takes.
+"""Sink for an HTTP endpoint. It blocks for as long as an upload takes.
 
-One connection is kept alive within a session of events, and none over its end: a server must not be able to join two
-sessions by the connection they came on. No cookies, no redirects, no ~/.netrc.
+One connection is kept alive within a session of events, and none beyond its end: a server must not be able to link two
+sessions by their connection. No cookies, no redirects, no ~/.netrc.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ if TYPE_CHECKING:
 
 
 MAX_REPLY_BYTES = 64 << 10
-"""So much of a reply's body is read: to tell a collector from a portal, and to use the connection again."""
+"""How much of a reply's body is read, to tell a collector from a portal, and to use the connection again."""
 
 
 class UploadTimeout(Exception):  # noqa: N818 a kind of fault, as status and log call it
-    """An upload took longer than it may."""
+    """Raised when an upload takes longer than it may."""
 
 
 class HttpSink:
-    """Uploads batches to one endpoint.
+    """A sink that uploads batches to one HTTP endpoint.
 
     Raises:
         ConfigError: the endpoint is no http(s) URL, plain http beyond this machine, or a file or the token can't be
@@ -79,10 +79,10 @@ class HttpSink:
         self._events_session = ""
 
     def deliver(self, seal: Seal, body: bytes) -> Reply:
-        """Upload one batch; every fault of the network is a reply too.
+        """Upload one batch; every network fault becomes a reply.
 
-        After an answer that has nothing to do with the batch the next connection is a new one: certificates are read
-        and names are looked up for each.
+        After an answer that does not concern the batch, the next connection is a new one, for which certificates are
+        read and names are looked up again.
         """
         if seal.head.session != self._events_session:
             self._reconnect()
@@ -93,7 +93,10 @@ class HttpSink:
         return reply
 
     def _read_files(self) -> None:
-        """The token; the certificates are read by each connection. Raises ConfigError for one that can't be read."""
+        """Read the token, and check the certificates, which each connection reads.
+
+        Raises ConfigError if one is unreadable.
+        """
         self._token.read()
         for name in ("ca_file", "client_certificate"):
             _check_readable(name, getattr(self._settings, name))
@@ -114,7 +117,7 @@ class HttpSink:
                 response = self._post(self._session, seal, upload)
         except (requests.RequestException, HTTPError, OSError, ValueError) as fault:
             return Reply(Outcome.RETRY, cause_of(UploadTimeout() if self._lines.is_late else fault))
-        if self._lines.is_late:  # what has come of its head by then looks like the whole of it
+        if self._lines.is_late:  # a head that was cut short looks like a complete one
             response.close()
             return Reply(Outcome.RETRY, cause_of(UploadTimeout()))
         with response:
@@ -132,7 +135,7 @@ class HttpSink:
         return Reply(outcome, cause, response.status_code, asked_seconds, is_doubtful(*answer))
 
     def preview(self, seal: Seal, body: bytes) -> RequestHead:
-        """The head of the request that `deliver` would make, by the very code that makes it; nothing is sent.
+        """Return the head of the request that `deliver` would make, by the same code; nothing is sent.
 
         Raises:
             OSError: a file that TLS needs is gone.
@@ -145,7 +148,7 @@ class HttpSink:
         return bool(self._token.last)
 
     def abort(self) -> None:
-        """Cut off the upload under way, if there is one, with what the kernel has not sent yet; from any thread."""
+        """Cut off the upload under way, including what the kernel has not sent yet; may be called from any thread."""
         self._lines.cut()
 
     def close(self) -> None:
@@ -184,14 +187,14 @@ class HttpSink:
 
 
 class _Session(requests.Session):
-    """Knows of no redirects."""
+    """A session that knows no redirects."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: else a redirect's body would be read and unpacked, whatever its size, though nobody follows it."""
+        """Return None, so that a redirect's body is never read and unpacked, whatever its size."""
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """Makes connections that can be cut off."""
+    """An adapter whose connections can be cut off."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
@@ -205,7 +208,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 
 def upload_headers(seal: Seal) -> dict[str, str]:
-    """The headers of a batch: the same on every try, also after a restart."""
+    """Return the headers of a batch, which are the same on every try, even after a restart."""
     encoding = {"Content-Encoding": "zstd"} if seal.head.compressed else {}
     return {
         "Content-Type": seal.head.content_type,
@@ -223,14 +226,14 @@ def _format_ledger(tally: Tally) -> str:
 
 
 class Token:
-    """The bearer token: of the environment, or of a file, which is read again when it has changed.
+    """The bearer token, from the environment or from a file, which is read again whenever it has changed.
 
     Attributes:
-        last: as it was last read; empty for none.
+        last: the token as last read; empty for none.
     """
 
     def __init__(self, file: str, environ: Mapping[str, str]) -> None:
-        """Read it. Raises ConfigError when it can't be, or is none."""
+        """Read the token. Raises ConfigError if it can't be read or is no token."""
         given = environ.get("TELEMETRY_TOKEN", "")
         self.last = _check_token(given, "TELEMETRY_TOKEN") if given else ""
         self._file = None if given or not file else Path(file)
@@ -238,10 +241,10 @@ class Token:
         self.read()
 
     def read(self) -> str:
-        """The token now; empty for none.
+        """Return the present token; empty for none.
 
         Raises:
-            ConfigError: what is in its file now is none.
+            ConfigError: its file now holds no token.
         """
         if self._file is not None and (found := _identity(self._file)) != self._seen:
             text = read_secret(self._file, "token_file").decode(errors="replace")
@@ -250,7 +253,7 @@ class Token:
 
 
 def _identity(file: Path) -> tuple[int, ...]:
-    """What changes when a file is written or replaced, also behind a link, as in a volume of Kubernetes' secrets."""
+    """Return values that change when a file is written or replaced, even behind a link, as in a Kubernetes volume."""
     try:
         found = file.stat()
     except (OSError, ValueError):
@@ -279,7 +282,7 @@ def _check_readable(name: str, file: str) -> None:
 
 
 def _check_certificate(file: str) -> None:
-    """One that can't be used must be said now: each upload would fail, as if it were the network."""
+    """Raise ConfigError at once for an unusable certificate: otherwise each upload would fail as if for the network."""
     if not file:
         return
     read_secret(Path(file), "client_certificate")
@@ -293,7 +296,7 @@ def _check_certificate(file: str) -> None:
 
 
 def _read_body(response: requests.Response) -> bytes:
-    """Read a reply's body, so that the connection can be kept; what goes wrong here changes nothing of its status."""
+    """Read a reply's body, so that the connection can be kept; a fault here does not change the reply's status."""
     with suppress(requests.RequestException, HTTPError, OSError, ValueError):
         return response.raw.read(MAX_REPLY_BYTES, decode_content=False) or b""
     return b""

@@ -1,7 +1,7 @@
-"""The connections of a sink, so that an upload can be cut off: the consent is taken back, or its time is over.
+"""Connections of a sink that can be cut off when consent is withdrawn or an upload's time is over.
 
-`requests` has no word for it: its timeouts bound a silence, and an endpoint that says a byte now and then holds the
-thread that uploads for as long as it pleases.
+`requests` offers nothing for this: its timeouts bound a silence, so an endpoint that sends a byte now and then holds
+the uploading thread for as long as it pleases.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection
 
 _DISCARD = struct.pack("ii", 1, 0)
-"""SO_LINGER for a close that throws away what waits in the kernel, which may be the whole of an upload."""
+"""The SO_LINGER of a close that discards what waits in the kernel, which may be a whole upload."""
 
 
 class LeavesThisMachineError(ConnectionError):
-    """What must stay on this machine has been connected to another."""
+    """Raised when an upload that must stay on this machine would go to another."""
 
 
 class Lines:
-    """The sockets that a sink has open, and whether anything may go over them.
+    """The open sockets of a sink, and whether anything may go over them.
 
-    `stays_here` is for plain http that was not allowed beyond this machine: a name such as `localhost` says where it
-    leads, a connection where it has led.
+    `stays_here` is for plain http that was not allowed beyond this machine: a name such as `localhost` tells where it
+    is meant to lead, a connection where it does.
 
     Attributes:
         is_late: whether they were cut since `open` because the time was over.
@@ -48,12 +48,15 @@ class Lines:
         self.cuttable = lru_cache(self._cuttable)
 
     def open(self) -> None:
-        """An upload begins."""
+        """Permit connections again, for the next upload."""
         self._is_cut = self.is_late = False
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Bound what is done here: after so long the lines are cut. What nobody has connected yet ends by itself."""
+        """Bound the duration of the block: when the time is over, the lines are cut.
+
+        A connection attempt in progress is not cut, but ends by its own timeout.
+        """
         timer = Timer(seconds, self._be_late)
         timer.daemon = True
         timer.start()
@@ -64,7 +67,7 @@ class Lines:
             timer.join()  # it must not cut the next upload
 
     def cut(self) -> None:
-        """Make whatever is sent or awaited fail at once, until `open`; from any thread."""
+        """Make whatever is being sent or awaited fail at once, until `open`; may be called from any thread."""
         self._is_cut = True
         with self._lock:
             lines = list(self._sockets)
@@ -75,7 +78,7 @@ class Lines:
                 socket.socket.shutdown(line, socket.SHUT_RDWR)
 
     def keep(self, line: object) -> None:
-        """Know a socket that has just been connected.
+        """Register a socket that has just been connected.
 
         Raises:
             ConnectionAbortedError, LeavesThisMachineError: it is not to be used.
@@ -95,7 +98,7 @@ class Lines:
         self.cut()
 
     def _cuttable(self, connection: type[HTTPConnection]) -> type[HTTPConnection]:
-        """The same kind of connection, whose sockets are known here."""
+        """Return a subclass of a connection class that registers its sockets here."""
         if connection.__dict__.get("lines") is self:
             return connection
         lines = self

@@ -1,4 +1,4 @@
-"""What an endpoint's reply means for a batch, and who speaks in it: a collector, or something in the way to it."""
+"""Outcome of an upload, from the endpoint's reply, and whether a collector or something on the way has replied."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Outcome(Enum):
-    """What became of one upload."""
+    """The outcome of one upload."""
 
     DELIVERED = "delivered"
     RETRY = "retry"  # the same batch again, later
@@ -21,12 +21,12 @@ class Reply(NamedTuple):
     """An endpoint's answer, reduced to what the uploader acts on.
 
     Attributes:
-        outcome: what it means.
-        cause: for the log and `telemetry status`: the status, or the kind of fault, and what to do. Never a body.
-        status: of HTTP; 0 when there was none.
-        retry_after_seconds: what it asked for; 0 when nothing.
-        is_doubtful: whether a page refuses what a collector would refuse of a batch. It is something in the way that
-            refuses everything, or a collector that speaks HTML of this batch: by it alone, nobody can tell.
+        outcome: the outcome of the upload.
+        cause: words for the log and `telemetry status`: the status or the kind of fault, and what to do. Never a body.
+        status: the HTTP status; 0 if there was none.
+        retry_after_seconds: the delay that it asked for; 0 for none.
+        is_doubtful: whether a page refuses what a collector would refuse of a batch. Either something on the way
+            refuses everything, or the collector speaks HTML about this batch: the reply alone does not tell.
     """
 
     outcome: Outcome
@@ -48,7 +48,7 @@ _TAGS = "!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b
 _PAGE = re.compile(rf"(?:<\?xml[^>]*>|<!--.*?-->|\s)*<(?:{_TAGS})(?=[\s/>])".encode(), re.IGNORECASE | re.DOTALL)
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 _MARKS = b"\xef\xbb\xbf\xff\xfe\0"
-"""Of an encoding; zeros are UTF-16's."""
+"""The bytes that mark an encoding; zeros are UTF-16's."""
 
 # What servers and frameworks say of a request, and never of its body, in plain words: Go's net/http, Tomcat, Starlette,
 # uvicorn, and nginx where its page is replaced.
@@ -61,12 +61,12 @@ _MOST_WORDS_BYTES = 512
 
 
 def outcome_of(status: int, content_type: str, body: bytes = b"") -> Outcome:
-    """The outcome of an HTTP status, with the type and the beginning of what came with it.
+    """Return the outcome for an HTTP status, given the type and the beginning of the reply's body.
 
-    HTML on success is a captive portal or a proxy that speaks, never a collector, whatever it is called; and so are a
-    page that refuses a body (nginx's 400 for a client without a certificate), and one that says 409 (Cloudflare's, for
-    a name that it can't resolve). A body that is too large is so for whoever says it. A status that nobody expects (a
-    1xx, a 402) pauses: deleting on it would lose events to a mistake in somebody's proxy.
+    HTML on success comes from a captive portal or a proxy, never from a collector, whatever its type; and so do a page
+    that refuses a body (nginx's 400 for a client without a certificate) and one with status 409 (Cloudflare's, for a
+    name that it can't resolve). A body that is too large is so whoever says it. An unexpected status (a 1xx, a 402)
+    pauses: deleting on it would lose events to a mistake in somebody's proxy.
     """
     if status == _ALREADY_THERE or 200 <= status < 300:  # noqa: PLR2004 the class of HTTP statuses
         return Outcome.PAUSED if is_page(content_type, body) else Outcome.DELIVERED
@@ -79,20 +79,20 @@ def outcome_of(status: int, content_type: str, body: bytes = b"") -> Outcome:
 
 
 def is_doubtful(status: int, content_type: str, body: bytes) -> bool:
-    """Whether it can't be told by a reply alone if it is about the batch: see `Reply`."""
+    """Tell whether the reply alone leaves open if it concerns the batch: see `Reply`."""
     return status in _OF_THE_BATCH and is_in_the_way(content_type, body)
 
 
 def is_page(content_type: str, body: bytes) -> bool:
-    """Whether a reply is a page for people, by its type or by how it begins."""
+    """Tell whether a reply is a page for people, by its type or by how it begins."""
     is_called_so = content_type.partition(";")[0].strip().lower() in _HTML_TYPES
     return is_called_so or _PAGE.match(body.translate(None, _MARKS)) is not None
 
 
 def is_in_the_way(content_type: str, body: bytes) -> bool:
-    """Whether a refusal is a page, or a server's own words, and not those of a collector about a body.
+    """Tell whether a refusal comes from something other than a collector: it is a page, or in a server's stock words.
 
-    JSON is a collector's, also where PHP or Flask calls it HTML because nobody told them otherwise.
+    JSON is a collector's, even if PHP or Flask labels it HTML for want of other instructions.
     """
     if body.lstrip()[:1] in {b"{", b"["}:
         return False

@@ -1,7 +1,7 @@
-"""What a spool sends and has sent, as it is on the wire: for `telemetry preview`, which needs no shipper.
+"""Preview of a spool's requests as they are on the wire, for `telemetry preview`, which needs no shipper.
 
-Headers and body come from the code that uploads, by the configuration that a shipper of this spool was last started
-with. Where none is known, no more than the endpoint is left open.
+Headers and body come from the code that uploads, with the configuration that a shipper of this spool was last started
+with. If none is known, only the endpoint is left open.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ NOT_KNOWN = "(endpoint not known here)"
 NOT_SEALED = "(set when it is sealed)"
 
 MOVING_SECONDS = 0.1
-"""A shipper moves a segment in two steps: what describes it, then the data."""
+"""The time for a shipper to move a segment, which takes two steps: its Seal or marks, then the data."""
 
 _NOWHERE = "https://unknown.invalid"
 _OPEN_UNTIL_SEALED = frozenset({"Content-Length", "Telemetry-Ledger"})
 
 
 class Preview(NamedTuple):
-    """A batch as it goes, or went.
+    """A batch as it is sent, or was.
 
     Attributes:
-        batch: as it lies on disk.
+        batch: the batch as it lies on disk.
         state: `active`, `sealed`, `sent`, `quarantined` or `local`; an active one that is to stay here is `local` too.
-        request: what goes ahead of the body.
-        lines: of the body, an event each.
+        request: the head of the request.
+        lines: the lines of the body, one for each event.
     """
 
     batch: Batch
@@ -56,17 +56,17 @@ class Preview(NamedTuple):
 
 
 class Source:
-    """One spool, and how its batches are sent.
+    """A spool, and how its batches are sent.
 
     Attributes:
-        directory: of the spool.
-        endpoint: where it uploads to, without credentials; None when that is not known here.
-        fault: why the configuration can't be used, when there is one that can't.
+        directory: the spool's directory.
+        endpoint: the endpoint of its uploads, without credentials; None if it is not known here.
+        fault: the reason why the configuration can't be used; empty if it can.
         is_authorized: whether a token is known here; a shipper may have one in its own environment.
     """
 
     def __init__(self, directory: Path, config: ShipperConfig | None) -> None:
-        """Of a spool; `config` is its shipper's, None when it is not known."""
+        """Open a spool; `config` is its shipper's, None if it is not known."""
         self.directory = directory
         self.endpoint = without_credentials(config.endpoint) if config else None
         self.fault = ""
@@ -78,7 +78,7 @@ class Source:
         self.is_authorized = self._sink.is_authorized
 
     def read(self, found: Found) -> Batch | None:
-        """A batch, wherever a shipper moves it meanwhile; None when it is gone.
+        """Return a batch, wherever a shipper moves it meanwhile; None if it is gone.
 
         Raises:
             SpoolError: it is not what was written.
@@ -92,7 +92,7 @@ class Source:
         return batch
 
     def show(self, batch: Batch) -> Preview:
-        """The batch as a request.
+        """Return the batch as a request.
 
         Raises:
             SpoolError: its body can't be read, or a file that its headers need is gone.
@@ -116,12 +116,12 @@ class Source:
 
 
 def find_sources(product: str, spools: Iterable[Path], config: ShipperConfig | None) -> list[Source]:
-    """The spools of a product with what is known of their shippers.
+    """Return the spools of a product, each with what is known of its shipper.
 
     Args:
-        product: its name.
+        product: the product's name.
         spools: the spools' directories.
-        config: of a shipper that keeps its own file, as `telemetry ship --config` does; None when there is none.
+        config: the configuration of a shipper with a file of its own, as by `telemetry ship --config`; None for none.
     """
     configs = [config] if config else _left_behind(product)
     by_spool = {spool_dir(known.product, known.endpoint): known for known in configs}
@@ -129,7 +129,10 @@ def find_sources(product: str, spools: Iterable[Path], config: ShipperConfig | N
 
 
 def _left_behind(product: str) -> list[ShipperConfig]:
-    """What producers have told the shippers they spawned; those that run come last, and so count."""
+    """Return the configurations that producers gave to the shippers they spawned.
+
+    Running ones come last and prevail.
+    """
     found = []
     for rendezvous in sorted(find_rendezvous(product), key=lambda rendezvous: rendezvous.runs):
         try:

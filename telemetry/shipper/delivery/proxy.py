@@ -1,4 +1,4 @@
-"""Which proxy an upload goes through: the one that is set, or that of the usual variables; to this machine, none."""
+"""Choice of the proxy for uploads: the one that is set, or that of the usual variables; none to this machine."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _PORT = re.compile(r"(?:\[(?P<v6>.+)\]|(?P<host>[^:]*))(?::(?P<port>[0-9]+))?")
 
 
 class UnusableProxyError(Exception):
-    """The environment names a proxy that no upload can go through; the text says which variable, and what to do."""
+    """Raised for a proxy in the environment that uploads can't use; the text names the variable and the remedy."""
 
 
 def find_proxy(endpoint: Target, setting: str) -> str:
-    """The URL of the proxy to an endpoint; empty for none.
+    """Return the URL of the proxy to an endpoint; empty for none.
 
     Args:
-        endpoint: where batches go.
-        setting: `proxy` of the settings, which goes before all variables; empty for none.
+        endpoint: the endpoint of uploads.
+        setting: the setting `proxy`, which overrides all variables; empty for none.
 
     Raises:
         ConfigError: the setting is no URL of an http(s) proxy.
-        UnusableProxyError: what the environment names is none.
+        UnusableProxyError: the proxy in the environment is none that uploads can use.
     """
     check_proxy(setting)
     if endpoint.may_be_this_machine:
@@ -37,9 +37,9 @@ def find_proxy(endpoint: Target, setting: str) -> str:
 
 
 def is_exempt(endpoint: Target, no_proxy: str) -> bool:
-    """Whether NO_PROXY names an endpoint: by its host or a domain above it, its address or network, or `*`.
+    """Tell whether NO_PROXY names an endpoint: by its host or a domain above it, its address or network, or `*`.
 
-    Entries stand between commas or blanks. A port in one must be the endpoint's.
+    Entries are separated by commas or blanks. A port in an entry must be the endpoint's.
     """
     return any(_covers(entry, endpoint) for entry in re.split(r"[\s,]+", no_proxy.lower()) if entry)
 

@@ -1,7 +1,7 @@
-"""The batches that wait: which is the newest that may leave. Pure: time is passed in.
+"""Queue of waiting batches, which finds the newest that may leave. Pure: time is passed in.
 
-A batch waits out its jitter in a heap by the moment when that ends, and then in another by its age, so that a look
-costs the same however many wait. What somebody hurries stands by itself, for no pause of the backlog holds it.
+A batch waits out its jitter in a heap ordered by the end of that jitter, and then in another ordered by age, so that a
+look costs the same however many wait. Hurried batches are kept apart, because no pause of the backlog holds them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from telemetry.spool.folder import Arrival
 
 _MIN_SWEEP = 64
-"""At so many batches, those that have left are looked for; then again at twice as many as were left."""
+"""The number of batches at which those that have left are first removed; then again at twice as many as remain."""
 
 
 class _Place(NamedTuple):
-    """Where a batch stands in a heap: by `rank`, and of two of the same rank the one that came last."""
+    """The place of a batch in a heap: ordered by `rank`, and within a rank latest first."""
 
     rank: float
     order: int
@@ -32,11 +32,11 @@ class _Place(NamedTuple):
 class Queue:
     """The batches that wait for their upload.
 
-    What has left meanwhile, by whomever, is found out when it is met.
+    A batch that has left meanwhile, by whatever way, is dropped when it is met.
     """
 
     def __init__(self, pace: Pace, awaits: Callable[[str], bool]) -> None:
-        """Wait at a `pace`; `awaits` tells whether a data file still awaits delivery."""
+        """Make an empty queue with a `pace`; `awaits` tells whether a data file still awaits delivery."""
         self._pace = pace
         self._awaits = awaits
         self._early: list[_Place] = []  # by when their jitter ends
@@ -47,7 +47,7 @@ class Queue:
         self._sweep_at = _MIN_SWEEP
 
     def add(self, arrival: Arrival) -> None:
-        """A batch waits from now on."""
+        """Add a batch."""
         self._order -= 1
         if arrival.seen_at <= self._hurried_at:
             heappush(self._hurried, _Place(-arrival.seen_at, self._order, arrival))
@@ -58,11 +58,11 @@ class Queue:
             self._sweep()
 
     def newest(self, now: float, is_doubted: Callable[[str], bool]) -> Arrival | None:
-        """The newest batch that may leave; None when none may.
+        """Return the newest batch that may leave, or None.
 
         Args:
-            now: the time.
-            is_doubted: tells by its id that a batch has to wait for another one to go through.
+            now: the present time.
+            is_doubted: tells, by its id, whether a batch has to wait for another one to go through.
         """
         self._hurry()
         while self._early and self._early[0].rank <= now:
@@ -71,7 +71,7 @@ class Queue:
         return self._newest_of(self._due, now, is_doubted) or self._newest_of(self._hurried, now, is_doubted)
 
     def wait_seconds(self, now: float) -> float:
-        """How long until the jitter of another batch ends; infinite when none waits for that."""
+        """Return the seconds until the jitter of another batch ends; infinite if none waits for that."""
         return self._early[0].rank - now if self._early else float("inf")
 
     def _newest_of(self, heap: list[_Place], now: float, is_doubted: Callable[[str], bool]) -> Arrival | None:
@@ -93,7 +93,7 @@ class Queue:
         return found
 
     def _hurry(self) -> None:
-        """Set apart what somebody has hurried since the last look."""
+        """Set apart the batches that have been hurried since the last look."""
         if self._pace.hurried_at <= self._hurried_at:
             return
         self._hurried_at = self._pace.hurried_at
@@ -105,7 +105,7 @@ class Queue:
             heapify(heap)
 
     def _sweep(self) -> None:
-        """Forget the batches that have left, which would lie at the bottom for ever while an outage lasts."""
+        """Remove the batches that have left; at the bottom of a heap they would stay as long as an outage lasts."""
         heaps = (self._early, self._due, self._hurried)
         for heap in heaps:
             heap[:] = [place for place in heap if self._awaits(place.arrival.file)]

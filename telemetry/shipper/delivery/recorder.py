@@ -1,6 +1,6 @@
-"""What a request looks like on the wire, without a wire: the HTTP libraries do all their work but the sending.
+"""Recorder of requests as they would go over the wire: the HTTP libraries do all their work but the sending.
 
-They add headers of their own, in an order of their own, so nothing less tells what leaves.
+They add headers of their own, in an order of their own, so nothing less would show exactly what leaves.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _HIDDEN = frozenset({"authorization", "proxy-authorization"})
 
 
 class RequestHead(NamedTuple):
-    """What goes ahead of the body.
+    """The head of a request.
 
     Attributes:
         line: `POST /v1/batches HTTP/1.1`.
-        headers: in their order; of a credential only its kind is left: `Bearer [secret]`.
+        headers: the headers in their order; of a credential only its kind is shown: `Bearer [secret]`.
     """
 
     line: str
@@ -33,10 +33,12 @@ class RequestHead(NamedTuple):
 
 
 def record(session: requests.Session, send: Callable[[requests.Session], object]) -> RequestHead:
-    """The head of the request that `send` makes with `session`. Nothing is sent; `session` is of no use afterwards.
+    """Return the head of the request that `send` makes with `session`, without sending it.
+
+    The session is of no use afterwards.
 
     Raises:
-        Whatever `send` raises before it would connect.
+        Exception: any exception that `send` raises before it would connect.
     """
     adapter = _Adapter()
     session.mount("http://", adapter)
@@ -51,7 +53,7 @@ def record(session: requests.Session, send: Callable[[requests.Session], object]
 
 
 def read_head(data: bytes) -> RequestHead:
-    """Read what goes ahead of a body, the blank line at its end included or not; credentials are left out."""
+    """Parse a request's head, with or without the blank line at its end; credentials are left out."""
     line, *headers = data.decode("latin-1").rstrip("\r\n").split("\r\n")
     return RequestHead(line, list(_read_headers(headers)))
 
@@ -69,7 +71,7 @@ class _Recorded(Exception):  # noqa: N818 it is no error: it ends the request wh
 
 
 class _Adapter(HTTPAdapter):
-    """Gives out connections that lead nowhere."""
+    """An adapter whose connections lead nowhere."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
@@ -79,10 +81,10 @@ class _Adapter(HTTPAdapter):
 
 class _Connection(HTTPConnection):
     def connect(self) -> None:
-        """Nowhere."""
+        """Do nothing."""
 
     def send(self, data: Any) -> None:
-        """What would be sent first is the head, whole."""
+        """Record the first data, which is the whole head, and end the request."""
         raise _Recorded(data)
 
 

@@ -1,11 +1,11 @@
-"""The last look at a body before it is uploaded, as it lies on disk: for what must never be there.
+"""Tripwire: the last look at a body before it is uploaded, as it lies on disk, for what must never be there.
 
-Independent of the redactor's rules. One scan of the whole body in its raw bytes; only an event that it hits is read,
-and only values that are no constants of catalog or protocol count. A first hit costs its segment; a second one in this
-run, or a scanner that fails, stops all uploads until a person has looked (`telemetry tripwire`) or the shipper starts
-anew. Only the kind of what was hit is said.
+It shares no rule with the redactor; a user's own names are confirmed by the same finder. The whole body is scanned once
+in its raw bytes; only events that are hit are decoded, and values that are constants of catalog or protocol do not
+count. A first hit costs its segment; a second one in this run, or a scanner that fails, stops all uploads until a
+person has looked (`telemetry tripwire`) or the shipper restarts. Only the kind of a finding is ever logged.
 
-It costs 0.11 us of CPU for an event of 174 bytes, decompression included.
+The check costs 0.11 us of CPU for an event of 174 bytes, including decompression.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from telemetry.spool.segment import Head, Seal
 
 PIECE_BYTES = 128 << 10
-"""Of a body, in memory at a time."""
+"""How much of a body is held in memory at a time."""
 
 _ADVICE = (
     "see `telemetry tripwire show`: upgrade what let it through, or, if it is harmless, `telemetry tripwire clear`"
@@ -46,18 +46,18 @@ log = logging.getLogger("telemetry.shipper")
 
 
 class Tripwire:
-    """The check of one shipper, for the thread that delivers.
+    """The check of one shipper, for use in the thread that delivers.
 
     Attributes:
-        hits: segments that were stopped in this run.
-        state: `armed`; `tripped` by one segment; `paused` by a second; `dead` when the scanner fails; `unavailable`
-            where there is no scanner, and therefore no free text either.
-        cause: why nothing may be uploaded any more; empty while all is well.
-        places: what the last segment that was stopped held where: event, field and kind, with the number of events.
+        hits: the number of segments stopped in this run.
+        state: `armed`; `tripped` by one segment; `paused` by a second; `dead` if the scanner fails; `unavailable` where
+            there is no scanner, and therefore no free text either.
+        cause: the reason why nothing may be uploaded any more; empty while all is well.
+        places: the findings in the last segment stopped: event, field and kind, with the number of events.
     """
 
     def __init__(self, catalog_of: Callable[[Head], Catalog | None]) -> None:
-        """Judge segments, each by its own catalog: `catalog_of` gives it, None when it is not known."""
+        """Judge each segment by its own catalog, which `catalog_of` returns; None if it is not known."""
         self.hits = 0
         self.state = "armed"
         self.cause = ""
@@ -74,13 +74,13 @@ class Tripwire:
             self.die()
 
     def know(self, names: Collection[Name]) -> None:
-        """Look for these names from the next check on. Any thread may say so."""
+        """Set the names to look for from the next check on; may be called from any thread."""
         self._wanted = frozenset(names)
 
     def passes(self, seal: Seal, body: bytes) -> bool:
-        """Whether a segment may be uploaded; if not, it is to be quarantined, unless the tripwire is dead.
+        """Tell whether a segment may be uploaded; if not, it is to be quarantined, unless the tripwire is dead.
 
-        Never raises: what fails stops the uploads.
+        Never raises: a check that fails stops the uploads.
         """
         if self.state == "unavailable":
             return True
@@ -96,11 +96,11 @@ class Tripwire:
         return not found
 
     def rearm(self) -> None:
-        """Begin anew: a person has let go what was stopped."""
+        """Reset the tripwire, because a person has cleared what was stopped."""
         self.hits, self.state, self.cause = 0, "armed", ""
 
     def find(self, head: Head, body: bytes) -> Counter[str]:
-        """In how many events each kind of what must not be there is found; `places` then says where."""
+        """Return the number of events with each kind of finding; `places` then tells where they are."""
         self.places.clear()
         if self._scanner.names != self._wanted:
             self._scanner = _Scanner(self._wanted)
@@ -117,7 +117,7 @@ class Tripwire:
         return found
 
     def die(self) -> None:
-        """Stop the uploads: what is sent could not be checked."""
+        """Stop the uploads, because bodies can't be checked."""
         self.state, self.cause = "dead", "tripwire: dead scanner"
         log.error("the tripwire's scanner fails: uploads are paused until a new shipper; %s", _ADVICE)
 
@@ -131,7 +131,7 @@ class Tripwire:
             log.error("uploads are paused until a new shipper: %s; %s", self.cause, _ADVICE)
 
     def _pieces(self, head: Head, body: bytes) -> Iterator[bytes]:
-        """An uncompressed body, in pieces of whole events."""
+        """Yield a body uncompressed, in pieces of whole events."""
         if not head.compressed:
             yield body
             return
@@ -147,7 +147,7 @@ class Tripwire:
             yield rest
 
     def _split(self, head: Head, piece: bytes) -> list[bytes]:
-        """A piece of a body by its events; a report, or what can't be read, as a whole."""
+        """Split a piece of a body into its events; a report, or a piece that can't be read, is left whole."""
         format_ = format_named(head.format)
         if head.route != format_.route:
             return [piece]
@@ -157,7 +157,7 @@ class Tripwire:
             return [piece]
 
     def _values(self, head: Head, event: bytes) -> dict[str, Any]:
-        """What an event holds; of a report, or of what can't be read, all is one value."""
+        """Return an event's values; a report, or an event that can't be read, is a single value."""
         format_ = format_named(head.format)
         if head.route == format_.route:
             try:
@@ -188,7 +188,7 @@ class Tripwire:
 
 
 class _Scanner:
-    """What is looked for, compiled. For one thread."""
+    """The patterns to look for, compiled. For use in one thread."""
 
     def __init__(self, names: Collection[Name]) -> None:
         self.names = frozenset(names)
@@ -196,10 +196,10 @@ class _Scanner:
         self._database: Any = None
 
     def compile(self) -> None:
-        """Make ready to scan; in memory only, since the names must not be written down.
+        """Compile the patterns; in memory only, because the names must not be written down.
 
         Raises:
-            ImportError: there is no hyperscan here. Anything else: it refuses.
+            ImportError: there is no hyperscan here. Any other exception: it refuses.
         """
         import hyperscan  # noqa: PLC0415 there is no wheel for every platform
 
@@ -214,7 +214,7 @@ class _Scanner:
         )
 
     def scan(self, piece: bytes) -> list[tuple[int, int]]:
-        """Where something may be: the offset behind it, and the number of what it may be."""
+        """Return the possible findings in a piece: the offset behind each, and the number of its pattern."""
         hits: list[tuple[int, int]] = []
 
         def on_hit(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
@@ -224,7 +224,7 @@ class _Scanner:
         return hits
 
     def kinds_in(self, value: str, fired: Iterable[int], words: Collection[str]) -> set[str]:
-        """The kinds of what really stands in a value, of that which was hit; `words` are the catalog's."""
+        """Return the kinds of the hits that a value really contains; `words` are the catalog's constants."""
         text = value if value.isascii() else normalise(value)
         text = protect(text)
         kinds = set()
@@ -246,13 +246,13 @@ def _is_in(name: Name, text: str) -> bool:
 
 
 def _spellings(name: Name) -> list[str]:
-    """As a name stands in JSON, and in the other case of letters that hyperscan does not know."""
+    """Return the forms in which a name may stand in JSON, including letter cases that hyperscan does not fold."""
     cases = [name.folded] if name.folded.isascii() else [name.folded, name.folded.upper(), name.folded.title()]
     return [*cases, *(json.dumps(case, ensure_ascii=False)[1:-1] for case in cases)]
 
 
 def _by_event(events: list[bytes], hits: Iterable[tuple[int, int]]) -> dict[int, set[int]]:
-    """What was hit, by the index of the event. The byte behind a hit may be the next one's first."""
+    """Group hits by the index of their event. The byte behind a hit may be the first of the next event."""
     ends = list(accumulate(map(len, events)))
     fired: dict[int, set[int]] = {}
     for end, number in hits:

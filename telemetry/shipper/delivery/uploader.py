@@ -2,13 +2,14 @@
 
 It never touches ZeroMQ; the spool is all it shares with intake.
 
-Of four turns one is the oldest's, and three are the newest's that may leave; the oldest lets a fresh one go before it,
-once. So what is fresh arrives fresh while a backlog drains: with what fresh batches leave of the bandwidth, and a fifth
-of it at least. Nor does one batch that fails again and again keep the others waiting.
+One turn in four belongs to the oldest batch, and three to the newest that may leave; the oldest lets a fresh one go
+first, once. Fresh batches thus arrive fresh while a backlog drains, with the bandwidth that they leave, and a fifth of
+it at least. Nor does one batch that fails again and again keep the others waiting.
 
-A page that refuses a batch, where a collector would say why, may be something in the way that refuses them all, or a
-collector that speaks HTML. Another batch tells: until one has gone through, uploads pause; then the one that is refused
-again is halved, down to its guilty event, which waits by itself. On no such answer is anything ever given up.
+A page that refuses a batch, where a collector would give a reason, may come from something on the way that refuses all
+batches, or from a collector that speaks HTML. Another batch tells: until one has gone through, uploads pause; then the
+batch that is refused again is halved, down to its guilty event, which waits by itself. No such answer ever causes an
+event to be given up.
 """
 
 from __future__ import annotations
@@ -49,35 +50,35 @@ if TYPE_CHECKING:
     from telemetry.spool.spool import Spool
 
 IDLE_SECONDS = 5.0
-"""How often to look for segments that another shipper of the same spool left behind."""
+"""The interval between looks for segments that another shipper of the same spool left behind."""
 
 OLDEST_TURN = 3
-"""After so many other uploads it is the oldest batch's turn."""
+"""The number of other uploads after which it is the oldest batch's turn."""
 
 _MAY_MEAN_ALL = (400, 422)
-"""Refusals that are not for one event when both halves of a batch meet them. With 413, halves may yet be too large."""
+"""The refusals that concern no single event if both halves of a batch meet them. With 413, halves may be too large."""
 
 SAY_STOPPED_SECONDS = 3600.0
-"""How often the log tells of uploads that the tripwire has stopped."""
+"""The interval between log lines about uploads that the tripwire has stopped."""
 
 log = logging.getLogger("telemetry.shipper")
 
 
 class Sink(Protocol):
-    """Where batches go."""
+    """A destination of batches."""
 
     def deliver(self, seal: Seal, body: bytes) -> Reply:
-        """Upload one batch; blocks; every fault is a reply."""
+        """Upload one batch; blocks, and turns every fault into a reply."""
 
 
 class Uploader:
-    """Delivers one spool to one sink, a batch at a time.
+    """The delivery of one spool to one sink, a batch at a time.
 
     Attributes:
         state: `idle`, `uploading`, `retrying` or `paused`.
-        cause: of the last failure, for `telemetry status`; empty when the last upload went well.
-        in_flight: events of the upload under way.
-        sending: what that is of; None while there is none.
+        cause: the cause of the last failure, for `telemetry status`; empty if the last upload went well.
+        in_flight: the number of events in the upload under way.
+        sending: the head of the batch under way; None while there is none.
     """
 
     def __init__(
@@ -89,9 +90,9 @@ class Uploader:
         tripwire: Tripwire,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Deliver what is in `spool`.
+        """Deliver the segments of `spool`.
 
-        `permission` is asked before each batch what may leave, `tripwire` whether this batch may; `clock` is the
+        `permission` is asked before each batch what may leave, and `tripwire` whether this batch may; `clock` is the
         spool's.
         """
         self.state = "idle"
@@ -134,11 +135,11 @@ class Uploader:
                 self._wake.clear()
 
     def nudge(self) -> None:
-        """A segment was sealed: look now, unless an endpoint in trouble is being left in peace."""
+        """Look for a new segment now, unless an endpoint in trouble is being left in peace."""
         self._wake.set()
 
     def hurry(self) -> None:
-        """Upload what is sealed by now without jitter: somebody waits for it, or the shipper leaves."""
+        """Upload everything sealed so far without jitter, because somebody waits for it or the shipper leaves."""
         self._pace.hurry(self._clock())
         self._wake.set()
 
@@ -156,7 +157,7 @@ class Uploader:
         """Deliver one batch, if it is time to.
 
         Returns:
-            Seconds until there may be more to do; 0 for at once.
+            The seconds until there may be more to do; 0 for at once.
         """
         now = self._clock()
         if (wait_seconds := max(self._not_before - now, self._bandwidth.wait_seconds(now))) > 0:
@@ -180,15 +181,15 @@ class Uploader:
         return self._deliver_in_time(seal) if permission.lets_leave(seal.head) else self._withhold(seal)
 
     def _withhold(self, seal: Seal) -> float:
-        """It is older than the consent."""
+        """Keep a batch that is older than the consent on this machine."""
         self._spool.withhold(seal)
         return 0.0
 
     def _take(self) -> Seal | None:
-        """The oldest batch, or the newest that may leave, whose turn it is.
+        """Take the oldest batch, or the newest that may leave, depending on whose turn it is.
 
-        Halves, which stand first, go before all others, until the guilty event is found: in turns, all of a batch would
-        be halved before the first refusal for good, at which the endpoint is left in peace.
+        Halves, which stand first, go before all others until the guilty event is found: in turns, all of a batch would
+        be halved before the first final refusal, at which the endpoint is left in peace.
         """
         for arrival in self._spool.arrivals():
             self._queue.add(arrival)
@@ -200,19 +201,19 @@ class Uploader:
         return seal
 
     def _is_oldest_s_turn(self, newest: Arrival) -> bool:
-        """Whether the oldest batch goes before the newest; a fresh one goes before it, once."""
+        """Tell whether the oldest batch goes before the newest; a fresh one goes before it once."""
         is_next = self._turns == OLDEST_TURN and self._pace.is_backlog(newest.seen_at)
         return self._is_splitting or self._turns > OLDEST_TURN or is_next
 
     def _is_doubted(self, id_: str) -> bool:
-        """Whether nobody can tell yet what refuses a batch: it leaves that to another."""
+        """Tell whether it is still open what refuses a batch, so that another batch has to show it."""
         return self._doubted.get(id_) == self._delivered
 
     def _deliver_in_time(self, seal: Seal) -> float:
         if (wait_seconds := self._wait_seconds(seal)) > 0:
             self._spool.put_back()
             self.state = self.state if self.cause else "idle"
-            # Who waits by itself must not have the others wait, who are due before.
+            # A batch that waits by itself must not make others wait that are due before.
             is_set_aside = self._pace.set_aside_seconds(seal.head.id, self._clock()) > 0
             return min(wait_seconds, self._queue.wait_seconds(self._clock()), IDLE_SECONDS if is_set_aside else inf)
         # A turn is an upload: a look that finds nothing to send takes none.
@@ -241,7 +242,7 @@ class Uploader:
         return cap is not None and seal.tally.kept > cap
 
     def _cut(self, seal: Seal, body: bytes) -> float:
-        """Put batches that the endpoint takes in the place of one that has more events than that."""
+        """Replace a batch that has more events than the endpoint takes by smaller ones."""
         try:
             self._is_splitting = self._spool.split(seal, cut(seal, body, format_named(seal.head.format)))
         except ValueError:  # not a body of this format: no event of it can be told apart
@@ -249,7 +250,7 @@ class Uploader:
         return 0.0
 
     def _hold_back(self, seal: Seal) -> float:
-        """What the tripwire found must never leave; what it could not read may, once it can."""
+        """Quarantine a batch that the tripwire has stopped; one that a dead tripwire could not check waits instead."""
         if self._tripwire.state == "dead":
             self._spool.put_back()
         else:
@@ -261,7 +262,7 @@ class Uploader:
         return 0.0
 
     def _is_taken_back(self) -> bool:
-        """Whether a person has let go all that stopped the uploads; else it is said again now and then."""
+        """Tell whether a person has cleared all that stopped the uploads; if not, log the stop again now and then."""
         if self._held and all(held.is_cleared(self._spool.directory, head) for head in self._held):
             self._held.clear()
             self._tripwire.rearm()
@@ -274,7 +275,7 @@ class Uploader:
         return False
 
     def _send(self, seal: Seal, body: bytes) -> Reply:
-        self.sending = seal.head  # before the question: who withdraws it now is heard here, or cuts it off
+        self.sending = seal.head  # before the question: a withdrawal is either heard here, or cuts the upload off
         try:
             if not self._permission().lets_leave(seal.head):  # withdrawn since the batch was taken
                 return Reply(Outcome.RETRY, "consent withdrawn")
@@ -305,7 +306,7 @@ class Uploader:
                 return self._fail(reply)
 
     def _deliver_halves(self, seal: Seal, body: bytes, reply: Reply) -> float:
-        """Split; the halves are the next to be taken. If the first two fail alike, no event is the guilty one."""
+        """Split a batch; its halves are taken next. If the first two fail alike, no single event is guilty."""
         try:
             halves = halve(seal, body, format_named(seal.head.format))
         except ValueError:  # not a body of this format: no event of it can be told apart
@@ -320,13 +321,13 @@ class Uploader:
         other = self._send(second, second_body)
         if answer.outcome is other.outcome is Outcome.SPLIT and other.status == answer.status:
             return self._reject(answer, first, second)
-        if reply.is_doubtful:  # of two halves, the other one tells
+        if reply.is_doubtful:  # whether the other half goes through tells what refuses this one
             self._doubted[first.head.id] = self._delivered
         waits = self._settle(second, second_body, other)
         return max(waits, self._settle(first, first_body, answer))
 
     def _doubt(self, seal: Seal, body: bytes, reply: Reply) -> float:
-        """A page refuses a batch: pause until another one has gone through, and then find the event that it means."""
+        """Pause after a page refused a batch, until another has gone through; then look for the event it refuses."""
         id_ = seal.head.id
         if self._doubted.setdefault(id_, self._delivered) == self._delivered:
             self._is_splitting = False
@@ -334,7 +335,7 @@ class Uploader:
         return self._deliver_halves(seal, body, reply) if seal.tally.kept > 1 else self._leave_alone(seal, reply)
 
     def _leave_alone(self, seal: Seal, reply: Reply) -> float:
-        """Try a batch that a page refuses once in a while, and give it up by its age alone; the others go."""
+        """Set a batch that a page refuses aside: it is tried once in a while and given up by its age alone."""
         self._spool.put_back()
         self._pace.set_aside(seal.head.id, self._clock() + self._settings.pause_seconds)
         events = counted(seal.tally.kept, "event")
@@ -342,7 +343,10 @@ class Uploader:
         return 0.0
 
     def _reject(self, reply: Reply, *seals: Seal) -> float:
-        """Set batches aside for good, and wait as after a failure: who refuses everything is not fed at full speed."""
+        """Set batches aside for good, and wait as after a failure.
+
+        An endpoint that refuses everything is left in peace.
+        """
         for seal in seals:
             self._spool.quarantine(seal, DropReason.REJECTED)
         events = sum(seal.tally.kept for seal in seals)
@@ -358,7 +362,7 @@ class Uploader:
         self.state, self.cause, self._failures = "uploading", "", 0
 
     def _fail(self, reply: Reply) -> float:
-        """Take note of a failure, say it once, and decide when to try again."""
+        """Note a failure, log it once, and return the seconds until the next try."""
         self._spool.put_back()
         state = "paused" if reply.outcome is Outcome.PAUSED else "retrying"
         if state != self.state:
@@ -368,13 +372,13 @@ class Uploader:
         return self._back_off(reply)
 
     def _say(self, text: str) -> None:
-        """Once in this state."""
+        """Log a text once in this state."""
         if text not in self._said:
             self._said.add(text)
             log.warning("%s", text)
 
     def _back_off(self, reply: Reply) -> float:
-        """Leave the endpoint in peace; returns the seconds."""
+        """Leave the endpoint in peace for a while; return the seconds."""
         settings = self._settings
         self._failures += 1
         own = (
@@ -388,7 +392,7 @@ class Uploader:
 
 
 def halve(seal: Seal, body: bytes, format_: Format) -> list[tuple[Seal, bytes]]:
-    """Split a refused batch into its two halves, the same bytes and ids however often it is done.
+    """Split a refused batch into its two halves; repeating it gives the same bytes and ids.
 
     Raises:
         ValueError: the body can't be read as its format, or holds another number of events than its Seal says.
@@ -400,7 +404,7 @@ def halve(seal: Seal, body: bytes, format_: Format) -> list[tuple[Seal, bytes]]:
 
 
 def cut(seal: Seal, body: bytes, format_: Format) -> list[tuple[Seal, bytes]]:
-    """Split a batch into some of at most `format_.max_events`, the same bytes and ids however often it is done.
+    """Split a batch into parts of at most `format_.max_events`; repeating it gives the same bytes and ids.
 
     Raises:
         ValueError: the body can't be read as its format, or holds another number of events than its Seal says.

@@ -44,7 +44,7 @@ def open_format(name: str, node: str, *, is_test: bool = False) -> Format:
 def format_named(name: str) -> Format:
     """Return the upload format in which a segment says it was written, to read or to split its body.
 
-    Shippers of one spool may write different ones. Whose reports a format would write is all one for that.
+    Shippers of one spool may write different formats. The node whose reports a format would write does not matter here.
 
     Raises:
         ConfigError: there is no such format in this version, or protobuf is not installed.

@@ -1,4 +1,4 @@
-"""What an upload format is: how a drain of events becomes bytes that can be appended to a segment."""
+"""Definition of an upload format: how a drain of events becomes bytes that can be appended to a segment."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ class Format:
     """An upload format. Bodies are appendable: `encode(a) + encode(b)` is the body of a followed by b.
 
     Attributes:
-        name: as in `ShipperSettings(format=...)`.
-        suffix: of a segment's file, with the dot, without the compression's own.
-        content_type: of the upload.
+        name: the name of the format in the settings.
+        suffix: the end of a segment file's name, with the dot, before the compression's own.
+        content_type: the Content-Type of the upload.
         compressed: whether a segment is one zstd stream, announced by Content-Encoding.
-        route: what the endpoint's path is extended by; may be empty.
-        encode: events, session id and time precision in seconds to bytes.
-        split: an uncompressed body to its events' bytes, in order; their concatenation is the body.
-        values: one event's bytes, as `split` gives them, to its fields, `event` among them. Raises ValueError.
+        route: the path appended to that of the endpoint; may be empty.
+        encode: turns events, session id and time precision in seconds into bytes.
+        split: splits an uncompressed body into its events' bytes, in order; their concatenation is the body.
+        values: turns one event's bytes, as `split` gives them, into its fields, `event` among them. Raises ValueError.
         by_line: whether an event is a line, so that a body can be read a piece at a time.
-        show: an uncompressed body and its route to one line of JSON for each event, for people.
-        max_events: how many events the endpoint takes in one body; None sets no bound.
-        identifiers: by the name of a field, how an identifier in it leaves in this format instead of as a token:
-            session's secret and value to what leaves; to None for a value that can't leave so.
-        encode_report: report events of one time, session id and time precision in seconds to the one message that
-            holds their facts; None where a report is an event like any other.
+        show: turns an uncompressed body and its route into one line of JSON for each event, for people.
+        max_events: the number of events that the endpoint takes in one body; None sets no bound.
+        identifiers: by the name of a field, a function that turns the session's secret and an identifier into the value
+            that leaves in this format instead of a token, or into None if it can't leave.
+        encode_report: turns report events of one time, session id and time precision in seconds into the one message
+            that holds their facts; None if a report is an event like any other.
     """
 
     name: str

@@ -24,9 +24,9 @@ def encode(events: Sequence[Envelope], session: str, precision_seconds: int) -> 
     """Stamp the events with time and session and write a line for each.
 
     Args:
-        events: redacted; their fields are changed in place.
+        events: redacted events; their fields are changed in place.
         session: the id that goes into each line; letters and digits.
-        precision_seconds: times are rounded down to a multiple of it, at least 1.
+        precision_seconds: times are rounded down to a multiple of this, at least 1.
 
     Returns:
         The lines, each ending in a newline; nothing for no events.
@@ -50,23 +50,23 @@ def encode(events: Sequence[Envelope], session: str, precision_seconds: int) -> 
 
 
 def split(body: bytes) -> list[bytes]:
-    """The lines of a body, each with its newline."""
+    """Return the lines of a body, each with its newline."""
     return body.splitlines(keepends=True)
 
 
 def values(line: bytes) -> dict[str, Any]:
-    """The fields of a line. Raises ValueError when it is no JSON object."""
+    """Return the fields of a line. Raises ValueError if it is no JSON object."""
     return _decode_line(line)
 
 
 def show(body: bytes, route: str) -> list[bytes]:  # noqa: ARG001 every body is alike
-    """The lines of a body, without their newlines."""
+    """Return the lines of a body, without their newlines."""
     return body.splitlines()
 
 
 @lru_cache(maxsize=256)  # events of several producers may jump between rounded times
 def _stamp(seconds: int, session: str) -> msgspec.Raw:
-    """What stands behind `"time":`, and the session with it: to set and to write one value took 45 ns less than two."""
+    """Return the text after `"time":`, the session included: setting and writing one value took 45 ns less than two."""
     time_utc = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
     return msgspec.Raw(f'"{time_utc}","session":"{session}"'.encode())
 

@@ -1,4 +1,4 @@
-"""The time an event leaves with: rounded down, so that it names a minute, say, and not the moment."""
+"""Rounding of the time with which an event leaves, so that it names a minute, say, and not the moment."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ LAST_SECOND = 253_402_300_799
 
 
 def rounded_seconds(time_ns: int, precision_seconds: int) -> int:
-    """UNIX seconds of `time_ns`, any int at all, rounded down to a multiple of `precision_seconds`.
+    """Round `time_ns`, any int at all, down to a multiple of `precision_seconds` and return UNIX seconds.
 
-    What lies before 1970 or after 9999 counts as the nearest time within.
+    A time before 1970 or after 9999 counts as the nearest time within.
     """
     seconds = min(max(time_ns // 1_000_000_000, 0), LAST_SECOND)
     return seconds - seconds % precision_seconds

@@ -1,7 +1,6 @@
 """The upload format `risingwave`: the protobuf messages that RisingWave's telemetry endpoint reads.
 
-Events go out as a BatchEventMessage, which is appendable. A report is a message of its own, on its node's
-route.
+Events leave as a BatchEventMessage, which is appendable. A report is a message of its own, on its node's route.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _MAX_ID = (1 << 31) - 1  # RisingWave's ids of objects are positive numbers of a
 _MAX_UINT32 = (1 << 32) - 1
 _ID_ROUNDS = 10  # of a Feistel network over 32 bits; as many as NIST SP 800-38G has for short domains
 _MAX_EVENTS = 100
-"""How many events RisingWave's own nodes put into one request."""
+"""The number of events that RisingWave's own nodes put into one request."""
 _UINT64 = (1 << 64) - 1
 
 _decode_attributes = msgspec.json.Decoder(dict[str, Any]).decode
@@ -50,7 +49,7 @@ def risingwave(node: str, *, is_test: bool = False) -> Format:
     """Return the format, with the reports of `node`: `meta`, `compute`, `frontend` or `compactor`.
 
     Args:
-        node: whose reports.
+        node: the kind of node that the reports describe.
         is_test: whether all messages are marked as a test's, which RisingWave's endpoint checks and does not store.
 
     Raises:
@@ -131,7 +130,7 @@ def _permuted(secret: bytes, number: int) -> int:
 
 
 def split(body: bytes) -> list[bytes]:
-    """The records of a BatchEventMessage: each is one event and, alone, a body of one.
+    """Split a BatchEventMessage into its records: each is one event and, alone, a body of one.
 
     Raises:
         ValueError: the body is no sequence of whole records.
@@ -151,7 +150,7 @@ def split(body: bytes) -> list[bytes]:
 
 
 def values(record: bytes) -> dict[str, Any]:
-    """The fields of a record that hold text, with the members of its attributes among them.
+    """Return the text fields of a record, including the members of its attributes.
 
     Raises:
         ValueError: it is no BatchEventMessage of one event.
@@ -165,7 +164,7 @@ def values(record: bytes) -> dict[str, Any]:
 
 
 def show(body: bytes, route: str) -> Iterator[bytes]:
-    """A body's messages by the names of their fields: a line for each event, or for the report of a node's route.
+    """Show a body's messages by the names of their fields: a line for each event, or for the report of a node's route.
 
     Raises:
         ValueError: the body is no message of that route.
@@ -266,7 +265,7 @@ def _shown(field: FieldDescriptor, value: Any) -> Any:
 
 
 def _read_varint(body: bytes, start: int) -> tuple[int, int]:
-    """The varint at `start`, and where it ends."""
+    """Return the varint at `start`, and the offset where it ends."""
     value = 0
     for position, byte in enumerate(body[start : start + _MAX_VARINT_BYTES]):
         value |= (byte & 0x7F) << (7 * position)
