@@ -20,10 +20,6 @@ FORBIDDEN = re.compile(
 TO_DO = {
     "",
     "catalog",
-    "cli",
-    "consent",
-    "demo",
-    "doctor",
     "producer",
     "redact",
     "redact/names",

@@ -1,1 +1,1 @@
-"""The commands, a file for each; a command is loaded when it is called."""
+"""The commands, one file each; a command is loaded when it is called."""

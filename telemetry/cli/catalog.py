@@ -119,7 +119,7 @@ def templates(sources: tuple[Path, ...], output: Path | None) -> None:
 
 
 def _files(sources: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
-    """Yield the files of Python, each with the name that a reviewer knows it by."""
+    """Yield the Python files of the sources, each with the name by which a reviewer knows it."""
     for source in sources:
         if source.is_file():
             yield source.name, source
@@ -131,7 +131,7 @@ def _files(sources: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
 
 
 def _read_source(named: tuple[str, Path]) -> tuple[str, ast.Module] | None:
-    """Parse a file; return None, once that is said, if it is no Python."""
+    """Parse a file; report one that is no Python, and return None."""
     name, file = named
     try:
         with warnings.catch_warnings(action="ignore"):

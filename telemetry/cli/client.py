@@ -1,6 +1,6 @@
-"""The commands `telemetry consent` and `telemetry place`, which clients in other languages ask before they collect.
+"""The commands `telemetry consent` and `telemetry place`, which clients in other languages call before they collect.
 
-They save each client rules and paths of its own. The protocol is described in tests/clients/README.md.
+They spare each client rules and paths of its own. The protocol is described in tests/clients/README.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The commands `telemetry on`, `technical`, `local` and `off`: store the user's choice; a no also erases."""
+"""The commands `telemetry on`, `technical`, `local` and `off`, which store the user's choice; `off` also erases."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 class CommandError(click.ClickException):
-    """A wrong call: ends the command with a text on stderr and exit code 2."""
+    """A wrong call; ends the command with a text on stderr and exit code 2."""
 
     exit_code = 2
 
 
 class FailedError(click.ClickException):
-    """A right call that could not be carried out, or not to its end: exit code 1."""
+    """A failure of a right call, or of part of it; ends the command with exit code 1."""
 
 
 @click.command()

@@ -54,7 +54,7 @@ def demo(events: int, processes: int, keep: Path | None, *, as_json: bool) -> No
 
 @contextmanager
 def _store(keep: Path | None) -> Iterator[Path]:
-    """Make the collector's directory, which stays only if the demo came to something."""
+    """Make the collector's directory, which is kept only if the demo has stored something."""
     if keep is not None:
         if keep.exists() and any(keep.iterdir()):
             raise ConfigError(f"--keep {keep}: there is something in it already; name a new directory")

@@ -1,4 +1,4 @@
-"""The command `telemetry doctor`: finds out why nothing arrives."""
+"""The command `telemetry doctor`, which finds out why nothing arrives."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Libraries that come with an extra of the distribution."""
+"""Text about libraries that come with an extra of the distribution."""
 
 from __future__ import annotations
 
 
 def not_installed(fault: ImportError) -> str:
-    """Write the text for a library of the receiving side that is missing, and how it is installed."""
+    """Return the text about a missing library of the receiving side, with the command that installs it."""
     return f"{fault.name} is not installed; run: pip install 'telemetry-shipper[collector]'"

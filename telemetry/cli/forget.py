@@ -15,7 +15,7 @@ from telemetry.errors import ConfigError
 from telemetry.terminal import counted
 
 _SESSION = re.compile("[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-"""A session's id as events have it, or as a UUID, which is how a RisingWave endpoint shows it."""
+"""The form of a session's id: as it stands in events, or as a UUID, which is how a RisingWave endpoint shows it."""
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""The command `telemetry keys`: makes a pair of keys for the way over TCP."""
+"""The command `telemetry keys`, which makes a pair of keys for the way over TCP."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The command `telemetry preview`: prints the requests on their way, and those that went, as they are on the wire.
+"""The command `telemetry preview`: prints pending requests, and those that were sent, as they are on the wire.
 
-Of what it prints for people, a line that begins with `#` is a remark; all other lines are the request: its head, a
-blank line, the events of its body.
+In its output for people, a line that begins with `#` is a remark; all other lines are the request: its head, a blank
+line, the events of its body.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from telemetry.spool.tally import Tally
 
 EXIT_GONE = 3
-"""Exit code for a batch that is gone by now: delivered, and its copy deleted."""
+"""The exit code for a batch that is gone by now: delivered, and its copy deleted."""
 
 TERMINAL_EVENTS = 20
 """The number of events shown of each body on a terminal; a pipe gets all."""
@@ -49,7 +49,7 @@ _BECOMES = {
 
 
 class _Chosen(NamedTuple):
-    """The segments of a spool that are shown, and how many more each folder has."""
+    """The segments of a spool that are shown, and the number left out in each folder."""
 
     source: Source
     segments: list[Found]
@@ -93,7 +93,7 @@ def preview(config: str | None, events: int | None, *, raw: bool, as_json: bool,
         sys.exit(EXIT_GONE)
 
 
-# Which batches.
+# Choice of the batches.
 
 
 def _read_config(file: str | None) -> ShipperConfig | None:
@@ -133,7 +133,7 @@ def _choose(source: Source, folders: tuple[str, ...], batch: str | None, limit: 
     return _Chosen(source, shown, Counter(each.folder for each in found) - Counter(each.folder for each in shown))
 
 
-# The very bytes.
+# Output of the very bytes.
 
 
 def _write_raw(chosen: list[_Chosen]) -> None:
@@ -153,11 +153,11 @@ def _write_raw(chosen: list[_Chosen]) -> None:
     sys.stdout.flush()
 
 
-# For people and for scripts.
+# Output for people and for scripts.
 
 
 def _print(chosen: _Chosen, events: int | None, *, as_json: bool) -> Iterator[str]:
-    """Print a spool's batches; yields what was missed of each that could not be shown: `fault` or `gone`."""
+    """Print a spool's batches; yield `fault` or `gone` for each that could not be shown."""
     remarks = list(_of_source(chosen))
     permission = permission_of(read_stored(chosen.source.directory.parent.name))
     print("".join(f"# {printable(remark)}\n" for remark in remarks), end="", file=sys.stderr if as_json else sys.stdout)
@@ -261,7 +261,7 @@ def _as_json(source: Source, shown: Preview, events: int | None, *, leaves: bool
 
 
 def _embedded(line: bytes) -> msgspec.Raw | str:
-    """Return the event as it stands, not made anew; as text should it be no JSON."""
+    """Return an event as it stands, without encoding it again; as text if it is no JSON."""
     try:
         msgspec.json.decode(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The command `telemetry purge`: erases all that a product has left on this machine, but for the user's choice."""
+"""The command `telemetry purge`, which erases everything local of a product but the user's choice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def purge(product: str | None, yes: bool, as_json: bool) -> None:  # noqa: FBT00
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask on the terminal, and end the command unless the answer is yes. Blocks for the answer.
+    """Ask on the terminal, which blocks, and end the command unless the answer is yes.
 
     Raises:
         CommandError: there is no terminal to ask on, or the answer is no.
@@ -56,7 +56,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def describe_erased(erased: Erased) -> str:
-    """Write the counts of what was erased, for people."""
+    """Return the counts of what was erased, as a text for people."""
     return ", ".join(
         (counted(erased.segments, "segment"), counted(erased.events, "event"), counted(erased.size_bytes, "byte"))
     )

@@ -1,4 +1,4 @@
-"""The command `telemetry query`: answers SQL over what a collector keeps."""
+"""The command `telemetry query`, which answers SQL over a collector's store."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def query(sql: str, directory: Path, catalogs: tuple[Path, ...], form: str | Non
         _note(word)
 
 
-# Each writes an answer in one form, and returns what else is to be said.
+# Writers of an answer, one for each format; each returns a remark for the user, or None.
 
 
 def _json(asked: Asked, out: IO[bytes]) -> None:
@@ -180,5 +180,5 @@ def _fail(text: str) -> NoReturn:
 
 
 def _lines(text: str) -> str:
-    """Escape what could steer a terminal in a text that may have lines."""
+    """Escape control sequences in a text that may have several lines."""
     return "\n".join(map(printable, text.expandtabs(4).split("\n")))

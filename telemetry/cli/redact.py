@@ -1,6 +1,6 @@
 """The command `telemetry redact`: a filter by the code that redacts `text` fields, a line out for each line in.
 
-It reads what is there and flushes what it made of it, so it works on a pipe that is never closed, in bounded memory.
+It reads what is there and flushes its output at once, so it works on a pipe that is never closed, in bounded memory.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def main(arguments: Sequence[str]) -> int:
     """Run the filter from stdin to stdout.
 
     Args:
-        arguments: the command line behind `telemetry redact`.
+        arguments: the command line after `telemetry redact`.
 
     Returns:
-        The exit code: 0, or 3 when free text can't be redacted on this machine.
+        The exit code: 0, or 3 if free text can't be redacted on this machine.
     """
     parser = argparse.ArgumentParser(
         "telemetry redact", description="Redact each line, as `text` fields are on this machine."
@@ -74,7 +74,7 @@ def _read_lines(descriptor: int) -> Iterator[list[bytes]]:
     rest = b""
     while chunk := os.read(descriptor, _CHUNK_BYTES):
         *lines, rest = (rest + chunk).split(b"\n")
-        # What is too long is dropped anyway: of a line without an end, just enough is kept for that.
+        # A line that is too long is dropped anyway: of one without an end, just enough is kept to tell.
         rest = rest[: MAX_TEXT_BYTES + 1]
         if lines:
             yield lines

@@ -1,6 +1,6 @@
-"""The command `telemetry spool`: looks into a spool's directory offline; a shipper may run meanwhile.
+"""The command `telemetry spool`, which looks into a spool's directory offline; a shipper may run meanwhile.
 
-All but `requeue` and `purge` only read.
+All subcommands but `requeue` and `purge` only read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _FINISHED = ("sealed", "sent", "quarantine", "local")
 
 
 class _SpoolDirectory(click.ParamType[Path]):
-    """An argument that must be a spool of this version."""
+    """A command's argument that must be a spool of this version."""
 
     name = "directory"
 

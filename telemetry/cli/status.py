@@ -1,6 +1,6 @@
-"""The command `telemetry status`: prints what is collected and why, what waits, and what became of every event.
+"""The command `telemetry status`: prints the state of consent, the shipper, the spool and the ledger of a product.
 
-It changes nothing on disk, and it works as well when no shipper runs.
+It changes nothing on disk, and it also works when no shipper runs.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from telemetry.rendezvous.refusal import Refusal
 
 EXIT_STOPPED = 1
-"""Exit code when the tripwire has stopped all uploads."""
+"""The exit code if the tripwire has stopped all uploads."""
 
 EXIT_MISSING = 3
-"""Exit code when segments wait and no shipper runs, or the product never was on this machine."""
+"""The exit code if segments wait and no shipper runs, or the product never was on this machine."""
 
 _TRIPWIRE_ADVICE = (
     "NOTHING IS UPLOADED until somebody has looked: upgrade what let it through, or, if it is harmless, "
@@ -97,7 +97,7 @@ def _lacks_something(report: dict[str, Any]) -> bool:
 
 
 def gather(product: str) -> dict[str, Any]:
-    """Collect the report of a product, as `--json` prints it; block half a second for each shipper that is silent.
+    """Collect the report of a product, as `--json` prints it; each silent shipper blocks for half a second.
 
     Raises:
         OSError: the product's state can't be read.
@@ -140,7 +140,7 @@ def _consent(product: str) -> dict[str, Any]:
 
 
 def _shipper(known: list[Rendezvous]) -> dict[str, Any]:
-    """Report on the first shipper that runs, with the others; `pid` is null when none does."""
+    """Report on the first shipper that runs, with the others; `pid` is null if none does."""
     runs = [_run(rendezvous) for rendezvous in known if rendezvous.runs]
     refusals = {place.directory: place.refusal for place in known}
     # One that has come up since tells that what was wrong is mended, or was another program's.
@@ -156,7 +156,7 @@ def _shipper(known: list[Rendezvous]) -> dict[str, Any]:
 
 
 def _is_news(refusal: Refusal, runs: list[dict[str, Any]]) -> bool:
-    """Whether a refusal is still told: beside a running shipper only while a host meets it, which tries each minute."""
+    """Tell whether a refusal is reported: beside a running shipper only while a host meets it, trying each minute."""
     return not runs or refusal.age_seconds < _NEWS_SECONDS
 
 
@@ -216,7 +216,7 @@ def _ledger(events: Account, in_flight: int, owed: int) -> dict[str, Any]:
 
 
 def _last_errors(directory: Path) -> list[str]:
-    """Return the last lines of the shipper's log that tell of trouble; the log before it was rotated comes first."""
+    """Return the last lines about trouble in the shipper's log, including the log before it was rotated."""
     lines: list[str] = []
     for name in ("shipper.log.1", "shipper.log"):
         try:
@@ -227,7 +227,7 @@ def _last_errors(directory: Path) -> list[str]:
     return lines[-_ERRORS:]
 
 
-# For people.
+# Output for people.
 
 
 def _lines(report: dict[str, Any]) -> list[str]:
@@ -303,7 +303,7 @@ def _of_frames(run: dict[str, Any]) -> list[str]:
 
 
 def _of_tripwire(tripwire: dict[str, Any] | None) -> list[str]:
-    """Write what the last look before an upload has found, if anything; a shipper of an older version has none."""
+    """Report the findings of the tripwire, if any; a shipper of an older version has none."""
     if tripwire is None or tripwire["state"] == "armed":
         return []
     hits, state = tripwire["hits"], tripwire["state"]

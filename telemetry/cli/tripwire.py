@@ -1,4 +1,4 @@
-"""The command `telemetry tripwire`: shows what was held back before an upload, for a person to judge."""
+"""The command `telemetry tripwire`, which shows segments held back before an upload, for a person to judge."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _shown(spool: Path, one: Held) -> dict[str, Any]:
 
 
 def _events(spool: Path, one: Held) -> Iterator[dict[str, Any]]:
-    """Yield a segment's events, if its format is one of lines; others can't be shown here."""
+    """Yield a segment's events if its format has one a line; other formats can't be shown here."""
     for found in find_segments(spool):
         if found.id == one.id:
             try:
@@ -131,7 +131,7 @@ def _events(spool: Path, one: Held) -> Iterator[dict[str, Any]]:
 
 
 def _values(events: list[dict[str, Any]], place: Place) -> list[str]:
-    """Return some of the values in a place; which of them was hit, a person sees."""
+    """Return some of the values in a place; a person sees which of them was hit."""
     values = (event.get(place.field) for event in events if event.get("event") == place.event)
     return list(dict.fromkeys(value for value in values if isinstance(value, str)))[:MAX_VALUES]
 

@@ -1,8 +1,7 @@
-"""Consent: who decides whether anything is collected, and what they decided.
+"""Consent: the rules by which it is decided whether anything is collected, and the user's choice.
 
-`decide` holds the rules, `stored` the user's choice on disk, `notice` what the user is told, `product` the
-name that all of it goes by; `evaluate` puts them together for the host. Standard library only, and nothing
-heavy: the host imports it.
+`decide` holds the rules, `stored` the user's choice on disk, `notice` the text shown to the user, `product` the names
+of products; `evaluate` puts them together for the host. Standard library only, and nothing heavy: the host imports it.
 """
 
 from telemetry.consent.decide import Decision, State, decide, strictest

@@ -1,7 +1,7 @@
-"""The rules of consent: everything that was said goes in, one decision comes out. Pure.
+"""The rules of consent: all that the user, the environment and the host have said becomes one decision. Pure.
 
-First come the voices, each of which may say no (`off`), `local`, `technical` or yes (`on`). The most
-restrictive of what they say decides; of two that say the same, the upper one names the rule.
+First come the voices, each of which may say no (`off`), `local`, `technical` or yes (`on`). The most restrictive word
+decides; of two voices that say the same, the upper one names the rule.
 
     voice                  no                       between             yes    nothing said
     DO_NOT_TRACK           any other value          -                   -      unset, empty, 0
@@ -12,12 +12,11 @@ restrictive of what they say decides; of two that say the same, the upper one na
     names (`no_unless`)    not list, also empty
     the host's `consent`   off, any other value     local, technical    on     None
 
-So a value that nobody knows is a no: DO_NOT_TRACK=false is one, and so is TELEMETRY_DISABLED=false. A no that
-was not meant costs a few statistics; a yes that was not meant costs somebody's trust. DO_NOT_TRACK=0 only
-takes a no back. Capitals and spaces around the word do not matter in <PRODUCT>_TELEMETRY, where 1, true and
-yes say on too.
+An unknown value is thus a no: DO_NOT_TRACK=false is one, and so is TELEMETRY_DISABLED=false. A no that was not meant
+costs a few statistics; a yes that was not meant costs somebody's trust. DO_NOT_TRACK=0 only takes a no back. Capitals
+and spaces around the word do not matter in <PRODUCT>_TELEMETRY, where 1, true and yes say on too.
 
-When no voice said anything, the first line that fits decides:
+If no voice said anything, the first line that fits decides:
 
     situation                              decision
     in CI                                  off
@@ -65,11 +64,11 @@ _CI_VARIABLES = (
     "WOODPECKER_CI",
 )
 _TEST_VARIABLES = ("PYTEST_CURRENT_TEST", "PYTEST_VERSION")
-"""Which pytest sets, for itself and for what a test starts."""
+"""The variables that pytest sets, for itself and for the processes that a test starts."""
 
 
 class State(StrEnum):
-    """A state of consent: says what may happen to an event of either sensitivity."""
+    """A state of consent, which says what may happen to an event of either sensitivity."""
 
     ON = "on"  # collected and uploaded
     TECHNICAL = "technical"  # the same for what is about machine and program; all else as under "local"
@@ -106,7 +105,7 @@ _STRICTEST_FIRST = (State.OFF, State.LOCAL, State.TECHNICAL, State.ON)
 
 
 def strictest(*states: State) -> State:
-    """Return the one of several states that lets the least happen."""
+    """Return the one of several states that permits the least."""
     return min(states, key=_STRICTEST_FIRST.index)
 
 
@@ -125,11 +124,11 @@ def decide(
     Args:
         product: the product's name; it names the variable `<PRODUCT>_TELEMETRY`.
         environ: the environment of the process that wants to collect.
-        stored: the user's stored choice, None when there is none.
-        host: the host's own `consent`, None when it leaves the matter open.
-        deployment: what the host says of itself; None is unknown.
-        notice_shown: the version of the notice this user has seen; 0 for none.
-        no_unless: what the catalog says of further variables.
+        stored: the user's stored choice, None for none.
+        host: the host's own `consent`, None if it leaves the matter open.
+        deployment: the kind of deployment that the host says it is; None is unknown.
+        notice_shown: the version of the notice that this user has seen; 0 for none.
+        no_unless: further variables that may say no, from the catalog.
     """
     kind = deployment if deployment in _DEPLOYMENTS else "unknown"
     voices = list(_voices(product, environ, stored, host, no_unless or {}))
@@ -177,7 +176,7 @@ def _default(environ: Mapping[str, str], deployment: str, notice_shown: int) -> 
 
 
 def product_variable(product: str) -> str:
-    """Name the variable that speaks for one product: `ACME_DB_TELEMETRY` for acme-db."""
+    """Return the name of the variable that speaks for one product: `ACME_DB_TELEMETRY` for acme-db."""
     letters = (letter if letter.isascii() and letter.isalnum() else "_" for letter in product.upper())
     return "".join(letters) + "_TELEMETRY"
 
@@ -187,7 +186,7 @@ def _says(variables: tuple[str, ...], environ: Mapping[str, str]) -> bool:
 
 
 def _setting(variable: str, value: str) -> str:
-    """Name a setting for `telemetry status`; a value that is no plain word stays out of the text."""
+    """Name a setting for `telemetry status`; a value that is no plain word is left out of the text."""
     word = value.strip()
     is_plain = word.isascii() and word.isalnum() and len(word) <= _MAX_WORD_CHARACTERS
     return f"{variable}={word}" if is_plain else f"{variable} (unknown value)"

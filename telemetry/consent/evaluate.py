@@ -1,4 +1,4 @@
-"""What holds for this process: the stored choice and the notice brought to the rules."""
+"""Evaluation of consent for this process: the stored choice and the notice are brought to the rules."""
 
 from __future__ import annotations
 
@@ -28,12 +28,11 @@ def evaluate(
     may_tell: bool = True,
     no_unless: Mapping[str, Collection[str]] | None = None,
 ) -> Decision:
-    """Decide for this process; show the notice first when nothing but that is missing.
+    """Decide for this process; show the notice first if that alone is missing.
 
-    Never raises. Reads one small file. Only where it can show the notice does it write, and then it may wait
-    half a second for another writer. A notice that was shown but can't be remembered counts for this process;
-    the next one shows it again. Of processes that start together one shows it; the others say "local" until they
-    `reconsider`.
+    Never raises. Reads one small file. It writes only where it can show the notice, and then it may wait half a second
+    for another writer. A notice that was shown but can't be remembered counts for this process; the next one shows it
+    again. Of processes that start together one shows it; the others decide "local" until they `reconsider`.
 
     Args:
         product: a name that has passed `check_product`.
@@ -41,10 +40,10 @@ def evaluate(
         deployment: the host's `deployment`.
         callback: shows the notice; None for the terminal.
         environ: the host's environment.
-        policy_url: named in the notice when not empty.
+        policy_url: named in the notice unless empty.
         stderr: the terminal, if it is one; None for `sys.stderr`.
-        may_tell: whether the notice may be shown; else one that is missing stays so, and nothing is written.
-        no_unless: what the catalog says of further variables.
+        may_tell: whether the notice may be shown; if not, a missing one stays missing, and nothing is written.
+        no_unless: further variables that may say no, from the catalog.
     """
 
     def decided(stored: Stored) -> Decision:
@@ -81,14 +80,14 @@ def reconsider(
     environ: Mapping[str, str] = os.environ,
     no_unless: Mapping[str, Collection[str]] | None = None,
 ) -> Decision | None:
-    """Decide anew while the process runs; shows nothing and writes nothing, reads one small file.
+    """Decide anew while the process runs; shows nothing, writes nothing, and reads one small file.
 
-    The arguments are those of `evaluate`, and `notice_shown` the version that this process itself has shown, 0 for
-    none: it counts here even when it could not be remembered.
+    The arguments are those of `evaluate`, and `notice_shown` is the version of the notice that this process itself has
+    shown, 0 for none: it counts here even if it could not be remembered.
 
     Returns:
-        None when the file can't be read, which may be this process's own want of descriptors: what held goes on, and
-        the shipper, which reads the file too, stops in its place.
+        The decision; None if the file can't be read, perhaps because this process lacks descriptors. The previous
+        decision then stands, and the shipper, which reads the file too, stops in its place.
     """
     stored = read_stored(product)
     if stored.fault:
@@ -105,7 +104,7 @@ def reconsider(
 
 
 def _remember_notice(product: str) -> Stored:
-    """What is stored from now on; it may hold a choice that the user made while the notice was shown."""
+    """Store that the notice was shown, and return what is stored, perhaps with a choice that was made meanwhile."""
     try:
         return store_notice(product, NOTICE_VERSION, time())
     except ConsentError:

@@ -1,4 +1,4 @@
-"""The notice: what a user is told before anything leaves by default; the one thing the host may print."""
+"""The notice shown to a user before anything leaves by default; the one thing the host may print."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ NOTICE_VERSION = 1
 def show_notice(
     product: str, policy_url: str, *, callback: Callable[[str], None] | None, stream: TextIO | None
 ) -> bool:
-    """Show the notice through the callback if there is one, else on `stream` if that is a terminal.
+    """Show the notice through the callback if there is one, otherwise on `stream` if that is a terminal.
 
     Never raises: a callback or a stream that fails has not shown anything.
 
     Args:
         product: the product's name.
-        policy_url: where the privacy page stands; may be empty.
+        policy_url: the address of the privacy page; may be empty.
         callback: the host's own way to show a text.
-        stream: usually stderr; None when the process has none.
+        stream: usually stderr; None if the process has none.
 
     Returns:
         Whether a user could see it.
@@ -43,7 +43,7 @@ def show_notice(
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether what is written to `stream` is seen on a terminal."""
+    """Tell whether text written to `stream` is seen on a terminal."""
     try:
         return stream is not None and stream.isatty()
     except (OSError, ValueError):  # it is closed
@@ -51,7 +51,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def notice_text(product: str, policy_url: str) -> str:
-    """The notice, three lines without a final line break."""
+    """Return the notice, three lines without a final line break."""
     details = policy_url or f"`telemetry status --product {product}`"
     return (
         f"{product} sends its makers anonymous usage data: which features are used, how long they take, how "

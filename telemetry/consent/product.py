@@ -1,4 +1,4 @@
-"""A product's name: what it may look like, and which products this machine knows.
+"""Names of products, and the products known on this machine.
 
 Names become paths and variables: every name from outside passes `check_product` before anything else uses it.
 """
@@ -31,7 +31,7 @@ def check_product(name: str) -> str:
 
 
 def find_product(name: str | None) -> str:
-    """The product that a command means: `name`, or the only one this machine knows when None.
+    """Return the product that a command means: `name`, or if that is None the only one this machine knows.
 
     Raises:
         ConfigError: the name can't name a product; or it is None, and not exactly one product is known.
@@ -47,7 +47,7 @@ def find_product(name: str | None) -> str:
 
 
 def known_products() -> list[str]:
-    """The products with a stored choice or a spool, sorted. A directory that can't be read holds none."""
+    """Return the products with a stored choice or a spool, sorted. A directory that can't be read holds none."""
     return sorted({*_products_in(paths.config_dir), *_products_in(paths.state_dir)})
 
 

@@ -1,13 +1,14 @@
-"""What the user chose and was told, in one small JSON file for each product.
+"""The user's stored choice, and the notice that was shown, in one small JSON file for each product.
 
     {"version": 1, "choice": "technical", "since": "2027-01-31T08:00:00.000Z", "notice": 1, "unbroken": [...]}
 
-`choice` is a `State`, or null for none. `since` is when it was made, or, with none, when the notice was shown: nothing
-older may leave. Only technical events may, those of the times that are in `unbroken`: of the consents before, since the
-first of which they could leave all the time. It is left out when there are none.
+`choice` is a `State`, or null for none. `since` is when it was made or, without a choice, when the notice was shown:
+nothing collected earlier may leave, except technical events from the times in `unbroken`. Those are the dates of
+earlier consents, from the first of which on technical events could leave without a break. `unbroken` is left out if
+there are none.
 
-The file is 0600, and replaced as a whole. A host that stores its notice must not write over a choice the user
-makes at that moment, so writers take turns by a lock file beside it.
+The file is 0600, and replaced as a whole. A host that stores its notice must not overwrite a choice that the user makes
+at that moment, so writers take turns by a lock file beside it.
 
 A product's name must have passed `check_product` before it comes here.
 """
@@ -32,24 +33,24 @@ if TYPE_CHECKING:
 _VERSION = 1
 _MAX_BYTES = 4096  # the file has about 100; more is not ours
 _END_UNIX_SECONDS = 2**63 / 1e9  # in the year 2262, as for the times of events
-_MAX_UNBROKEN = 32  # changes between `on` and `technical` in a row; what is older than that stays here
+_MAX_UNBROKEN = 32  # changes between `on` and `technical` in a row; older events than that stay here
 _LOCK_SECONDS = 0.5  # a writer holds the lock for milliseconds; `init` may wait for it
 _LOCK_POLL_SECONDS = 0.01
 
 
 class ConsentError(TelemetryError):
-    """The user's choice can't be stored."""
+    """Raised when the user's choice can't be stored."""
 
 
 class Stored(NamedTuple):
-    """What the file says.
+    """The contents of the file.
 
     Attributes:
-        choice: what the user chose; None when nothing; `off` when the file can't be read or makes no sense.
-        since_unix_seconds: when that was, or when the notice was shown; 0.0 when the file says nothing.
+        choice: the user's choice; None for none; `off` if the file can't be read or makes no sense.
+        since_unix_seconds: when the choice was made, or the notice shown; 0.0 if neither was.
         notice: the version of the notice that was shown, 0 for none.
-        fault: why the file can't be read, for `telemetry status`; empty when it can.
-        unbroken: the dates of the consents before, since the first of which technical events could leave at any time.
+        fault: the reason why the file can't be read, for `telemetry status`; empty if it can.
+        unbroken: the dates of earlier consents from the first of which on technical events could leave at any time.
     """
 
     choice: State | None = None
@@ -59,14 +60,14 @@ class Stored(NamedTuple):
     unbroken: tuple[float, ...] = ()
 
     def continues(self, since_unix_seconds: float) -> bool:
-        """Whether technical events could leave all the time since the consent of that date was stored."""
+        """Tell whether technical events could leave at any time since the consent of that date was stored."""
         return since_unix_seconds in {self.since_unix_seconds, *self.unbroken}
 
 
 def read_stored(product: str) -> Stored:
-    """Read what the user chose. Never raises and writes nothing.
+    """Read the user's choice. Never raises and writes nothing.
 
-    No file means that nothing was said. A file that can't be read may hold a no, so it counts as one.
+    A missing file means that nothing was said. A file that can't be read may hold a no, so it counts as one.
     """
     try:
         return _read(paths.consent_file(product))
@@ -75,7 +76,7 @@ def read_stored(product: str) -> Stored:
 
 
 def store_choice(product: str, choice: State, now: float) -> Stored:
-    """Store the user's choice and keep what is known of the notice. The same choice again keeps its date.
+    """Store the user's choice, keeping the notice. The same choice again keeps its date.
 
     Args:
         product: a checked name.
@@ -83,10 +84,10 @@ def store_choice(product: str, choice: State, now: float) -> Stored:
         now: Unix seconds.
 
     Returns:
-        What is stored from now on.
+        The new contents of the file.
 
     Raises:
-        ConsentError: the file can't be written; what it said before still holds.
+        ConsentError: the file can't be written; its old contents still hold.
     """
     with _sole_writer(product) as file:
         old = _read(file)
@@ -97,17 +98,17 @@ def store_choice(product: str, choice: State, now: float) -> Stored:
 
 
 def _unbroken(old: Stored, choice: State) -> tuple[float, ...]:
-    """The dates of the consents that a choice continues, as far as technical events go.
+    """Return the dates of the consents that a choice continues with regard to technical events.
 
-    Where the user had said nothing, what left did so by the word of others, and a "technical" lets that go on; but an
-    "on" is a beginning there, as it is after all that is stricter than "technical".
+    Where the user had said nothing, events left by the word of others, and a "technical" lets that go on; but an "on"
+    is a beginning there, as it is after every choice stricter than "technical".
     """
     continued = {State.ON: (State.TECHNICAL,), State.TECHNICAL: (State.ON, None)}
     return (*old.unbroken, old.since_unix_seconds)[-_MAX_UNBROKEN:] if old.choice in continued.get(choice, ()) else ()
 
 
 def store_notice(product: str, version: int, now: float) -> Stored:
-    """Store that the notice was shown and keep the user's choice, with its date if there is one.
+    """Store that the notice was shown, keeping the user's choice, with its date if there is one.
 
     The same version again keeps its date too.
 
@@ -117,10 +118,10 @@ def store_notice(product: str, version: int, now: float) -> Stored:
         now: Unix seconds.
 
     Returns:
-        What is stored from now on, with a choice that may have been made meanwhile.
+        The new contents of the file, with a choice that may have been made meanwhile.
 
     Raises:
-        ConsentError: the file can't be written; what it said before still holds.
+        ConsentError: the file can't be written; its old contents still hold.
     """
     with _sole_writer(product) as file:
         old = _read(file)
@@ -199,7 +200,7 @@ def _format(stored: Stored) -> bytes:
 
 
 def iso_time(unix_seconds: float) -> str:
-    """ISO-8601 in UTC, to the millisecond: `2027-01-31T08:00:00.000Z`."""
+    """Format a time as ISO 8601 in UTC, to the millisecond: `2027-01-31T08:00:00.000Z`."""
     from datetime import UTC, datetime  # noqa: PLC0415 as above
 
     return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -207,9 +208,9 @@ def iso_time(unix_seconds: float) -> str:
 
 @contextmanager
 def sole_teller(product: str) -> Iterator[bool]:
-    """Whether it is on this process to show the notice now: another one may be at it. Waits for nobody.
+    """Yield whether it is this process's turn to show the notice; another may be at it. Waits for no other process.
 
-    Where no lock can be made everybody tells: twice is better than never.
+    Where no lock can be made, every process shows it: twice is better than never.
     """
     try:
         lock = _open_lock(paths.consent_file(product).with_name("notice.lock"))
@@ -234,7 +235,7 @@ def _try(lock: int) -> bool:
 
 
 def _let_go(lock: int) -> None:
-    """Unlock, and close: a child that the host has forked meanwhile would keep what is only closed."""
+    """Unlock and close a lock: closing alone would leave it to a child that the host has forked meanwhile."""
     with suppress(OSError):  # no locks here
         files.unlock(lock)
     os.close(lock)
@@ -271,7 +272,7 @@ def _wait_for(lock: int) -> None:
 
 
 def _replace(file: Path, stored: Stored) -> None:
-    """Write the file anew, so that a reader or a power cut meets the old one or the new one, whole."""
+    """Write the file anew, so that a reader or a power cut meets either the old one or the new one, whole."""
     file.with_suffix(".new").unlink(missing_ok=True)  # of an older version that was killed as it wrote
     files.write_durably(file, _format(stored))  # by us alone, while we hold the lock
     files.sync_directory(file.parent)

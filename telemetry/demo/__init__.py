@@ -1,1 +1,1 @@
-"""The demo: real data of this machine, from producers through a shipper to a collector, with the account."""
+"""The command `telemetry demo`: real data of this machine goes from producers through a shipper to a collector."""

@@ -1,7 +1,4 @@
-"""Starts and ends the demo's processes, a collector and some producers, and makes the home that they live in.
-
-Each speaks a JSON object a line on stdout.
-"""
+"""Processes that the demo starts: a collector and some producers. Each writes JSON objects, one a line, to stdout."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = FLUSH_SECONDS + 10.0
 """Seconds before a child that was told to stop is killed. A producer flushes first, perhaps to a shipper that is still
-coming up, and what it has emitted when it is killed, nobody counts. A collector finishes its uploads."""
+coming up, and what it has emitted when that is killed would go uncounted. A collector finishes its uploads."""
 
 _READ_BYTES = 1 << 16
 
@@ -44,17 +41,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoError(TelemetryError):
-    """A fault that the demo can't go on from; the text is one line."""
+    """Raised when the demo can't go on; the text is one line."""
 
 
 class Child:
-    """Child process in a session of its own: Ctrl-C reaches the demo alone, which then ends the others in order.
+    """A process in a session of its own: Ctrl-C reaches the demo alone, which then ends the children in order.
 
     Leaving its `with` block ends it.
     """
 
     def __init__(self, name: str, module: str, arguments: Sequence[str], home: Path) -> None:
-        """Start `python -m module arguments`; what it has to complain of goes to a file in `home`."""
+        """Start `python -m module arguments`; its stderr goes to a file in `home`."""
         self.name = name
         self.is_speaking = True
         self._complaints = home / f"{name.replace(' ', '-')}.stderr"
@@ -82,16 +79,16 @@ class Child:
             self._process.communicate()
 
     def stop(self) -> None:
-        """Tell the child to end; does not wait."""
+        """Tell the process to end, without waiting for it."""
         self._process.terminate()
 
     def fileno(self) -> int:
-        """Return the descriptor of the pipe that the child speaks through."""
+        """Return the file descriptor of the process's stdout."""
         assert self._process.stdout is not None  # noqa: S101 it was asked for
         return self._process.stdout.fileno()
 
     def read(self) -> list[Any]:
-        """Return what the child has said since; blocks when that is nothing."""
+        """Return the objects written since the last call; blocks if there are none."""
         data = os.read(self.fileno(), _READ_BYTES)
         self.is_speaking = bool(data)
         *lines, self._heard = (self._heard + data).split(b"\n")
@@ -103,7 +100,7 @@ class Child:
         return self._process.poll() is not None
 
     def obituary(self) -> DemoError:
-        """Say why the child ended: the signal, or the exit code and the last line of what it complained of."""
+        """Describe how the process ended: by a signal, or with an exit code and the last line on its stderr."""
         code = self._process.returncode
         if code < 0:
             return DemoError(f"{self.name} was killed by {signal.Signals(-code).name}")
@@ -112,13 +109,13 @@ class Child:
         return DemoError(f"{self.name} ended with exit code {code}: {last}")
 
     def check(self) -> None:
-        """Raise `DemoError` when the child has failed."""
+        """Raise `DemoError` if the process has failed."""
         if self._process.poll():
             raise self.obituary()
 
 
 def hear(children: Sequence[Child], seconds: float) -> list[tuple[Child, Any]]:
-    """Return what the children say; blocks until one speaks or ends, for at most `seconds`."""
+    """Return the objects that the children write; blocks until one writes or ends, for at most `seconds`."""
     speaking = [child for child in children if child.is_speaking]
     if not speaking:
         time.sleep(seconds)
@@ -132,7 +129,7 @@ def hear(children: Sequence[Child], seconds: float) -> list[tuple[Child, Any]]:
 
 @contextmanager
 def producers(processes: int, events: int, endpoint: str, home: Path) -> Iterator[list[Child]]:
-    """Start the producers, each with its share of `events`; end them, all at once, at the end of the block."""
+    """Start the producers, each with its share of `events`; end them all at the end of the block."""
     with ExitStack() as stack:
         started = []
         for index in range(processes):

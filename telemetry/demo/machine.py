@@ -1,4 +1,4 @@
-"""Turns this machine into events: its Python files, token by token, what is installed, and what runs."""
+"""This machine's installed packages and running processes, as events."""
 
 from __future__ import annotations
 
@@ -135,12 +135,12 @@ def package_events() -> Iterator[Event]:
 
 
 def process_events() -> Iterator[Event]:
-    """Yield an event for each process; what another user's process hides is absent."""
+    """Yield an event for each process; facts about another user's that we may not know are absent."""
     return processes_as_events(process.info for process in psutil.process_iter(_ATTRIBUTES))
 
 
 def processes_as_events(known: Iterable[dict[str, Any]]) -> Iterator[Event]:
-    """Yield an event for each process that psutil has told of, with None where it could not find out."""
+    """Yield an event for each process that psutil has described; None stands for a fact it could not find out."""
     for info in known:
         memory = info["memory_info"]
         yield (

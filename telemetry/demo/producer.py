@@ -2,11 +2,11 @@
 
     python -m telemetry.demo.producer INDEX PROCESSES SHARE_EVENTS ENDPOINT
 
-It says how far it has come on stdout, a JSON object a line, each one a `Word`. SIGTERM ends it in order.
+It reports its progress on stdout, a JSON object a line, each one a `Word`. SIGTERM ends it in order.
 
-The cost of telemetry in a host is measured over the whole run: all CPU time of this process, ZeroMQ's thread and the
-flush thread among it, from after `init` to the shipper's last confirmation, less what the main thread used for its
-own work. So nothing is estimated from a sample, and what is in doubt (the loop around `emit`) counts as ours.
+The cost of telemetry in a host is measured over the whole run: all CPU time of this process, including ZeroMQ's thread
+and the flush thread, from after `init` to the shipper's last confirmation, less what the main thread used for its own
+work. Nothing is thus estimated from a sample, and doubtful parts (the loop around `emit`) count as telemetry's.
 """
 
 from __future__ import annotations
@@ -53,16 +53,16 @@ _HINT = re.compile(r"@|://|/home/|/Users/|password|\d[\d.() -]{6,}\d")
 
 
 class Word(NamedTuple):
-    """A word of a producer to the demo.
+    """A report by a producer.
 
     Attributes:
-        emitted: events so far; the aggregates of counters come on top.
-        comments: some that redaction may find something in; they never leave the demo's memory.
-        ended: whether this is the last word; what follows is known only then.
+        emitted: the number of events so far; the aggregates of counters come on top.
+        comments: comments in which redaction may find something; they never leave the demo's memory.
+        ended: whether this is the last word; the following attributes are known only then.
         confirmed: whether the shipper has confirmed everything.
-        own_cpu_seconds: of reading, tokenising and talking.
-        init_cpu_seconds: of `telemetry.init`.
-        host_cpu_seconds: of telemetry from then on.
+        own_cpu_seconds: the CPU time of reading, tokenising and reporting.
+        init_cpu_seconds: the CPU time of `telemetry.init`.
+        host_cpu_seconds: the CPU time of telemetry from then on.
     """
 
     emitted: int
@@ -75,7 +75,7 @@ class Word(NamedTuple):
 
 
 class OwnWork:
-    """Measures the CPU time that the main thread spends inside `with`, on anything but telemetry."""
+    """A meter of the CPU time that the main thread spends inside `with`, on anything but telemetry."""
 
     def __init__(self) -> None:
         self.cpu_seconds = 0.0
@@ -90,7 +90,7 @@ class OwnWork:
 
 
 class Speaker:
-    """Tells the demo how far this producer has come, some ten times a second."""
+    """A reporter that tells the demo this producer's progress some ten times a second."""
 
     def __init__(self) -> None:
         self._spoke = time.monotonic()
@@ -98,14 +98,14 @@ class Speaker:
         self._left = CANDIDATES
 
     def note(self, chunk: list[Event], emitted: int) -> None:
-        """Take note of a chunk on its way, and speak if it is time to."""
+        """Note a chunk that is being emitted, and report if it is time to."""
         if self._left > 0:
             self._pick(chunk)
         if time.monotonic() - self._spoke >= SAY_SECONDS:
             self.say(Word(emitted))
 
     def say(self, word: Word) -> None:
-        """Tell the demo now."""
+        """Report now."""
         self._spoke = time.monotonic()
         print(json.dumps(word._replace(comments=tuple(self._comments))._asdict()), flush=True)  # noqa: T201 that is how it speaks
         self._comments.clear()
@@ -118,7 +118,7 @@ class Speaker:
 
 
 def main() -> int:
-    """Run the producer that argv describes; returns the exit code."""
+    """Run the producer that argv describes; return the exit code."""
     index, processes, share_events = (int(number) for number in sys.argv[1:4])
     stopping = Flag()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
@@ -134,13 +134,13 @@ def main() -> int:
 
 
 def produce(index: int, processes: int, share_events: int, endpoint: str, stopping: Flag) -> None:
-    """Emit exactly `share_events` events, unless `stopping` is set before; then flush and say what it has cost.
+    """Emit exactly `share_events` events, unless `stopping` is set before; then flush and report the cost.
 
     Args:
-        index: of this producer; it takes every `processes`-th thing from there on.
-        processes: how many producers there are.
-        share_events: how many events are this one's.
-        endpoint: where batches are sent to.
+        index: this producer's index; it takes every `processes`-th thing from there on.
+        processes: the number of producers.
+        share_events: the number of events to emit.
+        endpoint: the endpoint of the uploads.
         stopping: looked at between chunks.
     """
     began = time.process_time()

@@ -1,4 +1,4 @@
-"""Shows on stderr how the demo gets on, and prints its last page on stdout."""
+"""The demo's last page: ledger, cost, redactions, and how to look at the rest."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def print_ledger(result: Result) -> None:
 
 
 def _ledger_table(result: Result) -> Table:
-    """Make the table of the ledger: what was emitted, and line by line what became of it."""
+    """Return a table of the events emitted and, line by line, their fates."""
     account = result.run.account
     table = _grid()
     table.add_row("  emitted", f"{account.tally.emitted:,}", _emitted_remark(result))
@@ -266,7 +266,7 @@ def _rate(events: int, seconds: float) -> str:
 
 
 def _program() -> str:
-    """Name the program `telemetry` as the user can call it from here: it may not be on the PATH."""
+    """Return how to call `telemetry` from where the user stands: the environment may not be on the PATH."""
     if shutil.which("telemetry"):
         return "telemetry"
     return quote(os.path.relpath(Path(sys.executable).with_name("telemetry")))

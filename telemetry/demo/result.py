@@ -1,4 +1,4 @@
-"""Holds what the ledger says of a run against what producers said, the collector has and files hold."""
+"""Result of a run: the ledger, held against the producers' reports and the collector's store."""
 
 from __future__ import annotations
 
@@ -35,39 +35,39 @@ _CHARACTERS = 100
 
 
 class Result(NamedTuple):
-    """The outcome of a run."""
+    """A finished run, with the contents of the collector's store."""
 
     run: Run
     stored: Stored
 
     @property
     def aggregates(self) -> int:
-        """The number of events that the counter made: what the ledger has above what producers emitted one by one."""
+        """The number of events made by the counter: those in the ledger beyond the events emitted one by one."""
         return self.run.account.tally.emitted - sum(word.emitted for word in self.run.words)
 
     @property
     def host_cpu_us_per_event(self) -> float | None:
-        """CPU time that telemetry took in the producers; None when they were interrupted."""
+        """The CPU time that telemetry took in the producers; None if they were interrupted."""
         return self._per_event(sum(word.host_cpu_seconds for word in self.run.words) * 1e6)
 
     @property
     def own_cpu_us_per_event(self) -> float | None:
-        """CPU time that the producers took for their own work."""
+        """The CPU time that the producers took for their own work."""
         return self._per_event(sum(word.own_cpu_seconds for word in self.run.words) * 1e6)
 
     @property
     def shipper_cpu_us_per_event(self) -> float | None:
-        """CPU time of the shipper's whole life, its start among it."""
+        """The CPU time of the shipper's whole life, including its start."""
         return self._per_event(self.run.shipper_cpu_seconds * 1e6)
 
     @property
     def bytes_per_event(self) -> float | None:
-        """Bytes of the uploads' bodies for each event delivered."""
+        """The bytes of the uploads' bodies for each event delivered."""
         delivered = self.run.account.delivered
         return self.stored.body_bytes / delivered if delivered else None
 
     def as_json(self) -> str:
-        """Write the outcome as one JSON object."""
+        """Return the result as one JSON object."""
         run, tally = self.run, self.run.account.tally
         return json.dumps(
             {
@@ -90,7 +90,7 @@ class Result(NamedTuple):
         )
 
     def faults(self) -> Iterator[str]:
-        """Yield what does not add up, each of which is a bug; for runs that were not interrupted."""
+        """Yield the figures that do not add up, each of which is a bug. For runs that were not interrupted."""
         run, stored = self.run, sum(self.stored.events.values())
         emitted = sum(word.emitted for word in run.words)
         if run.account.balance:

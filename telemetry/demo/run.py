@@ -1,7 +1,6 @@
-"""Runs the demo from first to last line, holds it to account, and prints what came of it.
+"""Run of the demo: collector, producers and the shipper that they spawn, followed until everything is delivered.
 
-A run is a collector, producers and, spawned by them, a shipper: all of them processes in a private home. A `Follower`
-hears the producers, reads the spool, watches the shipper, until everything is delivered.
+All of them are processes in a private home. A `Follower` hears the producers, reads the spool, and watches the shipper.
 """
 
 from __future__ import annotations
@@ -78,11 +77,11 @@ def say(text: str) -> None:
 
 
 class Plan(NamedTuple):
-    """The plan of a run.
+    """The extent of a run.
 
     Attributes:
-        events: that producers emit, the aggregates of counters not among them.
-        processes: producers.
+        events: the number of events to emit, without the aggregates of counters.
+        processes: the number of producers.
         store: the collector's directory.
     """
 
@@ -92,16 +91,16 @@ class Plan(NamedTuple):
 
 
 class Run(NamedTuple):
-    """The figures of a run.
+    """A finished run.
 
     Attributes:
-        plan: what was wanted.
-        account: what the spool says, after its last shipper was gone.
-        words: the last of each producer; of one that was interrupted, the last that was heard.
-        comments: some that redaction may find something in, as they stand in the files.
-        produced_seconds: from the start of the producers until they had ended, everything confirmed.
-        seconds: from the same start until the last event was delivered.
-        shipper_cpu_seconds: of the shipper's whole life.
+        plan: the extent of the run.
+        account: the account of the spool after its last shipper was gone.
+        words: the last report of each producer that was heard.
+        comments: comments in which redaction may find something, as they stand in the files.
+        produced_seconds: the time from the start of the producers until they had ended, everything confirmed.
+        seconds: the time from the same start until the last event was delivered.
+        shipper_cpu_seconds: the CPU time of the shipper's whole life.
         interrupted: whether it was ended before its time.
     """
 
@@ -116,7 +115,7 @@ class Run(NamedTuple):
 
 
 def run(plan: Plan, display: Display, interrupt: Interrupt) -> Run:
-    """Run the demo and leave nothing but the collector's store; blocks until then.
+    """Run the demo, which blocks, and leave nothing but the collector's store.
 
     Raises:
         DemoError: a process failed, or the events were not delivered in time.
@@ -155,7 +154,7 @@ def _check_collector(collector: Child) -> None:
 
 
 class Follower:
-    """Follows a run, and knows what is known of it while it goes on."""
+    """An observer of a run while it goes on."""
 
     def __init__(self, plan: Plan, endpoint: str, display: Display, interrupt: Interrupt) -> None:
         """Follow a run that begins now. The environment is already that of the private home."""
@@ -195,7 +194,7 @@ class Follower:
         self._look()
 
     def end_shipper(self) -> None:
-        """Have a shipper that still lives hand over what it can, and end it."""
+        """End a shipper that still lives, after it has handed over what it can."""
         deadline = time.monotonic() + DRAIN_SECONDS / 3
         if (process := self._meter.look()) is not None:
             process.terminate()
@@ -205,7 +204,7 @@ class Follower:
             time.sleep(TICK_SECONDS / 2)
 
     def result(self, *, interrupted: bool) -> Run:
-        """Return what the run came to; all processes but the collector are gone."""
+        """Return the finished run; all processes but the collector must be gone."""
         self._look()
         return Run(
             plan=self._plan,
@@ -219,7 +218,7 @@ class Follower:
         )
 
     def _look(self) -> None:
-        """Look at shipper and spool, unless that was done a moment ago, and show what is there."""
+        """Look at shipper and spool, unless that was done a moment ago, and show the stage."""
         now = self._seconds()
         if now - self._looked_seconds < TICK_SECONDS / 2:
             return

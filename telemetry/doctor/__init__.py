@@ -1,1 +1,1 @@
-"""The doctor, which walks the way of an event and says at each step what is so and what to do."""
+"""Diagnosis of missing events: the way of an event is walked step by step, with a finding and advice at each step."""

@@ -1,4 +1,4 @@
-"""Examines what may be collected at all: by the catalog, and by consent here and in each running host."""
+"""Examination of what may be collected: the catalog, and consent, here and in each running host."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TECHNICAL = 'only events of sensitivity = "technical" are uploaded, the others 
 
 
 def examine_catalog(file: Path, product: str) -> Iterator[Step]:
-    """Read the catalog as a shipper would, and name the events and fields whose last day is over."""
+    """Read the catalog as a shipper would, and name the events and fields that have expired."""
     catalog, faults = inspect(file)
     if catalog is None:
         for found in faults:
@@ -42,7 +42,7 @@ def examine_catalog(file: Path, product: str) -> Iterator[Step]:
 
 
 def examine_consent(product: str, decision: Decision, hosts: list[dict[str, Any]]) -> Iterator[Step]:
-    """Say what was decided for each host that a shipper has heard of, and what would be decided here."""
+    """Report the decision of each host that a shipper has heard of, and the one that would be made here."""
     if fault_found := read_stored(product).fault:
         yield fault(
             "consent", f"the stored choice {fault_found}, so it counts as off", "telemetry on, or off, writes it anew"
@@ -79,6 +79,6 @@ def _advice(decision: Decision) -> str:
 
 
 def decide_here(product: str, catalog: Catalog | None, host: str | None) -> Decision:
-    """Decide as for a host in this environment: by its catalog, if that is known, and by what it says itself."""
+    """Decide as a host in this environment would, by its catalog, if known, and its own word."""
     no_unless = catalog.no_unless if catalog else None
     return evaluate(product=product, host=host, deployment=None, callback=None, may_tell=False, no_unless=no_unless)

@@ -1,4 +1,4 @@
-"""Examines the way out: the endpoint's URL, its name, proxy, TLS and token, and with `send` an upload of nothing."""
+"""Examination of the way out: the endpoint's URL and name, the proxy, TLS and the token; optionally an empty upload."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CONNECT_SECONDS = 5.0
 def examine_endpoint(
     endpoint: str, settings: ShipperSettings, environ: Mapping[str, str] = os.environ
 ) -> Iterator[Step]:
-    """Connect to where uploads go, as an upload would; nothing is sent over the connection."""
+    """Connect to the endpoint as an upload would; nothing is sent over the connection."""
     shown = without_credentials(endpoint)
     try:
         target = check_endpoint(endpoint, allow_http=settings.allow_http)
@@ -88,7 +88,7 @@ _OF_THE_WAY = "start what should listen there, or open the way: a firewall, a ne
 def examine_upload(
     endpoint: str, settings: ShipperSettings, decision: Decision, catalog: str, digest: str
 ) -> Iterator[Step]:
-    """Upload a batch without an event, with a receipt, by the shipper's own sink; refused where none may leave."""
+    """Upload a batch without an event, with a receipt, by the shipper's own sink; refused where nothing may leave."""
     if decision.state not in {State.ON, State.TECHNICAL}:
         yield fault(
             "send",

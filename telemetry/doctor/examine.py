@@ -1,4 +1,4 @@
-"""Walks the way of an event, from the package to what was lost: the order is that in which things go wrong."""
+"""Walk along the way of an event, from the package to its losses, in the order in which things go wrong."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class Case(NamedTuple):
-    """The case to examine: product, catalog and endpoint, as far as they are known.
+    """The subject of an examination.
 
     Attributes:
-        product: whose events don't arrive.
-        catalog: its file; None when nobody knows it.
-        endpoints: where it uploads to, with the settings for each; empty when nobody knows.
-        report: what `telemetry status --json` prints of it.
-        by_field: by `event.field`, by reason: how many values were removed.
-        host: what the program itself says: `on`, `technical`, `local`, `off`, or None.
+        product: the product whose events don't arrive.
+        catalog: its file; None if it is not known.
+        endpoints: its endpoints, with the settings for each; empty if none is known.
+        report: the product's report by `telemetry status --json`.
+        by_field: the number of values removed, by `event.field` and by reason.
+        host: the program's own word: `on`, `technical`, `local`, `off`, or None.
         send: whether a batch of no events is uploaded to each endpoint.
     """
 
@@ -42,7 +42,7 @@ class Case(NamedTuple):
 
 
 def examine(case: Case) -> Iterator[Step]:
-    """Yield what each step finds; blocks for the network at the endpoint, some seconds at most for each."""
+    """Yield the findings of each step; at each endpoint, the network may block for some seconds."""
     report, shipper = case.report, case.report["shipper"]
     hosts = [host for run in (shipper, *shipper["others"]) for host in run.get("hosts", ())]
     catalog = inspect(case.catalog)[0] if case.catalog else None

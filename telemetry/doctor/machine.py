@@ -1,4 +1,4 @@
-"""Examines this machine: the package that is installed, the places of state and sockets, and room for them."""
+"""Examination of this machine: the installed package, the places of state and sockets, and the room for them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COMMAND = "telemetry.__main__:main"
 
 
 def examine_package() -> Iterator[Step]:
-    """Look at what is installed under our name, and whether free text can be redacted here."""
+    """Look at what is installed under our name, and tell whether free text can be redacted here."""
     python = f"Python {sys.version_info.major}.{sys.version_info.minor} at {sys.executable}"
     others = [name for name in dict.fromkeys(packages_distributions().get("telemetry", ())) if not _is_ours(name)]
     if others:
@@ -49,7 +49,7 @@ def _is_ours(name: str) -> bool:
 
 
 def examine_place() -> Iterator[Step]:
-    """Look whether state and sockets have a place that this user alone can write, and whether the disk has room."""
+    """Check that state and sockets have a place that this user alone can write, and that the disk has room."""
     for what, find in (("spools", paths.state_dir), ("sockets", paths.runtime_root)):
         directory = find()
         try:

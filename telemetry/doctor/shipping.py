@@ -1,4 +1,4 @@
-"""Examines the shipper and what waits in its spools, as `telemetry status` knows them."""
+"""Examination of the shipper and of what waits in its spools, from the report of `telemetry status`."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _NO_TEMPLATE = (
 
 
 def examine_shipper(shipper: dict[str, Any]) -> Iterator[Step]:
-    """Say whether a shipper runs and takes frames, or why none comes up.
+    """Report whether a shipper runs and takes frames, or why none starts.
 
     Args:
-        shipper: that part of what `telemetry status --json` prints.
+        shipper: the member `shipper` of the report of `telemetry status --json`.
     """
     if shipper["refused"]:
         yield fault("shipper", f"one could not start: {shipper['refused']}", "mend that; hosts try again by themselves")
@@ -73,7 +73,7 @@ def _of_run(run: dict[str, Any]) -> Iterator[Step]:
 
 
 def examine_spool(spool: dict[str, Any], shipper: dict[str, Any], errors: list[str]) -> Iterator[Step]:
-    """Say what waits, for how long, and what keeps it."""
+    """Report what waits in the spools, for how long, and what keeps it there."""
     waits = spool["segments"]["sealed"]
     waiting = counted(waits, "segment waits", "segments wait")
     oldest = spool["oldest_sealed_seconds"]
@@ -96,11 +96,11 @@ def examine_spool(spool: dict[str, Any], shipper: dict[str, Any], errors: list[s
 
 
 def examine_losses(ledger: dict[str, Any], by_field: dict[str, dict[str, int]]) -> Iterator[Step]:
-    """Say what was dropped, by reason and by field, and what to do about each.
+    """Report the drops by reason and by field, with the remedy for each.
 
     Args:
-        ledger: that part of what `telemetry status --json` prints.
-        by_field: by `event.field`, by reason: how many values were removed.
+        ledger: the member `ledger` of the report of `telemetry status --json`.
+        by_field: the number of values removed, by `event.field` and by reason.
     """
     balance = "{emitted} emitted = {delivered} delivered + {on_disk} on disk + {in_flight} in flight".format(**ledger)
     yield good("losses", f"{balance} + {sum(ledger['dropped'].values())} dropped")

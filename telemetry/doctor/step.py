@@ -1,4 +1,4 @@
-"""The finding of one step of an examination."""
+"""Findings of the steps of an examination."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Verdict(StrEnum):
-    """A verdict on a step."""
+    """The verdict on a finding."""
 
     GOOD = "good"
     NOTE = "note"  # it works, and may surprise
@@ -15,14 +15,14 @@ class Verdict(StrEnum):
 
 
 class Step(NamedTuple):
-    """A step of an examination, with what was found.
+    """A finding of one step.
 
     Attributes:
-        step: where on the way: `package`, `catalog`, `consent`, `place`, `shipper`, `spool`, `endpoint`, `send` or
+        step: the place on the way: `package`, `catalog`, `consent`, `place`, `shipper`, `spool`, `endpoint`, `send` or
             `losses`.
-        verdict: how it stands.
-        found: what is so, with the values that tell.
-        advice: what to do; empty when there is nothing to do.
+        verdict: the verdict.
+        found: the finding, with the values that show it.
+        advice: the remedy; empty if there is nothing to do.
     """
 
     step: str
@@ -32,15 +32,15 @@ class Step(NamedTuple):
 
 
 def good(step: str, found: str) -> Step:
-    """Return a step that is as it should be."""
+    """Return a finding that all is as it should be."""
     return Step(step, Verdict.GOOD, found)
 
 
 def note(step: str, found: str, advice: str) -> Step:
-    """Return a step that works, and may surprise."""
+    """Return a finding about something that works but may surprise."""
     return Step(step, Verdict.NOTE, found, advice)
 
 
 def fault(step: str, found: str, advice: str) -> Step:
-    """Return a step at which events stay."""
+    """Return a finding about something that keeps events from arriving."""
     return Step(step, Verdict.FAULT, found, advice)
