@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MAX_SECRET_BYTES = 1 << 20  # a chain of certificates has some KiB
 
 _MAY_PASS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
-"""What says nothing of the file that was to be read: the same read may succeed later."""
+"""Errors that say nothing of the file that was to be read: the same read may succeed later."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -73,7 +73,7 @@ def check_parents(path: Path) -> None:
 
 
 def _check_open_parent(inner: Path, outer: Path, found: os.stat_result, path: Path) -> None:
-    """Who may write in a directory may rename what is in it, unless the directory is sticky.
+    """Refuse a parent in which others may rename what is in it: one that they may write, and that is not sticky.
 
     That nobody does is the word of who gave us a volume, and only for the private directory that we make in it.
     """
@@ -151,7 +151,7 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def new_name(name: str) -> str:
-    """What a file that `write_durably` makes is called until it is whole."""
+    """Return the name that a file of `write_durably` has until it is whole."""
     return f".{name}.new"
 
 
@@ -247,13 +247,13 @@ def is_full(fault: OSError) -> bool:
 
 
 def free_bytes(directory: Path) -> int:
-    """How much this user may still write where a directory lies; a quota is not seen. Raises OSError."""
+    """Return how much this user may still write where a directory lies; a quota is not seen. Raises OSError."""
     found = os.statvfs(directory)
     return found.f_bavail * found.f_frsize
 
 
 def size_bytes(directory: Path) -> int:
-    """The size of all files in a directory together. Raises OSError."""
+    """Return the size of all files in a directory together. Raises OSError."""
     total = 0
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -265,7 +265,7 @@ def size_bytes(directory: Path) -> int:
 
 
 def read_secret(path: Path, name: str) -> bytes:
-    """What is in a file with a secret, one that only we, and root, can read, or that root gave to our group to read.
+    """Read a file with a secret, one that only we, and root, can read, or that root gave to our group to read.
 
     Args:
         path: of the file, or of a link to it.
@@ -294,7 +294,7 @@ def read_secret(path: Path, name: str) -> bytes:
 
 
 def _given_to_our_group(found: os.stat_result) -> int:
-    """The bit of a mode by which root lets a user read what only root may change, as in a pod's volume of secrets."""
+    """Return the bit of a mode by which root lets a user read what root alone may change, as in a volume of secrets."""
     is_given = found.st_uid == 0 != os.getuid() and found.st_gid in {os.getegid(), *os.getgroups()}
     return stat.S_IRGRP if is_given else 0
 

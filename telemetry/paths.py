@@ -173,7 +173,7 @@ def _own_home() -> Path:
 
 
 def _home_or_temporary(part: str, variable: str, default: str) -> Path:
-    """What `TELEMETRY_HOME` names is taken as it is: somebody has chosen it."""
+    """Return what `TELEMETRY_HOME` names, as it is, for somebody has chosen it; else the home, or a temporary place."""
     try:
         path = _under_home(part, variable, default)
     except RuntimeError:

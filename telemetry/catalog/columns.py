@@ -1,4 +1,4 @@
-"""The columns that fields of events become where they are queried, and their types in SQL."""
+"""Names the columns that fields of events become where they are queried, and their types in SQL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Fields = dict[str, dict[str, set[str]]]
 
 
 def declared_types(catalogs: Iterable[Catalog]) -> Fields:
-    """The types that catalogs give to the fields of their events."""
+    """Collect the types that catalogs give to the fields of their events."""
     types: Fields = {}
     for catalog in catalogs:
         for event in catalog.events.values():

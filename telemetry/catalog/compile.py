@@ -38,7 +38,7 @@ class Envelope(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=
 
 
 class Plan(NamedTuple):
-    """What the stages must know of one event.
+    """The knowledge that the shipper's stages need of one event.
 
     Attributes:
         name: of the event.
@@ -96,7 +96,7 @@ def _unexpired(event: Event, today: dt.date) -> Event:
 
 
 class _Nothing(Envelope, tag=True):
-    """The event of a catalog that has none left; no wire value is an UnsetType, so none matches."""
+    """Stand-in for the events of a catalog that has none left; no wire value is an UnsetType, so none matches."""
 
     fields: UnsetType
 
@@ -131,7 +131,7 @@ def _fields_struct(event: Event, expired: Iterable[str]) -> type[msgspec.Struct]
 
 
 def declared_fields(event: Event) -> dict[str, Field]:
-    """The fields that may come from the wire, in order: a counter has `count` before its own."""
+    """Return the fields that may come from the wire, in order: a counter has `count` before its own."""
     if event.kind != "counter":
         return event.fields
     return {"count": Field(name="count", type="int", purpose=event.purpose, min=0), **event.fields}

@@ -1,4 +1,4 @@
-"""Copies of catalogs, by the digest of their file: what an event was collected under stays readable after an upgrade.
+"""Keeps copies of catalogs, by the digest of their file: events collected before an upgrade stay readable.
 
     <state>/<product>/catalogs/<sha256>     the file, byte for byte, 0600; beside the product's spools
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 FOLDER = "catalogs"
 
 KEEP_SECONDS = 7 * 86_400.0
-"""How long a copy stays that no shipper reads by: far longer than a host is ever without one."""
+"""The time that a copy stays which no shipper reads by: far longer than a host is ever without one."""
 
 MAX_CATALOG_BYTES = 16 << 20
-"""Far more than anybody would review."""
+"""The largest file that is kept: far more than anybody would review."""
 
 
 class Copy:
@@ -52,7 +52,7 @@ class Copy:
 
 
 def digest_of(data: bytes) -> str:
-    """What a catalog's file is called by: its sha256, hexadecimal."""
+    """Return the SHA-256 of a catalog's file, hexadecimal, by which it is called."""
     return sha256_hex(data)
 
 
@@ -62,7 +62,7 @@ def is_digest(text: str) -> bool:
 
 
 def written_unix_seconds(file: Path) -> float:
-    """When a file was written, as far as its file system knows.
+    """Return the moment at which a file was written, as far as its file system knows.
 
     The time of modification comes out of archives and may lie in the future; that of the last change of status is this
     machine's. So the earlier one is believed.
@@ -72,12 +72,12 @@ def written_unix_seconds(file: Path) -> float:
 
 
 def path_of(product: str, digest: str) -> Path:
-    """Where the copy of that digest lies, if there is one."""
+    """Return the path of the copy of a digest, whether there is one or not."""
     return product_dir(product) / FOLDER / digest
 
 
 def keep(product: str, data: bytes, original: Path) -> None:
-    """Have a copy of a catalog's file, for those who read its events later; one that is there is only named anew.
+    """Keep a copy of a catalog's file, for those who read its events later; one that is there is only named anew.
 
     Raises:
         OSError: none can be kept; nothing is half written.
@@ -101,7 +101,7 @@ def name(product: str, digest: str) -> None:
 
 
 def read(product: str, digest: str) -> Copy | None:
-    """The copy of that digest, held; None when there is none, or it is not what was written, and then it is removed."""
+    """Return the copy of a digest, held; None when there is none, or one that is damaged, which is then removed."""
     if not is_digest(digest):
         return None
     copy = path_of(product, digest)

@@ -1,4 +1,4 @@
-"""What a change of a catalog does to those who query its events. Pure.
+"""Compares two catalogs, and says what the change does to those who query the events. Pure.
 
 A store holds rows of the old version beside those of the new one, under the same names: what changes its type there
 breaks queries that are not to be changed, so it is a fault. All else is told, for people to judge.
@@ -43,13 +43,13 @@ class Change(NamedTuple):
     breaks: bool = False
 
     def line(self) -> str:
-        """The change as one line."""
+        """Write the change as one line."""
         where = ".".join(filter(None, (self.event, self.field)))
         return f"{'BREAKS ' if self.breaks else ''}{self.kind}: {where}{': ' if where else ''}{self.text}"
 
 
 def find_changes(old: Catalog, new: Catalog) -> list[Change]:
-    """What those who query have to know of the change, what breaks first."""
+    """Find the changes that those who query have to know, those that break first."""
     changes = list(_catalog_changes(old, new))
     for name in old.events | new.events:
         before, after = old.events.get(name), new.events.get(name)
@@ -142,7 +142,7 @@ def _range(field: Field) -> str:
 
 
 def _meetings(old: Catalog, new: Catalog, told: set[str]) -> Iterator[Change]:
-    """Columns of `events` that become text, since another event now has the name with another type."""
+    """Yield the columns of `events` that become text, since another event now has the name with another type."""
     before, both = _columns([old]), _columns([old, new])
     for name, types in before.items():
         if len(types) == 1 < len(both[name]) and name not in told:

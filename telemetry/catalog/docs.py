@@ -1,4 +1,4 @@
-"""The privacy page, in Markdown, for the people whose machine it is about.
+"""Writes the privacy page, in Markdown, for the people whose machine it is about.
 
 The same catalog makes the same page, whatever the day. What stands in the catalog can't break it: it is escaped for
 CommonMark, for tables and for HTML.
@@ -28,7 +28,7 @@ _DAY_SECONDS = 86_400
 
 
 def privacy_page(catalog: Catalog) -> str:
-    """The page, with a final line break."""
+    """Write the privacy page of a catalog, with a final line break."""
     blocks = [
         *_intro(catalog),
         "## All events",
@@ -44,7 +44,7 @@ def privacy_page(catalog: Catalog) -> str:
 
 
 def escape(text: str) -> str:
-    """Any text so that it reads as itself on one line of Markdown, within a table too."""
+    """Escape a text so that it reads as itself on one line of Markdown, within a table too."""
     return _MARKUP.sub(lambda found: _ENTITIES.get(found[0], f"\\{found[0]}"), visible(text))
 
 

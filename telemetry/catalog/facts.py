@@ -1,4 +1,4 @@
-"""The facts that a host gives for reports, held against the catalog: a slip in a name would be silent."""
+"""Holds the facts that a host gives for reports against the catalog: a slip in a name would be silent."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ _CACHED_VERSIONS = 256
 
 
 class Treatment(Enum):
-    """How the redactor gets at what leaves of a value."""
+    """A way in which the redactor treats the values of a type."""
 
     ALONE = auto()  # it is kept as it was checked, or rewritten by itself
     MATCHED = auto()  # it is compared with templates, whose holes become fields of their own
@@ -69,7 +69,7 @@ class Treatment(Enum):
 
 
 class Exposure(IntEnum):
-    """How much of something private, in a value of a type, could leave."""
+    """A degree: how much of something private, in a value of a type, could leave."""
 
     NONE = 0  # such a value can't hold anything private
     REWRITTEN = 1  # it may, and leaves as something else
@@ -77,7 +77,7 @@ class Exposure(IntEnum):
 
 
 class Means(NamedTuple):
-    """What a session's redactor lends to those types that can't be rewritten without it.
+    """The means that a session's redactor lends to types which can't be rewritten without it.
 
     Attributes:
         token: returns, by the name of a field, the function that makes a token of an identifier.
@@ -101,7 +101,7 @@ class Wide(NamedTuple):
 
 
 def _nothing(*_: Any) -> None:
-    """There is none."""
+    """Return nothing, for a type that has none."""
 
 
 def _no_faults(_: Mapping[str, Any]) -> Iterator[str]:
@@ -166,12 +166,12 @@ class FieldType(NamedTuple):
 
 
 def type_of(field: Field) -> FieldType:
-    """The row of a field's type."""
+    """Return the row of a field's type."""
     return TYPES[field.type]
 
 
 def leaves_as(field: Field) -> str:
-    """What leaves of a value of `field`; the catalog's own texts in it are not escaped for anything."""
+    """Say what leaves of a value of `field`; the catalog's own texts in it are not escaped for anything."""
     told = type_of(field).leaves_as(field)
     return f"{told}; it stands in the text of {field.parameter_of}" if field.parameter_of else told
 
@@ -308,7 +308,7 @@ def _spelling_faults(table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _by_spelling(field: Field) -> tuple[Callable[[str], str], dict[str, str]]:
-    """How a spelling of an enum's value is looked up, and what each stands for."""
+    """Return the function by which spellings of an enum's values are looked up, and what each stands for."""
     fold = str.casefold if field.fold_case else str
     known = spellings(field.values, field.prefix, numbered=field.numbered)
     return fold, {fold(spelling): value for spelling, value in known}
@@ -620,4 +620,4 @@ TYPES: dict[str, FieldType] = {
         holes=("error",),
     ),
 }
-"""By the name that stands in a catalog. Their order is that of the privacy page."""
+"""The row of each type, by the name that stands in a catalog; their order is that of the privacy page."""

@@ -1,4 +1,4 @@
-"""What a host must know of its catalog before it collects anything: whose it is, and which variables mean no.
+"""Reads the head of a catalog, which a host must know before it collects: its product, and variables that mean no.
 
 The host reads no more of it: to parse a whole catalog takes longer than all else in `init`. Standard library only.
 """
@@ -29,7 +29,7 @@ _PLAIN = rb"[ \t]*(?:([a-z_]+)[ \t]*=[ \t]*(?:\"([^\"\\]*)\"|[0-9]+)[ \t]*)?(?:#
 
 
 def read_head(data: bytes) -> Head:
-    """Read it from what a catalog's file holds. Never raises."""
+    """Read the head from the bytes of a catalog's file. Never raises."""
     if not any(odd in data for odd in (b"no_unless", b'"""', b"'''")):
         product = _plain_product(data)
         if product is not None:
@@ -38,7 +38,7 @@ def read_head(data: bytes) -> Head:
 
 
 def _plain_product(data: bytes) -> bytes | None:
-    """The product, where [catalog] has but plain lines before it."""
+    """Return the product, where [catalog] has but plain lines before it."""
     before, _, table = data.partition(b"[catalog]")
     if before and not before.endswith(b"\n"):
         return None

@@ -1,4 +1,4 @@
-"""The fields that the typed holes of a message become, as if they stood in the catalog's file beside it."""
+"""Turns the typed holes of a message into fields, as if they stood in the catalog's file beside it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 
 def typed_holes(templates: Iterable[str]) -> dict[str, str]:
-    """The types of the holes that have one, by name, in the order in which templates have them."""
+    """Return the types of the holes that have one, by name, in the order in which templates have them."""
     holes = [part for template in templates for part in parse_template(template) if isinstance(part, Hole)]
     return {hole.name: hole.type for hole in holes if hole.type is not None}
 
 
 def parameter_name(field: str, hole: str) -> str:
-    """The name of the field that a hole of a message becomes."""
+    """Name the field that a hole of a message becomes."""
     return f"{field}_{hole}"
 
 
 def parameters(name: str, field: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The tables of the fields that the holes of a message field become, by name.
+    """Return the tables of the fields that the holes of a message field become, by name.
 
     They serve the purpose of the message and end when it does, unless `holes` says what else one is for.
     """
@@ -36,7 +36,7 @@ def parameters(name: str, field: Mapping[str, Any]) -> dict[str, dict[str, Any]]
 
 
 def template_faults(templates: Iterable[str]) -> Iterator[str]:
-    """What is wrong with the templates of a message."""
+    """Yield what is wrong with the templates of a message."""
     shapes: dict[tuple[str, ...], str] = {}
     types: dict[str, tuple[str, str]] = {}
     for template in templates:

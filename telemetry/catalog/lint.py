@@ -1,4 +1,4 @@
-"""What a reviewer would object to in a catalog that is well formed: nothing here keeps a program from running with it.
+"""Finds what a reviewer would object to in a well-formed catalog; none of it keeps a program from running.
 
 Each finding has a code that stays, and there is no way to silence one but to change the catalog: the remedy says how.
 
@@ -44,25 +44,26 @@ if TYPE_CHECKING:
     from telemetry.catalog.model import Catalog, Event, Field
 
 MIN_PURPOSE_CHARACTERS = 8
-"""Hardly a reason is said in less; in Chinese or Japanese eight make a sentence."""
+"""The least characters of a reason; in Chinese or Japanese eight make a sentence."""
 
 SOON = dt.timedelta(days=30)
-"""Time for a release that renews what is still needed."""
+"""The days before an expiry in which a release can renew what is still needed."""
 
 LATE = dt.timedelta(days=2 * 366)
-"""Nobody knows what will be asked in two years, so a later day is no review."""
+"""The most days until an expiry: nobody knows what will be asked in two years, so a later day is no review."""
 
 MAX_ENUM_VALUES = 64
-"""A value that hardly anybody has names somebody; of 64 even a rare one is shared among some thousand sessions."""
+"""The most values of an enum: one that hardly anybody has names somebody; of 64 even a rare one is shared among some
+thousand sessions."""
 
 MAX_COMBINATIONS = 1_000_000
-"""Beyond it even a product with a million sessions has, on average, not one for each combination."""
+"""The most combinations of values: beyond it a product with a million sessions has not one for each, on average."""
 
 MAX_TEXT_LENGTH = 1_000
-"""Longer than any message; what is longer is a document of somebody's."""
+"""The most characters of a text: longer than any message; what is longer is somebody's document."""
 
 MIN_PRECISION_SECONDS = 60
-"""What somebody did may be told to the minute, as the default has it, and not finer."""
+"""The finest time, in seconds, of what somebody did: the minute, as the default has it."""
 
 _PLACEHOLDER = re.compile(r"(todo|tbd|fixme|xxx)\b", re.IGNORECASE)
 _MACHINE = frozenset("memory ram swap disk storage cpu cpus core cores gpu gpus screen monitor resolution".split())  # noqa: SIM905
@@ -220,7 +221,7 @@ def _is_free(field: Field) -> bool:
 
 
 def _is_fingerprint(field: Field, event: Event) -> bool:
-    """Whether it is an exact number that stays the same on one machine; a report holds nothing else."""
+    """Whether a field is an exact number that stays the same on one machine; a report holds nothing else."""
     if type_of(field).number is None or field.buckets:
         return False
     words = frozenset(field.name.split("_"))

@@ -56,7 +56,7 @@ class Fault(NamedTuple):
     warning: bool = False
 
     def line(self, path: Path) -> str:
-        """The fault as one line that names the file."""
+        """Write the fault as one line that names the file."""
         event = f"event {self.event}: " if self.event else ""
         field = f"field {self.field}: " if self.field else ""
         code = "" if self.code == FORM else f" [{self.code}]"
@@ -177,7 +177,7 @@ def _message_faults(name: str, field: Mapping[str, Any], event: Mapping[str, Any
 
 
 def _clashes(name: str, hole: str, event: Mapping[str, Any]) -> Iterator[str]:
-    """Which other fields have the name that a hole's field gets."""
+    """Yield the other fields that have the name which a hole's field gets."""
     mine = parameter_name(name, hole)
     for other, field in _table(event, "fields").items():
         if other == mine:

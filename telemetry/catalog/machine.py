@@ -1,4 +1,4 @@
-"""The catalog in a form for programs: what the file says, with what it leaves unsaid filled in.
+"""Writes a catalog for programs: what the file says, with what it leaves unsaid filled in.
 
 form                      the version of this form: 1; it counts up when a key goes or changes its meaning
 product, version, policy_url, time_precision_seconds, no_unless
@@ -25,7 +25,7 @@ FORM_VERSION = 1
 
 
 def machine_form(catalog: Catalog) -> dict[str, Any]:
-    """The catalog as plain values that JSON has words for."""
+    """Return the catalog as plain values that JSON has words for."""
     return {
         "form": FORM_VERSION,
         "product": catalog.product,

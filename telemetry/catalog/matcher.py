@@ -1,4 +1,4 @@
-"""What leaves of a `message` field: the template that it fits, and the values of its typed holes.
+"""Matches the texts of a `message` field: finds the template that one fits, and the values of its typed holes.
 
 A text that fits several templates leaves as the one with the longest constant part. Its values leave only where
 there is one way to read it: what stands in a bare hole may look like another template, or like a later part of the same
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from telemetry.catalog.template import Part
 
 MAX_CHARACTERS = 8 << 10
-"""Of a text: no longer one is compared."""
+"""The longest text, in characters, that is compared."""
 
 _Place = tuple[int, int, "Sequence[str]"]
-"""Where a chunk begins and ends in a text, and the values in it."""
+"""The beginning and end of a chunk in a text, and the values in it."""
 
 _TELLING = 4
-"""Characters of a beginning or an end that few texts have which are not meant: in Chinese, a word or two."""
+"""The characters of a beginning or an end that few other texts have: in Chinese, a word or two."""
 
 _FEW = 3
-"""Templates that a text is compared with one by one for less than it would cost to look up something else."""
+"""The number of templates that a text is compared with one by one for less than a look-up would cost."""
 
 
 class _Kind(IntEnum):
-    """What a template can be filed under; an end is read backwards."""
+    """A kind of key that a template can be filed under; an end is read backwards."""
 
     WORD = 0
     BEGINNING = 1
@@ -94,7 +94,7 @@ class Matcher:
         self._last, self._ends = slice(None, -self._by_end.reach - 1, -1), self._by_end.starts
 
     def match(self, text: str) -> Match | None:
-        """The template that a text fits, or None."""
+        """Return the template that a text fits, or None."""
         if (exact := self._exact.get(text)) is not None:
             return exact
         if len(text) > MAX_CHARACTERS:
@@ -116,12 +116,12 @@ class Matcher:
         return Match(best.text, has_holes=True, values=values)
 
     def all_that_fit(self, text: str) -> list[str]:
-        """Every template that a text fits."""
+        """Return every template that a text fits."""
         exact = [self._exact[text].template] if text in self._exact else []
         return exact + [one.text for one in self._candidates(text) if one.place(text) is not None]
 
     def _candidates(self, text: str) -> list[_Template]:
-        """Every template that the text may fit."""
+        """Return every template that the text may fit."""
         words = self._words.intersection(text.split(" "))
         filed = [self._by_word[word] for word in words] if words else []
         if text[self._first] in self._beginnings:
@@ -154,7 +154,7 @@ class _Beginnings:
             self._shorter.append(shorter)
 
     def of(self, text: str) -> list[list[_Template]]:
-        """What is filed under keys that the text begins with; the last of them in order has all others behind it."""
+        """Return what is filed under keys that the text begins with; the last of them in order leads to all others."""
         found = []
         at = bisect_right(self._keys, text) - 1
         while at >= 0:
@@ -195,7 +195,7 @@ class _Template:
         self._middles = [str(chunk[0]) for chunk in self._chunks[1:-1]]
 
     def place(self, text: str) -> Sequence[_Place] | None:
-        """Where each chunk stands in a text; None if it does not fit, nothing where no hole has a type."""
+        """Return the place of each chunk in a text; None if it does not fit, nothing where no hole has a type."""
         if self._longest not in text or not text.startswith(self.head) or not text.endswith(self.tail):
             return None
         if self.typed:
@@ -209,7 +209,7 @@ class _Template:
         return () if at <= end else None
 
     def values(self, text: str, places: Sequence[_Place]) -> dict[str, str | None]:
-        """What stands in the typed holes of a text that was placed; None where it could be read otherwise."""
+        """Return what stands in the typed holes of a text that was placed; None where it could be read otherwise."""
         values: dict[str, str | None] = dict(zip(self._names[0], places[0][2], strict=True))
         if len(places) == 1:  # the whole text is of one form
             return values
@@ -236,13 +236,13 @@ class _Template:
 
     @cached_property
     def _finders(self) -> list[Callable[[str, int], _Place | None]]:
-        """Made when a text first looks like it: a program uses few of its messages."""
+        """The expressions of the chunks, made when a text first looks like it: a program uses few of its messages."""
         last = len(self._chunks) - 1
         return [_finder(chunk, is_first=n == 0, is_last=n == last) for n, chunk in enumerate(self._chunks)]
 
 
 def _words(parts: Sequence[Part]) -> Iterator[str]:
-    """The words that every text has, each between blanks or the text's ends."""
+    """Yield the words that every text has, each between blanks or the text's ends."""
     for number, part in enumerate(parts):
         if isinstance(part, str):
             pieces = part.split(" ")
@@ -250,7 +250,7 @@ def _words(parts: Sequence[Part]) -> Iterator[str]:
 
 
 def _take_apart(parts: Sequence[Part]) -> tuple[list[list[Part]], list[Hole]]:
-    """The chunks, and the holes between them."""
+    """Return the chunks of a template, and the holes between them."""
     chunks: list[list[Part]] = [[]]
     between: list[Hole] = []
     for part in parts:
@@ -292,5 +292,5 @@ def _find_form(search: Callable[[str, int], re.Match[str] | None], text: str, st
 
 @lru_cache(maxsize=64)
 def matcher_of(templates: tuple[str, ...]) -> Matcher:
-    """The matcher of these templates, which takes its time to make; a session has a redactor of its own."""
+    """Return the matcher of these templates, which takes its time to make; a session has a redactor of its own."""
     return Matcher(templates)

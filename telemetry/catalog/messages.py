@@ -82,7 +82,7 @@ def collect(sources: Iterable[tuple[str, ast.Module]]) -> Collected:
 
 
 def lines_for_review(collected: Collected, field: str = "detail") -> str:
-    """The lines of TOML for a reviewer, who says what it is for and takes away what need not leave."""
+    """Write the lines of TOML for a reviewer, who says what it is for and takes away what need not leave."""
     number = sum(map(len, collected.messages.values()))
     lines = [
         f"# {counted(number, 'message')}; left out, for they are nearly all hole: {collected.left_out}",
@@ -95,7 +95,7 @@ def lines_for_review(collected: Collected, field: str = "detail") -> str:
 
 
 def _quoted(text: str) -> str:
-    """A text as TOML writes it on one line, without anything that nobody sees."""
+    """Write a text as TOML has it on one line, without anything that nobody sees."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(char if char.isprintable() else _escape(char) for char in escaped) + '"'
 
@@ -105,7 +105,7 @@ def _escape(char: str) -> str:
 
 
 def _agreed(all_parts: Iterable[Sequence[Part]]) -> dict[str, str]:
-    """One type for each name of a hole: a whole number is a number, too."""
+    """Agree on one type for each name of a hole: a whole number is a number, too."""
     types: dict[str, str] = {}
     for parts in all_parts:
         for part in parts:
@@ -115,7 +115,7 @@ def _agreed(all_parts: Iterable[Sequence[Part]]) -> dict[str, str]:
 
 
 def _sound(parts: list[Part]) -> tuple[Part, ...] | None:
-    """The parts of a template that can be read, with bare holes where they have to be; None if there is none."""
+    """Return the parts of a template that can be read, with bare holes where they have to be; None if there is none."""
     joined: list[Part] = []
     for is_hole, run in groupby(filter(None, parts), key=lambda part: isinstance(part, Hole)):
         some = list(run)
@@ -139,7 +139,7 @@ def _sound(parts: list[Part]) -> tuple[Part, ...] | None:
 
 
 def _of_scope(scope: ast.AST, outer: dict[str, list[ast.expr]]) -> Iterator[tuple[int, list[Part]]]:
-    """The messages of a module, class or function; of those within it, each with what its variables hold."""
+    """Yield the messages of a module, class or function; of those within it, each with what its variables hold."""
     inside = list(_within(scope))
     variables = dict(outer)
     own: dict[str, list[ast.expr]] = {}
@@ -158,7 +158,7 @@ def _of_scope(scope: ast.AST, outer: dict[str, list[ast.expr]]) -> Iterator[tupl
 
 
 def _within(scope: ast.AST) -> Iterator[ast.AST]:
-    """What stands in a scope, up to the scopes within it."""
+    """Yield what stands in a scope, up to the scopes within it."""
     waiting = list(ast.iter_child_nodes(scope))
     for node in waiting:
         yield node
@@ -167,7 +167,7 @@ def _within(scope: ast.AST) -> Iterator[ast.AST]:
 
 
 def _texts_of(node: ast.AST) -> Iterator[tuple[ast.expr, list[ast.expr]]]:
-    """The text of a statement or a call that has one, and what fills its holes, if that is given beside it."""
+    """Yield the text of a statement or a call that has one, and what fills its holes, if that is given beside it."""
     match node:
         case ast.Assert(msg=ast.expr() as text):
             yield text, []
@@ -212,7 +212,7 @@ def _may_be_text(node: ast.expr) -> bool:
 
 
 def _read(node: ast.expr, arguments: list[ast.expr], variables: dict[str, list[ast.expr]]) -> list[list[Part]]:
-    """The parts of a text, once for each that it may be; none for what is no text here."""
+    """Return the parts of a text, once for each that it may be; none for what is no text here."""
     texts: list[list[Part]] = []
     match node:
         case ast.Constant(value=str(text)):
@@ -238,7 +238,7 @@ def _read(node: ast.expr, arguments: list[ast.expr], variables: dict[str, list[a
 
 
 def _filled(text: str, arguments: list[ast.expr]) -> list[Part]:
-    """A text that a logging call fills, by whichever of the two signs it has."""
+    """Read a text that a logging call fills, by whichever of the two signs it has."""
     if not arguments:
         return [text]
     if not _PERCENT.search(text) and "{" in text:
@@ -324,7 +324,7 @@ def _formatted(name: str, spec: str) -> list[Part]:
 
 
 def _hole(name: str, form: str) -> Hole:
-    """A hole, of the type that its format says unless its name smells: then nothing of it is to leave."""
+    """Make a hole, of the type that its format says unless its name smells: then nothing of it is to leave."""
     type_: str | None = "int" if form in {*"diu"} - {""} else "float" if form in {*"eEfFgG"} else None
     if type_ is not None:
         field = Field(name=name, type=type_, purpose="", parameter_of="detail")
@@ -334,7 +334,7 @@ def _hole(name: str, form: str) -> Hole:
 
 
 def _name_of(node: ast.expr | None) -> str:
-    """What an expression is best called."""
+    """Find the name that an expression is best called."""
     name = _UNNAMED
     match node:
         case ast.Name(id=said) | ast.Attribute(attr=said):

@@ -1,4 +1,4 @@
-"""What a catalog says, once read: which events and fields may leave, and why. Values only; `load` checks."""
+"""The catalog once it is read: which events and fields may leave, and why. Values only; `load` checks."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Sensitivity = Literal["technical", "interaction"]
 SENSITIVITIES: tuple[Sensitivity, ...] = get_args(Sensitivity)
 
 OTHER = "other"
-"""What an enum's unknown value becomes, and a message that fits no template."""
+"""The value that an enum's unknown value becomes, and a message that fits no template."""
 
 MAX_STRING_LENGTH = 64 << 10
 """The hard cap, in characters, of any string on the wire; `max_length` is for what redaction leaves."""
 
 MAX_INT = 2**63 - 1
-"""What databases and readers of JSON hold."""
+"""The largest whole number: databases and readers of JSON hold no larger ones."""
 
 MAX_IDENTIFIER_LENGTH = 1 << 10
-"""The same for an identifier; the longest names in use are keys of objects, 1024 bytes."""
+"""The hard cap, in characters, of an identifier; the longest names in use are keys of objects, 1024 bytes."""
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +106,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def weighted(self) -> bool:
-        """Whether one that leaves may stand for several: it carries a `weight`."""
+        """Whether an event that leaves may stand for several: it carries a `weight`."""
         return self.sample < 1.0 or self.max_per_second is not None
 
 

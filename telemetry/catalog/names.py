@@ -1,4 +1,4 @@
-"""What the name of a field gives away: a person, a place, a secret, or that free text is not needed.
+"""Finds what the name of a field gives away: a person, a place, a secret, or that free text is not needed.
 
 A name is read word by word, in the singular, so `user_names` and `client_ip` smell; `rename_ms`, `hostility` and
 `ipc_ms` do not. A bool, a published enum and the templates of a message can't hold a person, whatever they are called;
@@ -85,7 +85,7 @@ _ENUMERABLE = frozenset(
 
 
 def private_name(field: Field) -> str:
-    """Why a field is suspected, by its name, of holding private data that its type lets out, with the remedy.
+    """Say why a field is suspected, by its name, of holding private data that its type lets out, with the remedy.
 
     Empty when it is not.
     """
@@ -100,7 +100,7 @@ def private_name(field: Field) -> str:
 
 
 def may_be_id(field: Field) -> str:
-    """Why a whole number in the hole of a message may be an id, by the hole's name, with the remedy; empty when not."""
+    """Say why a whole number in a message's hole may be an id, by the hole's name, with the remedy; empty when not."""
     if not field.parameter_of or type_of(field).number is not int or field.buckets:
         return ""
     words = [word.rstrip("0123456789") for word in _own_name(field).split("_")]
@@ -115,7 +115,7 @@ def may_be_id(field: Field) -> str:
 
 
 def needless_text(name: str) -> str:
-    """Why a field of this name needs no free text, with the remedy; empty when it may."""
+    """Say why a field of this name needs no free text, with the remedy; empty when it may."""
     words = list(_words(name))
     typed = next((other for word in words for other, row in TYPES.items() if word in row.suggested_by), None)
     if typed is not None:
@@ -127,12 +127,12 @@ def needless_text(name: str) -> str:
 
 
 def _own_name(field: Field) -> str:
-    """A field's name, of a parameter that of its hole: the message's before it says nothing of it."""
+    """Return a field's name, of a parameter that of its hole: the message's before it says nothing of it."""
     return field.name.removeprefix(f"{field.parameter_of}_")
 
 
 def _words(name: str) -> Iterator[str]:
-    """The words of a name, without a number at their end and in the singular too; pairs (`api_key`), and endings."""
+    """Yield the words of a name, without a number at their end and in the singular too; pairs (`api_key`), endings."""
     words = name.split("_")
     yield from (f"{first}_{second}" for first, second in pairwise(words))
     for word in words:

@@ -1,4 +1,4 @@
-"""The JSON Schema of one line of an upload, so that anybody can hold a real one against the catalog.
+"""Writes the JSON Schema of one line of an upload, so that anybody can hold a real one against the catalog.
 
 It is of the format `ndjson`, and of the catalog as it stands: what has expired may still be in an older upload.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def line_schema(catalog: Catalog) -> dict[str, Any]:
-    """The schema of one line: an event, each as one of `$defs`; nothing it does not name is allowed."""
+    """Return the schema of one line: an event, each as one of `$defs`; nothing it does not name is allowed."""
     events = catalog.events.values()
     any_event: dict[str, Any] = (
         {"oneOf": [{"$ref": f"#/$defs/{event.name}"} for event in events]} if catalog.events else {"not": {}}

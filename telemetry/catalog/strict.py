@@ -1,4 +1,4 @@
-"""`strict=True`: in development, what the catalog does not declare, or a value that it would not let pass, raises.
+"""Raises under `strict=True`, for development, at what the catalog does not declare or would not let pass.
 
 It raises where it is emitted, and says nothing of the value but its type or its length.
 
@@ -38,7 +38,7 @@ def strict_record(catalog_path: Path, record: Record) -> Record:
     check = _checker(catalog_path, "event")
 
     def strictly(name: str, fields: dict[str, Any]) -> None:
-        """As `record`; raises UndeclaredError, InvalidValueError."""
+        """Check, then record; raises UndeclaredError, InvalidValueError."""
         check(name, fields)
         record(name, fields)
 
@@ -46,7 +46,7 @@ def strict_record(catalog_path: Path, record: Record) -> Record:
 
 
 def strict_tick(catalog_path: Path, tick: Tick) -> Tick:
-    """The same for `count`. The field `count` is the counter's own: it can be neither declared nor given.
+    """Have `count` raise before it counts. The field `count` is the counter's own: neither declared nor given.
 
     Raises:
         CatalogError: the catalog can't be used.
@@ -54,7 +54,7 @@ def strict_tick(catalog_path: Path, tick: Tick) -> Tick:
     check = _checker(catalog_path, "counter")
 
     def strictly(name: str, number: int, fields: dict[str, Any]) -> None:
-        """As `tick`; raises UndeclaredError, InvalidValueError."""
+        """Check, then count; raises UndeclaredError, InvalidValueError."""
         check(name, fields)
         if type(number) is not int or number < 0:
             raise InvalidValueError(f"{catalog_path}: {name} must be counted by whole numbers of 0 or more")
@@ -83,7 +83,7 @@ def _checker(path: Path, kind: Kind) -> Callable[[str, dict[str, Any]], None]:
 
 
 def fault_of(field: Field, value: object) -> str:
-    """Why the shipper would remove a value from this field; empty when it would not, as far as can be told here."""
+    """Say why the shipper would remove a value from this field; empty when it would not, as far as can be told here."""
     kind, row = type(value), type_of(field)
     if value is None or (row.python == EXCEPTION and issubclass(kind, BaseException)):
         return ""
@@ -101,7 +101,7 @@ def fault_of(field: Field, value: object) -> str:
 
 
 def _template_fault(field: Field, text: Any) -> str:
-    """Asked here and not by the row of the type: templates are read by those rows."""
+    """Say why a text fits no template: asked here and not by the type's row, for templates are read by those rows."""
     if type_of(field).treatment is Treatment.MATCHED and matcher_of(field.templates).match(text) is None:
         return "fits none of the `templates`; add one (`telemetry catalog templates` collects those of a program)"
     return ""

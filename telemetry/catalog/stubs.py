@@ -1,4 +1,4 @@
-"""A typed Python module written from a catalog: a function for each event, so that mypy finds a wrong field.
+"""Writes a typed Python module from a catalog: a function for each event, so that mypy finds a wrong field.
 
 What is written needs no formatter: ruff leaves it as it is at any length of line that is usual.
 """
@@ -26,7 +26,7 @@ _TAKEN = frozenset({*dir(builtins), *keyword.kwlist, "Literal"})
 
 
 def stubs(catalog: Catalog) -> str:
-    """The source of the module. Reports are left out: the shipper fills them itself.
+    """Write the source of the module. Reports are left out: the shipper fills them itself.
 
     An event with a `duration_ms` has a second function, `…_timer`, for what is timed as a block or a decorator.
     """
@@ -40,7 +40,7 @@ def stubs(catalog: Catalog) -> str:
 
 
 def function_names(wanted: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
-    """A name for the function of each event of `wanted`, none twice and none of `taken`.
+    """Return a name for the function of each event of `wanted`, none twice and none of `taken`.
 
     A name that Python takes as it is stays, whatever events come beside it; in others a dot becomes `_`, and a name
     that is needed or had already gets a `_` or a number behind it.
@@ -164,12 +164,12 @@ def _body(fields: Iterable[Field], call: str) -> Iterator[str]:
 
 
 def _literal(value: str) -> str:
-    """A string as ruff writes it: in the quotes that need fewer escapes, with ASCII only, so that nothing hides."""
+    """Write a string as ruff does: in the quotes that need fewer escapes, with ASCII only, so that nothing hides."""
     plain = value.encode("unicode_escape").decode()
     quote = "'" if plain.count('"') > plain.count("'") else '"'
     return quote + plain.replace(quote, f"\\{quote}") + quote
 
 
 def _prose(text: str) -> str:
-    """A text for a docstring: on one line, and nothing that ends it."""
+    """Write a text for a docstring: on one line, and nothing that ends it."""
     return visible(text).replace("\\", "\\\\").replace('"', "'")

@@ -1,4 +1,4 @@
-"""The templates of a message: constant text with holes for what differs from one to the next.
+"""Templates of a message: constant text with holes for what differs from one to the next.
 
 `{name}` is a bare hole: nothing leaves of what it holds. `{name:type}` is a parameter, which leaves as a field of that
 type. A brace of the text itself is doubled. No two holes touch: nobody could tell where one ends.
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_CHARACTERS = 1_000
-"""Of a template: longer than any message."""
+"""The most characters of a template: longer than any message."""
 
 MAX_HOLES = 16
-"""Of a template: what it costs to read a text grows with them."""
+"""The most holes of a template: what it costs to read a text grows with them."""
 
 MIN_LETTERS = 4
-"""Of the constant parts of a template, and two for each hole that may hold anything: less says nothing of a text."""
+"""The least letters of the constant parts of a template, to which each hole that may hold anything adds two: less says
+nothing of a text."""
 
 _IDEOGRAPHS = "\u2e80"
-"""From here on a character says about as much as three letters."""
+"""The first character that says about as much as three letters: those of Chinese and Japanese."""
 
 _NAME = re.compile("[a-z][a-z0-9_]*")
 _SAMPLES = ("1", "1.5", "1e5", "true", "v1.2")
@@ -43,7 +44,7 @@ Part = str | Hole
 
 
 def form_of(hole: Hole) -> str:
-    """The regular expression that tells where a value in `hole` ends.
+    """Return the regular expression that tells where a value in `hole` ends.
 
     Empty for a bare one, and for one of a type without a form: it holds whatever stands between two constant parts.
     """
@@ -75,12 +76,12 @@ def parse_template(text: str) -> tuple[Part, ...]:
 
 
 def shape_of(parts: tuple[Part, ...]) -> tuple[str, ...]:
-    """What two templates share that fit the same texts: the constant parts, and where the holes are."""
+    """Return what two templates share that fit the same texts: the constant parts, and where the holes are."""
     return tuple(part if isinstance(part, str) else "" for part in parts)
 
 
 def written(parts: Sequence[Part]) -> str:
-    """The template that is taken apart into these parts."""
+    """Write the template that is taken apart into these parts."""
     return "".join(
         part.replace("{", "{{").replace("}", "}}")
         if isinstance(part, str)
