@@ -23,12 +23,9 @@ from telemetry.drops import DropReason
 from telemetry.endpoint import without_credentials
 from telemetry.files import write_private
 from telemetry.inspect.contents import catalogs_in
-from telemetry.paths import ENDPOINT_FILE, cache_dir, product_dir, spool_dir
-from telemetry.redact.free_text import FreeTextRedactor
+from telemetry.paths import ENDPOINT_FILE, product_dir, spool_dir
 from telemetry.redact.names.machine import names_of_this_machine
-from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.rendezvous.control import answer_all
-from telemetry.shipper.canaries import prove
 from telemetry.shipper.catalogs import Catalogs
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.tripwire import Tripwire
@@ -42,6 +39,7 @@ from telemetry.shipper.own_names import OwnNames
 from telemetry.shipper.permission import Permission, permission_of
 from telemetry.shipper.process import memory_bytes
 from telemetry.shipper.questions import Questions
+from telemetry.shipper.texts import Texts
 from telemetry.shipper.watch import Ground, Watch, may_live
 from telemetry.spool.spool import Spool
 from telemetry.spool.tombstones import bury_the_dead
@@ -50,7 +48,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from telemetry.redact.names.name import Name
     from telemetry.rendezvous.control import Message
     from telemetry.shipper.config import ShipperConfig
     from telemetry.shipper.sockets import Ready, Sockets
@@ -118,9 +115,7 @@ class Shipper:
         self._tripwire.know(self._names.known)
         self._names.tell(self._tripwire.know)
         format_ = open_format(settings.format, settings.node, is_test=settings.is_test)
-        self._texts = prove(self._names.known, _open_redactor(self._names.known), self._tripwire, format_)
-        if self._texts is not None:
-            self._names.tell(self._texts.know)
+        self._texts = Texts(self._names, self._tripwire, format_)
         self._sink = HttpSink(config.endpoint, settings, os.environ)  # first, for it may refuse its settings
         # Between them.
         spool = spool_dir(config.product, config.endpoint)
@@ -366,7 +361,7 @@ class Shipper:
             "unreadable_frames": self._intake.unreadable,
             "refused_frames": self._intake.refused,
             "remote": self._sockets.remote and self._sockets.remote.state,
-            "text_redaction": self._texts is not None,
+            "text_redaction": not self._texts.are_dropped,
             "tripwire": {"hits": self._tripwire.hits, "state": self._tripwire.state},
             "upload": self._uploader.state,
             "cause": self._uploader.cause,
@@ -390,12 +385,3 @@ def _catalogs_named(product: str) -> set[str] | None:
             return None
         named |= found
     return named
-
-
-def _open_redactor(names: frozenset[Name]) -> FreeTextRedactor | None:
-    """The scanner of free text; without one, free text is dropped and counted."""
-    try:
-        return FreeTextRedactor(names, cache_dir())
-    except ScannerUnavailableError as fault:
-        log.warning("free text is dropped: %s", fault)
-        return None

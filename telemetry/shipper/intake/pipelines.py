@@ -11,11 +11,11 @@ from telemetry.shipper.intake.pipeline import Pipeline
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from telemetry.redact.free_text import FreeTextRedactor
     from telemetry.shipper.catalogs import Catalogs, Source
     from telemetry.shipper.encode.format import Format
     from telemetry.shipper.intake.session import Session
     from telemetry.shipper.own_names import OwnNames
+    from telemetry.shipper.texts import Texts
 
 
 class Pipelines:
@@ -27,7 +27,7 @@ class Pipelines:
         catalogs: those that are known.
         names: told the words of each catalog before its first event is read.
         format_: of the uploads.
-        texts: the scanner of free text; None where free text is dropped.
+        texts: gives the redactor of free text to the catalogs that need it.
         clock: gives UNIX seconds, by which events expire.
     """
 
@@ -36,7 +36,7 @@ class Pipelines:
         catalogs: Catalogs,
         names: OwnNames,
         format_: Format,
-        texts: FreeTextRedactor | None,
+        texts: Texts,
         clock: Callable[[], float],
     ) -> None:
         self._catalogs = catalogs
@@ -63,6 +63,7 @@ class Pipelines:
         if (pipeline := self._made.get(source.digest)) is None:
             self._names.allow(source.catalog)
             today = max(self._today, source.written)
-            pipeline = Pipeline(source.catalog, today, self._format, self._texts, self._session, random.random)
+            texts = self._texts.redactor_for(source.catalog)
+            pipeline = Pipeline(source.catalog, today, self._format, texts, self._session, random.random)
             self._made[source.digest] = pipeline
         return pipeline
