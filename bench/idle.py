@@ -42,8 +42,8 @@ def run(endpoint: str, seconds: int) -> dict[str, tuple[float, float]]:
     with telemetry.Client(**place, shipper=settings) as client:
         client.emit("query_finished", **FIVE_FIELDS)
         assert client.flush(60)
-        assert client._link is not None  # noqa: SLF001 there is no public word for the place
-        pid = int((client._link._site.directory / LOCK_FILE).read_text())  # noqa: SLF001 the same
+        link: Any = client._link  # noqa: SLF001 there is no public word for the place
+        pid = int((link.transport.site.directory / LOCK_FILE).read_text())
         watched = {"host": psutil.Process(), "shipper": psutil.Process(pid)}
         sleep(CALM_SECONDS)
         before = {name: _taken(process) for name, process in watched.items()}

@@ -154,7 +154,7 @@ def host(endpoint: str, events: int) -> dict[str, tuple[float, str]]:
 def _shipper_of(client: Any) -> psutil.Process:
     from telemetry.rendezvous.control import Control  # noqa: PLC0415 as in `host`
 
-    with Control(zmq.Context.instance(), client._link._site.directory) as control:  # noqa: SLF001 no public word for it
+    with Control(zmq.Context.instance(), client._link.transport.site.directory) as control:  # noqa: SLF001 no public word for it
         return psutil.Process(control.ask({"op": "status"}, 10)["pid"])
 
 

@@ -6,7 +6,7 @@ import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, process_time, sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 import zmq
@@ -40,11 +40,13 @@ def main(endpoint: str, catalog: str, load: Load) -> None:
     telemetry.flush(10)
     print("ready", flush=True)
     sys.stdin.readline()
-    link = client._link  # noqa: SLF001 there is no public word for the window
-    assert link is not None
+    link: Any = client._link  # noqa: SLF001 there is no public word for the window
     producer = link._outbox.producer  # noqa: SLF001 the same
     began, cpu = monotonic(), process_time()
-    with ThreadPoolExecutor(load.threads) as threads, Control(zmq.Context.instance(), link._site.directory) as control:  # noqa: SLF001 the same
+    with (
+        ThreadPoolExecutor(load.threads) as threads,
+        Control(zmq.Context.instance(), link.transport.site.directory) as control,
+    ):
         for emitted in range(CHUNK_EVENTS, (load.chunks + 1) * CHUNK_EVENTS, CHUNK_EVENTS):
             if load.threads == 1:
                 emit(emissions)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from time import monotonic, sleep
+from typing import Any
 
 import psutil
 
@@ -31,8 +32,8 @@ def run(endpoint: str, runs: int) -> dict[str, list[float]]:
     """The kills themselves; seconds by metric."""
     found: dict[str, list[float]] = {"until the next one runs": [], "until it confirms an event": []}
     with telemetry.Client(product="bench", catalog=CATALOG, endpoint=endpoint, consent="on") as client:
-        assert client._link is not None  # noqa: SLF001 there is no public word for the place
-        directory = client._link._site.directory  # noqa: SLF001 the same
+        link: Any = client._link  # noqa: SLF001 there is no public word for the place
+        directory = link.transport.site.directory
         for _ in range(runs):
             client.emit("query_finished", duration_ms=1.5)
             assert client.flush(60)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from telemetry.catalog.head import Head
     from telemetry.producer.link import Link
     from telemetry.producer.site import Places
+    from telemetry.producer.transport import Transport
     from telemetry.timing import Timer
 
 DEPLOYMENTS = ("cloud", "self-hosted", "enterprise")
@@ -260,9 +261,7 @@ def _link(
     """Load what a living client needs, now and on the caller's thread: an import in a thread hangs a forked child."""
     from telemetry.catalog import copies
     from telemetry.names import names_of_this_process
-    from telemetry.producer.channel import Channel
     from telemetry.producer.link import Link
-    from telemetry.producer.site import Site
     from telemetry.wire import Context
 
     product, endpoint = config["product"], config["endpoint"]
@@ -276,22 +275,25 @@ def _link(
         own = rendezvous_dir(product, digest, endpoint, settings)
         # A host that drops its privileges may no longer read the file.
         with suppress(OSError):  # no disk to keep it on: the shipper reads the file, for as long as that is the same
-            if not remote and not is_debugging():
-                copies.keep(product, catalog, Path(config["catalog"]))
+            copies.keep(product, catalog, Path(config["catalog"]))
         return own, foreground_dir(product, endpoint), paths.spool_dir(product, endpoint)
 
-    site = Site(find, config)
-    channel, kind = Channel(site), Link
+    transport: Transport
     if is_debugging():
-        from telemetry.debug import DebugChannel, DebugLink
+        from telemetry.debug import DebugTransport
 
-        channel, kind = DebugChannel(site), DebugLink
+        transport = DebugTransport(config)
     elif remote:
-        from telemetry.producer.remote import RemoteChannel, RemoteLink
+        from telemetry.producer.remote import RemoteTransport
         from telemetry.rendezvous.keys import Peer
 
-        channel, kind = RemoteChannel(site, Peer(remote)), RemoteLink
-    return kind(site, channel, reconsider, context, packages, flush_interval_seconds, queue_bytes)
+        transport = RemoteTransport(Peer(remote))
+    else:
+        from telemetry.producer.local import LocalTransport
+        from telemetry.producer.site import Site
+
+        transport = LocalTransport(Site(find, config))
+    return Link(transport, reconsider, context, packages, flush_interval_seconds, queue_bytes)
 
 
 def _reconsider(said: dict[str, Any], *, is_remote: bool) -> tuple[consenting.Stored, consenting.Decision | None]:

@@ -1,6 +1,6 @@
 """`TELEMETRY_DEBUG=1`: the host prints on stderr what would be sent, and nothing is sent. An aid for development.
 
-Everything is as it always is up to the socket: the same queue, batches and counts. In the socket's place stands the
+Everything is as it always is up to the transport: the same queue, frames and counts. Behind this one stands the
 shipper's pipeline, in this process; so this module is imported only then. No socket, no shipper, no file.
 
 Each line begins with `[telemetry]`. Behind it stands an event as it would go, in JSON, or a remark, behind a `#`: which
@@ -13,10 +13,9 @@ import datetime as dt
 import random
 import sys
 from contextlib import suppress
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,9 +24,7 @@ from telemetry.catalog.facts import faults_of_report
 from telemetry.catalog.field_types import Treatment, type_of
 from telemetry.catalog.load import load
 from telemetry.errors import TelemetryError
-from telemetry.native import monotonic, posix, sleep
-from telemetry.producer.channel import Channel
-from telemetry.producer.link import Link
+from telemetry.native import posix, sleep
 from telemetry.receipt import level_of
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.machine import names_of_this_machine
@@ -44,11 +41,10 @@ from telemetry.spool.tally import UNDECLARED_FIELD
 from telemetry.terminal import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    import zmq
-
-    from telemetry.producer.outbox import Settled
+    from telemetry.producer.backlog import LastWord
+    from telemetry.producer.outbox import Outbox
     from telemetry.shipper.intake.receiver import Frame
     from telemetry.spool.tally import Tally
 
@@ -71,46 +67,59 @@ _split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _ONE = b"\x91"  # the head of an array of one
 
 
-class DebugChannel(Channel):
-    """Leads to the host's own stderr."""
+class DebugTransport:
+    """The way to the host's own stderr, with a printer at its end.
 
-    def connect(self) -> zmq.Socket[bytes]:
-        """What prints; it sends and closes, and the outbox asks for no more."""
-        return cast("zmq.Socket[bytes]", self._printer)
+    Attributes:
+        is_missing: False: the printer is there.
+        exit_seconds: as in `Transport`.
+        lock_seconds: as in `Transport`.
+    """
 
-    @cached_property
-    def _printer(self) -> Printer:
-        """Made by the first frame, which `init` sends: on its thread, before any fork."""
-        return Printer(self._site.config)
+    is_missing = False
+    exit_seconds = lock_seconds = EXIT_SECONDS
 
+    def __init__(self, config: dict[str, Any]) -> None:
+        """Make the printer, on the thread of `init` and before any fork."""
+        self._printer = Printer(config)
 
-class DebugLink(Link):
-    """A client's way to its own stderr."""
+    def send(self, frame: bytes) -> bool:
+        """Print a frame."""
+        self._printer.show(frame)
+        return True
 
-    def close(self, timeout_seconds: float | None = None) -> None:  # noqa: ARG002 nobody else has to be waited for
-        """Print what waits and emit no more."""
-        super().close(EXIT_SECONDS)
+    def disconnect(self, linger_milliseconds: int = 0) -> None:
+        """Do nothing: nothing is held."""
 
-    def deliver(self, timeout_seconds: float) -> bool:
-        """Print what waits; it is never delivered."""
-        self.flush(timeout_seconds)
+    def supervise(self, outbox: Outbox) -> bool:  # noqa: ARG002 there is nobody to see after
+        """Do nothing: there is no shipper."""
         return False
 
-    def _supervise(self) -> None:
-        self._obey()
+    def follow_user(self, outbox: Outbox) -> bool:  # noqa: ARG002 as above
+        """Do nothing: stderr stays the same for any user."""
+        return False
 
-    def _flush(self, deadline: float) -> Settled | None:
-        if not self._emit_counters(max(0.0, deadline - monotonic())):
-            return None
-        settled = self._outbox.settle(max(0.0, deadline - monotonic()))
-        self._outbox.hello()  # with the last counts
-        return settled
+    def confirm(
+        self,
+        request: dict[str, Any],  # noqa: ARG002 whatever was sent is printed
+        deadline: float,  # noqa: ARG002 the same
+        meanwhile: Callable[[], object],
+    ) -> dict[str, Any]:
+        """Print the last counts. Everything is confirmed, and nothing is ever delivered."""
+        meanwhile()
+        return {"delivered": False}
 
-    def _say_goodbye(self, deadline: float) -> None:
-        """There is nobody to say it to."""
+    def leave(self, producer: bytes, deadline: float) -> None:
+        """Do nothing: there is nobody to say goodbye to."""
 
-    def _leave_behind(self, frames: list[bytes]) -> None:
-        """There is nobody to find it."""
+    def leave_behind(self, frames: list[bytes], word: LastWord) -> None:
+        """Do nothing: there is nobody to find it."""
+
+    def renew(self) -> None:
+        """Do nothing: a forked child prints where its parent does."""
+
+    def close(self, *, is_free: bool) -> None:
+        """Do nothing: stderr is the host's."""
 
 
 class Printer:
@@ -129,8 +138,8 @@ class Printer:
         except TelemetryError as fault:
             self._stderr.print([f"# nothing can be shown, and nothing would be sent: {fault}"])
 
-    def send(self, frame: bytes, _flags: int) -> None:
-        """What the outbox does with a frame."""
+    def show(self, frame: bytes) -> None:
+        """Print the events of a frame, and how much was dropped before it."""
         decoded = decode_frame(frame)
         if decoded is None or self._pipeline is None:
             return
@@ -145,9 +154,6 @@ class Printer:
                 self._show(raw, decoded, self._pipeline)
             except Exception as fault:  # noqa: BLE001 a mistake of ours is not the host's; its text may hold data
                 self._stderr.print([f"# an event can't be shown: {type(fault).__name__}"])
-
-    def close(self, linger: int) -> None:
-        """Nothing is held."""
 
     def _prepare(self, config: dict[str, Any]) -> None:
         ours = {name: value for name, value in config.items() if name in ShipperSettings._fields}

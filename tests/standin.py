@@ -14,6 +14,7 @@ import zmq
 
 from telemetry.client import Client
 from telemetry.files import private_dir
+from telemetry.producer.local import LocalTransport
 from telemetry.rendezvous.directory import rendezvous_dir
 from telemetry.rendezvous.lock import acquire
 from telemetry.settings import ShipperSettings
@@ -57,6 +58,14 @@ sensitivity = "technical"
 [events.queries.fields]
 engine = { type = "enum", values = ["batch", "stream"], purpose = "compare engines" }
 """
+
+
+def local_transport(client: Client) -> LocalTransport:
+    """A client's way to a shipper on this machine."""
+    assert client._link
+    transport = client._link.transport
+    assert isinstance(transport, LocalTransport)
+    return transport
 
 
 def eventually(predicate: Callable[[], object], timeout_seconds: float = DEADLINE_SECONDS) -> None:

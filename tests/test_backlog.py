@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgpack
 import pytest
@@ -13,40 +13,57 @@ from hypothesis import strategies as st
 
 from telemetry import wire
 from telemetry.producer.backlog import FRAME_EVENTS, UNSURE_FRAMES, Backlog
-from telemetry.producer.outbox import BATCH_EVENTS
+from telemetry.producer.outbox import CHUNK_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from telemetry.producer.transport import Transport
+
 LIMIT_BYTES = 1 << 20
+CONTEXT = wire.Context(1, "", "on", "host", 0, "unknown", {})
 
 
-def _head(first: int) -> bytes:
-    """The least that makes a frame an array of two: its number and its events."""
-    packed: bytes = b"\x92" + msgpack.packb(first)
-    return packed
+class Pipe:
+    """A transport of one process, with a reader at its end; one that is shut takes nothing."""
+
+    def __init__(self, socket: zmq.Socket[bytes] | None = None) -> None:
+        self.socket = socket
+        self.is_shut = socket is None
+
+    def send(self, frame: bytes) -> bool:
+        if self.socket is None or self.is_shut:
+            return False
+        self.socket.send(frame, zmq.NOBLOCK)
+        return True
 
 
-def _nowhere() -> zmq.Socket[bytes]:
-    raise OSError
+def _backlog(pipe: Pipe) -> Backlog:
+    return Backlog(cast("Transport", pipe), CONTEXT, LIMIT_BYTES)
 
 
 def _add(backlog: Backlog, first: int, batch: list[Any]) -> bool:
-    return backlog.add(first, msgpack.packb(batch), len(batch))
+    backlog.accepted = first
+    return backlog.add(msgpack.packb(batch), len(batch))
+
+
+def _number_and_events(frame: bytes) -> list[Any]:
+    _, _, _, first, _, events = msgpack.unpackb(frame)
+    return [first, events]
 
 
 def _events(frames: list[bytes]) -> Iterator[Any]:
     """What frames hold; their numbers go on where the last one ended."""
     following = None
     for frame in frames:
-        first, events = msgpack.unpackb(frame)
+        first, events = _number_and_events(frame)
         assert following in {None, first}
         following = first + len(events)
         yield from events
 
 
 def _sizes(frames: list[bytes]) -> list[int]:
-    return [len(msgpack.unpackb(frame)[1]) for frame in frames]
+    return [len(_number_and_events(frame)[1]) for frame in frames]
 
 
 @pytest.fixture
@@ -56,26 +73,22 @@ def pair() -> Iterator[tuple[Backlog, zmq.Socket[bytes]]]:
     reading = context.socket(zmq.PULL)
     reading.bind("inproc://backlog")
 
-    def connect() -> zmq.Socket[bytes]:
-        socket = context.socket(zmq.PUSH)
-        socket.connect("inproc://backlog")
-        return socket
-
-    backlog = Backlog(connect, _head, LIMIT_BYTES)
-    yield backlog, reading
-    backlog.close_socket()
+    writing = context.socket(zmq.PUSH)
+    writing.connect("inproc://backlog")
+    yield _backlog(Pipe(writing)), reading
+    writing.close(linger=0)
     reading.close()
     context.term()
 
 
 @given(
-    st.lists(st.integers(1, BATCH_EVENTS) | st.just(BATCH_EVENTS), max_size=60),
+    st.lists(st.integers(1, CHUNK_EVENTS) | st.just(CHUNK_EVENTS), max_size=60),
     st.lists(st.integers(0, 5000), min_size=1, max_size=5),
 )
 def test_the_events_of_any_batches_leave_once_in_order_in_frames_that_are_not_too_large(
     sizes: list[int], lengths: list[int]
 ) -> None:
-    backlog = Backlog(_nowhere, _head, LIMIT_BYTES)
+    backlog = _backlog(Pipe())
     accepted: list[Any] = []
     number = iter(range(10**6))
     for size in sizes:
@@ -85,34 +98,34 @@ def test_the_events_of_any_batches_leave_once_in_order_in_frames_that_are_not_to
     frames = backlog.unsure()
     assert [tuple(event) for event in _events(frames)] == accepted
     assert all(len(frame) <= wire.MAX_FRAME_BYTES for frame in frames)
-    assert all(len(msgpack.unpackb(frame)[1]) < 2 * FRAME_EVENTS for frame in frames)
+    assert all(len(_number_and_events(frame)[1]) < 2 * FRAME_EVENTS for frame in frames)
     assert sum(map(len, frames)) <= LIMIT_BYTES + 100 * len(frames)
 
 
 def test_full_frames_are_made_of_full_batches() -> None:
-    backlog = Backlog(_nowhere, _head, LIMIT_BYTES)
+    backlog = _backlog(Pipe())
     for number in range(7):
-        assert _add(backlog, number * BATCH_EVENTS, [0] * BATCH_EVENTS)
-    assert _sizes(backlog.unsure()) == [FRAME_EVENTS, FRAME_EVENTS, BATCH_EVENTS]
+        assert _add(backlog, number * CHUNK_EVENTS, [0] * CHUNK_EVENTS)
+    assert _sizes(backlog.unsure()) == [FRAME_EVENTS, FRAME_EVENTS, CHUNK_EVENTS]
 
 
 def test_of_a_busy_host_only_full_frames_leave(pair: tuple[Backlog, zmq.Socket[bytes]]) -> None:
     backlog, reading = pair
     for number in range(5):
-        assert bool(reading.poll(0)) == (number * BATCH_EVENTS >= FRAME_EVENTS)
-        assert _add(backlog, number * BATCH_EVENTS, [0] * BATCH_EVENTS)
+        assert bool(reading.poll(0)) == (number * CHUNK_EVENTS >= FRAME_EVENTS)
+        assert _add(backlog, number * CHUNK_EVENTS, [0] * CHUNK_EVENTS)
         backlog.send_full()
     backlog.send()
-    assert _sizes([reading.recv(), reading.recv()]) == [FRAME_EVENTS, 2 * BATCH_EVENTS]
+    assert _sizes([reading.recv(), reading.recv()]) == [FRAME_EVENTS, 2 * CHUNK_EVENTS]
     assert not backlog
 
 
 def test_behind_a_frame_that_can_not_leave_batches_go_on_joining() -> None:
-    backlog = Backlog(_nowhere, _head, LIMIT_BYTES)
+    backlog = _backlog(Pipe())
     for number in range(7):
-        assert _add(backlog, number * BATCH_EVENTS, [0] * BATCH_EVENTS)
+        assert _add(backlog, number * CHUNK_EVENTS, [0] * CHUNK_EVENTS)
         backlog.send()
-    assert _sizes(backlog.unsure()) == [BATCH_EVENTS, FRAME_EVENTS, FRAME_EVENTS]
+    assert _sizes(backlog.unsure()) == [CHUNK_EVENTS, FRAME_EVENTS, FRAME_EVENTS]
 
 
 def test_what_there_is_no_room_for_is_refused_until_something_has_left(
@@ -120,7 +133,7 @@ def test_what_there_is_no_room_for_is_refused_until_something_has_left(
 ) -> None:
     backlog, reading = pair
     batch = ["x" * 1000] * 100
-    monkeypatch.setattr(backlog, "_connect", _nowhere)
+    monkeypatch.setattr(backlog._transport, "is_shut", True)
     taken = 0
     while _add(backlog, taken, batch):
         taken += len(batch)
@@ -137,11 +150,12 @@ def test_a_hello_is_a_frame_without_events_and_says_nothing_new_where_one_waits(
     pair: tuple[Backlog, zmq.Socket[bytes]],
 ) -> None:
     backlog, reading = pair
-    backlog.hello(7)
-    assert msgpack.unpackb(reading.recv()) == [7, []]
+    backlog.accepted = 7
+    backlog.hello()
+    assert _number_and_events(reading.recv()) == [7, []]
     assert _add(backlog, 7, ["one"])
-    backlog.hello(8)
-    assert msgpack.unpackb(reading.recv()) == [7, ["one"]]
+    backlog.hello()
+    assert _number_and_events(reading.recv()) == [7, ["one"]]
     assert not reading.poll(0)
 
 
@@ -167,7 +181,7 @@ def test_a_frame_that_an_interrupt_left_in_both_places_is_left_behind_once(
 
 
 def test_a_batch_that_an_interrupt_kept_from_being_counted_leaves_in_a_good_frame() -> None:
-    backlog = Backlog(_nowhere, _head, LIMIT_BYTES)
+    backlog = _backlog(Pipe())
     assert _add(backlog, 0, ["one"])
     backlog._open.append(msgpack.packb(["two"] * 20))
     assert _add(backlog, 21, ["three"])

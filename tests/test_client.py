@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import made_in, shippers_of
-from standin import ENDPOINT, PRODUCT, StandIn, host, rendezvous, stand_in, write_catalog
+from standin import ENDPOINT, PRODUCT, StandIn, host, local_transport, rendezvous, stand_in, write_catalog
 
 from telemetry import CatalogError, Client, ConfigError, ShipperSettings, UndeclaredError, paths
 
@@ -329,7 +329,7 @@ def test_a_host_that_becomes_another_user_goes_on_as_a_new_producer_at_their_pla
         assert client._link
         for number in range(300):  # nobody is there: some wait in ZeroMQ, some before it
             client.emit("query_finished", number=number)
-        site = client._link._site
+        site = local_transport(client).site
         before = client._link._outbox.producer
         site._find = lambda: (tmp_path / "new", tmp_path / "foreground", tmp_path / "spool")
         site._user += 1

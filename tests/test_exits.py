@@ -17,7 +17,7 @@ from standin import ENDPOINT, PRODUCT, StandIn, eventually, host, rendezvous, st
 
 from telemetry import paths
 from telemetry.paths import TOMBSTONES
-from telemetry.producer.outbox import BATCH_EVENTS
+from telemetry.producer.outbox import CHUNK_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,8 +37,8 @@ import os, sys, time, telemetry
 def init():
     global client
     client = telemetry.init(**ARGUMENTS)
-    from telemetry.producer.link import Link
-    Link.close.__defaults__ = Link.flush.__defaults__ = (EXIT_SECONDS,)
+    from telemetry.producer import link, local
+    link.Link.flush.__defaults__ = (local.EXIT_SECONDS,) = (PATIENCE_SECONDS,)
     return client
 
 def fork_in_c():
@@ -59,7 +59,7 @@ def start(code: str, catalog: Path, exit_seconds: float = 30.0, **options: objec
     At its exit it has more patience than the usual 0.3 s: on a busy machine nobody may answer within that.
     """
     arguments = {"product": PRODUCT, "catalog": str(catalog), "endpoint": ENDPOINT, "consent": "on"} | options
-    prologue = PROLOGUE.replace("ARGUMENTS", repr(arguments)).replace("EXIT_SECONDS", repr(exit_seconds))
+    prologue = PROLOGUE.replace("ARGUMENTS", repr(arguments)).replace("PATIENCE_SECONDS", repr(exit_seconds))
     file = catalog.with_name("program.py")
     file.write_text(prologue + code)
     pipe = subprocess.PIPE
@@ -745,4 +745,4 @@ while True:
             received = max(frame.first + len(frame.events) for frame in shipper.frames_of(producer))
             left = {stone["producer"]: stone for stone in tombstones(catalog)}.get(producer.hex())
             accounted = left["accepted"] + sum(left["dropped"].values()) if left else received
-            assert emitted <= accounted <= emitted + 1 + BATCH_EVENTS
+            assert emitted <= accounted <= emitted + 1 + CHUNK_EVENTS

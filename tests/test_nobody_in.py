@@ -172,7 +172,7 @@ def test_a_host_sends_nothing_into_a_directory_that_others_could_reach_and_count
     client = _client(home)
     link = client._link
     assert link is not None
-    wait_until(lambda: link._outbox.shipper_missing)
+    wait_until(lambda: link.transport.is_missing)
     client.emit("query_finished", duration_ms=1.0)
     assert not client.flush(0.05)
     client.close(0.0)

@@ -75,7 +75,7 @@ class Case(NamedTuple):
 # All that the host needs is loaded before: the interpreter's own files may be root's alone.
 LOAD = """
 import fcntl, hashlib, json, site
-import telemetry.names, telemetry.producer.channel, telemetry.producer.link, telemetry.settings
+import telemetry.names, telemetry.producer.link, telemetry.producer.local, telemetry.producer.site, telemetry.settings
 """
 
 BE_SOMEBODY = f"{LOAD}os.setgroups([]); os.setgid({SOMEBODY}); os.setuid({SOMEBODY})"
@@ -105,7 +105,7 @@ import signal, time
 from telemetry.rendezvous.lock import shipper_runs
 telemetry.emit("started")
 assert telemetry.flush(60)
-directory = client._link._site.directory
+directory = client._link.transport.site.directory
 os.kill(int((directory / "lock").read_text()), signal.SIGKILL)
 while shipper_runs(directory):
     time.sleep(0.01)
@@ -122,7 +122,7 @@ posix.posix_spawn = refuse
 A_PROCESS = """
 telemetry.emit("started")
 assert not telemetry.flush(0.1)
-assert client._link._outbox.shipper_missing
+assert client._link.transport.is_missing
 posix.posix_spawn = spawn
 """
 

@@ -16,14 +16,14 @@ import pytest
 import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from standin import eventually, host, rendezvous, stand_in, write_catalog
+from standin import eventually, host, local_transport, rendezvous, stand_in, write_catalog
 
 from telemetry import wire
 from telemetry.consent import State, store_choice
 from telemetry.files import private_dir
-from telemetry.producer import backlog
+from telemetry.producer import channel
 from telemetry.producer.backlog import FRAME_EVENTS, SOCKET_FRAMES
-from telemetry.producer.outbox import BATCH_EVENTS, WAITING_EVENT_BYTES
+from telemetry.producer.outbox import CHUNK_EVENTS, WAITING_EVENT_BYTES
 from telemetry.rendezvous.lock import acquire
 from telemetry.shipper.intake.receiver import decode_frame
 from telemetry.shipper.sockets import bind
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
 
     from telemetry.client import Client
+    from telemetry.producer.channel import Channel
     from telemetry.producer.outbox import Outbox
 
 
@@ -52,6 +53,10 @@ def no_python(monkeypatch: pytest.MonkeyPatch) -> None:
 def outbox_of(client: Client) -> Outbox:
     assert client._link
     return client._link._outbox
+
+
+def channel_of(client: Client) -> Channel:
+    return local_transport(client).channel
 
 
 UNENCODABLE = [
@@ -156,7 +161,7 @@ def test_what_is_accepted_before_a_shipper_comes_arrives_and_the_drops_are_told(
             arrived = shipper.values("number")
             assert len(arrived) == outbox.accepted
             assert arrived == sorted(arrived)
-            assert arrived[:-BATCH_EVENTS] == list(range(len(arrived) - BATCH_EVENTS)), "the newest are dropped"
+            assert arrived[:-CHUNK_EVENTS] == list(range(len(arrived) - CHUNK_EVENTS)), "the newest are dropped"
             assert sum(shipper.frames[-1].dropped.values()) == TOO_MANY - outbox.accepted
 
 
@@ -471,8 +476,8 @@ def test_events_after_close_are_let_go_and_open_no_socket(catalog: Path) -> None
             client.emit("query_finished", number=1)
         for _ in range(1_000):
             record("query_finished", {"number": 2})
-        assert outbox_of(client)._backlog.socket is None
-        assert len(outbox_of(client).events) < BATCH_EVENTS
+        assert channel_of(client).socket is None
+        assert len(outbox_of(client).events) < CHUNK_EVENTS
         assert shipper.values("number") == [1]
 
 
@@ -535,8 +540,8 @@ def test_sockets_of_a_shipper_that_is_not_ours_get_nothing(catalog: Path) -> Non
         with host(catalog) as client:
             client.emit("query_finished", number=1)
             assert not client.flush(0.3)
-            assert outbox_of(client).shipper_missing
-            assert outbox_of(client)._backlog.socket is None
+            assert outbox_of(client)._transport.is_missing
+            assert channel_of(client).socket is None
             directory.chmod(0o700)
             with host(catalog) as later:
                 later.emit("query_finished", number=2)
@@ -548,28 +553,27 @@ def test_sockets_of_a_shipper_that_is_not_ours_get_nothing(catalog: Path) -> Non
 
 def test_a_socket_without_a_shipper_tries_less_and_less_often(catalog: Path) -> None:
     with stand_in(catalog, deaf=True), host(catalog) as client:
-        socket = outbox_of(client)._backlog.socket
+        socket = channel_of(client).socket
         assert socket is not None
         first, most = (int(socket.getsockopt(option)) for option in (zmq.RECONNECT_IVL, zmq.RECONNECT_IVL_MAX))
         assert 0 < first < most
 
 
 def test_a_client_that_never_forks_puts_nothing_aside(catalog: Path) -> None:
-    before = len(backlog._of_the_parent)
+    before = len(channel._of_the_parent)
     with stand_in(catalog), host(catalog):
-        assert len(backlog._of_the_parent) == before
+        assert len(channel._of_the_parent) == before
 
 
 def test_zeromq_lets_go_of_everything_on_close(catalog: Path) -> None:
     with stand_in(catalog), host(catalog) as client:
         client.emit("query_finished", number=1)
         assert client.flush(60)
-        link = client._link
-        assert link
         client.close()
-        assert link._channel._zmq is not None
-        assert link._channel._zmq.closed
-    assert isinstance(link._channel._zmq, zmq.Context)
+        context = channel_of(client)._zmq
+        assert context is not None
+        assert context.closed
+    assert isinstance(channel_of(client)._zmq, zmq.Context)
 
 
 def test_events_beyond_the_limit_are_let_go_and_counted_while_another_thread_drains(catalog: Path) -> None:
@@ -598,7 +602,7 @@ def test_what_is_not_sent_at_a_step_down_is_sent_once_and_under_the_stricter_sta
                 client.emit("query_finished", number=value)
             monkeypatch.setenv("ACME_DB_TELEMETRY", then)
             assert client._link is not None
-            eventually(lambda: (client._link._obey(), client._link._outbox._context.consent == then)[1])  # type: ignore[union-attr]
+            eventually(lambda: (client._link._obey(), client._link._outbox._backlog.context.consent == then)[1])  # type: ignore[union-attr]
         with stand_in(catalog) as shipper:
             assert client.flush(60)
             assert shipper.values("number") == list(range(number))

@@ -250,9 +250,8 @@ def test_a_machine_that_slept_for_longer_than_a_shipper_lingers_wakes_with_the_s
 
 FOREIGN = """
 import json, sys
-import telemetry.paths, telemetry.wire
+import telemetry.rendezvous.directory, telemetry.wire
 telemetry.wire.PROTOCOL += 1
-import telemetry.producer.outbox
 settings = telemetry.ShipperSettings(**json.loads(sys.argv[3]))
 telemetry.init(product="acme-db", catalog=sys.argv[1], endpoint=sys.argv[2], consent="on", shipper=settings)
 for _ in range(5):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from standin import ENDPOINT, PRODUCT, eventually, host, rendezvous, stand_in, write_catalog
+from standin import ENDPOINT, PRODUCT, eventually, host, local_transport, rendezvous, stand_in, write_catalog
 
 from telemetry import Client, ShipperSettings, consent, freeze_support, frozen, paths
 from telemetry.cli.status import gather
@@ -107,7 +107,7 @@ def test_a_host_that_ignores_its_children_spawns_as_well(
 
 
 STORM = """
-import os, sys, telemetry, telemetry.names, telemetry.producer.link
+import os, sys, telemetry, telemetry.names, telemetry.producer.link, telemetry.producer.local, telemetry.producer.site
 arguments, hosts = eval(sys.argv[1]), int(sys.argv[2])
 gate, opened = os.pipe()
 children = []
@@ -497,7 +497,7 @@ def test_no_process_to_be_had_is_no_error(catalog: Path, monkeypatch: pytest.Mon
     with host(catalog) as client:
         client.emit("started")
         assert client._link
-        assert client._link._outbox.shipper_missing
+        assert client._link.transport.is_missing
         client.close(0.0)
 
 
@@ -518,7 +518,7 @@ def test_when_the_user_says_off_nothing_is_spawned_sent_or_written_until_the_use
         client.emit("query_finished", number=2)
     assert client.flush(0.0)
     assert not outbox.events
-    assert outbox._backlog.socket is None
+    assert local_transport(client).channel.socket is None
     assert not (rendezvous(catalog) / CONFIG_FILE).exists()
     consent.store_choice(PRODUCT, consent.State.ON, time.time())
     with stand_in(catalog) as shipper:
@@ -575,7 +575,7 @@ client = telemetry.init(**json.loads(sys.argv[1]))
 assert os.getpid() == 1
 telemetry.emit("query_finished")
 assert telemetry.flush(60.0)
-shipper = int((client._link._site.directory / "lock").read_text())
+shipper = int((client._link.transport.site.directory / "lock").read_text())
 assert int(Path(f"/proc/{shipper}/stat").read_text().rpartition(")")[2].split()[1]) == 1, "it is an orphan"
 os.kill(shipper, signal.SIGKILL)
 until = time.monotonic() + 30.0

@@ -38,7 +38,7 @@ init, settings = json.loads(sys.argv[1])
 client = telemetry.init(**init, shipper=telemetry.ShipperSettings(**settings))
 for _ in range(100):
     telemetry.emit("query_finished", duration_ms=1.5)
-print(json.dumps([telemetry.flush(60.0, until="delivered"), str(client._link._site.directory)]), flush=True)
+print(json.dumps([telemetry.flush(60.0, until="delivered"), str(client._link.transport.site.directory)]), flush=True)
 if sys.argv[2:]:
     sys.stdin.read()
 """

@@ -95,11 +95,11 @@ def storm():
         time.sleep(0.001)
 
 def state():
-    outbox = client._link._outbox
+    outbox, channel = client._link._outbox, client._link.transport.channel
     return {
         "off": outbox.off,
         "waits": len(outbox.events) + bool(outbox._backlog) + len(client._link._counters.calls),
-        "socket": outbox._backlog.socket is not None,
+        "socket": channel.socket is not None,
     }
 
 for line in sys.stdin:
@@ -409,7 +409,7 @@ def test_a_no_in_the_environment_silences_its_process_within_a_second(home: Path
         "while not client._link._outbox.off and time.monotonic() < deadline:\n"
         "    telemetry.emit('done', number=2)\n"
         "    time.sleep(0.01)\n"
-        "assert client._link._outbox._backlog.socket is None\n"
+        "assert client._link.transport.channel.socket is None\n"
         "telemetry.emit('done', number=3)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(catalog), refusing], check=True, timeout=60)

@@ -1,19 +1,24 @@
-"""Encoded batches on their way to ZeroMQ: joined to frames, bounded, and kept until they have surely left.
+"""Chunks of encoded events on their way to the shipper: numbered, joined to frames, bounded, kept until they have left.
 
-For one thread at a time. An interrupt between two steps sends a frame twice rather than not at all.
+Here, and nowhere else, a frame is built (telemetry/wire.py). For one thread at a time. An interrupt between two steps
+sends a frame twice rather than not at all.
 """
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import zmq
+import msgspec
 
 from telemetry import wire
+from telemetry.drops import DropReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable, Iterator
+
+    from telemetry.producer.transport import Transport
 
 FRAME_EVENTS = 576
 """In a full frame, as a busy host sends them: a frame costs ZeroMQ, its thread and the shipper the same whatever is in
@@ -26,103 +31,150 @@ UNSURE_FRAMES = 3 * SOCKET_FRAMES
 """The last ones sent, of which some may never leave: those inside ZeroMQ, and beside them 8 KiB that it has encoded and
 not written, which is one frame, or two dozen hellos. What it has written the kernel keeps."""
 
-_of_the_parent: list[object] = []
-"""Sockets that a forked child must not touch, not even by collecting them: their descriptors are its parent's too."""
+TOTALS_BYTES = 128
+"""More than the numbers in a frame's head take, of its first event and by reason."""
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class LastWord(NamedTuple):
+    """The account of a producer that ends.
+
+    Attributes:
+        producer: its id.
+        accepted: how many events it has numbered.
+        dropped: totals by reason; what it never numbered is among them.
+        frame: the same as a frame without events.
+    """
+
+    producer: bytes
+    accepted: int
+    dropped: dict[str, int]
+    frame: bytes
 
 
 class Backlog:
-    """What waits for the socket, and the socket.
+    """The frames of this process that have not surely left, and the producer that numbers their events.
 
     Attributes:
-        socket: made by the first frame.
+        context: what is added now was emitted under it.
+        producer: a random id; new in a forked child, under another consent and at another place.
+        accepted: the running number of the next event: how many were handed to the transport or wait here.
+        dropped: running totals by reason.
+        has_sent: whether the transport has taken a frame since it was disconnected last.
+        chunk_limit_bytes: no larger chunk may be added.
     """
 
-    def __init__(
-        self, connect: Callable[[], zmq.Socket[bytes]], head: Callable[[int], bytes], limit_bytes: int
-    ) -> None:
+    def __init__(self, transport: Transport, context: wire.Context, limit_bytes: int) -> None:
         """Begin empty.
 
         Args:
-            connect: makes the socket; may raise ZMQError or OSError, and is tried again.
-            head: of a frame, by the number of its first event: all but the events.
+            transport: takes the frames.
+            context: of the process.
             limit_bytes: of what may wait here.
         """
-        self.socket: zmq.Socket[bytes] | None = None
-        self._connect = connect
-        self._head = head
+        self._transport = transport
         self._limit_bytes = limit_bytes
-        self.renew()
+        self.renew(context)
 
-    def renew(self) -> None:
-        """Begin anew in a forked child: the socket is put aside unclosed, the rest is its parent's to send."""
-        if self.socket is not None:
-            _of_the_parent.append(self.socket)
-        self.socket = None
+    def renew(self, context: wire.Context) -> None:
+        """Begin anew in a forked child: what waits is its parent's to send."""
+        self.has_sent = False
         self.clear()
+        self.begin(context, {})
+
+    def begin(self, context: wire.Context, dropped: dict[str, int]) -> None:
+        """Be a producer that has numbered nothing yet; what waits stays as it is.
+
+        Args:
+            context: under which what comes is emitted.
+            dropped: the totals that it begins with.
+        """
+        self.producer = os.urandom(wire.PRODUCER_BYTES)
+        self.accepted = 0
+        self.dropped = dropped
+        self.context = context
+        self._prefix = bytes([0x96, wire.PROTOCOL]) + _pack(self.producer) + _pack(_said(context))
+        self.chunk_limit_bytes = wire.MAX_FRAME_BYTES - len(self._prefix) - TOTALS_BYTES
 
     def clear(self) -> None:
         """Let all go that waits, and what may not have left."""
         self._frames: deque[bytes] = deque()
         self._unsure: deque[bytes] = deque(maxlen=UNSURE_FRAMES)
-        self._open: list[bytes] = []  # of the next frame: its head, and batches
+        self._open: list[bytes] = []  # of the next frame: its head, and chunks
         self._open_events = self._open_bytes = self._closed_bytes = 0
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
         return bool(self._frames or self._open)
 
-    def add(self, first: int, batch: bytes, events: int) -> bool:
-        """Have a batch leave with the next frame.
+    def add(self, chunk: bytes, events: int) -> bool:
+        """Number the events of a chunk, and have them leave with the next frame.
 
         Args:
-            first: the number of its first event.
-            batch: a msgpack array, no larger than `wire.MAX_FRAME_BYTES` with a head in front of it.
+            chunk: a msgpack array of at most `chunk_limit_bytes`.
             events: how many it holds.
 
         Returns:
             False when there is no room for it.
         """
-        if not self._has_room(len(batch)):
+        if not self._has_room(len(chunk)):
             self.send()
-            if not self._has_room(len(batch)):
+            if not self._has_room(len(chunk)):
                 return False
-        if self._open_events >= FRAME_EVENTS or self._open_bytes + len(batch) > wire.MAX_FRAME_BYTES:
+        if self._open_events >= FRAME_EVENTS or self._open_bytes + len(chunk) > wire.MAX_FRAME_BYTES:
             self.close_frame()
-        self._open_frame(first)
-        self._open.append(batch)
-        self._open_bytes += len(batch)
+        self._open_frame(self.accepted)
+        self._open.append(chunk)
+        self._open_bytes += len(chunk)
         self._open_events += events
+        self.accepted += events
         return True
 
-    def hello(self, first: int) -> None:
+    def drop(self, reason: DropReason, events: int) -> None:
+        """Count events that got no number."""
+        self.dropped[reason.value] = self.dropped.get(reason.value, 0) + events
+
+    def hello(self) -> None:
         """Have a frame leave that tells how far its producer has come: one without events, if none waits."""
         if not self:
-            self._open_frame(first)
+            self._open_frame(self.accepted)
         self.send()
 
-    def conclude(self, first: int) -> None:
-        """Have what waits end with a frame that tells how far its producer has come: another one's follow."""
+    def conclude(self, taken_back: list[bytes]) -> None:
+        """Have what waits end with a frame that tells how far its producer has come: another one's follow.
+
+        Args:
+            taken_back: the frames that `take_back` has returned, which its producer has not come up to.
+        """
         self.close_frame()
-        self._open_frame(first)
+        self._open_frame(_first(taken_back[0]) if taken_back else self.accepted)
         self.close_frame()
         self.send()
+
+    def last_word(self, lost: int) -> LastWord:
+        """The account of a producer that ends now, with `lost` events that got no number and never will."""
+        unconfirmed = DropReason.EXIT_UNCONFIRMED.value
+        dropped = {**self.dropped, unconfirmed: self.dropped.get(unconfirmed, 0) + lost}
+        frame = b"".join((self._prefix, _pack(self.accepted), _pack(dropped), _pack([])))
+        return LastWord(self.producer, self.accepted, dropped, frame)
 
     def close_frame(self) -> None:
-        """Have no more batches join the next frame."""
+        """Have no more chunks join the next frame."""
         if not self._open:
             return
-        head, *batches = self._open
+        head, *chunks = self._open
         # Counted anew: after an interrupt the count at hand may be off.
-        frame = b"".join((head, _array_head(sum(map(length_of, batches))), *map(_elements, batches)))
+        frame = b"".join((head, _array_head(sum(map(_length_of, chunks))), *map(_elements, chunks)))
         self._frames.append(frame)
         self._closed_bytes += len(frame)
         self._open = []
         self._open_events = self._open_bytes = 0
 
     def send(self) -> None:
-        """Hand over to ZeroMQ what it takes.
+        """Hand over to the transport what it takes.
 
-        While it takes no more, the last frame stays open: sent a batch at a time, a host that is ahead of its shipper
+        While it takes no more, the last frame stays open: sent a chunk at a time, a host that is ahead of its shipper
         would cost both of them three times as many frames.
         """
         self.send_full()
@@ -131,19 +183,19 @@ class Backlog:
             self.send_full()
 
     def send_full(self) -> None:
-        """The same of the frames that no more events would join."""
+        """Hand over to the transport what it takes of the frames that no more events would join."""
         if self._open_events >= FRAME_EVENTS:
             self.close_frame()
         while self._frames and self._sent(self._frames[0]):
             self._closed_bytes -= len(self._frames.popleft())
 
     def waiting(self) -> list[bytes]:
-        """The frames that ZeroMQ has not been given, in order."""
+        """The frames that the transport has not been given, in order."""
         self.close_frame()
         return list(self._frames)
 
     def take_back(self) -> list[bytes]:
-        """The same, which then wait no more."""
+        """The frames that the transport has not been given, in order, which then wait no more."""
         frames = self.waiting()
         self._frames.clear()
         self._closed_bytes = 0
@@ -155,34 +207,69 @@ class Backlog:
         # Once each: an interrupt may have come between sending a frame and taking it out.
         return list(dict.fromkeys([*self._unsure, *self._frames]))
 
-    def close_socket(self, linger_ms: int = 0) -> None:
-        """Close it, with what ZeroMQ holds and can't send within `linger_ms`; the next frame makes another."""
-        if self.socket is not None:
-            self.socket.close(linger=linger_ms)
-            self.socket = None
+    def chunks_of(self, frames: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+        """The chunks that frames hold, each no larger than may be added now, and how many events are in it."""
+        for frame in frames:
+            for chunk in _fitting(_events(frame), self.chunk_limit_bytes):
+                if number := _length_of(chunk):
+                    yield chunk, number
+
+    def disconnect(self, linger_milliseconds: int = 0) -> None:
+        """Let go of what the transport holds and can't send within that time; the next frame connects it anew."""
+        self._transport.disconnect(linger_milliseconds)
+        self.has_sent = False
 
     def _has_room(self, more_bytes: int) -> bool:
         return self._closed_bytes + self._open_bytes + more_bytes <= self._limit_bytes
 
     def _open_frame(self, first: int) -> None:
         if not self._open:
-            head = self._head(first)
+            head = b"".join((self._prefix, _pack(first), _pack(self.dropped)))
             self._open_events, self._open_bytes = 0, len(head)
             self._open = [head]
 
     def _sent(self, frame: bytes) -> bool:
-        try:
-            if self.socket is None:
-                self.socket = self._connect()
-            self.socket.send(frame, zmq.NOBLOCK)
-            self._unsure.append(frame)
-        except (zmq.ZMQError, OSError):  # full (EAGAIN), no descriptor is left, no place to meet: each may pass
+        if not self._transport.send(frame):
             return False
+        self._unsure.append(frame)
+        self.has_sent = True
         return True
 
 
+def producer_of(frame: bytes) -> bytes:
+    """The producer that a frame is of."""
+    return msgspec.msgpack.decode(frame, type=tuple[int, bytes, msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw])[1]
+
+
+def _said(context: wire.Context) -> dict[str, object]:
+    said = context._asdict()
+    if not context.since:
+        del said["since"]
+    return said
+
+
+def _first(frame: bytes) -> int:
+    """The number of a frame's first event."""
+    return msgspec.msgpack.decode(msgspec.msgpack.decode(frame, type=list[msgspec.Raw])[3], type=int)
+
+
+def _events(frame: bytes) -> bytes:
+    """The events of a frame, as one chunk."""
+    return bytes(msgspec.msgpack.decode(frame, type=list[msgspec.Raw])[-1])
+
+
+def _fitting(chunk: bytes, limit_bytes: int) -> Iterator[bytes]:
+    """A chunk, or its halves if it is larger than that: another head may be longer."""
+    if len(chunk) <= limit_bytes or (number := _length_of(chunk)) == 1:
+        yield chunk
+        return
+    each = msgspec.msgpack.decode(chunk, type=list[msgspec.Raw])
+    for half in (each[: number // 2], each[number // 2 :]):
+        yield from _fitting(_pack(half), limit_bytes)
+
+
 def _array_head(number: int) -> bytes:
-    """Of a msgpack array: one byte up to 15 elements, three up to 65,535."""
+    """The head of a msgpack array: one byte up to 15 elements, three up to 65,535."""
     return bytes([_SHORT | number]) if number < _SHORT_ELEMENTS else b"\xdc" + number.to_bytes(2)
 
 
@@ -190,7 +277,7 @@ def _is_short(array: bytes) -> bool:
     return array[0] < _SHORT + _SHORT_ELEMENTS
 
 
-def length_of(array: bytes) -> int:
+def _length_of(array: bytes) -> int:
     """How many elements a msgpack array has."""
     return array[0] - _SHORT if _is_short(array) else int.from_bytes(array[1:3])
 

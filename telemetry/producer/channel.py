@@ -1,29 +1,36 @@
-"""ZeroMQ in the host: one context, made when it is first needed and can be, and the ways to the shipper through it."""
+"""ZeroMQ in the host: one context, made when it is first needed and can be, and the sockets of it."""
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import suppress
 from errno import EAGAIN
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from telemetry import wire
-from telemetry.native import SimpleQueue, posix, start_new_thread
+from telemetry.errors import ShipperUnreachableError
+from telemetry.native import SimpleQueue, monotonic, pause, posix, start_new_thread
 from telemetry.producer.backlog import SOCKET_FRAMES
 from telemetry.producer.exits import forks_in_c
-from telemetry.rendezvous import handover
 from telemetry.rendezvous.control import Control
-from telemetry.rendezvous.lock import shipper_runs
 from telemetry.system_calls import check_system_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from telemetry.producer.site import Site
     from telemetry.rendezvous.keys import Peer
+
+EXIT_SECONDS = 0.2
+"""How long the end of a process waits for a shipper that runs; what it has not confirmed by then is left to it."""
+
+LOCK_SECONDS = 0.05
+"""How long a thread that drains may take to let go: about what it takes to encode the most that may wait."""
+
+CONFIRM_POLL_SECONDS = 0.005
+"""How often a shipper is asked whether it has everything; one of its drains takes about as long."""
 
 ZMQ_DESCRIPTORS = 8
 """More than a ZeroMQ context and its first socket take: when it gets none for its poller, it aborts the process."""
@@ -34,58 +41,87 @@ ZMQ_THREADS = 4
 """Twice what a context starts: when it gets none, it aborts the process. Those we try with may still be ending."""
 
 _of_the_parent: list[object] = []
-"""Contexts that a forked child must not touch, not even by collecting them."""
+"""Contexts and sockets that a forked child must not touch, not even by collecting them: their descriptors are its
+parent's too."""
 
 
 class Channel:
-    """One process's connections to the shipper of a site."""
+    """One process's connections to a shipper: the socket that its frames leave by, and those that it asks on.
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    Attributes:
+        socket: for frames; made by the first of them.
+    """
+
+    def __init__(self, find: Callable[[], Path | Peer]) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            find: tells where the shipper is met, a directory or another machine; may raise OSError.
+        """
+        self.socket: zmq.Socket[bytes] | None = None
+        self._find = find
         self._zmq: zmq.Context[zmq.Socket[bytes]] | None = None
         self._asking: list[Control] = []
 
     def renew(self) -> None:
         """Begin anew in a forked child, touching nothing that the parent shares."""
-        if self._zmq is not None:
-            _of_the_parent.append(self._zmq)
-        self._zmq, self._asking = None, []
+        _of_the_parent.extend(shared for shared in (self.socket, self._zmq) if shared is not None)
+        self.socket = self._zmq = None
+        self._asking = []
 
-    def connect(self) -> zmq.Socket[bytes]:
-        """A socket for frames. Connecting does not need a shipper. Raises ZMQError, OSError."""
-        directory = self._site.make_private()
-        _take_standard_files()
-        socket = self._context().socket(zmq.PUSH)
-        socket.sndhwm = SOCKET_FRAMES
-        socket.linger = 0
-        socket.reconnect_ivl = 10  # ms: a short-lived host must meet a shipper that is just starting
-        socket.reconnect_ivl_max = 100  # ... without which an idle host would try for ever at that rate
-        socket.connect(f"ipc://{directory / wire.DATA_SOCKET}")
-        return socket
-
-    @property
-    def may_answer(self) -> bool:
-        """Whether a shipper runs, or is about to."""
-        return shipper_runs(self._site.directory)
-
-    def hand_over(self, frames: list[bytes]) -> None:
-        """Leave frames to the shipper, which may only be starting; one is spawned if there is none. Raises OSError."""
+    def send(self, frame: bytes) -> bool:
+        """Hand a frame over to ZeroMQ; False when it takes none now. Never blocks, and needs no shipper."""
         try:
-            handover.hand_over(self._site.directory, frames)
-        except (FileNotFoundError, ConnectionRefusedError):
-            self._site.look()
-            handover.hand_over(self._site.make_private(), frames)
+            if self.socket is None:
+                self.socket = self._connect()
+            self.socket.send(frame, zmq.NOBLOCK)
+        except (zmq.ZMQError, OSError):  # full (EAGAIN), no descriptor is left, no place to meet: each may pass
+            return False
+        return True
 
-    @contextmanager
-    def control(self) -> Iterator[Control]:
-        """A connection to ask on. Raises ZMQError, OSError."""
-        _take_standard_files()
-        with Control(self._context(), self._door()) as control:
-            self._asking.append(control)
-            try:
-                yield control
-            finally:
-                self._asking.remove(control)
+    def disconnect(self, linger_milliseconds: int = 0) -> None:
+        """Close the socket for frames, with what ZeroMQ holds and can't send within that time."""
+        if self.socket is not None:
+            self.socket.close(linger=linger_milliseconds)
+            self.socket = None
+
+    def ask(
+        self, request: dict[str, Any], deadline: float, meanwhile: Callable[[], object] | None = None
+    ) -> dict[str, Any] | None:
+        """Ask the shipper.
+
+        Args:
+            request: what is asked.
+            deadline: of the monotonic clock.
+            meanwhile: called between two questions, which follow each other for as long as the answer is empty; None
+                to ask once.
+
+        Returns:
+            The answer; None when none came in time.
+
+        Raises:
+            OSError: no connection can be had.
+        """
+        try:
+            _take_standard_files()
+            with Control(self._context(), self._find()) as control:
+                self._asking.append(control)
+                try:
+                    while not (reply := control.ask(request, max(0.0, deadline - monotonic()))) and meanwhile:
+                        meanwhile()
+                        pause(CONFIRM_POLL_SECONDS)
+                finally:
+                    self._asking.remove(control)
+        except ShipperUnreachableError:
+            return None
+        except zmq.ZMQError as fault:
+            raise OSError(fault.errno, fault.strerror) from None
+        return reply
+
+    def leave(self, producer: bytes, deadline: float) -> None:
+        """Say goodbye; a shipper that does not hear it will find this process gone."""
+        with suppress(OSError):
+            self.ask({"op": "leave", "producer": producer}, deadline)
 
     def close(self) -> None:
         """End ZeroMQ's threads; call when the socket for frames is closed."""
@@ -93,9 +129,20 @@ class Channel:
         if self._zmq is not None and not self._asking:
             self._zmq.term()
 
-    def _door(self) -> Path | Peer:
-        """Where the shipper is asked."""
-        return self._site.make_private()
+    def _connect(self) -> zmq.Socket[bytes]:
+        """Make the socket for frames. Raises ZMQError, OSError."""
+        place = self._find()
+        _take_standard_files()
+        socket = self._context().socket(zmq.PUSH if isinstance(place, Path) else zmq.DEALER)
+        socket.sndhwm = SOCKET_FRAMES
+        socket.linger = 0
+        if isinstance(place, Path):
+            socket.reconnect_ivl = 10  # ms: a short-lived host must meet a shipper that is just starting
+            socket.reconnect_ivl_max = 100  # ... without which an idle host would try for ever at that rate
+            socket.connect(f"ipc://{place / wire.DATA_SOCKET}")
+        else:
+            place.connect(socket)
+        return socket
 
     def _context(self) -> zmq.Context[zmq.Socket[bytes]]:
         if self._zmq is None:

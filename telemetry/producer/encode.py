@@ -1,4 +1,4 @@
-"""A batch of events as msgpack, the format of `events` in telemetry/wire.py.
+"""A chunk of events as msgpack, the format of `events` in telemetry/wire.py.
 
 By msgspec, which takes a third of the time that msgpack takes. But it takes objects apart: a dataclass, an object of
 attrs, an exception that is one of them, it writes as a map of its fields; and a time zone it asks for its offset. So
@@ -38,7 +38,7 @@ _UNNAMED = "[field]"
 
 
 class Encoder:
-    """Makes a msgpack array of a batch, `[[name, unix_ns, {field: scalar}], ...]`.
+    """Makes a msgpack array of a chunk, `[[name, unix_ns, {field: scalar}], ...]`.
 
     Args:
         reduce: what an exception leaves as.
@@ -48,21 +48,21 @@ class Encoder:
         self._reduce = reduce
         self._pack = msgspec.msgpack.Encoder(enc_hook=as_scalar, decimal_format="number").encode
 
-    def encode(self, batch: list[RawEvent]) -> bytes:
-        """The batch; raises whatever msgspec does where an event has to be mended, or can't be sent at all."""
+    def encode(self, chunk: list[RawEvent]) -> bytes:
+        """The chunk; raises whatever msgspec does where an event has to be mended, or can't be sent at all."""
         # The collector of cycles tracks objects with fields, and no dict of plain scalars: so this look costs 30 ns an
         # event, and not the 180 of one at the type of each value. From Python 3.14 on it tracks all dicts, and each
         # event's values are asked for. It does not track dates and msgspec's own types: they go on, and the shipper
         # reads the dates, and removes the rest if the catalog declares the field otherwise. But a date may hold a zone
         # whose code msgspec would run: where there is a class of such zones, the types are looked at after all.
-        if any(map(is_tracked, map(_fields, batch))) or not _are_harmless(
-            chain.from_iterable(map(dict.values, map(_fields, batch)))
+        if any(map(is_tracked, map(_fields, chunk))) or not _are_harmless(
+            chain.from_iterable(map(dict.values, map(_fields, chunk)))
         ):
-            batch = [(name, time_ns, self._reduced(fields)) for name, time_ns, fields in batch]
-        return self._pack(batch)
+            chunk = [(name, time_ns, self._reduced(fields)) for name, time_ns, fields in chunk]
+        return self._pack(chunk)
 
     def mend(self, event: RawEvent) -> bytes:
-        """A batch of one event that can't be encoded as it is, with the marker in the place of each bad value.
+        """A chunk of one event that can't be encoded as it is, with the marker in the place of each bad value.
 
         Raises:
             Exception: its name is no text, say.

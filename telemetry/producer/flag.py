@@ -4,7 +4,7 @@ The kernel wipes the flag's page in a child (MADV_WIPEONFORK in madvise(2), sinc
 process with the one that made the state is the look at the flag, which is there anyway. Of the objects over raw memory
 a pointer tells its truth fastest, in the time that an attribute takes to load; it is never followed.
 
-Where the page is not wiped a child is told by its pid alone: when the flag happens to be clear, or a batch is full.
+Where the page is not wiped a child is told by its pid alone: when the flag happens to be clear, or a chunk is full.
 """
 
 from __future__ import annotations

@@ -1,43 +1,32 @@
-"""The living half of a client, made only with consent: outbox, counters, flusher, and the shipper they need."""
+"""The living half of a client, made only with consent: outbox, counters, flusher, and the transport they need."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
-from itertools import groupby
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-import zmq
-
 from telemetry.consent import State
-from telemetry.drops import DropReason
-from telemetry.errors import ShipperUnreachableError
-from telemetry.native import Lock, monotonic, pause, time_ns
+from telemetry.native import Lock, monotonic, time_ns
 from telemetry.producer import exits
 from telemetry.producer.counters import EBB_SECONDS, TALLY_CALLS, TALLY_SECONDS, Counters
 from telemetry.producer.exception import reduce_exception
 from telemetry.producer.flag import forked_before_ns
 from telemetry.producer.flusher import Flusher
-from telemetry.producer.outbox import BATCH_EVENTS, Outbox, Settled, producer_of
+from telemetry.producer.outbox import CHUNK_EVENTS, Outbox, Settled
 from telemetry.rendezvous.control import MAX_WAIT_SECONDS
-from telemetry.rendezvous.life import Sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from telemetry import wire
     from telemetry.consent import Decision, Stored
-    from telemetry.producer.channel import Channel
     from telemetry.producer.counters import Aggregate
-    from telemetry.producer.site import Site
-    from telemetry.rendezvous.control import Control
+    from telemetry.producer.transport import Transport
 
     Record = Callable[[str, dict[str, Any]], None]
     Tick = Callable[[str, int, dict[str, Any]], None]
-
-CONFIRM_POLL_SECONDS = 0.005
-"""How often the shipper is asked whether it has everything; one of its drains takes about as long."""
 
 HELLO_SECONDS = 0.05
 """How often a shipper that is behind is told how far this process has come: a frame that was lost on its way to one
@@ -47,40 +36,34 @@ ANSWER_SECONDS = 0.5
 """How long an answer may take before the shipper is looked after and asked anew; doubled each time. Over what `close`
 waits: it asks once."""
 
-EXIT_SECONDS = 0.2
-"""How long the end of a process waits for a shipper that runs; what it has not confirmed by then is left to it."""
-
 SIGNAL_SECONDS = 0.1
 """How long a signal handler does: that of the host may end the process next, and wait as well."""
 
-LOCK_SECONDS = 0.05
-"""How long a thread that drains may take to let go: about what it takes to encode the most that may wait."""
-
 
 class Link:
-    """One process's way to its shipper."""
+    """What one process has between its calls and its shipper.
+
+    Attributes:
+        transport: the way to the shipper.
+    """
 
     def __init__(
         self,
-        site: Site,
-        channel: Channel,
+        transport: Transport,
         reconsider: Callable[[], tuple[Stored, Decision | None]],
         context: wire.Context,
         packages: tuple[str, ...],
         flush_interval_seconds: float,
         queue_bytes: int,
     ) -> None:
-        self._site = site
+        self.transport = transport
         self._reconsider = reconsider
-        self._channel = channel
         self._closed = self._closing = False
         self._signal: int | None = None  # came while it closed
-        self._is_elsewhere = False  # where the shipper is met, since the outbox was told
         self._counted_at = self._tallied_at = monotonic()
         self._interval_ns = int(flush_interval_seconds * 1e9)
         self._counters = Counters()
-        self._sign = Sign()
-        self._outbox = Outbox(channel.connect, context, queue_bytes, lambda error: reduce_exception(error, packages))
+        self._outbox = Outbox(transport, context, queue_bytes, lambda error: reduce_exception(error, packages))
         self._renewing = Lock()
         self._flusher = Flusher(flush_interval_seconds, self._round, self._supervise)
         self._sent_ns = 0
@@ -92,7 +75,7 @@ class Link:
 
     def recorder(self) -> Record:
         """The hot path: what `emit` calls with a name and its fields."""
-        awake, first, hand_over = self._flusher.awake.truth, self._after_pause, self._hand_over_batch
+        awake, first, hand_over = self._flusher.awake.truth, self._after_pause, self._hand_over_chunk
         events, lose = self._outbox.events, self._lose
         append = events.append
 
@@ -106,7 +89,7 @@ class Link:
             try:
                 if not awake:  # or in a child that was forked in C
                     first(now_ns)
-                elif len(events) >= BATCH_EVENTS:
+                elif len(events) >= CHUNK_EVENTS:
                     hand_over()
             except Exception:  # noqa: BLE001, S110 no memory, or the host's stack is full: a later round drains
                 pass
@@ -165,7 +148,7 @@ class Link:
         reply = self._ask("deliver", settled, deadline)
         return reply is not None and reply["delivered"] is True
 
-    def close(self, timeout_seconds: float | None = EXIT_SECONDS) -> None:
+    def close(self, timeout_seconds: float | None) -> None:
         """Flush for at most `timeout_seconds`, say goodbye, or leave behind what stayed unconfirmed."""
         self._be_own()
         if self._closed:
@@ -187,9 +170,9 @@ class Link:
         self._be_own()
         if self._closed:
             return
-        confirmed = self._flush(_deadline(EXIT_SECONDS if self._channel.may_answer else 0.0))
+        confirmed = self._flush(_deadline(self.transport.exit_seconds))
         if confirmed is None and not self._outbox.off:
-            self._leave_behind(self._outbox.unsure(LOCK_SECONDS))
+            self._leave_behind(self._outbox.unsure(self.transport.lock_seconds))
 
     def close_for(self, number: int) -> bool:
         """Close, before a signal ends the process.
@@ -205,18 +188,15 @@ class Link:
         return True
 
     def _exit(self) -> None:
-        """Close at the end of the process. One that is only starting is not waited for: it finds what is left to it."""
-        if self._channel.may_answer:
-            self.close()
-        else:
-            self.close(0.0)
+        """Close at the end of the process."""
+        self.close(self.transport.exit_seconds)
 
     def _lose(self) -> None:
         with suppress(Exception):  # no memory to count it either
             self._outbox.lose()
 
-    def _hand_over_batch(self) -> None:
-        """A batch is full, and the thread busy or not there."""
+    def _hand_over_chunk(self) -> None:
+        """A chunk is full, and the thread busy or not there."""
         if not self._be_own():
             return
         self._outbox.drain()
@@ -279,31 +259,11 @@ class Link:
         self._outbox.events.extend([(name, counted_ns, fields) for name, fields in aggregates])
 
     def _supervise(self) -> None:
-        """See what the user says by now, and that a shipper runs; spawn one when none does."""
+        """See what the user says by now, and that there is a shipper."""
         self._be_own()
         self._obey()
         self._watch_servers()
-        self._flusher.keeps_watch = False
-        if self._outbox.off:
-            self._sign.let_go()
-            return
-        self._show_sign()
-        self._is_elsewhere |= self._site.look()
-        if self._is_elsewhere:
-            self._is_elsewhere = not self._outbox.reconnect()
-        self._outbox.shipper_missing = self._site.is_missing
-        # ZeroMQ may hold what no shipper takes yet; it must not stay there when the user says off.
-        self._flusher.keeps_watch = not self._site.runs
-
-    def _show_sign(self) -> None:
-        """Hold the sign of life. Who has swept it away knows no number of ours: then they begin anew."""
-        outbox, spool = self._outbox, self._site.spool
-        if self._sign.is_swept(spool, outbox.producer) and not outbox.move(
-            outbox.dropped.clear, is_connected=self._site.runs
-        ):
-            return
-        with suppress(OSError):  # no disk, or no locks: while it emits it is taken for alive all the same
-            self._sign.hold(spool, outbox.producer)
+        self._flusher.keeps_watch = self.transport.supervise(self._outbox)
 
     def _watch_servers(self) -> None:
         """See to it that a server which ends this process without `atexit` has all handed over before."""
@@ -347,69 +307,42 @@ class Link:
                     return None  # late; or the user has changed their mind, and nobody says that one's hello any more
                 self._flusher.watch()  # a shipper that left or died meanwhile is replaced, and the next one asked
                 patience_seconds *= 2
-        except (zmq.ZMQError, OSError):
+        except OSError:
             return None
         return reply
 
     def _answer(self, op: str, settled: Settled, deadline: float) -> dict[str, Any] | None:
-        """A shipper's answer, if it comes in time; it is asked again and again. Raises ZMQError, OSError."""
-        with self._channel.control() as control:
-            said_at = float("-inf")
-            try:
-                while not (reply := self._question(control, op, settled, deadline)):
-                    if monotonic() - said_at >= HELLO_SECONDS:
-                        said_at = monotonic()
-                        self._outbox.hello()
-                    pause(CONFIRM_POLL_SECONDS)
-            except ShipperUnreachableError:
-                return None
-        self._site.confirm()
-        return reply
+        """What the shipper says, if it comes in time: nothing, until it has heard of all that was settled."""
+        said_at = float("-inf")
 
-    def _question(self, control: Control, op: str, settled: Settled, deadline: float) -> dict[str, Any]:
-        """What the shipper says at once: nothing, while it has not heard of all that was settled."""
+        def meanwhile() -> None:
+            nonlocal said_at
+            if monotonic() - said_at >= HELLO_SECONDS:
+                said_at = monotonic()
+                self._outbox.hello()
+            self._outbox.drain()
+
         self._outbox.drain()
-        return control.ask({"op": op, **settled._asdict()}, _remaining(deadline))
+        return self.transport.confirm({"op": op, **settled._asdict()}, deadline, meanwhile)
 
     def _end(self, confirmed: Settled | None, deadline: float) -> None:
         """Close the outbox; only its final totals tell what is owed: others may have emitted during the flush."""
-        self._emit_counters(max(LOCK_SECONDS, _remaining(deadline)))
+        patience_seconds = max(self.transport.lock_seconds, _remaining(deadline))
+        self._emit_counters(patience_seconds)
         used = self._outbox.used
-        settled, unsure = self._outbox.close(max(LOCK_SECONDS, _remaining(deadline))) or (None, [])
+        patience_seconds = max(self.transport.lock_seconds, _remaining(deadline))
+        settled, unsure = self._outbox.close(patience_seconds) or (None, [])
         if self._outbox.off:
             pass  # the user wants nothing told or written any more
         elif settled is None or settled != confirmed:
             self._leave_behind(unsure)
         elif used:
-            self._say_goodbye(deadline)
+            self.transport.leave(self._outbox.producer, deadline)
         self._flusher.stop()
-        self._sign.let_go()
-        if settled is not None:
-            self._channel.close()
-
-    def _say_goodbye(self, deadline: float) -> None:
-        request = {"op": "leave", "producer": self._outbox.producer}
-        try:
-            with self._channel.control() as control:
-                control.ask(request, _remaining(deadline))
-        except (ShipperUnreachableError, zmq.ZMQError, OSError):
-            return  # it will find this process gone
+        self.transport.close(is_free=settled is not None)
 
     def _leave_behind(self, frames: list[bytes]) -> None:
-        """To the shipper of now or of later: the frames that may not have come, and a count of those that never did."""
-        for _, of_one in groupby(frames, producer_of):
-            with suppress(OSError):
-                self._channel.hand_over(list(of_one))
-        outbox = self._outbox
-        unconfirmed = DropReason.EXIT_UNCONFIRMED.value
-        unsettled = outbox.unsettled + self._counters.unsettled
-        dropped = {**outbox.dropped, unconfirmed: outbox.dropped.get(unconfirmed, 0) + unsettled}
-        try:
-            place = self._site.directory.name
-            exits.leave_tombstone(self._site.spool, place, outbox.producer, outbox.accepted, dropped)
-        except OSError:  # no disk to write it on; a shipper has room that is kept for what it is told
-            with suppress(OSError):  # the one case in which nobody is left to count
-                self._channel.hand_over([outbox.last_word(dropped)])
+        self.transport.leave_behind(frames, self._outbox.last_word(self._counters.unsettled))
 
     def _be_own(self, *, since_ns: float = inf, calls: int = 0) -> bool:
         """Begin anew if this is a child forked in C, where no hook has run: uWSGI forks its workers so.
@@ -433,13 +366,12 @@ class Link:
         return True
 
     def _follow_user(self) -> None:
-        """Go to the place of the user that this process has become: a server drops its privileges after `init`."""
-        if self._site.is_anothers and self._outbox.move(self._site.move, is_connected=self._site.runs):
+        if self.transport.follow_user(self._outbox):
             self._flusher.watch_now()
 
     def _renew(self, since_ns: float = inf, calls: int = 0) -> None:
         """Begin anew in a forked child, touching nothing that the parent shares, but for what is its own already."""
-        self._channel.renew()
+        self.transport.renew()
         self._closing, self._signal = False, None
         if self._closed:
             return

@@ -1,4 +1,4 @@
-"""The producer's queue, and how events in it become frames handed to ZeroMQ. Nothing here waits.
+"""The producer's queue, and how events in it become chunks of the backlog. Nothing here waits.
 
 Threads, signal handlers and `__del__` append to `events` and call `drain`, at any time, inside one another too. So the
 hot path takes no lock (`deque.append` is atomic), and everything else is done by whoever gets the one lock without
@@ -15,36 +15,28 @@ from itertools import repeat, starmap
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from telemetry import wire
 from telemetry.consent import State, strictest
 from telemetry.drops import DropReason
 from telemetry.native import Lock
 from telemetry.producer.alone import alone
-from telemetry.producer.backlog import SOCKET_FRAMES, Backlog, length_of
+from telemetry.producer.backlog import SOCKET_FRAMES, Backlog
 from telemetry.producer.encode import Encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import zmq
+    from collections.abc import Callable
 
     from telemetry.consent import Decision, Stored
+    from telemetry.producer.backlog import LastWord
     from telemetry.producer.encode import RawEvent
+    from telemetry.producer.transport import Transport
 
-BATCH_EVENTS = 192
+CHUNK_EVENTS = 192
 """Encoded at a time, in some 40 us. More would delay the one call that does it for longer; with fewer, those calls come
 near one in a hundred, and the 99th percentile of all is theirs as soon as the machine has other work."""
 
 WAITING_EVENT_BYTES = 512
 """About what an event takes in the process before it is encoded; it bounds how many may wait by `queue_bytes`."""
-
-TOTALS_BYTES = 128
-"""More than the numbers in a frame's head take, of its first event and by reason."""
-
-_pack = msgspec.msgpack.Encoder().encode
-
 
 LINGER_MILLISECONDS = 200
 """What ZeroMQ holds for a shipper that is left behind, and takes frames, is gone long before."""
@@ -59,29 +51,24 @@ class Settled(NamedTuple):
 
 
 class Outbox:
-    """Everything between `emit` and the socket.
+    """Everything between `emit` and the transport.
 
     Attributes:
         events: what was emitted and is not encoded yet; anybody may append.
-        producer: this process's random id; new in a forked child, under another consent and at another place.
-        accepted: the running number of the next event: how many were handed to ZeroMQ or wait in the backlog.
-        dropped: running totals by reason.
-        shipper_missing: set by the flusher; names the reason when the queue is full.
         off: set by the flusher; while the user has said off, what is emitted or waits is let go unsent.
     """
 
     def __init__(
         self,
-        connect: Callable[[], zmq.Socket[bytes]],
+        transport: Transport,
         context: wire.Context,
         queue_bytes: int,
         reduce: Callable[[BaseException], str],
     ) -> None:
         self.events: deque[RawEvent] = deque()
-        self.shipper_missing = False
         self.off = False
-        self._context = context
-        self._backlog = Backlog(connect, self._head, queue_bytes - SOCKET_FRAMES * wire.MAX_FRAME_BYTES)
+        self._transport = transport
+        self._backlog = Backlog(transport, context, queue_bytes - SOCKET_FRAMES * wire.MAX_FRAME_BYTES)
         self._waiting_limit = queue_bytes // WAITING_EVENT_BYTES
         self._shed: deque[None] = deque()
         self._encoder = Encoder(reduce)
@@ -103,13 +90,27 @@ class Outbox:
         self._suspects = 0
         self._raised: RawEvent | None = None
         self._settled_before = 0
-        self._backlog.renew()
-        self._begin(self._context._replace(pid=pid))
+        self._backlog.renew(self._backlog.context._replace(pid=pid))
+
+    @property
+    def producer(self) -> bytes:
+        """This process's random id; new in a forked child, under another consent and at another place."""
+        return self._backlog.producer
+
+    @property
+    def accepted(self) -> int:
+        """The running number of the next event: how many were handed to the transport or wait in the backlog."""
+        return self._backlog.accepted
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Running totals by reason."""
+        return self._backlog.dropped
 
     @property
     def used(self) -> bool:
         """Whether this process has anything to account for, or has made itself known."""
-        return bool(self.events or self.accepted or self.dropped or self._backlog.socket)
+        return bool(self.events or self.accepted or self.dropped or self._backlog.has_sent)
 
     @property
     def unsettled(self) -> int:
@@ -156,16 +157,16 @@ class Outbox:
     @property
     def stays_local(self) -> bool:
         """Whether what is emitted now is never to leave this machine."""
-        return self._context.consent == State.LOCAL.value
+        return self._backlog.context.consent == State.LOCAL.value
 
     @property
     def since(self) -> float:
         """The date of the stored consent that frames bear, UNIX seconds; 0 for none."""
-        return self._context.since
+        return self._backlog.context.since
 
     def agrees(self, decision: Decision, since: float) -> bool:
         """Whether frames bear this consent, stored at that date."""
-        return self._context == _under(decision, since, self._context)
+        return self._backlog.context == _under(decision, since, self._backlog.context)
 
     def turn(self, decision: Decision, stored: Stored) -> bool:
         """Go on as a new producer under this consent, the stored one being that.
@@ -181,14 +182,14 @@ class Outbox:
         """
 
         def turn() -> None:
-            frames: list[bytes] = []
-            if not self.off and self._narrows(decision) and stored.continues(self._context.since):
-                frames = self._backlog.take_back()
+            backlog, frames = self._backlog, []
+            if not self.off and self._narrows(decision) and stored.continues(self.since):
+                frames = backlog.take_back()
             else:
                 self._drain()
             if not self.off and (self.accepted or self.dropped):
-                self._backlog.conclude(_first(frames[0]) if frames else self.accepted)
-            self._begin(_under(decision, stored.since_unix_seconds, self._context))
+                backlog.conclude(frames)
+            backlog.begin(_under(decision, stored.since_unix_seconds, backlog.context), {})
             self.off = False
             self._keep_anew(frames)
 
@@ -196,16 +197,20 @@ class Outbox:
 
     def _narrows(self, decision: Decision) -> bool:
         """Whether a consent is stricter than that of now."""
-        now = State(self._context.consent)
+        now = State(self._backlog.context.consent)
         return decision.state is not now and strictest(decision.state, now) is decision.state
 
     def hello(self) -> None:
         """Send a frame without events: it makes a producer known, or hands over its last counts."""
-        alone(self._lock, self._say_hello)
+        alone(self._lock, self._backlog.hello)
 
-    def last_word(self, dropped: dict[str, int]) -> bytes:
-        """A frame without events that says how far this producer has come, and the totals of what it has dropped."""
-        return b"".join((self._prefix, _pack(self.accepted), _pack(dropped), _pack([])))
+    def last_word(self, counted: int) -> LastWord:
+        """The account of this producer if it ends now; exact when nobody else is at work.
+
+        Args:
+            counted: how many events more would have come of counters.
+        """
+        return self._backlog.last_word(self.unsettled + counted)
 
     def unsure(self, timeout_seconds: float) -> list[bytes]:
         """The frames that may not have left; none when another thread did not let go of them in time."""
@@ -219,19 +224,19 @@ class Outbox:
         return unsure
 
     def reconnect(self) -> bool:
-        """Have the next frame go to where the shipper is met now. What ZeroMQ holds for the one before is lost.
+        """Have the next frame go to where the shipper is met now. What the transport holds for the one before is lost.
 
         Returns:
             False when another thread is draining: ask again.
         """
-        return alone(self._lock, self._backlog.close_socket)
+        return alone(self._lock, self._backlog.disconnect)
 
     def move(self, change: Callable[[], object], *, is_connected: bool) -> bool:
         """Go on as a new producer at another place, with all that has not left; numbers begin anew there.
 
         Args:
             change: makes the place another one.
-            is_connected: whether a shipper took what was sent so far. Else what ZeroMQ holds goes on as well.
+            is_connected: whether a shipper took what was sent so far. Else what the transport holds goes on as well.
 
         Returns:
             False when another thread is draining: ask again.
@@ -240,19 +245,18 @@ class Outbox:
         def move() -> None:
             self._drain()
             change()
-            frames = self._backlog.waiting() if is_connected else self._backlog.unsure()
-            self._backlog.close_socket(LINGER_MILLISECONDS if is_connected else 0)
-            self._backlog.clear()
-            self.producer = os.urandom(wire.PRODUCER_BYTES)
-            self.accepted = 0
-            self._set_context(self._context)
+            backlog = self._backlog
+            frames = backlog.waiting() if is_connected else backlog.unsure()
+            backlog.disconnect(LINGER_MILLISECONDS if is_connected else 0)
+            backlog.clear()
+            backlog.begin(backlog.context, backlog.dropped)
             self._keep_anew(frames)
-            self._backlog.send()
+            backlog.send()
 
         return alone(self._lock, move)
 
     def close(self, timeout_seconds: float) -> tuple[Settled, list[bytes]] | None:
-        """Close the socket and let all later events go. What ZeroMQ still holds is lost: ask for confirmation before.
+        """Disconnect and let all later events go. What the transport still holds is lost: ask for confirmation before.
 
         Returns:
             The final totals, and the frames, in order, that may not have left; None when another thread, or what a
@@ -264,7 +268,7 @@ class Outbox:
             self._drain()
             self._backlog.send()
             self._closed = True
-            self._backlog.close_socket()
+            self._backlog.disconnect()
             final.append((self._totals, self._backlog.unsure()))
 
         if alone(self._lock, close, timeout_seconds):
@@ -280,26 +284,14 @@ class Outbox:
                 self.events.popleft()
                 number += 1
         if number:
-            self._drop(DropReason.EXIT_UNCONFIRMED, number)
+            self._backlog.drop(DropReason.EXIT_UNCONFIRMED, number)
 
     def _let_all_go(self) -> None:
         """The user said off. Nothing is counted: there is nobody left to be told."""
         self.events.clear()
         self._shed.clear()
         self._backlog.clear()
-        self._backlog.close_socket()
-
-    def _begin(self, context: wire.Context) -> None:
-        """Be a producer that has numbered nothing yet."""
-        self.producer = os.urandom(wire.PRODUCER_BYTES)
-        self.accepted = 0
-        self.dropped: dict[str, int] = {}
-        self._set_context(context)
-
-    def _set_context(self, context: wire.Context) -> None:
-        self._context = context
-        self._prefix = bytes([0x96, wire.PROTOCOL]) + _pack(self.producer) + _pack(_said(context))
-        self._batch_limit_bytes = wire.MAX_FRAME_BYTES - len(self._prefix) - TOTALS_BYTES
+        self._backlog.disconnect()
 
     @property
     def _settled(self) -> int:
@@ -308,9 +300,6 @@ class Outbox:
     @property
     def _totals(self) -> Settled:
         return Settled(self.producer, self.accepted, sum(self.dropped.values()))
-
-    def _say_hello(self) -> None:
-        self._backlog.hello(self.accepted)
 
     def _drain(self) -> None:
         if self._closed:
@@ -322,121 +311,104 @@ class Outbox:
         self._count_shed()
         # No longer than what waits now: other threads may append for ever.
         waiting = len(self.events)
-        for _ in range(math.ceil(waiting / BATCH_EVENTS) + self._suspects):
+        for _ in range(math.ceil(waiting / CHUNK_EVENTS) + self._suspects):
             self._hand_over_next()
-        # Full batches alone are a busy host: more will come to fill a frame, or the flusher.
-        if waiting and not waiting % BATCH_EVENTS:
+        # Full chunks alone are a busy host: more will come to fill a frame, or the flusher.
+        if waiting and not waiting % CHUNK_EVENTS:
             self._backlog.send_full()
         else:
             self._backlog.send()
 
     def _count_shed(self) -> None:
         if number := len(self._shed):
-            self._drop(DropReason.QUEUE_FULL, number)
+            self._backlog.drop(DropReason.QUEUE_FULL, number)
             for _ in range(number):
                 self._shed.popleft()
 
     def _hand_over_next(self) -> None:
         self._settled_before = before = self._settled
-        batch: list[RawEvent] = []
-        self._in_hand = batch
+        chunk: list[RawEvent] = []
+        self._in_hand = chunk
         try:
-            # Only the holder of the lock pops (and `shed`, far above a batch), so as many as there are now can be
+            # Only the holder of the lock pops (and `shed`, far above a chunk), so as many as there are now can be
             # popped; in one call, because a KeyboardInterrupt between popping and keeping would lose an event.
-            number = 1 if self._suspects else BATCH_EVENTS
-            batch.extend(starmap(self.events.popleft, repeat((), min(len(self.events), number))))
-            self._hand_over(batch)
-        except (Exception, KeyboardInterrupt):  # the host's, or its stack is full; the batch is still ours
-            self.events.extendleft(reversed(batch[self._settled - before :]))
+            number = 1 if self._suspects else CHUNK_EVENTS
+            chunk.extend(starmap(self.events.popleft, repeat((), min(len(self.events), number))))
+            self._hand_over(chunk)
+        except (Exception, KeyboardInterrupt):  # the host's, or its stack is full; the chunk is still ours
+            self.events.extendleft(reversed(chunk[self._settled - before :]))
             raise
         except BaseException:
-            self._take_back(batch[self._settled - before :])
+            self._take_back(chunk[self._settled - before :])
             raise
         else:
             self._suspects = max(0, self._suspects - 1)
         finally:
             self._in_hand = []
 
-    def _take_back(self, batch: list[RawEvent]) -> None:
+    def _take_back(self, chunk: list[RawEvent]) -> None:
         """Keep what something thrown left, for the next round, one event at a time: it may have come out of one.
 
         An event out of which it comes twice, when that is alone, would be in the way of all others for ever.
         """
-        if len(batch) == 1 and self._raised is batch[0]:
+        if len(chunk) == 1 and self._raised is chunk[0]:
             self._raised = None
-            self._drop(DropReason.UNENCODABLE, 1)
+            self._backlog.drop(DropReason.UNENCODABLE, 1)
             return
-        self.events.extendleft(reversed(batch))
-        self._suspects = max(self._suspects, len(batch))
-        self._raised = batch[0] if len(batch) == 1 else None
+        self.events.extendleft(reversed(chunk))
+        self._suspects = max(self._suspects, len(chunk))
+        self._raised = chunk[0] if len(chunk) == 1 else None
 
-    def _hand_over(self, batch: list[RawEvent]) -> None:
-        if not batch:
+    def _hand_over(self, chunk: list[RawEvent]) -> None:
+        if not chunk:
             return
         try:
-            packed = self._encoder.encode(batch)
+            packed = self._encoder.encode(chunk)
         except RecursionError:  # the host's stack is full
             raise
         except Exception:  # noqa: BLE001 of some value there is no form
-            self._hand_over_halves(batch, DropReason.UNENCODABLE)
+            self._hand_over_halves(chunk, DropReason.UNENCODABLE)
         else:
-            self._hand_over_packed(packed, batch)
+            self._hand_over_packed(packed, chunk)
 
-    def _hand_over_packed(self, packed: bytes, batch: list[RawEvent]) -> None:
-        if len(packed) > self._batch_limit_bytes:
-            self._hand_over_halves(batch, DropReason.TOO_LARGE)
+    def _hand_over_packed(self, packed: bytes, chunk: list[RawEvent]) -> None:
+        if len(packed) > self._backlog.chunk_limit_bytes:
+            self._hand_over_halves(chunk, DropReason.TOO_LARGE)
         else:
-            self._keep(packed, len(batch))
+            self._keep(packed, len(chunk))
 
     def _keep(self, packed: bytes, number: int) -> None:
-        if self._backlog.add(self.accepted, packed, number):
-            self.accepted += number
-        else:
-            self._drop(DropReason.NO_SHIPPER if self.shipper_missing else DropReason.QUEUE_FULL, number)
+        if not self._backlog.add(packed, number):
+            reason = DropReason.NO_SHIPPER if self._transport.is_missing else DropReason.QUEUE_FULL
+            self._backlog.drop(reason, number)
 
     def _keep_anew(self, frames: list[bytes]) -> None:
         """Number the events of frames anew, under the context of now."""
-        for frame in frames:
-            for events in _fitting(_events(frame), self._batch_limit_bytes):
-                if number := length_of(events):
-                    self._keep(events, number)
+        for packed, number in self._backlog.chunks_of(frames):
+            self._keep(packed, number)
 
-    def _hand_over_halves(self, batch: list[RawEvent], reason: DropReason) -> None:
+    def _hand_over_halves(self, chunk: list[RawEvent], reason: DropReason) -> None:
         """Halve until the guilty event is alone; then it goes without the values that are bad, if they can be told."""
-        if len(batch) == 1:
-            self._hand_over_alone(batch, reason)
+        if len(chunk) == 1:
+            self._hand_over_alone(chunk, reason)
             return
-        middle = len(batch) // 2
-        self._hand_over(batch[:middle])
-        self._hand_over(batch[middle:])
+        middle = len(chunk) // 2
+        self._hand_over(chunk[:middle])
+        self._hand_over(chunk[middle:])
 
-    def _hand_over_alone(self, batch: list[RawEvent], reason: DropReason) -> None:
+    def _hand_over_alone(self, chunk: list[RawEvent], reason: DropReason) -> None:
         packed = b""
         if reason is DropReason.UNENCODABLE:
             try:
-                packed = self._encoder.mend(batch[0])
+                packed = self._encoder.mend(chunk[0])
             except RecursionError:  # as above
                 raise
             except Exception:  # noqa: BLE001, S110 its name is no text, say
                 pass
         if packed:
-            self._hand_over_packed(packed, batch)
+            self._hand_over_packed(packed, chunk)
         else:
-            self._drop(reason, 1)
-
-    def _head(self, first: int) -> bytes:
-        """Of a frame, all but its events."""
-        return b"".join((self._prefix, _pack(first), _pack(self.dropped)))
-
-    def _drop(self, reason: DropReason, events: int) -> None:
-        self.dropped[reason.value] = self.dropped.get(reason.value, 0) + events
-
-
-def _said(context: wire.Context) -> dict[str, object]:
-    said = context._asdict()
-    if not context.since:
-        del said["since"]
-    return said
+            self._backlog.drop(reason, 1)
 
 
 def _under(decision: Decision, since: float, context: wire.Context) -> wire.Context:
@@ -448,28 +420,3 @@ def _under(decision: Decision, since: float, context: wire.Context) -> wire.Cont
         deployment=decision.deployment,
         since=since,
     )
-
-
-def producer_of(frame: bytes) -> bytes:
-    """The producer that a frame is of."""
-    return msgspec.msgpack.decode(frame, type=tuple[int, bytes, msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw])[1]
-
-
-def _first(frame: bytes) -> int:
-    """The number of a frame's first event."""
-    return msgspec.msgpack.decode(msgspec.msgpack.decode(frame, type=list[msgspec.Raw])[3], type=int)
-
-
-def _events(frame: bytes) -> bytes:
-    """The events of a frame, a msgpack array; what a batch is."""
-    return bytes(msgspec.msgpack.decode(frame, type=list[msgspec.Raw])[-1])
-
-
-def _fitting(events: bytes, limit_bytes: int) -> Iterator[bytes]:
-    """A batch, or its halves if it is larger than that: another head may be longer."""
-    if len(events) <= limit_bytes or (number := length_of(events)) == 1:
-        yield events
-        return
-    each = msgspec.msgpack.decode(events, type=list[msgspec.Raw])
-    for half in (each[: number // 2], each[number // 2 :]):
-        yield from _fitting(_pack(half), limit_bytes)

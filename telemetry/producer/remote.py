@@ -1,53 +1,69 @@
-"""A client's way to a shipper on another machine: none is spawned, none is watched, and nothing is written here."""
+"""A process's way to a shipper on another machine: none is spawned, none is watched, and nothing is written here."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import zmq
-
-from telemetry.producer.backlog import SOCKET_FRAMES
-from telemetry.producer.channel import Channel
-from telemetry.producer.link import Link
+from telemetry.producer.channel import EXIT_SECONDS, LOCK_SECONDS, Channel
 
 if TYPE_CHECKING:
-    from telemetry.producer.site import Site
+    from collections.abc import Callable
+
+    from telemetry.producer.backlog import LastWord
+    from telemetry.producer.outbox import Outbox
     from telemetry.rendezvous.keys import Peer
 
 
-class RemoteChannel(Channel):
-    """Connections to a shipper elsewhere, encrypted."""
+class RemoteTransport:
+    """The way to a shipper elsewhere, encrypted; the same promises, but for what its exit leaves behind.
 
-    def __init__(self, site: Site, peer: Peer) -> None:
-        self._peer = peer
-        super().__init__(site)
+    Attributes:
+        is_missing: False: nobody here can tell.
+        exit_seconds: as in `Transport`.
+        lock_seconds: as in `Transport`.
+    """
 
-    def connect(self) -> zmq.Socket[bytes]:
-        """A socket for frames. Raises ZMQError, OSError."""
-        socket = self._context().socket(zmq.DEALER)
-        socket.sndhwm = SOCKET_FRAMES
-        socket.linger = 0
-        self._peer.connect(socket)
-        return socket
+    is_missing = False
+    exit_seconds = EXIT_SECONDS
+    lock_seconds = LOCK_SECONDS
 
-    @property
-    def may_answer(self) -> bool:
-        """Nobody here can tell."""
-        return True
+    def __init__(self, peer: Peer) -> None:
+        self._channel = Channel(lambda: peer)
 
-    def _door(self) -> Peer:
-        return self._peer
+    def send(self, frame: bytes) -> bool:
+        """Hand a frame over to ZeroMQ; False when it takes none now."""
+        return self._channel.send(frame)
 
+    def disconnect(self, linger_milliseconds: int = 0) -> None:
+        """Close the socket for frames."""
+        self._channel.disconnect(linger_milliseconds)
 
-class RemoteLink(Link):
-    """One process's way to a shipper elsewhere; the same promises, but for what its exit leaves behind."""
+    def supervise(self, outbox: Outbox) -> bool:  # noqa: ARG002 nobody here can tell whether that shipper runs
+        """Do nothing: what that shipper does not take waits, and is dropped beyond that."""
+        return False
 
-    def _supervise(self) -> None:
-        """Nobody here can tell whether that shipper runs: what it does not take waits, and is dropped beyond that."""
-        self._obey()
+    def follow_user(self, outbox: Outbox) -> bool:  # noqa: ARG002 as above
+        """Do nothing: the way there is any user's who has the keys, and they have been read."""
+        return False
 
-    def _follow_user(self) -> None:
-        """The way there is any user's who has the keys, and they have been read."""
+    def confirm(
+        self, request: dict[str, Any], deadline: float, meanwhile: Callable[[], object]
+    ) -> dict[str, Any] | None:
+        """Ask the shipper until it answers. Raises OSError."""
+        return self._channel.ask(request, deadline, meanwhile)
 
-    def _leave_behind(self, frames: list[bytes]) -> None:
-        """The place where it would be found is elsewhere."""
+    def leave(self, producer: bytes, deadline: float) -> None:
+        """Say goodbye to the shipper."""
+        self._channel.leave(producer, deadline)
+
+    def leave_behind(self, frames: list[bytes], word: LastWord) -> None:
+        """Do nothing: the place where it would be found is elsewhere."""
+
+    def renew(self) -> None:
+        """Begin anew in a forked child."""
+        self._channel.renew()
+
+    def close(self, *, is_free: bool) -> None:
+        """End ZeroMQ's threads."""
+        if is_free:
+            self._channel.close()

@@ -1,0 +1,130 @@
+"""A process's way to a shipper on this machine: it is watched, and spawned where there is none."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from telemetry.producer import exits
+from telemetry.producer.backlog import producer_of
+from telemetry.producer.channel import EXIT_SECONDS, LOCK_SECONDS, Channel
+from telemetry.rendezvous import handover
+from telemetry.rendezvous.life import Sign
+from telemetry.rendezvous.lock import shipper_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from telemetry.producer.backlog import LastWord
+    from telemetry.producer.outbox import Outbox
+    from telemetry.producer.site import Site
+
+
+class LocalTransport:
+    """The way to the shipper that lives at a site.
+
+    Attributes:
+        site: where it lives.
+        channel: the connections to it.
+        lock_seconds: as in `Transport`.
+    """
+
+    lock_seconds = LOCK_SECONDS
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.channel = Channel(site.make_private)
+        self._sign = Sign()
+        self._is_elsewhere = False  # where the shipper is met, since frames went there last
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether no shipper ran at the last look, and none could be expected either."""
+        return self.site.is_missing
+
+    @property
+    def exit_seconds(self) -> float:
+        """Nothing where a shipper is only starting: it finds what is left to it."""
+        return EXIT_SECONDS if shipper_runs(self.site.directory) else 0.0
+
+    def send(self, frame: bytes) -> bool:
+        """Hand a frame over to ZeroMQ; False when it takes none now."""
+        return self.channel.send(frame)
+
+    def disconnect(self, linger_milliseconds: int = 0) -> None:
+        """Close the socket for frames."""
+        self.channel.disconnect(linger_milliseconds)
+
+    def supervise(self, outbox: Outbox) -> bool:
+        """Show that this process lives, and see that a shipper runs; spawn one when none does.
+
+        Returns:
+            Whether none runs yet: ZeroMQ may hold what no shipper takes, and it must not stay there when the user says
+            off.
+        """
+        if outbox.off:
+            self._sign.let_go()
+            return False
+        self._show_sign(outbox)
+        self._is_elsewhere |= self.site.look()
+        if self._is_elsewhere:
+            self._is_elsewhere = not outbox.reconnect()
+        return not self.site.runs
+
+    def follow_user(self, outbox: Outbox) -> bool:
+        """Move to the place of the user that this process has become: a server drops its privileges after `init`."""
+        return self.site.is_anothers and outbox.move(self.site.move, is_connected=self.site.runs)
+
+    def confirm(
+        self, request: dict[str, Any], deadline: float, meanwhile: Callable[[], object]
+    ) -> dict[str, Any] | None:
+        """Ask the shipper until it answers; it has shown then that it works. Raises OSError."""
+        reply = self.channel.ask(request, deadline, meanwhile)
+        if reply is not None:
+            self.site.confirm()
+        return reply
+
+    def leave(self, producer: bytes, deadline: float) -> None:
+        """Say goodbye to the shipper."""
+        self.channel.leave(producer, deadline)
+
+    def leave_behind(self, frames: list[bytes], word: LastWord) -> None:
+        """Leave frames at the shipper's door, and the account of their producer in the spool."""
+        for _, of_one in groupby(frames, producer_of):
+            with suppress(OSError):
+                self._hand_over(list(of_one))
+        try:
+            place = self.site.directory.name
+            exits.leave_tombstone(self.site.spool, place, word.producer, word.accepted, word.dropped)
+        except OSError:  # no disk to write it on; a shipper has room that is kept for what it is told
+            with suppress(OSError):  # the one case in which nobody is left to count
+                self._hand_over([word.frame])
+
+    def renew(self) -> None:
+        """Begin anew in a forked child; the sign is its parent's until it has one."""
+        self.channel.renew()
+
+    def close(self, *, is_free: bool) -> None:
+        """Show no sign any more, and end ZeroMQ's threads."""
+        self._sign.let_go()
+        if is_free:
+            self.channel.close()
+
+    def _hand_over(self, frames: list[bytes]) -> None:
+        """Leave frames to the shipper, which may only be starting; one is spawned if there is none. Raises OSError."""
+        try:
+            handover.hand_over(self.site.directory, frames)
+        except (FileNotFoundError, ConnectionRefusedError):
+            self.site.look()
+            handover.hand_over(self.site.make_private(), frames)
+
+    def _show_sign(self, outbox: Outbox) -> None:
+        """Hold the sign of life. Who has swept it away knows no number of ours: then they begin anew."""
+        spool = self.site.spool
+        if self._sign.is_swept(spool, outbox.producer) and not outbox.move(
+            outbox.dropped.clear, is_connected=self.site.runs
+        ):
+            return
+        with suppress(OSError):  # no disk, or no locks: while it emits it is taken for alive all the same
+            self._sign.hold(spool, outbox.producer)
