@@ -18,6 +18,7 @@ from telemetry import paths
 from telemetry.catalog.head import read_head
 from telemetry.endpoint import check_endpoint, check_proxy
 from telemetry.errors import ConfigError
+from telemetry.ground import DEPLOYMENTS
 from telemetry.native import posix
 from telemetry.producer.start import GUARD
 from telemetry.rendezvous.directory import foreground_dir, rendezvous_dir
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from telemetry.producer.transport import Transport
     from telemetry.timing import Timer
 
-DEPLOYMENTS = ("cloud", "self-hosted", "enterprise")
 CHOICES = ("on", "technical", "local", "off")
 MIN_FLUSH_INTERVAL_SECONDS = 0.001
 MAX_FLUSH_INTERVAL_SECONDS = 3600.0

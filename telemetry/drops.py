@@ -29,3 +29,15 @@ class DropReason(StrEnum):
     SPOOL_AGE = "spool_age"  # a segment over the limit of age
     CORRUPT = "corrupt"  # what lies on disk is not what was written
     REJECTED = "rejected"  # by the endpoint
+
+
+HOST_REASONS = frozenset(
+    {
+        DropReason.QUEUE_FULL,
+        DropReason.NO_SHIPPER,
+        DropReason.UNENCODABLE,
+        DropReason.TOO_LARGE,
+        DropReason.EXIT_UNCONFIRMED,
+    }
+)
+"""Those that a host itself counts, in the heads of its frames and when it ends; it may say no other."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from telemetry.consent.product import is_product
+from telemetry.ground import BASES, CLOUD_DEFAULT, DEPLOYMENTS, UNKNOWN
+
 if TYPE_CHECKING:
     from msgspec import UnsetType
 
@@ -16,9 +19,7 @@ LEDGER_HEADER = "Telemetry-Ledger"
 BATCH_HEADER = "Idempotency-Key"
 
 _NOTICE = re.compile("[0-9]{1,9}")
-_CATALOG = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,99}/[0-9]{1,9})(?: *; *sha256=([0-9a-f]{64}))?")
-_BASES = {"stored", "environment", "host", "cloud-default"}
-_DEPLOYMENTS = {"cloud", "self-hosted", "enterprise", "unknown"}
+_CATALOG = re.compile(r"(([^/]*)/[0-9]{1,9})(?: *; *sha256=([0-9a-f]{64}))?")
 
 
 class Receipt(NamedTuple):
@@ -62,7 +63,7 @@ def format_catalog(label: str, digest: str) -> str:
 def parse_catalog(header: str) -> tuple[str, str] | None:
     """Read a catalog header's value: product/version and the digest, which may be empty; None for anything else."""
     found = _CATALOG.fullmatch(header)
-    return found and (found[1], found[2] or "")
+    return (found[1], found[3] or "") if found and is_product(found[2]) else None
 
 
 def parse_receipt(header: str) -> Receipt | None:
@@ -76,6 +77,6 @@ def parse_receipt(header: str) -> Receipt | None:
 
 
 def _says_yes(receipt: Receipt) -> bool:
-    is_known = receipt.basis in _BASES and receipt.deployment in _DEPLOYMENTS
-    was_told = receipt.basis != "cloud-default" or (receipt.notice > 0 and receipt.deployment == "cloud")
+    is_known = receipt.basis in BASES and receipt.deployment in {*DEPLOYMENTS, UNKNOWN}
+    was_told = receipt.basis != CLOUD_DEFAULT or (receipt.notice > 0 and receipt.deployment == "cloud")
     return receipt.level in {"on", "technical"} and is_known and was_told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from telemetry import paths
+from telemetry.catalog.keys import CATALOG
 from telemetry.cli.consent import local, off, on, technical
 from telemetry.consent import State, check_product, find_product, read_stored
+from telemetry.consent.product import is_product
 from telemetry.errors import ConfigError
+from telemetry.receipt import parse_catalog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +107,17 @@ def test_a_name_that_would_be_a_bad_path_is_refused(name: str, home: Path) -> No
 @pytest.mark.parametrize("name", ["a", "0", "acme-db", "acme_db2", "a" * 64])
 def test_a_good_name_passes_as_it_is(name: str) -> None:
     assert check_product(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "acme_db2", "a" * 64, "../acme", "", "Acme", "-acme", "acme.db", "acme\n", "a" * 65, "a/b", "é"]
+)
+def test_catalogs_and_receipts_name_the_products_that_can_be_named_here(name: str) -> None:
+    is_good = is_product(name)
+    assert CATALOG["product"].accepts(name) == is_good
+    assert (parse_catalog(f"{name}/3") is not None) == is_good
+    with nullcontext() if is_good else pytest.raises(ConfigError):
+        check_product(name)
 
 
 def test_a_choice_that_cannot_be_stored_ends_with_2_and_says_why(home: Path) -> None:

@@ -12,6 +12,7 @@ from conftest import wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from telemetry.drops import HOST_REASONS
 from telemetry.receipt import Receipt
 from telemetry.shipper.intake.receiver import DRAIN_BYTES, Frame, decode_frame, receive_waiting
 from telemetry.shipper.sockets import MAX_MESSAGE_BYTES, RECEIVE_FRAMES, bind
@@ -98,6 +99,14 @@ def test_what_was_dropped_for_a_reason_that_nobody_knows_here_counts_as_lost_in_
 
     assert frame is not None
     assert frame.dropped == {"queue_full": 1, "in_transit": 6}
+
+
+def test_every_reason_that_a_host_counts_is_heard() -> None:
+    said = {reason.value: number for number, reason in enumerate(sorted(HOST_REASONS), 1)}
+    frame = decode_frame(_with(4, said))
+
+    assert frame is not None
+    assert frame.dropped == said
 
 
 BAD = [

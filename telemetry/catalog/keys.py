@@ -18,6 +18,7 @@ from telemetry.catalog.forms import (
     one_of,
 )
 from telemetry.catalog.model import SENSITIVITIES, Kind
+from telemetry.consent.product import is_product
 
 DOCUMENT = {
     "catalog": Key("a table, [catalog]", is_table, required=True),
@@ -26,7 +27,7 @@ DOCUMENT = {
 CATALOG = {
     "product": Key(
         'small letters, digits, "_" and "-", a letter or digit first, such as "acme-db"',
-        matches("[a-z0-9][a-z0-9_-]{0,63}"),
+        is_product,
         required=True,
     ),
     "version": COUNT._replace(required=True),

@@ -13,10 +13,11 @@ import click
 
 from telemetry.catalog.load import load
 from telemetry.cli.consent import CommandError, json_option
-from telemetry.client import CHOICES, DEPLOYMENTS
+from telemetry.client import CHOICES
 from telemetry.consent import check_product, evaluate
 from telemetry.endpoint import check_endpoint
 from telemetry.errors import CatalogError, ConfigError
+from telemetry.ground import DEPLOYMENTS
 from telemetry.paths import consent_file
 from telemetry.rendezvous.directory import foreground_dir
 from telemetry.rendezvous.lock import shipper_runs

@@ -32,6 +32,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.consent.notice import NOTICE_VERSION
+from telemetry.ground import CLOUD_DEFAULT, DEPLOYMENTS, NOBODY, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -42,7 +43,6 @@ NOTICE_NOT_SHOWN = "notice not shown"
 """The rule of a decision that lacks nothing but the notice."""
 
 _NO_VARIABLES = ("DO_NOT_TRACK", "TELEMETRY_DISABLED")
-_DEPLOYMENTS = ("cloud", "self-hosted", "enterprise")
 _CI_VARIABLES = (
     "CI",
     "CONTINUOUS_INTEGRATION",
@@ -130,7 +130,7 @@ def decide(
         notice_shown: the version of the notice that this user has seen; 0 for none.
         no_unless: further variables that may say no, from the catalog.
     """
-    kind = deployment if deployment in _DEPLOYMENTS else "unknown"
+    kind = deployment if deployment in DEPLOYMENTS else UNKNOWN
     voices = list(_voices(product, environ, stored, host, no_unless or {}))
     if not voices:
         return _default(environ, kind, notice_shown)
@@ -165,14 +165,14 @@ def _voices(
 
 def _default(environ: Mapping[str, str], deployment: str, notice_shown: int) -> Decision:
     if _says(_CI_VARIABLES, environ):
-        return Decision(State.OFF, "CI", "none", 0, deployment)
+        return Decision(State.OFF, "CI", NOBODY, 0, deployment)
     if deployment != "cloud":
-        return Decision(State.OFF, f"deployment {deployment}", "none", 0, deployment)
+        return Decision(State.OFF, f"deployment {deployment}", NOBODY, 0, deployment)
     if _says(_TEST_VARIABLES, environ):
-        return Decision(State.OFF, "pytest", "none", 0, deployment)
+        return Decision(State.OFF, "pytest", NOBODY, 0, deployment)
     if notice_shown < NOTICE_VERSION:
-        return Decision(State.LOCAL, NOTICE_NOT_SHOWN, "none", 0, deployment)
-    return Decision(State.ON, "cloud default", "cloud-default", notice_shown, deployment)
+        return Decision(State.LOCAL, NOTICE_NOT_SHOWN, NOBODY, 0, deployment)
+    return Decision(State.ON, "cloud default", CLOUD_DEFAULT, notice_shown, deployment)
 
 
 def product_variable(product: str) -> str:

@@ -25,9 +25,14 @@ def check_product(name: str) -> str:
     Raises:
         ConfigError: it can't.
     """
-    if not isinstance(name, str) or not _can_name(name):
+    if not is_product(name):
         raise ConfigError(f"{name!r} can't name a product: take 1 to 64 of a-z, 0-9, - and _, a letter or digit first")
     return name
+
+
+def is_product(name: object) -> bool:
+    """Whether a product can have this name, on the command line, in a catalog and in a receipt alike."""
+    return isinstance(name, str) and name[:1] in _FIRST and _OTHERS.issuperset(name) and len(name) <= _MAX_CHARACTERS
 
 
 def find_product(name: str | None) -> str:
@@ -53,10 +58,6 @@ def known_products() -> list[str]:
 
 def _products_in(base: Callable[[], Path]) -> list[str]:
     try:
-        return [entry.name for entry in base().iterdir() if _can_name(entry.name) and entry.is_dir()]
+        return [entry.name for entry in base().iterdir() if is_product(entry.name) and entry.is_dir()]
     except (OSError, RuntimeError):  # RuntimeError: this user has no home directory
         return []
-
-
-def _can_name(name: str) -> bool:
-    return name[:1] in _FIRST and _OTHERS.issuperset(name) and len(name) <= _MAX_CHARACTERS

@@ -15,7 +15,7 @@ from telemetry.errors import SpoolError
 from telemetry.paths import ENDPOINT_FILE
 from telemetry.spool import segment
 from telemetry.spool.segment import Head, Mark, Seal, created_unix_seconds, id_of, is_data
-from telemetry.spool.spool import FORMAT_FILE, FORMAT_VERSION
+from telemetry.spool.spool import FORMAT_FILE, check_format
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -65,14 +65,10 @@ def is_spool(directory: Path) -> bool:
         SpoolError: the spool is of another version.
     """
     try:
-        version = (directory / FORMAT_FILE).read_text(errors="replace")
+        version = (directory / FORMAT_FILE).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return False
-    if version != FORMAT_VERSION:
-        raise SpoolError(
-            f"{directory} is a spool of format {version[:16]!r}, this version knows {FORMAT_VERSION}: "
-            "use the version that made it, or erase it with `telemetry purge`"
-        )
+    check_format(directory, version)
     return True
 
 

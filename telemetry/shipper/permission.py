@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.consent import State, strictest
+from telemetry.ground import CLOUD_DEFAULT
 from telemetry.receipt import level_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from telemetry.receipt import Receipt
     from telemetry.spool.segment import Head
 
-CLOUD_DEFAULT = "cloud-default"
 """The one basis that rests on the notice, and so on its date."""
 
 UNSURE_NS = 60_000_000_000

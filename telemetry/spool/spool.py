@@ -711,10 +711,15 @@ def _prepare(directory: Path) -> None:
         raise SpoolError(
             f"{directory} can't be used as a spool: {fault}; free the disk, mend its mode, or move it"
         ) from None
+    check_format(directory, version)
+
+
+def check_format(directory: Path, version: bytes) -> None:
+    """Raise SpoolError when what stands in a spool's file `format` is another version than this code's."""
     if version != FORMAT_VERSION.encode():
         raise SpoolError(
             f"{directory} is a spool of format {version[:20]!r}, this version knows {FORMAT_VERSION}: "
-            "use the version that made it, or move it away"
+            "use the version that made it, move it away, or erase it with `telemetry purge`"
         )
 
 

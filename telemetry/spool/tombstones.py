@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta
 
+from telemetry.drops import HOST_REASONS
 from telemetry.paths import TOMBSTONES
 from telemetry.rendezvous.unix import is_listened_at
 from telemetry.spool.producers import Position, bury, furthest
@@ -32,7 +33,6 @@ HANDOVER_SECONDS = 5.0
 """The age at which a reader counts a tombstone: a shipper that is only starting may be about to take the frames in."""
 
 _MAX_BYTES = 4096  # some thirty times what a producer writes
-_REASONS = {"queue_full", "no_shipper", "unencodable", "too_large", "exit_unconfirmed"}
 
 _Count = Annotated[int, Meta(ge=0, le=2**48)]
 
@@ -89,7 +89,7 @@ def read_tombstones(spool: Path) -> dict[Path, Tombstone]:
 
 def count_missing(tombstone: Tombstone, known: Position | None, tally: Tally) -> Position:
     """Add to `tally` what a tombstone reports beyond its producer's `known` position; return the final position."""
-    dropped = {reason: events for reason, events in tombstone.dropped.items() if reason in _REASONS}
+    dropped = {reason: events for reason, events in tombstone.dropped.items() if reason in HOST_REASONS}
     return bury(known or Position(tombstone.pid), tombstone.accepted, dropped, tally)
 
 

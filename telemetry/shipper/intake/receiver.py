@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from telemetry import wire
 from telemetry.catalog.field_types import whole
-from telemetry.drops import DropReason
+from telemetry.drops import HOST_REASONS, DropReason
+from telemetry.ground import Basis, Deployment  # noqa: TC001 msgspec reads the annotations
 from telemetry.names import MAX_CHARACTERS, MAX_NAMES
 from telemetry.receipt import Receipt
 from telemetry.spool.producers import REMOTE_PID
@@ -38,7 +39,6 @@ _Name = Annotated[str, Meta(max_length=2 * MAX_CHARACTERS)]
 _Producer = Annotated[bytes, Meta(min_length=wire.PRODUCER_BYTES, max_length=wire.PRODUCER_BYTES)]
 _Dropped = Annotated[dict[Annotated[str, Meta(max_length=64)], _Count], Meta(max_length=64)]
 _MAX_KINDS = 16  # of names; there are seven
-_HOST_REASONS = frozenset([DropReason.QUEUE_FULL, DropReason.NO_SHIPPER, DropReason.UNENCODABLE, DropReason.TOO_LARGE])
 
 
 class FrameContext(msgspec.Struct, frozen=True, gc=False):
@@ -47,8 +47,8 @@ class FrameContext(msgspec.Struct, frozen=True, gc=False):
     pid: _Count
     catalog: Annotated[str, Meta(max_length=64)]
     consent: Literal["on", "technical", "local"]
-    basis: Literal["stored", "environment", "host", "cloud-default", "none"]
-    deployment: Literal["cloud", "self-hosted", "enterprise", "unknown"]
+    basis: Literal[Basis, "none"]
+    deployment: Literal[Deployment, "unknown"]
     notice: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     names: Annotated[
         dict[Annotated[str, Meta(max_length=16)], Annotated[list[_Name], Meta(max_length=MAX_NAMES)]],
@@ -91,7 +91,7 @@ def decode_frame(message: bytes) -> Frame | None:
         frame = _decode_with_floats(message)
     if frame is None or sum(map(len, frame.context.names.values())) > MAX_NAMES:
         return None
-    return frame if frame.dropped.keys() <= _HOST_REASONS else replace(frame, dropped=_by_known_reason(frame.dropped))
+    return frame if frame.dropped.keys() <= HOST_REASONS else replace(frame, dropped=_by_known_reason(frame.dropped))
 
 
 def _decode_with_floats(message: bytes) -> Frame | None:
@@ -114,7 +114,7 @@ def _decode_with_floats(message: bytes) -> Frame | None:
 def _by_known_reason(dropped: dict[str, int]) -> dict[str, int]:
     known = Counter[str]()
     for reason, total in dropped.items():
-        known[reason if reason in _HOST_REASONS else DropReason.IN_TRANSIT] += total
+        known[reason if reason in HOST_REASONS else DropReason.IN_TRANSIT] += total
     return dict(known)
 
 

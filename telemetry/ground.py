@@ -1,0 +1,22 @@
+"""The words for the ground that events are collected on: who allowed it, and where the program runs.
+
+They stand in frames, in receipts and in a host's `init`. Standard library only: the host imports it.
+"""
+
+from typing import Literal, get_args
+
+Basis = Literal["stored", "environment", "host", "cloud-default"]
+"""Who allowed it: the user's stored choice, a variable, the host, or the default of a cloud after the notice."""
+
+Deployment = Literal["cloud", "self-hosted", "enterprise"]
+"""Where a program says that it runs."""
+
+CLOUD_DEFAULT: Basis = "cloud-default"
+NOBODY: Literal["none"] = "none"
+"""In place of a basis where nobody has allowed or refused anything."""
+
+UNKNOWN: Literal["unknown"] = "unknown"
+"""In place of a deployment that the program does not tell, or that is none of these."""
+
+BASES: tuple[str, ...] = get_args(Basis)
+DEPLOYMENTS: tuple[str, ...] = get_args(Deployment)
