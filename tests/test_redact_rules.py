@@ -548,6 +548,72 @@ REDACTED = {
     "a token behind a number": ("got 4-mc01babzbuqkjq8c twice", "got [secret:other] twice"),
     "what a digit is glued to": ("3203.0.113.77, 3+4930901820, x3DE89370400440532013000", "3[ip], 3[phone], x3[iban]"),
     "a telephone with a port behind it": ("IP +12842296122.51324 > ip++221800128054", "IP [phone].51324 > ip+[phone]"),
+    "a key at the end of a longer name": (
+        "storageAccountName: amyohara PGUSER=amyohara { 'AccountName', 'amyohara' } userName{\"amyohara\"}",
+        "storageAccountName: [user] PGUSER=[user] { 'AccountName', '[user]' } userName{\"[user]\"}",
+    ),
+    "a password of signs, without a key": (
+        "kanban hJ4K~W4|RHH--o}:BiwRhY9J2pl/5x, 'r;Qb0#M$0'",
+        "kanban [opaque], '[opaque]'",
+    ),
+    "what goes on behind the quote that a secret holds": (
+        "token = 'Tq8vZ2mXw4Lr'hR5t[2w&x' end",
+        "token = '[secret]' end",
+    ),
+    "a short token without a maker": ("{kanban tvqit0wx} 'kwxv7ckn'", "{kanban [secret:other]} '[secret:other]'"),
+    "ids of accounts and projects": (
+        'client_id=109763165530299657612 "app_id": "cli_1234567890123456" project_id: "acme-pay-4711"',
+        'client_id=[id] "app_id": "[id]" project_id: "[id]"',
+    ),
+    "a site of a platform": (
+        "url: amy.acme.app, prod.acme.app and amy-pay.vercel.app",
+        "url: [host], [host] and [host]",
+    ),
+    "a key where a name should be": (
+        "unknown topic user: amyohara; unknown topic emso=1903988501216; no such user tax id 078755098",
+        "unknown topic user: [user]; unknown topic emso=[id]; no such user tax id [id]",
+    ),
+    "a key where a secret should be": ("credentials: user: amyohara, gone", "credentials: user: [user], gone"),
+    "an account's number where a secret should be": (
+        "credentials: ro30 roin 2ajp iygr whnx sczh, gone",
+        "credentials: [secret], gone",
+    ),
+    "a key where a host should be": (
+        'host: "tel: 321 5801", host: "host=db1-amy"',
+        'host: "tel: [phone]", host: "host=[host]"',
+    ),
+    "quotes within quotes": (
+        'invalid value "FATAL: refused for user "amy.ohara"" twice, container "amy ohara"@acme.museum.',
+        'invalid value [id]" twice, container [table]',
+    ),
+    "a name with an address behind it": (
+        "unknown topic www.acme.com/pay?x=1&page=2 no such user www.acme.com/amy?x=1",
+        "unknown topic [table] no such user [user]",
+    ),
+    "an address where a version should be": (
+        "Kafka version: 172.16.177.162 API version: 122.67.253.242:80 version: 0254.020.0154.0277",
+        "Kafka version: [ip] API version: [ip]:80 version: [ip]",
+    ),
+    "an address with a port and more": (
+        "parsing [26.240.158.135:80::17] 0xAC105E9D.main()",
+        "parsing [[ip]:[ip]] [ip].main()",
+    ),
+    "what letters are glued to": (
+        "3.2.0.0.8.b.d.0.1.0.0.2.ip6.arpaKey job-d1494002-fa85-4120-b064-a6c478789fcbunable 83-4d-da-57-77-3e-17: x",
+        "[ip]Key job-[uuid]unable [mac]: x",
+    ),
+    "a host before a call": ("[mail-amy.acme.org.main()] db1.acme.com.Key", "[[host].main()] [host].Key"),
+    "what begins where a secret should be": (
+        'credentials: +357 96 127472; credentials: to="amy ohara"@shop.example; credentials: "author": "amyohara"',
+        'credentials: [secret]; credentials: [secret]; credentials: "author": "[user]"',
+    ),
+    "a quote that closes nothing": (
+        "can't write the result for user 'amyböhm': x",
+        "can't write the result for user [user]: x",
+    ),
+    "a name and its place in words": ("share partition: amy.ohara [at] shop [dot] example", "share partition: [email]"),
+    "a token with slashes": ("got ops_eyJTsn/4+H/nHKz1kKgRssGI104Nqt+bC/1iAM twice", "got [jwt] twice"),
+    "a share behind a key": (r"credentials: \\edge01\home\Amy Ohara\pay.sqlite", "credentials: [path]"),
 }  # fmt: skip
 
 

@@ -26,6 +26,8 @@ HOST_LABELS = (
     r"www\d*|web\d*|mail\d*|smtp\d*|imap\d*|pop3?|mx\d*|ns\d+|dns\d*|ftp\d*|vpn\d*|api\d*|cdn\d*|ldap\d*|dc\d+|db\d+|srv\d*"
     r"|server\d+|host\d+|node\d+|gw\d*|proxy\d*|gateway\d*|broker\d+|kafka\d+|redis\d+|es\d+|git|gitlab|jenkins|staging|prod"
 )
+PLATFORMS = r"bubble|firebase|fly|netlify|onrender|pages|railway|run|streamlit|vercel|web"
+"""Labels before `.app` under which others put their sites."""
 # Names of software that end like a host.
 _SOFTWARE = frozenset(
     "asp.net vb.net ado.net system.net ml.net java.net javax.net java.io socket.io scipy.io skimage.io sys.io std.io "
@@ -38,12 +40,13 @@ _MACHINE_ABROAD = re.compile(
     r"[a-z][a-z-]+(?:\d{1,3}|-[a-z-]+\d{0,3})(?:\.[\w-]+){2,}\.(?:as|la|md|ml|mm|pl|pm|ps|py|rs|sh|st)"
     r"|(?:api|app|cache|ci|db|dns|edge|gate|gw|imap|kafka|ldap|mail|mx|node|ns|pg|proxy|redis|smtp|sql|srv|vault|vpn|web"
     r"|worker)(?:[a-z]{0,6}\d{1,3}|-[a-z-]+\d{0,3})\.[\w-]+\.(?:as|la|ml|mm|pl|pm|ps|st)"
+    rf"|(?:{HOST_LABELS}|dev|demo|test|qa|uat|stage|beta|edge)\.[\w-]+\.app|[\w.-]+\.(?:{PLATFORMS})\.app"
 )
 _NUMBERED = re.compile(r"[a-z][a-z-]+\d{1,3}")
 _SECOND_LEVEL = frozenset("com org net gov edu co ac".split())
 # Its signs are no marks of placeholders: in `peer [ip] user.id` the peer has been named.
 _CONTEXT = re.compile(
-    r"(?:\b(?:host(?:name)?|server|connect(?:ed|ing|ion)?|resolv\w+|lookup|ping|dial|domain|dns|nameserver|upstream|peer|remote|broker"
+    r"(?:(?:\b|_)(?:ur[il]|host(?:name)?|server|connect(?:ed|ing|ion)?|resolv\w+|lookup|ping|dial|domain|dns|nameserver|upstream|peer|remote|broker"
     r"|endpoint|visit|site|website|reach|proxy|certificate|gateway|dig|ssh|target|origin|src|dst|dest|source|destination)\b)[^\w\ue000-\uf8ff]{0,3}"
     r"(?:(?:to|from|at|for|by|via|of|on|with|name)[^\w\ue000-\uf8ff]{1,2})?[\"'`]?\Z",
     re.IGNORECASE,

@@ -1,13 +1,15 @@
 """Rules for what a database's error texts quote of statements and of data."""
 
-# ruff: noqa: RUF001 - the quotes of other languages are what is looked for
+# ruff: noqa: RUF001, SIM905 - foreign quotes are what is looked for; a list of words reads better as words
 from __future__ import annotations
 
 import re
 
+from telemetry.redact.rules.introduces import introduces
 from telemetry.redact.rules.nobodys import is_nobodys
+from telemetry.redact.rules.numbers import begins_an_id
 from telemetry.redact.rules.placeholder import mark
-from telemetry.redact.rules.rule import Rule, split_closing
+from telemetry.redact.rules.rule import Rule, nested, split_closing
 
 SQL = mark("sql")
 TABLE = mark("table")
@@ -17,7 +19,7 @@ _OBJECT = (
     "relation|table|column|schema|database|role|index|constraint|view|sequence|type|function|operator|key"
     "|field|collection|keyspace|tablespace|source|sink|materialized view|procedure|trigger|catalog|topic"
 )
-_QUOTED_NAME = r"(?:\"[^\"\n]+\"|'[^'\n]+'|`[^`\n]+`)"
+_QUOTED_NAME = "(?:{}|{}|{})".format(*map(nested, "\"'`"))
 _NAMED = re.compile(
     rf"(?P<kind>(?<![\w-])(?:{_OBJECT})\s)(?P<value>{_QUOTED_NAME}(?:\.{_QUOTED_NAME}|@{_QUOTED_NAME})*)", re.IGNORECASE
 )
@@ -88,11 +90,12 @@ _IN_BRACKETS = re.compile(
     r"|one of the following\?) )(?P<value>[(\[][^\n]*)",
     re.IGNORECASE,
 )
+_IN_DOUBLE, _IN_SINGLE = nested('"'), nested("'")
 _VALUE = re.compile(
     r"(?P<kind>(?<!be the )(?<!or the )(?:value|string|before(?=:)|truncated value|out of range"
     r"|enum \S{1,80}?|to float|base \d{1,2}):? "
     r"|duplicate key |input_value=)"
-    r"(?P<value>\"[^\"\n]*\"?|'[^'\n]*'?)|(?P<before>key value is |dup key: )[({][^\n]*",
+    rf"(?P<value>{_IN_DOUBLE}|\"[^\"\n]*\"?|{_IN_SINGLE}|'[^'\n]*'?)|(?P<before>key value is |dup key: )[({{][^\n]*",
     re.IGNORECASE,
 )
 _PARSER = re.compile(
@@ -121,7 +124,7 @@ _ABROAD = re.compile(
     rf"|(?P<before>(?<![A-Za-z])(?:{_FOREIGN_WORD})\s?:?\s(?:l')?)(?P<first>{_BESIDE})(?:[@.](?:{_BESIDE}))?"
     rf"|(?P<letter>[^\W\x00-\x7f]\w{{0,30}}[.)]?(?:\s[\w/.]{{1,20}}:?\s?|\s?:?\s"
     rf"|(?<=[\u3040-\u9fff\uac00-\ud7af]):?))(?P<second>{_BESIDE})(?:[@.](?:{_BESIDE}))?"
-    rf"|(?P<third>(?:{_BESIDE})(?<![=:(\[{{,\\].))(?=[:,.)]{{0,2}}\s?-?\s?\w{{0,30}}[^\W\x00-\x7f])"
+    rf"|(?P<third>(?:{_BESIDE})(?<![\s=:(\[{{,\\].))(?=[:,.)]{{0,2}}\s?-?\s?\w{{0,30}}[^\W\x00-\x7f])"
     rf"|(?P<object>(?:{_ASIAN_WORD})\s?[:=]?\s?)(?P<bare>[A-Za-z_][\w.$@-]{{0,120}}|[(][^)\n]{{1,300}}[)])"
     r"|(?P<role>(?<![A-Za-z])(?:benutzer(?:name)?|datenbank|tabelle|utilisateur|usuario|utente|usuário|пользователь"
     r"|база)\s?[=:]\s?)(?P<name>[^\s,;]{1,120})"
@@ -188,8 +191,9 @@ _CLUSTER_KIND = (
     r"|persistentvolume(?:claim)?|serviceaccount|rolebinding|clusterrole(?:binding)?|endpoint"
     r"|customresourcedefinition|container|volume)s?"
 )
+_QUOTED_OBJECT = nested('"')
 _CLUSTER = re.compile(
-    rf"(?P<kind>(?<![\w-]){_CLUSTER_KIND}(?:\.[a-z][\w.]{{0,60}})?(?:\s|:\s|/))(?P<value>\\?\"[^\"\n]{{1,253}}\"(?!\s?:)"
+    rf"(?P<kind>(?<![\w-]){_CLUSTER_KIND}(?:\.[a-z][\w.]{{0,60}})?(?:\s|:\s|/))(?P<value>\\?{_QUOTED_OBJECT}(?!\s?:)"
     rf"|(?<=/)(?=[\w.-]{{0,60}}[-\d])[a-z\d](?:[\w.-]{{0,250}}[a-z\d])?(?![\w/]))"
     r"|(?P<in>\bin (?:the )?namespace:?\s)(?P<name>\\?\"[^\"\n]{1,253}\"|(?=[\w-]{0,60}[-\d])[a-z\d][\w.-]{0,250})",
     re.IGNORECASE,
@@ -199,12 +203,13 @@ _STORE = (
     r"|keyspace|instance|cluster"
     r"|database|consumer group|consumergroup|group(?:\.id|id)?|index|warehouse|schema|partition|log group|function"
 )
+_ON = r"(?:[?&#=@%/$][^\s\"'<>,;)\]}]*)?"  # it was no name, or not all of it: the whole run goes
 _STORED = re.compile(
     rf"(?P<kind>(?<![\w-])(?:{_STORE})\s?(?:[:=]|(?=\[))\s?\[?)(?P<value>{_QUOTED}"
-    rf"|(?=[\w.:/-]{{0,100}}[-_.\d])[A-Za-z][\w.:/-]{{2,200}}(?<![.:]))"
+    rf"|(?=[\w.:/-]{{0,100}}[-_.\d])[A-Za-z][\w.:/-]{{2,200}}(?<![.:]){_ON})"
     rf"|(?P<no>(?:no such index|index_not_found_exception[^\[\n]{{0,80}}index|unknown topic(?: or partition)?"
     r"(?! or\b| error\b):?"
-    rf"|not found: (?:{_STORE}))\s\[?)(?P<name>{_QUOTED}|[\w.:*-]{{2,200}})"
+    rf"|not found: (?:{_STORE}))\s\[?)(?P<name>{_QUOTED}|[\w.:*-]{{2,200}}{_ON})"
     rf"|(?P<topic>(?<![\w-])(?:topic|partition(?=\s\S*-\d)|stream|queue|bucket"
     rf"|group)\s)(?P<bare>(?=[\w.-]{{0,100}}[-_.\d])[A-Za-z][\w.-]{{2,200}})"
     r"(?=\s(?:not present|is not|does not|doesn't|not found|already|was not|has no|could not|cannot|to broker"
@@ -229,10 +234,20 @@ def _is_no_name(value: str) -> bool:
     return is_nobodys(value) or _COUNT.fullmatch(value) is not None
 
 
+_KINDS = frozenset(
+    "relation table column schema database role index view function key collection topic object name".split()
+)
+_AT = re.compile(r"\s?[\[({]\s?(?:at|@)\s?[\])}]")
+_KEYED = re.compile(r"\\*[\"']?(?:--)?(?P<key>[\w.-]{1,40}+)\\*[\"']?\s?[:=]")
+
+
 def _found(match: re.Match[str]) -> str | None:
     """A name, and what introduces it."""
     group = match.lastgroup or ""
-    if _is_no_name(match[group]):
+    key = _KEYED.match(match.string, match.start(group))
+    if _AT.match(match.string, match.end(group)):  # `amy [at] …`
+        return None
+    if _is_no_name(match[group]) or (key and introduces(key["key"])) or begins_an_id(match.string, match.start(group)):
         return None
     return match.string[match.start() : match.start(group)] + TABLE + match.string[match.end(group) : match.end()]
 
@@ -243,11 +258,16 @@ def _document(match: re.Match[str]) -> str | None:
 
 
 def _keep_kind(match: re.Match[str]) -> str | None:
-    return None if _is_no_name(match["value"]) else match["kind"] + TABLE
+    key = _KEYED.match(match.string, match.start("value"))
+    if match["value"].lower() in _KINDS and match.string.startswith(
+        " ", match.end()
+    ):  # `invalid table name: table name is`
+        return None
+    return None if _is_no_name(match["value"]) or (key and introduces(key["key"])) else match["kind"] + TABLE
 
 
 def _value(match: re.Match[str]) -> str | None:
-    if match["value"] and (is_nobodys(match["value"], dated=False) or not match["value"].strip("\"'")):
+    if match["value"] and (is_nobodys(match["value"], dated=False) or not match["value"].strip("\"'\\")):
         return None
     return (match["kind"] or match["before"]) + ID
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from telemetry.redact.hostname import HOST_LABELS, PLAIN, is_hostname
+from telemetry.redact.hostname import HOST_LABELS, PLAIN, PLATFORMS, is_hostname
 from telemetry.redact.rules.nobodys import is_nobodys
 from telemetry.redact.rules.placeholder import MARKS, mark
 from telemetry.redact.rules.rule import END, Rule, always, only_marks, split_closing
@@ -17,7 +17,7 @@ PATH = mark("path")
 
 # Six pairs or eight. What stands beside them may be a name or a port, but no further pair.
 _PAIRS = re.compile(
-    r"[0-9a-f](?<![0-9a-f]{2})(?<![0-9a-f]-[0-9a-f])[0-9a-f](?:-[0-9a-f]{2}){5}(?:(?:-[0-9a-f]{2}){2})?"
+    r"[0-9a-f](?<![0-9a-f]{2})(?<![0-9a-f]-[0-9a-f])[0-9a-f](?:-[0-9a-f]{2}){5}(?:(?:-[0-9a-f]{2}){1,2})?"
     r"(?![0-9a-f])(?!-[0-9a-f]{2}(?![0-9a-z]))",
     re.IGNORECASE,
 )
@@ -25,6 +25,11 @@ _QUADS = re.compile(
     r"[0-9a-f](?<![0-9a-f]{2})(?<![0-9a-f]{4}\.[0-9a-f])[0-9a-f]{3}(?:\.[0-9a-f]{4}){2}(?![0-9a-f]|\.[0-9a-f]{4}(?![0-9a-z]))",
     re.IGNORECASE,
 )
+
+
+def _pairs(match: re.Match[str]) -> str | None:
+    """A number may follow; seven numbers are a date and a time, or whatever."""
+    return None if match[0].count("-") == _MAC_PAIRS and not re.search(r"[a-f]", match[0], re.IGNORECASE) else MAC
 
 
 def _quads(match: re.Match[str]) -> str | None:
@@ -45,16 +50,18 @@ _COLONS = re.compile(
 )
 _ESCAPE_BEFORE = {"%": 2, "x": 2, "u": 4}  # so many digits of an escape stand before the run: `%5B2001:db8::1%5D`
 _ESCAPE_SIGN = re.compile(r"(?:%|\\[xuXU])\Z")
-_ARPA = re.compile(r"(?:(?:\d{1,3}\.){1,4}in-addr|(?:[0-9a-f]\.){1,34}ip6)\.arpa(?![A-Za-z])", re.IGNORECASE)
+_ARPA = re.compile(r"(?:(?:\d{1,3}\.){1,4}in-addr|(?:[0-9a-f]\.){1,34}ip6)\.arpa", re.IGNORECASE)
 _SLICE = re.compile(r"\d{0,3}::\d{0,3}")
 # Nobody's: it listens at all of them, says Java, and the name of a class follows.
 _UNSPECIFIED = re.compile(r"(?:0:){7}0(?::\d{1,5}(?::[a-f]{0,3})?)?:?", re.IGNORECASE)
+_EVERYBODYS = frozenset({"fe80::", "fc00::", "fd00::", "ff00::", "2000::", "::"})  # as in `fe80::/64`
 _GLOBAL = re.compile(r"[23][0-9a-f]{3}|f[cd][0-9a-f]{2}|fe[89ab][0-9a-f]|ff[0-9a-f]{2}|64|100|", re.IGNORECASE)
 _SCOPE = re.compile(
     r"[0-9a-f]{0,8}::(?=(?:[23][0-9a-f]{3}|f[cd][0-9a-f]{2}|fe[89ab][0-9a-f]|ff[0-9a-f]{2}):)", re.IGNORECASE
 )
 # A group of another number, or a label of a host, with `::` beside it: `10.1.2.3::`, `::4532-0151-…`, `::db1.acme.com`.
 _NUMBER_BEFORE = re.compile(r"(?:\d[.-]|\+\d[\d ().-]{4,18})\Z")
+_DOTTED_BEFORE = re.compile(r"(?<!\d)(?:\d{1,3}\.){3}\Z")
 _NUMBER_OR_NAME_BEHIND = re.compile(r"(?<=\d{4})-\d{4}-\d{4}|\.[a-z][\w-]{0,61}\.[a-z]{2}", re.IGNORECASE)
 _MAC_PAIRS = 6
 _ADDRESS_GROUPS = 8
@@ -65,7 +72,7 @@ _FEW_GROUPS = 3
 def _colons(match: re.Match[str]) -> str | None:
     """An address, a MAC or a digest; no time, no slice, no name of C++."""
     run = match[0].removesuffix(match["zone"] or "")
-    if _UNSPECIFIED.fullmatch(run):
+    if _UNSPECIFIED.fullmatch(run) or (match.string.startswith("/", match.end()) and run.lower() in _EVERYBODYS):
         return None
     sign = _ESCAPE_SIGN.search(match.string, max(0, match.start() - 2), match.start())
     escape = run[: _ESCAPE_BEFORE[sign[0][-1].lower()]] if sign else ""
@@ -114,9 +121,8 @@ def _is_short_form(groups: list[str], filled: list[str], match: re.Match[str]) -
     if not any(group.strip("0") for group in filled):  # the unspecified one
         return False
     before, after = text[max(0, match.start() - 2) : match.start()], text[match.end() : match.end() + 1]
-    if (len(filled) < _FEW_GROUPS and _is_of_another(match)) or (
-        _SLICE.fullmatch(run) and run != "::1" and re.search(r"\w\[\Z", before)
-    ):
+    is_slice = _SLICE.fullmatch(run) is not None and run != "::1" and re.search(r"\w\[\Z", before) is not None
+    if is_slice or _is_of_another(groups, filled, match):
         return False
     if match["dotted"] or (len(filled) > _FEW_GROUPS and any(map(str.isdigit, run))):
         return True
@@ -125,9 +131,13 @@ def _is_short_form(groups: list[str], filled: list[str], match: re.Match[str]) -
     return any(map(str.isdigit, run)) or len(groups) > 4  # noqa: PLR2004 - `b::`, `abc::def`
 
 
-def _is_of_another(match: re.Match[str]) -> bool:
+def _is_of_another(groups: list[str], filled: list[str], match: re.Match[str]) -> bool:
     """Whether a number or the name of a host goes on over the `::`."""
     text, start, end = match.string, *match.span()
+    if groups[0].isdigit() and _DOTTED_BEFORE.search(text, max(0, start - 13), start):  # `10.1.2.3:80::17`
+        return True
+    if len(filled) >= _FEW_GROUPS:
+        return False
     return bool(_NUMBER_BEFORE.search(text, max(0, start - 20), start) or _NUMBER_OR_NAME_BEHIND.match(text, end))
 
 
@@ -163,7 +173,7 @@ MACS = (
         "mac",
         (r"(?:[0-9a-f]{2}-){5}[0-9a-f]{2}",),
         _PAIRS,
-        always(MAC),
+        _pairs,
         "link 3c-22-fb-1e-0a-9d up",
         "link [mac] up",
     ),
@@ -311,9 +321,17 @@ def _fqdn(match: re.Match[str]) -> str | None:
         before, name = behind, name[len(behind) :]
     elif not text.endswith(behind, 0, match.start()):
         return None
-    if not is_hostname(
-        name, text[max(0, match.start() - 60) : match.start()], text[match.end("name") : match.end() + 8]
-    ):
+    before_name, after_name = (
+        text[max(0, match.start() - 60) : match.start()],
+        text[match.end("name") : match.end() + 8],
+    )
+    if not is_hostname(name, before_name, after_name):
+        # What a program writes behind a name with a dot: `db1-eu.acme.com.main()`.
+        shorter, _, last = name.rpartition(".")
+        sure = shorter.count(".") > 1 and ("-" in shorter or any(map(str.isdigit, shorter)))
+        sure = sure or (after_name.startswith("(") and bool(_PEER.search(before_name)))
+        if sure and shorter.lower().endswith(_SURE_ENDINGS) and not shorter.lower().startswith(_SURE_BEGINNINGS):
+            return before + HOST + behind + "." + last + match[0][len(match["name"]) + len(behind) :]
         return None
     tail = match["tail"] or ""
     body, closing = split_closing(match[0])
@@ -322,16 +340,25 @@ def _fqdn(match: re.Match[str]) -> str | None:
     return f"{before}{HOST}{behind}/{PATH}{closing if len(body) > len(name) else ''}"
 
 
+_SURE_ENDINGS = (".com", ".net", ".org", ".local", ".internal", ".lan", ".corp", ".intranet", ".de", ".dev", ".io")
+_SURE_BEGINNINGS = ("com.", "org.", "net.", "io.", "dev.", "de.", "java.", "javax.")
+_PEER = re.compile(r"(?:connect(?:ed|ing)? to|server|host|peer)[ =:]{1,2}\Z", re.IGNORECASE)
+
+
 def _host_key(match: re.Match[str]) -> str | None:
     value = match["value"]
     bare = value.rstrip(".-")
     key = match["key"].lower()
-    if match.string.startswith(("(", "@", "$"), match.end()):  # `server = Server(…)`, and what Java calls an object
+    # `server = Server(…)`, and what Java calls an object; a key, as in `host: "tel: …"`; a phrase in quotes.
+    after = match.string[match.end() : match.end() + 1]
+    if (after == "(" and "-" not in value) or after in {"@", "$", "="} or (after in {":", " "} and key_quoted(match)):
         return None
     if bare.replace(".", "").replace(":", "").isdigit() and bare.count(".") != 3:  # noqa: PLR2004 - an address has three dots
         return None
+    addressed = key.startswith("addr") and bare.isalpha()  # an address has digits, dots or dashes
     if (
-        only_marks(value)
+        addressed
+        or only_marks(value)
         or is_nobodys(bare)
         or bare.lower() in _NO_HOST
         or _NO_NAME.fullmatch(bare)
@@ -339,6 +366,11 @@ def _host_key(match: re.Match[str]) -> str | None:
     ):
         return None
     return match["key"] + HOST + value[len(bare) :]
+
+
+def key_quoted(match: re.Match[str]) -> bool:
+    """Whether a quote was opened before the value, and words or a key stand in it."""
+    return match["key"][-1] in "\"'" and match.string.find(match["key"][-1], match.end()) > 0
 
 
 def _unreached(match: re.Match[str]) -> str | None:
@@ -414,9 +446,11 @@ HOSTS = (
             r"[a-z0-9_]\.[a-z]{2,24}:[0-9]{2}",
             r"\.xn--[a-z0-9]",
             r"[a-z][0-9]{1,3}\.[a-z0-9_\-]+\.[a-z0-9]",
+            rf"[a-z0-9]\.(?:{PLATFORMS})\.app",
+            r"(?:dev|demo|test|qa|uat|stage|beta|edge)\.[a-z0-9_\-]+\.app",
             r"\.(?:com|org|net|gov|edu|co|ac)\.[a-z]{2}",
             (
-                r"[^a-z0-9_](?:host|server|connect|resolv|lookup|ping|dial|domain|dns|nameserver|upstream|peer|remote|broker|endpoint"
+                r"[^a-z0-9](?:ur[il]|host|server|connect|resolv|lookup|ping|dial|domain|dns|nameserver|upstream|peer|remote|broker|endpoint"
                 r"|visit|site|website|reach|proxy|certificate"
                 r"|gateway|dig|ssh|target|origin|src|dst|dest|source)[a-z]*[^a-z]{1,3}(?:(?:to|from|at|for|by|via|of|on|with|name)[^a-z0-9]{1,2})?[\"'`]?[a-z0-9_\-]+\.[a-z0-9]"
             ),
@@ -477,12 +511,17 @@ _SECTION = re.compile(
     re.IGNORECASE,
 )
 """What stands before four numbers that are no address: those of a chapter, or of a version; Windows writes `~~`."""
+_SURELY_V4 = re.compile(
+    r"(?:(?:(?:10|127)\.\d{1,3}|172\.(?:1[6-9]|2\d|3[01])|192\.168)(?:\.\d{1,3}){2}|\d{1,3}(?:\.\d{1,3}){3}(?=[:/]\d)"
+    r"|0[0-7]{2,3}(?:\.0[0-7]{1,3}){3})(?![.\d])"
+)
+"""A private network's, or with a port or a network's size behind it."""
 _DEFANGED = re.compile(
     r"(?<!\d)\d{1,3}(?:\s?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\))\s?\d{1,3}){3}(?!\d)|\bip(?:-\d{1,3}){4}(?!\d)",
     re.IGNORECASE,
 )
 _HEX = re.compile(
-    r"(?<![\w.])0x(?:(?P<whole>[0-9a-f]{8})|[0-9a-f]{1,2}(?:\.0x[0-9a-f]{1,2}){3})(?![\w.]\w)(?!\w)", re.IGNORECASE
+    r"(?<![\w.])0x(?:(?P<whole>[0-9a-f]{8})|[0-9a-f]{1,2}(?:\.0x[0-9a-f]{1,2}){3})(?!\.\d|\.0x)(?!\w)", re.IGNORECASE
 )
 _PRIVATE_HEX = re.compile(r"0a|7f|ac1|c0a8", re.IGNORECASE)
 # Eight digits are an error's code, a place in memory or a set of flags, unless something says otherwise.
@@ -499,11 +538,21 @@ _DECIMAL = re.compile(
     rf"|(?:host|remote|client)[^\w{MARKS}]{{0,2}}[=:][^\w{MARKS}]{{0,2}}))(?P<value>\d{{8,10}})(?!\d|-\d)",
     re.IGNORECASE,
 )
+_SECONDS = re.compile(r"1[4-9]\d{8}")  # since 1970
+
+
+def _decimal(match: re.Match[str]) -> str | None:
+    key = match["key"].lower()
+    return (
+        None if _SECONDS.fullmatch(match["value"]) and not key.startswith(("ip", "addr", "inet")) else match["key"] + IP
+    )
 
 
 def _v4(match: re.Match[str]) -> str | None:
     tail = match["tail"] or ""
-    if _SECTION.search(match.string[max(0, match.start() - 24) : match.start()]):
+    if _SECTION.search(match.string[max(0, match.start() - 24) : match.start()]) and not _SURELY_V4.match(
+        match.string, match.start()
+    ):
         return None
     parts = match[0].removesuffix(tail).split(".")
     glued = match[0][0] if _GLUED.match(match[0]) else ""
@@ -573,7 +622,7 @@ IPS = (
         "ip",
         (r"(?:ip|addr|address|host|inet|peer|remote|client)[^a-z0-9_]{1,3}[0-9]{8}",),
         _DECIMAL,
-        lambda match: match["key"] + IP,
+        _decimal,
         "peer 167838211 gone",
         "peer [ip] gone",
     ),

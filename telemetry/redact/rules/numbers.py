@@ -34,7 +34,7 @@ PHONE = mark("phone")
 # as one group, in fours, by Amex's groups, or digit by digit, with one separator throughout.
 
 _GROUP = re.compile(r"\d+")
-_UUID = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9A-Za-z])", re.IGNORECASE)
+_UUID = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE)
 _UUID_CHARACTERS = 36
 _IBAN = re.compile(
     r"(?:(?<![A-Za-z0-9])|(?<=IBAN)|(?-i:(?<=[a-z])(?=[A-Z]{2}))|(?-i:(?<=\d)(?<!\d\d)(?=[A-Z]{2}\d\d)))"
@@ -157,16 +157,16 @@ _ID_KEY = (
     r"tckimlik|rut|sin|tfn|ppsn?|rrn|nric|mykad|cuit|cuil|rntrc|ipn|cnic|cedula|nik|citizen ?id|my ?number"
 )
 _ID_WEAK_KEY = r"pan|pin|ric|ci|cc|nit|rc|nn|ik|pvn|personal"
+ID_KEYS = f"{_ID_KEY}|{_ID_WEAK_KEY}"
+"""Words before a number that a state has given to somebody."""
 _ID_NUMBER = r"(?:[ _]?(?:number|num|no|nr|id|code|#)\.?)?"
 # Each group has a digit, so that no word behind the number is taken for a part of it.
 _ID_VALUE = (
     r"(?=[A-Z]{0,8}[ ./-]?\d)[A-Z0-9]{1,22}(?:[ ./-](?=[A-Z]{0,6}\d)[A-Z0-9]{1,14}){0,6}(?:-[A-Z0-9]{1,2})?(?!\w)"
 )
-_ID_BEHIND_KEY = re.compile(
-    rf"(?P<key>(?<![A-Za-z])(?:(?P<sure>{_ID_KEY})|{_ID_WEAK_KEY}){_ID_NUMBER}[^\w{MARKS}]{{1,6}}(?:is )?)"
-    rf"(?P<value>{_ID_VALUE})",
-    re.IGNORECASE | re.ASCII,
-)
+_BEHIND = rf"(?<![A-Za-z])(?:(?P<sure>{_ID_KEY})|{_ID_WEAK_KEY}){_ID_NUMBER}[^\w{MARKS}]{{1,6}}(?:is )?"
+_ID_BEHIND_KEY = re.compile(rf"(?P<key>{_BEHIND})(?P<value>{_ID_VALUE})", re.IGNORECASE | re.ASCII)
+_FOUND_BEHIND_KEY = re.compile(rf"{_BEHIND}{ID}", re.IGNORECASE | re.ASCII)
 _ID_DIGITS = range(4, 23)
 _ID_DIGITS_BEHIND_WEAK_KEY = range(9, 23)
 
@@ -187,6 +187,14 @@ def _id_behind_key(match: re.Match[str]) -> str | None:
     digits = sum(character.isdigit() for character in match["value"])
     enough = _ID_DIGITS if match["sure"] else _ID_DIGITS_BEHIND_WEAK_KEY
     return match["key"] + ID if digits in enough else None
+
+
+def begins_an_id(text: str, position: int) -> bool:
+    """Whether a key and the number of an identity begin at a place, where another rule looks for a name."""
+    if _FOUND_BEHIND_KEY.match(text, position):
+        return True
+    match = _ID_BEHIND_KEY.match(text, position)
+    return match is not None and _id_behind_key(match) is not None
 
 
 # The codes of countries: `+0.270003` and `+7,000,000` are none.
@@ -239,6 +247,7 @@ _PHONE_BEHIND_KEY = re.compile(
     rf"[^\w{MARKS}]{{1,6}}(?:(?:at|to|on|is|from|me|us) ){{0,2}})(?P<value>\(?\d(?:[ .\-/()]{{0,2}}\d){{3,14}})(?!\d)",
     re.IGNORECASE | re.ASCII,
 )
+_SINCE_1970 = re.compile(r"1[4-9]\d{8}(?:\d{3}){0,3}")
 _DATE = re.compile(r"(?:(?:19|20)\d{2}[-/. ][01]?\d[-/. ][0-3]?\d|[0-3]?\d[-/. ][0-3]?\d[-/. ](?:19|20)\d{2})(?!\d)")
 _PHONE_DIGITS = range(7, 16)
 _NORTH_AMERICAN_DIGITS = 11  # a one, three, three and four
@@ -286,9 +295,30 @@ def _phone_behind_key(match: re.Match[str]) -> str | None:
     digits = sum(character.isdigit() for character in match["value"])
     key = match["key"].lower()
     weak = key.startswith(("call", "cell", "text", "handy")) and not re.search(r" (?:me|us) ", key)
-    if (weak and digits not in _PHONE_DIGITS) or _DATE.match(match["value"]) or is_nobodys(match["value"]):
+    if (
+        (weak and (digits not in _PHONE_DIGITS or _SINCE_1970.fullmatch(match["value"])))
+        or _DATE.match(match["value"])
+        or is_nobodys(match["value"])
+    ):
         return None
     return match["key"] + PHONE
+
+
+# Of an account with somebody: `client_id: 1097631…`, `"app_id": "cli_1234567890123456"`, and a project's by its name.
+_ACCOUNT = (
+    r"client|app|application|project|tenant|account|org|organi[sz]ation|customer|bot|guild|team|workspace|subscription"
+    r"|installation|discord|facebook|merchant|seller|advertiser"
+)
+_ID_OF_AN_ACCOUNT = re.compile(
+    rf"(?P<key>(?:(?<![A-Za-z])|(?-i:(?<=[a-z])(?=[A-Z])))(?:{_ACCOUNT})[_-]?(?:id|number)\\*[\"']?\s{{0,2}}[=:]\s{{0,2}}"
+    r"\\*[\"']?)(?P<value>(?:[a-z]{2,8}[_-])?\d{12,24}(?:-\d{1,24})?)(?![\w.-]*\w)"
+    r"|(?P<project>(?<![A-Za-z])project[_-]?id\\*[\"']?\s{0,2}[=:]\s{0,2}\\*[\"']?)[a-z][a-z0-9]{0,28}(?:-[a-z0-9]{1,28}){1,6}(?![\w-])",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def _id_of_an_account(match: re.Match[str]) -> str:
+    return (match["key"] or match["project"]) + ID
 
 
 # The same in the languages of their countries. A dot is a letter with an accent, or without it.
@@ -488,6 +518,17 @@ NUMBERS = (
         _id_abroad,
         "Personalausweisnummer: L01X00T471 found",
         "Personalausweisnummer: [id] found",
+    ),
+    Rule(
+        "id",
+        (
+            rf"(?:{_ACCOUNT})[_\-]?(?:id|number)\\*[\"']?\s{{0,2}}[=:]\s{{0,2}}\\*[\"']?(?:[a-z]{{2,8}}[_\-])?[0-9]{{12}}",
+            r"project[_\-]?id\\*[\"']?\s{0,2}[=:]\s{0,2}\\*[\"']?[a-z][a-z0-9]{0,28}-[a-z0-9]",
+        ),
+        _ID_OF_AN_ACCOUNT,
+        _id_of_an_account,
+        "client_id=109763165530299657612 found",
+        "client_id=[id] found",
     ),
     Rule(
         "secret",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from telemetry.redact.rules.placeholder import mark
+from telemetry.redact.rules.placeholder import MARKS, mark
 from telemetry.redact.rules.rule import Rule, split_closing
 
 OPAQUE = mark("opaque")
@@ -19,6 +19,15 @@ _FEWEST_CHARACTERS = 20
 _START = r"(?<![A-Za-z0-9+/_.~@-])"
 _RUN = re.compile(rf"{_START}[A-Za-z0-9+_-][A-Za-z0-9+/_.-]{{{_FEWEST_CHARACTERS - 1},}}+={{0,2}}(?!@)")
 _BASE64 = re.compile(rf"{_START}(?=[A-Za-z0-9]{{0,200}}[+/])[A-Za-z0-9+][A-Za-z0-9+/]{{23,}}+={{0,2}}(?![\w.@-])")
+_SIGNED = re.compile(rf"(?<![^\s\"'`(\[{{=:,;])[^\s\"'`{MARKS}]{{8,400}}")
+_SIGNS = re.compile(r"[!#$%&*^~|;?@]")
+_NO_SIGN = re.compile(r"[A-Za-z0-9]+")
+_ESCAPES = re.compile(r"%[0-9A-Fa-f]{2}.*%[0-9A-Fa-f]{2}|&#?\w{2,8};|\w=[^&]*&\w+=")
+_ALL_CLASSES = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)")
+_WORD_PIECE = re.compile(r"[A-Za-z]{4}|[a-z]{3}")
+_TEMPLATE = re.compile(r"[({\[].*[)}\]]|\\")
+_MOST_CHARACTERS_IN_QUOTES = 20
+_FEWEST_SIGNS = 2
 _JOINTS = re.compile(r"[/+_=.-]+")
 _HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
 _SWITCH = re.compile(r"(?<=[0-9])[A-Za-z]|(?<=[A-Za-z])[0-9]")
@@ -60,6 +69,23 @@ def _base64(match: re.Match[str]) -> str | None:
     return OPAQUE if is_random(match[0]) and not all(map(_is_plain, _JOINTS.split(match[0]))) else None
 
 
+def _signed(match: re.Match[str]) -> str | None:
+    """What only a generator of passwords makes: letters of both sizes, digits and signs, and no words."""
+    run, closing = split_closing(match[0])
+    signs = {*_SIGNS.findall(run)}
+    if len(signs) < _FEWEST_SIGNS or "://" in run or _ESCAPES.search(run) or (run[0] in "/~.$%" and "/" in run):
+        return None
+    pieces = _NO_SIGN.findall(run)
+    rest = "".join(piece for piece in pieces if not _is_plain(piece))
+    if len(rest) >= _FEWEST_CHARACTERS_IN_PIECES and _ALL_CLASSES.match(rest):
+        return OPAQUE + closing if is_random(rest) else None
+    # A short one is a value if it stands in quotes.
+    before, after = match.string[match.start() - 1 : match.start()], match.string[match.end() : match.end() + 1]
+    quoted = before == after and before in {'"', "'", "`"} and _ALL_CLASSES.match("".join(pieces)) is not None
+    short = quoted and not any(_WORD_PIECE.search(piece) for piece in pieces) and "%" not in run
+    return OPAQUE if short and len(run) <= _MOST_CHARACTERS_IN_QUOTES and not _TEMPLATE.search(run) else None
+
+
 def _is_plain(piece: str) -> bool:
     """A number, or words with one behind them: as in `x86_64-unknown-linux-gnu` and `task_1445144423722_m_000002`."""
     match = _PLAIN_PIECE.fullmatch(piece)
@@ -97,6 +123,15 @@ BASE64 = (
         "blob q83v/jRWeJCrze8SN+Z4kKvN7xI0VniQq83vEjRWeJA= of and/or differs",
         "blob [opaque] of and/or differs",
         weight=8,  # its letters are looked at one by one
+    ),
+    Rule(
+        "opaque",
+        (r"[a-z0-9][!#$%&*^~|;?@][!-~]{1,40}[!#$%&*^~|;?@][!-~]{0,40}[a-z0-9]",),
+        _SIGNED,
+        _signed,
+        "kanban hJ4K~W4|RHH--o}:BiwRhY9J2pl/5x refused",
+        "kanban [opaque] refused",
+        weight=4,
     ),
 )
 RUNS = (

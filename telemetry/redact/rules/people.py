@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 
 from telemetry.redact.rules.nobodys import is_nobodys
+from telemetry.redact.rules.numbers import begins_an_id
 from telemetry.redact.rules.placeholder import MARKS, mark
 from telemetry.redact.rules.rule import DOUBLY_QUOTED, QUOTED, Rule, always, only_marks, split_closing
 
@@ -103,15 +104,18 @@ _DISTINGUISHED = re.compile(
     re.IGNORECASE,
 )
 
-_PERSON = (
+PERSON_KEYS = (
     r"user(?:_?(?:name|id))?|login(?:_?name)?|owner|customer(?:_?(?:name|id))?|tenant(?:_?(?:name|id))?"
     r"|account(?:_?(?:name|id))?|principal|"
     r"(?:first|last|full|given|family|display|nick|sur|maiden)_?name|patient(?:_?(?:name|id))?|employee(?:_?(?:name"
     r"|id))?|author|assignee|"
     r"member(?:_?id)?|contact|dob|birth_?(?:day|date)|date_of_birth"
 )
+"""Words before somebody's name."""
+# Such a word may end a longer name: `storageAccountName`, `PGUSER`.
+_ENDS_A_NAME = r"(?-i:(?<=[a-z\d])(?=[A-Z][a-z])|(?<=[A-Z])(?=USER(?:NAME)?\b))"
 _PERSON_KEY = re.compile(
-    rf"(?P<key>(?<![A-Za-z])(?=[a-z])(?:{_PERSON})\\*(?:\"\"|''|[\"']?)\]?\s{{0,2}}[=:]\s{{0,2}})(?P<value>{DOUBLY_QUOTED}|{QUOTED}|[^\s,;&)\]}}]+)"
+    rf"(?P<key>(?:(?<![A-Za-z])|{_ENDS_A_NAME})(?=[a-z])(?:{PERSON_KEYS})\\*(?:\"\"|''|[\"']?)\]?\s{{0,2}}[=:]>?\s{{0,2}})(?P<value>{DOUBLY_QUOTED}|{QUOTED}|[^\s,;&)\]}}]+)"
     r"(?P<more>(?-i:,?[^\S\n](?:(?:van|von|vom|zu|de|del|della|di|da|dos|du|la|le|el|al|bin|ibn|den|der|ten"
     r"|ter)[^\S\n]){0,3}[^\W\d_a-z][^\W\d_]*(?:[.'’-][^\W\d_]+)*\.?(?![\w=:(\[/])(?!\s?[=:])){1,4}"
     r"|[^\S\n][^\W\d_]{2,20}(?=\s?(?:[,;.)|\n]|\Z)))?",
@@ -126,7 +130,8 @@ _PERSON_QUOTED = re.compile(
 _VERDICT = "denied|failed|failure|refused|rejected|accepted|opened|closed|expired|locked"
 _STRANGE = "invalid|unknown|illegal|no such|nonexistent"
 _PERSON_JUDGED = re.compile(
-    rf"(?P<key>\b(?:(?:{_VERDICT})\sfor|{_STRANGE})\suser\s)(?P<value>\w[\w.$\\-]*)", re.IGNORECASE
+    rf"(?P<key>\b(?:(?:{_VERDICT})\sfor|{_STRANGE})\suser\s)(?P<value>\w[\w.$\\-]*)(?P<on>[/=%@?][^\s\"'<>,;()]*)?",
+    re.IGNORECASE,
 )
 # The same without the word user: `Accepted publickey for amy from …`, `closed for root by amy(uid=1000)`, `(amy) CMD`.
 _WHERE = (
@@ -179,22 +184,38 @@ def _person(match: re.Match[str]) -> str | None:
     return match["key"] + USER
 
 
+# A name and a value alone in brackets: `{ "AccountName", "amy" }`, `('user', 'amy')`, `userName{"amy"}`.
+_PERSON_PAIRED = re.compile(
+    rf"(?P<key>(?:[({{\[]\s?(?P<quote>[\"'])\w{{0,30}}?(?:{PERSON_KEYS})(?P=quote),\s{{0,2}}"
+    rf"|(?<![A-Za-z])\w{{0,30}}?(?:{PERSON_KEYS})[{{(])(?=[\"']))(?P<value>\"[^\"\n]{{1,80}}\"|'[^'\n]{{1,80}}')(?=\s?[)}}\]])",
+    re.IGNORECASE | re.ASCII,
+)
+
+
 def _quoted(match: re.Match[str]) -> str | None:
     bare = match["value"].strip("\"'`\\")
     return None if bare.lower() in _NOBODY or is_nobodys(bare) else match["key"] + USER
 
 
+def _paired(match: re.Match[str]) -> str | None:
+    value = match["value"]
+    bare = value[1:-1]
+    if bare.lower() in _NOBODY or only_marks(bare) or is_nobodys(bare):
+        return None
+    return match["key"] + value[0] + USER + value[0]
+
+
 def _judged(match: re.Match[str]) -> str | None:
     name = match["value"].rstrip(".-")
-    if name.lower() in _NO_LOGIN or is_nobodys(name):
+    if name.lower() in _NO_LOGIN or is_nobodys(name) or begins_an_id(match.string, match.start("value")):
         return None
-    return match["key"] + USER + match["value"][len(name) :]
+    return match["key"] + USER + ("" if match["on"] else match["value"][len(name) :])
 
 
 def _login(match: re.Match[str]) -> str | None:
     last = match.lastgroup or ""
     name = match[last].rstrip(".-")
-    if name.lower() in _NO_LOGIN or only_marks(name):
+    if name.lower() in _NO_LOGIN or only_marks(name) or begins_an_id(match.string, match.start(last)):
         return None
     return match.string[match.start() : match.start(last)] + USER + match[last][len(name) :]
 
@@ -202,7 +223,7 @@ def _login(match: re.Match[str]) -> str | None:
 PERSONS = (
     Rule(
         "user",
-        (rf"[^a-z](?:{_PERSON})\\*[\"']{{0,2}}\]?\s{{0,2}}[=:]",),
+        (rf"(?:{PERSON_KEYS})\\*[\"']{{0,2}}\]?\s{{0,2}}[=:]",),
         _PERSON_KEY,
         _person,
         'login user="Amy Ohara" ok',
@@ -215,6 +236,14 @@ PERSONS = (
         _quoted,
         "denied for user 'amy' now",
         "denied for user [user] now",
+    ),
+    Rule(
+        "user",
+        (rf"(?:{PERSON_KEYS})(?:[\"'],\s{{0,2}}|[({{])[\"']",),
+        _PERSON_PAIRED,
+        _paired,
+        '{ "AccountName", "amy" } twice',
+        '{ "AccountName", "[user]" } twice',
     ),
     Rule(
         "user",

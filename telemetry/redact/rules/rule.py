@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 END = r"[^a-z0-9_\-]"
 """For prefilters: after a word. It matches the scanner's separator, so it holds at the end of a text too."""
 QUOTED = r"(?:\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?|`[^`]*+`?)"  # an unfinished one runs to the end of the text
+
+
+def nested(quote: str) -> str:
+    """An expression for what stands in quotes on a line, also when there are quotes of the same kind within."""
+    # A quote that a letter follows closes nothing: `value "for user "amy" failed"`.
+    return rf"{quote}(?!\\*{quote})[^{quote}\n]+{quote}(?:[\w/\\@][^{quote}\n]*{quote}?)*+"
+
+
 DOUBLY_QUOTED = r"(?:\"\"[\w.@\\-]+\"\"|''[\w.@\\-]+'')"
 """As SQL and tables with commas write quotes within quotes."""
 _WRITTEN = re.compile(f"[{MARKS}](?:.*[{MARKS}])?", re.DOTALL)

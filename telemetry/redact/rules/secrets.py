@@ -9,6 +9,8 @@ import re
 from functools import lru_cache
 
 from telemetry.redact.rules.nobodys import is_nobodys
+from telemetry.redact.rules.numbers import begins_an_id
+from telemetry.redact.rules.people import PERSON_KEYS
 from telemetry.redact.rules.placeholder import MARKS, mark
 from telemetry.redact.rules.rule import DOUBLY_QUOTED, QUOTED, Rule, only_marks, split_closing
 from telemetry.redact.rules.tokens import is_made
@@ -18,13 +20,13 @@ SECRET = mark("secret")
 # Where a key's name starts to smell of a secret; `_is_secret_key` judges the whole name.
 _SMELL = (
     r"pass|pwd|pw|secret|token|api[_\-.]?key|apikey|(?:access|private|secret|encrypt\w{0,3}|encryption|sign\w{0,3}"
-    r"|master|account|license|"
+    r"|master|account|integration|license|"
     r"licence|subscription|service|storage|auth|session|ssh|client|function|host|consumer|shared|deploy"
     r"|instrumentation|hmac|"
     r"rsa|aes|gpg|pgp|ssl|tls)[_\-.]?key|credential|auth|cookie|session|sid|sig|otp|pin|cvv|cvc|salt|mnemonic|"
     r"seed[_\- ]?phrase|recovery|contrase|senha|mot[_\-]?de[_\-]?passe|kennwort|wachtwoord|parola|haslo|sifre"
     r"|geheim|clave|adgangskode|salasana|heslo|lozinka|jelszo|"
-    r"conn[a-z]{0,7}[_\-]?str|dsn|jwt|webhook|psk|bearer|accountkey"
+    r"conn[a-z]{0,7}[_\-]?str|dsn|jwt|webhook|psk|bearer|accountkey|[ais]key"
 )
 _FOREIGN = "пароль|密码|密碼|パスワード|비밀번호|şifre|hasło|contraseña|lösenord|jelszó|κωδικός|سيسما"
 _STEMS = (
@@ -35,12 +37,13 @@ _STEMS = (
     "sessionkey sshkey clientkey functionkey hostkey consumerkey sharedkey deploykey instrumentationkey hmackey token "
     "credential credentials authorization contrasena senha motdepasse kennwort wachtwoord connectionstring connstr pwd "
     "mnemonic seedphrase recoveryphrase recoverycode recoverykey webhookurl accesskeyid accessid secretid sessionid "
-    "sharedaccesskey privatekeyid"
+    "integrationkey sharedaccesskey privatekeyid"
 ).split()
 _WHOLE = (
     "pass auth cookie cookies session sid sig signature otp pin cvv cvv2 cvc cvc2 salt parola haslo sifre geheim "
     "clave dsn pw "
-    "jwt webhook psk bearer tokens dbpass dbpw mysqlpass smtppass ftppass userpass adminpass rootpass sshpass authn"
+    "jwt webhook psk bearer tokens dbpass dbpw mysqlpass smtppass ftppass userpass adminpass rootpass sshpass authn "
+    "ikey skey akey"
 ).split()
 _NEUTRAL = frozenset(
     "value text hash hashed new old current confirm confirmation plain plaintext raw string header env param "
@@ -146,7 +149,14 @@ _SEPARATOR = (
 )
 # A value without quotes runs to the next blank: a password may hold any other character. In YAML, a sign for a block or
 # a tag may stand before it.
-_PLAIN = r"(?:[|>][+-]?\s+|!{1,2}\w+\s+)?\S+"
+_PLAIN = (
+    # A number in groups: an account's, a card's, a telephone's.
+    r"\(?(?:\w{1,8}=)?(?:[a-z]{2}\d{2}(?:\ [a-z\d]{4}){2,7}(?:\ [a-z\d]{1,3})?"
+    r"|(?=(?:\D{0,2}\d){8})\+?\d{1,6}(?:\ \d{1,7}){1,7})(?![a-z\d])"
+    r"|(?:[|>][+-]?\s+|!{1,2}\w+\s+)?\S+"
+)
+# What goes on behind the quote that seems to close a value: it was one of the value's own.
+_GLUED = r"(?:(?<=[\"'`])(?<![\"'`]{2})(?:[\w/#$%*^~@]|\.(?!\w{1,30}\())\S*)?"
 _MORE = r"(?P<more>(?:[^\S\n][^\W\d_]{2,30}(?![^\s,;.!?)])(?!\s?[=:])){1,12}+)?"  # words that may be of a phrase
 _TRIPLE_QUOTED = r"\"{3}(?:[^\"]|\"(?!\"\"))*+(?:\"{3})?|'{3}(?:[^']|'(?!''))*+(?:'{3})?"
 _ESCAPED_QUOTED = r"\\+\"(?:[^\\]++|\\++(?!\"))*+(?:\\+\")?"
@@ -159,7 +169,7 @@ _HINT = "|".join(
 # A key and its separator first, then a hint: a hundred words that are tried at each character would be slow.
 _KEY_VALUE = re.compile(
     rf"(?<![\w.-])(?=[\w.-]++{_SEPARATOR})(?=[\w.-]*?(?:{_HINT}|{_FOREIGN}))"
-    rf"(?P<key>[\w.-]++){_SEPARATOR}(?P<value>{_ESCAPED_QUOTED}|{_TRIPLE_QUOTED}|{DOUBLY_QUOTED}|{QUOTED}|{_PLAIN}){_MORE}",
+    rf"(?P<key>[\w.-]++){_SEPARATOR}(?P<value>{_ESCAPED_QUOTED}|{_TRIPLE_QUOTED}|{DOUBLY_QUOTED}|{QUOTED}{_GLUED}|{_PLAIN}){_MORE}",
     re.IGNORECASE,
 )
 # A variable's name, and its value in a field of its own: of a container, of a settings file. Others may stand between.
@@ -216,7 +226,8 @@ def _key_value(match: re.Match[str]) -> str | None:
     value, more = match["value"], match["more"] or ""
     before = match[0][: match.start("value") - match.start()]
     sign = before[len(match["key"]) :]
-    if kind is None or not ((more and sign[-1].isspace() and kind not in _WEAK) or _may_be_secret(kind, value, before)):
+    is_phrase = bool(more) and sign[-1].isspace() and kind not in _WEAK
+    if kind is None or _begins_another(kind, match) or not (is_phrase or _may_be_secret(kind, value, before)):
         return None
     if sign.rstrip().endswith(",") and (value in {"and", "or"} or secret_kind(value.rstrip(",;").strip("\"'`"))):
         return None  # a list of names
@@ -229,6 +240,16 @@ def _key_value(match: re.Match[str]) -> str | None:
     return before + _hide_value(value)
 
 
+def _begins_another(kind: str, match: re.Match[str]) -> bool:
+    """Whether something else that is private begins where a value should, and would lose its head to this rule."""
+    value = match["value"]
+    if _SHARE.match(value) or _PERSON.match(match.string, match.start("value")):  # a path goes on behind a blank
+        return True
+    return kind in _WEAK and begins_an_id(match.string, match.start("value"))
+
+
+_PERSON = re.compile(rf"\\*[\"']?(?:{PERSON_KEYS}|to|from)\\*[\"']?(?::\s|=\\*[\"'])", re.IGNORECASE)
+_SHARE = re.compile(r"\\\\[\w.-]+\\\w|[A-Za-z]:[\\/]\w")
 _SIGNS = re.compile(r"[=:,-]")
 _MIXED = re.compile(r"\d[^\W\d]|[^\W\d]\d|[a-z][A-Z][a-z]*[A-Z]|\w[#$%^&*!~{}]+\w")
 
@@ -268,7 +289,7 @@ def _hide_value(value: str) -> str:
 _HEADER = re.compile(
     r"(?P<name>(?<![\w-])(?:(?:proxy-)?authorization|x-[a-z-]{0,30}(?:token|key|auth)"
     r"|(?:set-)?cookie2?)\s{0,2}:\s{0,2})"
-    r"(?P<value>[^\n\"']+)",
+    r"(?P<value>[^\s\"'][^\n\"']*)",
     re.IGNORECASE,
 )
 _SCHEME = re.compile(
@@ -276,7 +297,7 @@ _SCHEME = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _OPTION = re.compile(
-    rf"(?:(?<![\w-])|(?:(?<=[_-]{{2}})|(?<=\W_)|(?<=\b\d))(?=--\w))(?P<name>--?(?P<key>[a-zA-Z][\w-]{{0,60}})(?:\s{{1,3}}|\+))(?P<value>{QUOTED}|[^\s-]\S*)",
+    rf"(?:(?<![\w-])|(?:(?<=[_-]{{2}})|(?<=\W_)|(?<=\A_)|(?<=\b\d))(?=--\w))(?P<name>--?(?P<key>[a-zA-Z][\w-]{{0,60}})(?:\s{{1,3}}|\+))(?P<value>{QUOTED}|[^\s-]\S*)",
     re.ASCII,
 )
 _CLIENT = re.compile(
@@ -346,6 +367,8 @@ def _keep_key(match: re.Match[str]) -> str | None:
 
 def _scheme(match: re.Match[str]) -> str | None:
     value, closing = split_closing(match["value"])
+    if is_nobodys(value):
+        return None
     if match["name"].lower().startswith("basic"):
         try:
             sure = b":" in base64.b64decode(value + closing + "==")

@@ -117,8 +117,8 @@ def _aws_paired(match: re.Match[str]) -> str | None:
     return mark("secret:aws") if _AWS_ID.search(match.string) else None
 
 
-# Of ten to nineteen letters and digits, without a maker's mark. (Longer ones are the business of `opaque`.)
-_SHORT = re.compile(r"(?<![\w.@/\\+~:#$%-])(?:\d-)?(?P<token>[A-Za-z0-9]{10,19}={0,2})(?![\w@/\\+~:(-]|\.\w)", re.ASCII)
+# Of eight to nineteen letters and digits, without a maker's mark. (Longer ones are the business of `opaque`.)
+_SHORT = re.compile(r"(?<![\w.@/\\+~:#$%-])(?:\d-)?(?P<token>[A-Za-z0-9]{8,19}={0,2})(?![\w@/\\+~:(-]|\.\w)", re.ASCII)
 _MIXTURES = (r"[a-z]{2}[0-9]{1,4}[a-z]{2}", r"[0-9][a-z]{1,8}[0-9][a-z]", r"[a-z][0-9][a-z][0-9]")
 _MIXED = re.compile("|".join(_MIXTURES), re.IGNORECASE)
 _CLASS = re.compile(r"[a-z]+|[A-Z]+|[0-9]+")
@@ -128,6 +128,8 @@ _WORDS = re.compile(r"[A-Z][a-z]{3,}|[a-z]{5,}")
 _SHARE_OF_A_WORD = 0.5
 _MADE_RUNS = 6  # of one class of characters; `utf8mb4x86` has so many
 _FEWEST_RUNS = 3
+_SURE_CHARACTERS = 10  # with fewer, hardly a pair may be usual
+_USUAL_SHARE_OF_FEW = 0.2
 
 
 def is_made(value: str) -> bool:
@@ -149,7 +151,10 @@ def _usual_share(letters: str) -> float:
 
 
 def _short(match: re.Match[str]) -> str | None:
-    made = _MIXED.search(match["token"]) and is_made(match["token"])
+    token = match["token"]
+    made = _MIXED.search(token) and is_made(token)
+    if made and len(token) < _SURE_CHARACTERS:
+        made = token.islower() and _usual_share(token) <= _USUAL_SHARE_OF_FEW
     return mark("secret:other") if made else None
 
 
@@ -168,7 +173,7 @@ def _vendor_rule(vendor: _Vendor) -> Rule:
 TOKENS = (
     Rule(
         "jwt",
-        (r"eyJ[a-z0-9_\-]{8}",),
+        (r"eyJ[a-z0-9_+/\-]{8}",),
         re.compile(r"(?:ops_)?eyJ[\w+/-]{8,}={0,2}(?:\.{1,2}[\w+/-]+=*){0,4}", re.ASCII),
         always(mark("jwt")),
         "got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl twice",
