@@ -21,8 +21,6 @@ TO_DO = {
     "",
     "catalog",
     "producer",
-    "redact",
-    "redact/names",
     "redact/rules",
     "rendezvous",
     "shipper",

@@ -1,1 +1,1 @@
-"""Redaction: what a catalog's `text`, `sql`, `path`, `error` and `version` fields become before they reach disk."""
+"""Redaction of a catalog's `text`, `sql`, `path`, `error` and `version` fields before they reach the disk."""

@@ -1,17 +1,17 @@
-"""How much reading a text may cost. Counted, not timed: what is dropped today is dropped on every machine."""
+"""Bound on the cost of reading a text. It is counted, not timed, so a text is dropped on every machine or on none."""
 
 from __future__ import annotations
 
 from telemetry.redact.normalise import UnreadableError
 
 PASSES = 22
-"""A text may be read so often by one rule or another, all rounds and layers together. A log of which every line has
+"""The number of times that rules may read a text, all rounds and layers together. A log of which every line has
 something private takes 8 to 17; with more, hostile text would take over 2 ms a KiB."""
 _SHORTEST_CHARACTERS = 1024  # a shorter text may cost what one of this length may
 
 
 class Allowance:
-    """What is left of it, in characters searched by a pattern."""
+    """The remaining allowance of a text, in characters searched by a pattern."""
 
     __slots__ = ("left",)
 
@@ -19,7 +19,7 @@ class Allowance:
         self.left = PASSES * max(characters, _SHORTEST_CHARACTERS)
 
     def spend(self, characters: int) -> None:
-        """Take it; raises UnreadableError when there is no more."""
+        """Spend some of it; raise UnreadableError if there is no more."""
         self.left -= characters
         if self.left < 0:
             raise UnreadableError("costly")

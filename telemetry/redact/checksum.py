@@ -1,4 +1,4 @@
-"""Check digits and number ranges: what tells a card or an identity number from any other digits."""
+"""Check digits and number ranges, which tell a card or an identity number from any other digits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COUNTRIES_BY_IBAN_LENGTH = {
     32: "LC",
     33: "RU",
 }
-"""SWIFT's IBAN registry, and countries beside it whose banks use IBANs all the same, as schwifty 2026.10 has them."""
+"""The lengths of IBANs in SWIFT's registry, and in countries beside it whose banks use them, by schwifty 2026.10."""
 
 _IBAN_LENGTHS = {
     country: length for length, countries in _COUNTRIES_BY_IBAN_LENGTH.items() for country in countries.split()
@@ -39,22 +39,22 @@ _CARD = re.compile(
 
 
 LEAST_CARD = 10**11
-"""No payment card has a lower number: the shortest ones have twelve digits."""
+"""The lowest number that a payment card may have: the shortest ones have twelve digits."""
 
 _DOUBLED = bytes.maketrans(b"0123456789", b"0246813579")  # twice a digit, its two digits added
 
 
 def is_luhn(digits: str) -> bool:
-    """The check digit of ISO/IEC 7812."""
+    """Tell whether the check digit of ISO/IEC 7812 is right."""
     plain = digits.encode()
     even = plain[-2::-2].translate(_DOUBLED)
     return (sum(plain[-1::-2]) + sum(even) - ord("0") * len(digits)) % 10 == 0
 
 
 def luhn_sums(digits: str) -> tuple[list[int], list[int]]:
-    """Running sums of the digits, each even or each odd one doubled: a slice's check is one subtraction.
+    """Return running sums of the digits, with each even or each odd one doubled, so that a check is one subtraction.
 
-    `digits[start:end]` is valid where `sums[end % 2][end] - sums[end % 2][start]` is a multiple of ten.
+    `digits[start:end]` is valid if `sums[end % 2][end] - sums[end % 2][start]` is a multiple of ten.
     """
     plain = [ord(digit) - ord("0") for digit in digits]
     double = [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]
@@ -64,33 +64,36 @@ def luhn_sums(digits: str) -> tuple[list[int], list[int]]:
 
 
 def is_card(digits: str) -> bool:
-    """Whether 12 to 19 digits are the number of a payment card."""
+    """Tell whether 12 to 19 digits are the number of a payment card."""
     return _CARD.fullmatch(digits) is not None and is_luhn(digits)
 
 
 def holds_card(number: float) -> bool:
-    """Whether a number is that of a payment card."""
+    """Tell whether a number is that of a payment card."""
     return number >= LEAST_CARD and number == int(number) and is_card(str(int(number)))
 
 
 IBAN_COUNTRIES = tuple(map(str.lower, _IBAN_LENGTHS))
-"""As two letters each."""
+"""The countries that use IBANs, as two letters each."""
 
 
 def iban_length(country: str) -> int | None:
-    """How many characters an IBAN of the country has; None where there are none."""
+    """Return the number of characters in an IBAN of the country; None if it has none."""
     return _IBAN_LENGTHS.get(country)
 
 
 def is_iban(compact: str) -> bool:
-    """Length and check digits (ISO 13616, mod 97) of an upper-case IBAN without blanks."""
+    """Check the length and the check digits (ISO 13616, mod 97) of an upper-case IBAN without blanks."""
     if len(compact) != _IBAN_LENGTHS.get(compact[:2]):
         return False
     return int("".join(str(int(character, 36)) for character in compact[4:] + compact[:4])) % 97 == 1
 
 
 def is_ssn(digits: str) -> bool:
-    """Nine digits as the United States issue them: an SSN by area, group and serial, or an ITIN by its group."""
+    """Tell whether nine digits could be issued by the United States.
+
+    As an SSN by its parts, or an ITIN by its group.
+    """
     area, group, serial = digits[:3], int(digits[3:5]), digits[5:]
     if area[0] == "9":
         return group in range(50, 100) and group not in {66, 67, 68, 69, 89, 93}
@@ -98,23 +101,23 @@ def is_ssn(digits: str) -> bool:
 
 
 def is_cpf(digits: str) -> bool:
-    """The two check digits of a Brazilian CPF."""
+    """Check the two check digits of a Brazilian CPF."""
     return len(set(digits)) > 1 and all(_cpf_digit(digits[:n]) == int(digits[n]) for n in (9, 10))
 
 
 def is_dni(number: str) -> bool:
-    """The check letter of a Spanish DNI or NIE."""
+    """Check the check letter of a Spanish DNI or NIE."""
     digits = number[:-1].upper().translate(str.maketrans("XYZ", "012"))
     return digits.isdigit() and "TRWAGMYFPDXBNJZSQVHLCKE"[int(digits) % 23] == number[-1].upper()
 
 
 def is_nir(digits: str) -> bool:
-    """The check number of a French NIR: 13 digits and two."""
+    """Check the check number of a French NIR, which has 13 digits and two."""
     return 97 - int(digits[:13]) % 97 == int(digits[13:])
 
 
 def is_ric(number: str) -> bool:
-    """The check character of a Chinese resident's number (ISO/IEC 7064, mod 11-2)."""
+    """Check the check character of a Chinese resident's number (ISO/IEC 7064, mod 11-2)."""
     total = sum(int(digit) * pow(2, 17 - place, 11) for place, digit in enumerate(number[:17]))
     return "10X98765432"[total % 11] == number[17].upper()
 

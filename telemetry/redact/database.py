@@ -1,8 +1,8 @@
-"""Hyperscan's database of patterns: compiled once, which takes a second, and then kept on disk for the next start.
+"""Database of hyperscan's patterns: compiled once, which takes a second, and then kept on disk for the next start.
 
     <cache>/scanner-<key>    blake2b of the rest, 32 bytes; the database as hyperscan serialises it
 
-The key is of the patterns, of hyperscan's version and of what the processor can do. Hyperscan does not notice an
+The key depends on the patterns, on hyperscan's version and on the processor's features. Hyperscan does not notice an
 altered database, so the digest must fit before it is loaded.
 """
 
@@ -22,13 +22,13 @@ _DIGEST_BYTES = 32
 
 
 def open_database(hyperscan: Any, expressions: list[bytes], numbers: list[int], cache: Path | None) -> Any:
-    """The database of these patterns, from the cache if it is there, else compiled and put there.
+    """Return the database of these patterns, from the cache if it is there, otherwise compiled and cached.
 
     Args:
         hyperscan: the module; there is no wheel for every platform.
         expressions: case-insensitive patterns.
-        numbers: what each reports when it matches.
-        cache: a directory of ours; None to do without. One that can't be used costs the time, and nothing else.
+        numbers: the number that each pattern reports.
+        cache: a directory of ours; None to do without. An unusable one costs the time, and nothing else.
 
     Raises:
         hyperscan.error: it refuses a pattern.

@@ -1,7 +1,7 @@
-"""Runs of base64 or hexadecimal digits that hold text: what may hide in them is read by the rules too.
+"""Runs of base64 or hexadecimal digits that hold text, which the rules have to read too.
 
-What is random, compressed or hashed decodes to bytes that are no text, and is left to the rules. Text is told from it
-by its bits: of four base64 characters that hold three printable ASCII characters, the first three have few values.
+Random, compressed or hashed data decodes to bytes that are no text, and is left to the rules. Text is told from it by
+its bits: of four base64 characters that hold three printable ASCII characters, the first three have few values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BYTE = r"(?:0x)?[2-7][0-9a-fA-F](?:[:\-]|,? )?"
 _TEXT16 = rf"(?:(?:{_BYTE}){{8}}|(?:[2-7][0-9a-fA-F]00){{4}}|(?:00[2-7][0-9a-fA-F]){{4}})"
 
 ENCODED = (f"(?-i){_TEXT64}", _TEXT16)
-"""Prefilters: eight bytes of text, in base64 at any of its offsets or in hexadecimal digits. About one in ten random
+"""The prefilters: eight bytes of text, in base64 at any offset or in hexadecimal digits. About one in ten random
 hashes has that; of lines of source code, one in a hundred."""
 
 # A line that goes on without a break is at most 76 characters long (MIME); then the next one belongs to it.
@@ -50,7 +50,7 @@ _SURE_BYTES = 24  # so much text in a row is no chance, whatever stands around i
 
 
 class Run(NamedTuple):
-    """An encoded run that holds text: where it stands, and what it says."""
+    """An encoded run that holds text: its place, and the text."""
 
     start: int
     end: int
@@ -58,7 +58,7 @@ class Run(NamedTuple):
 
 
 def find_runs(text: str) -> list[Run]:
-    """The runs of a text that hold text, from left to right; none overlaps another."""
+    """Return the runs in a text that hold text, from left to right; none overlaps another."""
     found: list[Run] = []
     for run in sorted((*_runs(text, _RUN16, _read16), *_runs(text, _RUN64, _read64))):
         if found and run.start < found[-1].end:  # it can be read in two ways
@@ -70,7 +70,7 @@ def find_runs(text: str) -> list[Run]:
 
 
 def widen(text: str, run: Run) -> tuple[int, int]:
-    """The bounds of the whole token that a run is a part of."""
+    """Return the bounds of the whole token that a run is a part of."""
     left = _DOTTED_LEFT.search(text, max(0, run.start - _LEFT_CHARACTERS), run.start)
     right = _DOTTED_RIGHT.match(text, run.end)
     return (left.start() if left else run.start), (right.end() if right else run.end)
@@ -99,7 +99,7 @@ def _read_digits(digits: str) -> str:
 
 
 def _offsets(start: re.Pattern[str], digits: str, group: int) -> set[int]:
-    """Where, within a group of digits, text may begin."""
+    """Return the offsets, within a group of digits, at which text may begin."""
     offsets: set[int] = set()
     for match in start.finditer(digits):
         offsets.add(match.start() % group)
@@ -129,7 +129,7 @@ def _decode16(digits: str) -> bytes:
 
 
 def _said(raw: bytes) -> str:
-    """The text that bytes hold; nothing when most of them are none."""
+    """Return the text that bytes hold; an empty string if most of them are none."""
     narrow = raw.replace(b"\0", b"")
     if len(narrow) * 3 < len(raw) * 2:  # UTF-16
         raw = narrow

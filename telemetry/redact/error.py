@@ -1,4 +1,4 @@
-"""What leaves of an `error` field: the type and own frames that the host reduced it to, or nothing."""
+"""Redaction of an `error` field: it leaves as the type and own frames to which the host reduced it, or not at all."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def reduce(value: str) -> str | None:
             `MAX_FRAMES` frames and `MAX_CHARACTERS` characters.
 
     Returns:
-        The value as it is; None when it has any other form, a message for example.
+        The value as it is; None if it has any other form, that of a message for example.
     """
     return value if len(value) <= MAX_CHARACTERS and _REDUCED.fullmatch(value) else None
 
 
 def reducer(texts: FreeTextRedactor | None) -> Callable[[str], str | None]:
-    """Return `reduce` that refuses what only looks like an exception: a name of this machine, or a token.
+    """Return a `reduce` that also refuses what only looks like an exception: a name of this machine, or a token.
 
     Args:
-        texts: the redactor of free text; None where there is no scanner, then the form alone is looked at.
+        texts: the redactor of free text; None where there is no scanner, then only the form is checked.
     """
     holds_private = lru_cache(_CACHED)(partial(_holds_private, texts))  # a program's errors are much the same
 
@@ -61,5 +61,5 @@ def _holds_private(texts: FreeTextRedactor | None, reduced: str) -> bool:
 
 
 def _is_private(found: Finding) -> bool:
-    """Whether the rules found in a name what no program's source calls a thing. A module's may look like a host's."""
+    """Tell whether the rules found something that no source code has as a name. A module may look like a host."""
     return found.text is None or any(rule.partition(":")[0] in _NEVER_NAMES for rule in found.rules)

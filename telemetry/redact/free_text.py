@@ -1,4 +1,4 @@
-"""All that free text goes through: the rules, and this machine's own names. The very same wherever text is redacted."""
+"""Redaction of free text by the rules and by this machine's own names, the same wherever text is redacted."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class FreeTextRedactor:
-    """Rules and names, compiled. For one thread.
+    """The rules and names, compiled. For use in one thread.
 
     Args:
-        names: this machine's own; held in memory only.
+        names: this machine's own names; held in memory only.
         cache: a directory that may hold the compiled rules, never the names; None to compile them.
 
     Raises:
@@ -33,17 +33,20 @@ class FreeTextRedactor:
         self._nameless = Settled()
 
     def know(self, names: Collection[Name]) -> None:
-        """Take out these names from now on; when they are refused, every text is dropped."""
+        """Set the names to take out from now on; if they are refused, every text is dropped."""
         self._nameless.clear()
         self._names.know(names)
 
     def names_own(self, word: str) -> bool:
-        """Whether one of this machine's own names stands in a word; raises ScannerUnavailableError if it can't say."""
+        """Tell whether a word holds one of this machine's own names.
+
+        Raises ScannerUnavailableError if that is unknown.
+        """
         suspects = self._names.suspects([word])
         return bool(suspects) and rewrite(word, suspects[0]) is not None
 
     def redact(self, texts: Sequence[str]) -> dict[int, Finding]:
-        """Redact many texts at once. Never raises: when anything fails, all the texts of the call are dropped.
+        """Redact many texts at once. Never raises: if anything fails, all the texts of the call are dropped.
 
         Args:
             texts: free texts, unredacted and not yet shortened.
@@ -67,7 +70,7 @@ class FreeTextRedactor:
                 given[index] = found.text or ""
         for index, found in self._rules.redact(given).items():
             findings[index] = _then(findings.get(index), found)
-        # What has changed may show a name that was hidden before.
+        # A changed text may show a name that was hidden before.
         changed = {
             index: found.text
             for index, found in findings.items()
@@ -86,7 +89,7 @@ class FreeTextRedactor:
 
 
 def _then(first: Finding | None, second: Finding) -> Finding:
-    """What two stages, one after the other, came to."""
+    """Combine the findings of two stages, one after the other."""
     if first is None:
         return second
     return Finding(second.text, tuple(dict.fromkeys((*first.rules, *second.rules))))

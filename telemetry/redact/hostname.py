@@ -1,8 +1,8 @@
-"""Whether a dotted name is a host's: `db1.acme.com` is, `query.completed`, `os.path` and `main.py` are not.
+"""Judgement whether a dotted name is a host's: `db1.acme.com` is, `query.completed`, `os.path` and `main.py` are not.
 
-A list of top-level domains alone would take most code for hosts (`user.id`, `app.run`, `time.now`). So the domains
-fall in three kinds: those that hardly ever end anything else; those that also are words, attributes or file names,
-which need a sign from around them; and all other endings, which are no hosts.
+A list of top-level domains alone would take most code for hosts (`user.id`, `app.run`, `time.now`). The domains
+therefore fall in three kinds: those that hardly ever end anything else; those that are also words, attributes or file
+names, which need a sign from around them; and all other endings, which are no hosts.
 """
 
 # ruff: noqa: SIM905 - a list of words reads better as words
@@ -13,15 +13,15 @@ import re
 from telemetry.redact.tlds import TOP_LEVEL_DOMAINS
 
 INTERNAL = frozenset("local internal intranet lan corp localdomain localhost svc consul onion arpa".split())
-"""Endings that private networks use."""
+"""The endings that private networks use."""
 PLAIN = INTERNAL | frozenset(
     "com org net edu gov mil biz io ai dev xyz cloud tech shop company systems agency software hosting "
     "de uk fr nl eu ru cn jp br au ca ch se dk fi cz hu gr il kr mx nz ua za tw hk sg ro sk lt lv ee ie ar cl co be "
     "lu ir ae sa eg ng ke ma pk bd lk vn ph kz uz az by hr bg ba uy ve pe".split()
 )
-"""Endings that say host on their own."""
+"""The endings that mark a host on their own."""
 FILE_ENDINGS = frozenset("py md rs sh pl ps so zip cc mov app cab bar ml mm gz java cs pm ts st as la".split())
-"""Endings that are files first: only a sign before the name makes a host of them."""
+"""The endings that are files' first: only a sign before the name makes a host of them."""
 HOST_LABELS = (
     r"www\d*|web\d*|mail\d*|smtp\d*|imap\d*|pop3?|mx\d*|ns\d+|dns\d*|ftp\d*|vpn\d*|api\d*|cdn\d*|ldap\d*|dc\d+|db\d+|srv\d*"
     r"|server\d+|host\d+|node\d+|gw\d*|proxy\d*|gateway\d*|broker\d+|kafka\d+|redis\d+|es\d+|git|gitlab|jenkins|staging|prod"
@@ -55,11 +55,11 @@ _PORT = re.compile(r":\d{2,5}(?!\d)")
 
 
 def is_hostname(name: str, before: str, after: str) -> bool:
-    """Judge a dotted name.
+    """Tell whether a dotted name is a host's.
 
     Args:
         name: labels with dots between them.
-        before: the text before it, at least 40 characters where there are.
+        before: the text before it, at least 40 characters if there are as many.
         after: the text behind it.
     """
     labels = name.lower().split(".")

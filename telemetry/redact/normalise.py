@@ -1,4 +1,4 @@
-"""Other spellings of the same text: invisible characters, wide letters, look-alikes, foreign digits, escapes."""
+"""Normalisation of spellings of a text: invisible characters, wide letters, look-alikes, foreign digits, escapes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ESCAPED = (
     r"\\(?:x[0-9a-f]{2}|[0-3][0-7]{2}|[nrtbf\"/\\])",
     r"&(?:#x?[0-9a-f]{1,7}|[a-z][a-z0-9]{1,31};)",
 )
-"""Prefilters: a text with one of these is read in other spellings too."""
+"""The prefilters for escapes: a text with one of these is read in other spellings too."""
 
 _ESCAPE = re.compile(
     r"(?:\\[uU]|%u)(?:\{0{0,8}([0-9a-fA-F]{1,6})\}|((?<=U)[0-9a-fA-F]{8}|[0-9a-fA-F]{4}))"
@@ -24,14 +24,14 @@ _ESCAPE = re.compile(
     r"|(&(?:#[xX]?[0-9a-fA-F]{1,7};?|[a-zA-Z][a-zA-Z0-9]{1,31};?))"
 )
 MAX_ESCAPES = 2048
-"""Of one layer: a quote in each fourth character of the longest text. To undo one takes half a microsecond."""
+"""The limit of escapes in one layer: a quote in each fourth character of the longest text, at 0.5 us for each."""
 _BLANKS = frozenset("nrtbf")
 # Control characters other than blanks, zero-width and directional marks, joiners, variation selectors, tags.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
 )
-# What colours a terminal: nothing to a reader, and it may stand within a word.
+# Colour codes of a terminal: nothing to a reader, and they may stand within a word.
 _COLOUR = re.compile(r"\x1b\[[0-9;:?]{0,60}[A-Za-z]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 _FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
@@ -52,10 +52,10 @@ _FOREIGN = re.compile(r"[^\x00-\x7f]")
 
 
 class UnreadableError(ValueError):
-    """A text can't be redacted with certainty: it must be dropped.
+    """Raised if a text can't be redacted with certainty, so that it must be dropped.
 
     Attributes:
-        why: a word for it, which findings carry in place of a rule's name.
+        why: the reason in a word, which findings carry in place of a rule's name.
     """
 
     def __init__(self, why: str) -> None:
@@ -68,7 +68,7 @@ def normalise(text: str, invisible: str = "") -> str:
 
     Args:
         text: any text.
-        invisible: what stands for a character that no reader sees.
+        invisible: the replacement for a character that no reader sees.
 
     Raises:
         UnreadableError: it is made of marks upon marks.
@@ -83,15 +83,15 @@ def normalise(text: str, invisible: str = "") -> str:
 
 
 def has_invisible(text: str) -> bool:
-    """Whether a reader sees fewer characters than there are."""
+    """Tell whether a reader sees fewer characters than there are."""
     return _INVISIBLE.search(_COLOUR.sub("", text)) is not None
 
 
 def decode(text: str) -> str:
     """Undo one layer of percent, quoted-printable, HTML and backslash escapes.
 
-    Control characters become blanks, so a line stays one.
-    What one escape becomes is no part of another one in the same layer: in `&#92;new` there is no end of a line.
+    Control characters become blanks, so a line stays one. The characters that an escape becomes are not part of another
+    one in the same layer: `&#92;new` holds no end of a line.
 
     Raises:
         UnreadableError: there are more than `MAX_ESCAPES`.
@@ -103,9 +103,10 @@ def decode(text: str) -> str:
 
 
 def shadows(text: str) -> tuple[bytes, bytes]:
-    """A text in ASCII, a byte for each character, for prefilters that know ASCII only.
+    """Return a text in ASCII, a byte for each character, for prefilters that know ASCII only.
 
-    A pattern takes a foreign letter for a letter, or, if it knows ASCII only itself, for a sign: so there are two.
+    A pattern takes a foreign letter for a letter or, if the pattern itself knows ASCII only, for a sign, so there are
+    two versions.
     """
     spaced = _FOREIGN_BLANK.sub(" ", text.translate(_DOTLESS))
     letters = _FOREIGN.sub("!", _FOREIGN_LETTER.sub("a", spaced))

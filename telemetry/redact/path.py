@@ -1,4 +1,4 @@
-"""What leaves of a `path` field: its extension, if it is one that many programs use."""
+"""Redaction of a `path` field, of which only the extension leaves, if it is a common one."""
 
 # ruff: noqa: SIM905 - a list of words reads better as words
 from __future__ import annotations
@@ -13,7 +13,7 @@ COMMON = frozenset(
 
 
 def extension(path: str) -> str:
-    """The extension of a path, POSIX or Windows.
+    """Return the extension of a path, POSIX or Windows.
 
     Args:
         path: a path or a bare file name.

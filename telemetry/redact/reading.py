@@ -1,7 +1,7 @@
 """One spelling of a text while the exact rules go over it, each only where its prefilters matched.
 
-What a rule writes is shorter or longer than what stood there, so the places that the scanner named move. They are
-followed as long as that is sure; where it is not, a rule searches the whole text.
+A replacement is shorter or longer than the original, so the places that the scanner named move. They are followed as
+long as that is certain; otherwise a rule searches the whole text.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Reading:
     """One spelling of a text while the exact rules go over it.
 
     Attributes:
-        text: as it is now, with marks.
-        names: of a rule for each candidate that was replaced.
-        allowance: what the reading is taken from.
+        text: the present text, with marks.
+        names: the name of a rule for each candidate that was replaced.
+        allowance: the allowance that pays for the reading.
     """
 
     def __init__(self, text: str, fired: Mapping[int, Span], allowance: Allowance) -> None:
@@ -41,7 +41,7 @@ class Reading:
         Args:
             text: at most `MAX_TEXT_BYTES` long.
             fired: the rules to run, by their numbers, and where their prefilters matched.
-            allowance: what the reading is taken from.
+            allowance: the allowance that pays for the reading.
         """
         self.text = protect(text)
         self.names: list[str] = []
@@ -55,7 +55,7 @@ class Reading:
         self._shorter: int | None = len(text) - len(self.text)
 
     def apply(self, start: int, stop: int) -> None:
-        """Run the rules with these numbers; raises UnreadableError when the allowance is used up."""
+        """Run the rules in a range of numbers; raise UnreadableError if the allowance is used up."""
         last = self._fired[-1][0] if self._fired else 0
         for number, span in self._fired:
             if start <= number < stop and (now := self._find(span)):
@@ -73,7 +73,7 @@ class Reading:
         self.text, self._edits, self._shorter = text, None, None
 
     def result(self) -> tuple[str, list[str]]:
-        """The text rewritten, and the names."""
+        """Return the rewritten text, and the names."""
         if not self.names:
             return self._original, []
         text = self.text
@@ -82,7 +82,7 @@ class Reading:
         return reveal(without_rests(text)), self.names
 
     def _take(self, before: str, edits: list[Edit], rule: Rule) -> None:
-        """Keep in mind what was taken for a secret: it is one wherever it stands."""
+        """Remember what was taken for a secret, because it is one wherever it stands."""
         if rule.name.startswith("secret"):
             for start, end, _ in edits[:_EDITS]:
                 value = before[start:end].strip("\"'`")
@@ -90,7 +90,10 @@ class Reading:
                     self._taken[value] = mark(rule.name)
 
     def _find(self, span: Span) -> Span | None:
-        """Where it is now; None when all that the scanner saw there was replaced: the next round reads what came."""
+        """Return the present place of a span.
+
+        None if all the scanner saw there was replaced, as the next round reads that.
+        """
         first, last = span
         if self._shorter is not None:
             return first - self._shorter, last
@@ -113,7 +116,7 @@ class Reading:
 
 
 def _merge(known: list[Edit], edits: list[Edit]) -> list[Edit] | None:
-    """Add edits of the rewritten text to those of the original; None when one touches what was written before."""
+    """Add edits of the rewritten text to those of the original; return None if one touches a replacement."""
     if len(known) + len(edits) > _EDITS:
         return None
     moved = [(_original(known, start), _original(known, end), length) for start, end, length in edits]
@@ -124,7 +127,7 @@ def _merge(known: list[Edit], edits: list[Edit]) -> list[Edit] | None:
 
 
 def _original(edits: list[Edit], position: int) -> int:
-    """Where a position of the rewritten text was in the original; negative within what was written anew."""
+    """Return where a position of the rewritten text was in the original; a negative number within a replacement."""
     for start, end, length in edits:
         if position <= start:
             break

@@ -1,7 +1,7 @@
-"""What is left of a run when a rule has taken a part of it: the rest of a key is as good as the key.
+"""Removal of the rest of a run of which a rule has taken a part: the rest of a key is as good as the key.
 
-A run is what has no blank, quote, bracket, comma or semicolon in it. Its parts that no rule knew stay when they are
-words, names of keys, ports; digits and letters that are none go with what was taken.
+A run is a stretch without a blank, quote, bracket, comma or semicolon. Parts of it that no rule knew stay if they are
+words, names of keys or ports; other digits and letters go with the part that was taken.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ _GROUPS = re.compile(r"(?:[0-9a-f]{0,4}:){1,8}\Z", re.IGNORECASE)
 _MORE_GROUPS = re.compile(r"(?::[0-9a-f]{1,4}){2,8}\Z", re.IGNORECASE)
 _KEYS = frozenset(map(mark, ("opaque", "jwt", "key", "secret")))
 _ADDRESSES = frozenset(map(mark, ("ip", "mac")))
-_DIGEST = re.compile(r"(?:sha|md|blake|keccak|ripemd|xxh)[0-9]{1,3}[a-z]?", re.IGNORECASE)  # it names what was taken
+_DIGEST = re.compile(
+    r"(?:sha|md|blake|keccak|ripemd|xxh)[0-9]{1,3}[a-z]?", re.IGNORECASE
+)  # names the kind of what was taken
 _FEWEST_CHARACTERS = 6
 _FEWEST_SWITCHES = 3  # from letters to digits and back; `utf8mb4` has so many, and is no neighbour of a mark
 
 
 def without_rests(text: str) -> str:
-    """Take out what is left of runs of which a part is a mark already."""
+    """Remove the rests of runs of which a part is a mark already."""
     return _RUN.sub(_without_rest, text) if _GLUED.search(text) else text
 
 
@@ -43,7 +45,7 @@ def _without_rest(match: re.Match[str]) -> str:
 
 
 def _kept(rest: str, neighbours: set[str], *, first: bool, last: bool) -> str:
-    """What may stay of a rest: what lies beyond the part that is no word, seen from the mark."""
+    """Return the part of a rest that may stay: seen from the mark, what lies beyond the last piece that is no word."""
     groups = (_GROUPS if first else _MORE_GROUPS).search(rest) if neighbours & _ADDRESSES and (first or last) else None
     if groups and any(map(str.isdigit, groups[0])) and (mark("mac") in neighbours or groups[0].count(":") > 1):
         return rest[: groups.start()]

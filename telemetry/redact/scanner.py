@@ -1,8 +1,8 @@
-"""One hyperscan pass over many texts: says which patterns may match in which text, and nothing more.
+"""Scanner that finds in one hyperscan pass which patterns may match in which of many texts.
 
 The patterns are supersets: they report too much, never too little, and own code confirms. They work on bytes, because
-HS_FLAG_UTF8 is undefined on invalid input. SINGLEMATCH is never set: it would report one hit per pattern and scan,
-so all texts after the first would leak.
+HS_FLAG_UTF8 is undefined on invalid input. SINGLEMATCH is never set: it would report one hit per pattern and scan, so
+all texts after the first would leak.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from telemetry.redact.rules.rule import Span
 
 SEPARATOR = b"\xff"
-"""Never occurs in UTF-8, so no text can forge it. It stands around every text, so a pattern can ask for an edge."""
+"""A byte that never occurs in UTF-8, so no text can forge it. It surrounds every text, as an edge for patterns."""
 
 
 class ScannerUnavailableError(TelemetryError):
-    """Free text can't be redacted here: hyperscan is missing, or its self-test failed."""
+    """Raised if free text can't be redacted here: hyperscan is missing, or its self-test failed."""
 
 
 class Pattern(NamedTuple):
@@ -36,7 +36,7 @@ class Pattern(NamedTuple):
 
 
 class Scanner:
-    """A compiled database. For one thread: hyperscan's scratch space is not shared."""
+    """A compiled database. For use in one thread, as hyperscan's scratch space is not shared."""
 
     def __init__(self, patterns: Iterable[Pattern], cache: Path | None = None) -> None:
         """Compile the patterns, or take them from `cache`, a directory that may hold them compiled.
@@ -62,7 +62,7 @@ class Scanner:
         """Scan all texts at once.
 
         Args:
-            texts: without the separator's byte.
+            texts: texts without the separator's byte.
 
         Returns:
             For each text with a hit, by its index: the patterns that matched in it, by their numbers, and where the
@@ -77,7 +77,7 @@ class Scanner:
         return _by_text(texts, hits) if hits else {}
 
     def scan_one(self, text: bytes) -> dict[int, Span]:
-        """Scan one text: what `scan` says of it, faster where patterns match at each character."""
+        """Scan one text, with the result of `scan` for it; faster if patterns match at each character."""
         first: dict[int, int] = {}
         last: dict[int, int] = {}
 

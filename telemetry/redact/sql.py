@@ -1,7 +1,7 @@
-"""What leaves of a `sql` field: the class of the statement and counts of its parts, never a word of it.
+"""Redaction of a `sql` field: the class of the statement and counts of its parts leave, never a word of it.
 
-What leaves is built from the names of classes and counts and numbers up to 99 alone. What can't be read to its end
-leaves as `unparsed`. Time is linear in the length.
+The result consists only of names of classes and counts, and of numbers up to 99. A statement that can't be read to its
+end leaves as `unparsed`. Time is linear in the length.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ def shape(statement: str) -> str:
     """Reduce a statement to its class and counts.
 
     Args:
-        statement: SQL of any dialect, also cut off.
+        statement: SQL of any dialect, perhaps cut off.
 
     Returns:
         For example `select tables=2 joins=1 predicates=3 ctes=0 subqueries=1 parameters=2`. Literals and placeholders
-        are parameters. Of a list (the values of an IN, an array, the rows of a VALUES, options) the first element
-        alone is counted, and each count ends at 99, so the size of data does not leave. `script` is the class of more
-        than one statement. `unparsed`, without counts, is what can't be read to its end or is longer than 64 KiB.
+        are parameters. Of a list (the values of an IN, an array, the rows of a VALUES, options) only the first element
+        is counted, and each count ends at 99, so the size of data does not leave. `script` is the class of more than
+        one statement. `unparsed`, without counts, stands for a statement that can't be read to its end or exceeds 64
+        KiB.
     """
     if len(statement) > MAX_STATEMENT_BYTES or len(statement.encode("utf-8", "replace")) > MAX_STATEMENT_BYTES:
         return UNPARSED

@@ -1,7 +1,7 @@
-"""Cuts SQL into tokens, in linear time and without a dialect: where literals, quoted names and comments end.
+"""Lexer for SQL, in linear time and without a dialect: finds where literals, quoted names and comments end.
 
-Some dialects disagree on that, so there are two readings: by the standard, and as MySQL, BigQuery and Spark read it.
-A wrong reading spoils counts at worst: nothing of a token leaves.
+Some dialects disagree on that, so there are two readings: by the standard, and as MySQL, BigQuery and Spark read it. A
+wrong reading spoils counts at worst: nothing of a token leaves.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Kind:
-    """What a token is, as a plain string: the hash of an enum's member would cost more than all else about a token.
+    """The kinds of tokens, as plain strings: hashing an enum's member would cost more than all else about a token.
 
     The string names the token's group in the expressions below.
     """
@@ -76,7 +76,7 @@ _LITERALS = frozenset({Kind.LITERAL, "number", "escaped"})
 
 
 class UnreadableError(Exception):
-    """A literal, a comment or a bracket that has no end, or no SQL at all."""
+    """Raised for a literal, a comment or a bracket that has no end, or for a text that is no SQL at all."""
 
 
 def lex(statement: str, *, backslash: bool) -> Iterator[tuple[str, str]]:
@@ -84,14 +84,14 @@ def lex(statement: str, *, backslash: bool) -> Iterator[tuple[str, str]]:
 
     Args:
         statement: SQL.
-        backslash: whether to read as dialects do in which a backslash escapes a quote, double quotes hold literals
-            and comments don't nest.
+        backslash: whether to read as dialects do in which a backslash escapes a quote, double quotes hold literals and
+            comments don't nest.
 
     Returns:
         The kind of each token and its word: in small letters and without quotes; empty for all but words and names.
 
     Raises:
-        UnreadableError: what can't be read to its end.
+        UnreadableError: the statement can't be read to its end.
     """
     match_token = (_BACKSLASH_TOKEN if backslash else _STANDARD_TOKEN).match
     at = 0

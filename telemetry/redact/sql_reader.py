@@ -1,6 +1,6 @@
-"""Counts the parts of a statement while its tokens pass by, without a dialect and without a tree.
+"""Reader that counts the parts of a statement as its tokens pass by, without a dialect and without a tree.
 
-It follows brackets and clauses only, so a dialect that it was never told of costs a wrong count, not a failure.
+It follows brackets and clauses only, so an unknown dialect costs a wrong count, not a failure.
 """
 
 # ruff: noqa: SIM905 - a list of words reads better as words
@@ -47,7 +47,7 @@ _NO_RELATION = frozenset(
 
 
 class _Frame:
-    """What is known about the statement between one pair of brackets."""
+    """The state of the statement within one pair of brackets."""
 
     __slots__ = ("clause", "cte", "cte_name", "is_list", "muted", "row_seen", "selects")
 
@@ -62,7 +62,7 @@ class _Frame:
 
 
 class Reader:
-    """Counts while tokens pass by. It holds names of common table expressions, to tell them from tables."""
+    """A counter of a statement's parts. It holds names of common table expressions, to tell them from tables."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -98,7 +98,7 @@ class Reader:
         self._class, self._with, self._relation_next = "", False, False
 
     def _begins(self, kind: str, word: str) -> bool:
-        """Whether a statement's class is known by this token, and all that it says."""
+        """Tell whether this token gives the statement's class and means nothing else."""
         if self._with:
             main = word in _MAIN and not self._cte_depth and self._before not in _BEFORE_CTE
             if kind != Kind.WORD or not main:
@@ -127,7 +127,7 @@ class Reader:
     def _expect_relation(self) -> None:
         self._relation_next = True
 
-    # ---- By kind of token.
+    # ---- Handlers by kind of token.
 
     def _on_other(self, _word: str) -> None:
         self._relation_next = False
@@ -213,7 +213,7 @@ class Reader:
         elif word in _PREDICATES:
             self._predicate()
 
-    # ---- By word.
+    # ---- Handlers by word.
 
     def _on_clause(self, word: str) -> None:
         frame = self.frames[-1]

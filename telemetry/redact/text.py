@@ -1,6 +1,6 @@
-"""Free text in, free text without private data out, or nothing.
+"""Redaction of free text by the rules: a text comes out without private data, or not at all.
 
-Clean texts cost a join and one scan; only texts that a prefilter fired on are read by the exact rules.
+Clean texts cost a join and one scan; only texts for which a prefilter fired are read by the exact rules.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from telemetry.redact.rules.rule import Span
 
 MAX_TEXT_BYTES = 8192
-"""A longer text is dropped: the exact rules' time must have a bound."""
+"""The size beyond which a text is dropped: the exact rules' time must have a bound."""
 _ROUNDS = 4  # a result is scanned again until nothing changes; two rounds is the rule
 _LAYERS = 3  # of escapes, or of base64 and hexadecimal digits, one within the other
 _RUNS = 64  # of base64 or hexadecimal digits in one text
@@ -47,11 +47,11 @@ _FOREIGN = {n: EVERYWHERE for n, rule in enumerate(RULES) if not _MARK.sub("", r
 
 
 class Finding(NamedTuple):
-    """What became of a text that is not clean.
+    """The result for a text that is not clean.
 
     Attributes:
-        text: the redacted text; None when it can't be redacted with certainty, so it must be dropped.
-        rules: the rules that replaced something, in their order, each once; when the text is None, why.
+        text: the redacted text; None if it can't be redacted with certainty, so that it must be dropped.
+        rules: the rules that replaced something, in their order, each once; if the text is None, the reason.
     """
 
     text: str | None
@@ -59,7 +59,7 @@ class Finding(NamedTuple):
 
 
 class TextRedactor:
-    """The rules, compiled. For one thread. Redacting what is redacted changes nothing.
+    """The rules, compiled. For use in one thread. Redacting a redacted text changes nothing.
 
     Args:
         cache: a directory that may hold the compiled rules, which saves a second; None to compile them.
@@ -77,7 +77,7 @@ class TextRedactor:
         self._test_self()
 
     def redact(self, texts: Sequence[str]) -> dict[int, Finding]:
-        """Redact many texts at once. Never raises: when the scanner fails, all the texts of the call are dropped.
+        """Redact many texts at once. Never raises: if the scanner fails, all the texts of the call are dropped.
 
         Args:
             texts: free texts, unredacted and not yet shortened.
@@ -91,12 +91,12 @@ class TextRedactor:
             return {index: Finding(None, ("scanner_failed",)) for index in range(len(texts))}
 
     def _settle(self, texts: Sequence[str], allowances: dict[int, Allowance], layers: int) -> dict[int, Finding]:
-        """Read texts, and what became of them, until nothing changes.
+        """Read texts, and then the results, until nothing changes.
 
         Args:
-            texts: as they came, or as they were decoded.
-            allowances: by index, of those texts that have one already.
-            layers: of encoded runs that may still be opened.
+            texts: the texts as they arrived, or as they were decoded.
+            allowances: by index, the allowances of those texts that have one already.
+            layers: the number of layers of encoded runs that may still be opened.
         """
         findings = changed = self._round(texts, range(len(texts)), allowances, layers)
         for _ in range(_ROUNDS):
@@ -116,7 +116,7 @@ class TextRedactor:
         return findings | dict.fromkeys(changed, Finding(None, ("unstable",)))
 
     def _unsettled(self, texts: Mapping[int, str], allowances: Mapping[int, Allowance]) -> dict[int, str]:
-        """Those that have to be read again; for the others that reading is paid as if it was done."""
+        """Return the texts that have to be read again; for the others, that reading is charged as if it was done."""
         again: dict[int, str] = {}
         for index, text in texts.items():
             cost = self._settled.cost(text)
@@ -149,7 +149,7 @@ class TextRedactor:
             if allowance is None:
                 allowance = allowances[index] = Allowance(len(text))
             hits = fired.get(position, {})
-            if opened:  # what is left of encoded runs was read as a part of them
+            if opened:  # the rests of encoded runs were read as a part of them
                 hits.pop(_ENCODED, None)
             found = self._judge(text, hits, allowance, layers)
             if found:
@@ -157,7 +157,7 @@ class TextRedactor:
         return findings
 
     def _judge(self, text: str, fired: Mapping[int, Span], allowance: Allowance, layers: int) -> Finding | None:
-        """Read one text in all its spellings; one that fails is dropped, and no other one with it."""
+        """Read one text in all its spellings; a text that fails is dropped, and no other one with it."""
         try:
             if len(text) * (1 if text.isascii() else 4) > MAX_TEXT_BYTES and _is_oversize(text):
                 return Finding(None, ("oversize",))
@@ -184,7 +184,7 @@ class TextRedactor:
         if has_invisible(text):
             _, others = self._read_as(normalise(text, invisible=" "), allowance, layers)
             if Counter(others) != Counter(names):
-                raise UnreadableError("ambiguous")  # what nobody sees decides what it says
+                raise UnreadableError("ambiguous")  # invisible characters decide what it says
         plain, names = self._read_decoded(bare, plain, names, allowance, layers)
         if not _has_form(bare):
             return plain, names
@@ -227,7 +227,7 @@ class TextRedactor:
         return {n: _union(letters.get(n), signs.get(n)) for n in letters.keys() | signs.keys()} | _FOREIGN
 
     def _read(self, text: str, fired: Mapping[int, Span], allowance: Allowance, layers: int) -> tuple[str, list[str]]:
-        """Read one spelling. Encoded runs are opened before a rule of numbers, paths or hosts takes a part of one."""
+        """Read one spelling, opening encoded runs before a rule of numbers, paths or hosts takes a part of one."""
         reading = Reading(text, fired, allowance)
         reading.apply(0, _FORMS)
         if _ENCODED in fired:
@@ -236,7 +236,7 @@ class TextRedactor:
         return reading.result()
 
     def _open(self, reading: Reading, layers: int) -> None:
-        """Put placeholders for encoded runs that hold something private; others stay as they are."""
+        """Replace encoded runs that hold something private with placeholders; others stay as they are."""
         text, allowance = reading.text, reading.allowance
         allowance.spend(_FIND_PASSES * len(text))
         runs = find_runs(text)
@@ -270,7 +270,7 @@ class TextRedactor:
 
 
 def _decoded(text: str) -> str:
-    """A text without its escapes, layer by layer."""
+    """Return a text without its escapes, undone layer by layer."""
     for _ in range(_LAYERS):
         decoded = normalise(decode(text))
         if decoded == text:
@@ -282,25 +282,25 @@ def _decoded(text: str) -> str:
 
 
 def _has_form(text: str) -> bool:
-    """Whether a run of a text may be what a form sends: plus signs beside percent escapes, or in a query."""
+    """Tell whether a run of a text may be form data: plus signs beside percent escapes, or in a query."""
     if "+" not in text:
         return False
     return any("+" in run and (_PERCENT.search(run) or ("=" in run and "&" in run)) for run in text.split())
 
 
 def _left_of(redacted: str) -> str:
-    """What is left of a text besides placeholders and blanks."""
+    """Return a text without placeholders and blanks."""
     return "".join(_MARK.sub("", protect(redacted)).split())
 
 
 def _is_within(one: str, other: str) -> bool:
-    """Whether one text is the other one with some characters taken out."""
+    """Tell whether one text is the other one with some characters taken out."""
     rest = iter(other)
     return all(character in rest for character in one)
 
 
 def _bytes(text: str) -> bytes:
-    """What is scanned of a text; of one that is too long, nothing."""
+    """Return the bytes of a text to scan; none for one that is too long."""
     return text.encode("utf-8", "surrogatepass") if len(text) <= MAX_TEXT_BYTES else b""
 
 

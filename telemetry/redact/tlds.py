@@ -1,4 +1,4 @@
-"""The top-level domains, as data: a module and no file of another kind, which frozen programs would leave behind.
+"""List of the top-level domains, in a module rather than a data file, which frozen programs would leave behind.
 
 Source: the section "ICANN domains" of the Public Suffix List, version of 2026-10-22, which follows the root zone of the
 DNS; `test_top_level_domains_are_those_of_the_public_suffix_list` compares.

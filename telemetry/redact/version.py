@@ -1,4 +1,4 @@
-"""What leaves of a `version` field: a version number, or nothing."""
+"""Redaction of a `version` field: a version number leaves, or nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FORM = (
     r"(?ai:v?[0-9]{1,8}(?:\.[0-9]{1,8}){0,3}"
     r"(?:[-._]?(?:alpha|beta|preview|pre|post|dev|rc|a|b|c)[-._]?[0-9]{0,8}){0,2})"
 )
-"""Numbers of up to eight digits: a date is a version (20240131), a telephone number is none."""
+"""The form of a version. Its numbers have up to eight digits: a date may be one (20240131), a telephone number not."""
 
 _VERSION = re.compile(FORM)
 _INSURANCE = re.compile(r"756\.\d{4}\.\d{4}\.\d{2}")

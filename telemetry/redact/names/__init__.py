@@ -1,1 +1,1 @@
-"""This machine's own names: which are looked for and where they count, and the stage that takes them out of texts."""
+"""This machine's own names: how they are gathered, how far each reaches, and the stage that takes them out of texts."""

@@ -1,4 +1,7 @@
-"""Names within a run of base64 or hexadecimal digits. The whole run goes: what stands beside a name is private too."""
+"""Search for names within runs of base64 or hexadecimal digits.
+
+The whole run is redacted: data beside a name is private too.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _STANDARD = str.maketrans("-_", "+/")
 
 
 def find_encoded(text: str, names: Sequence[Name]) -> list[Span]:
-    """The runs of digits that hold a name, wherever in them it begins."""
+    """Return the runs of digits that hold a name, wherever in them it begins."""
     spans = []
     for pattern, read in ((_HEX_RUN, _read_hex), (_BASE64_RUN, _read_base64)):
         for run in pattern.finditer(text):

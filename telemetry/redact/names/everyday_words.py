@@ -1,7 +1,7 @@
-"""Words that texts about software hold anyway. As a name, such a word counts only where the context says it is one.
+"""Words that are common in texts about software. As a name, such a word counts only where the context makes it one.
 
-Data, in a module, as `telemetry.redact.tlds` is. Source: our own reading of logs and of the names of accounts that
-images and packages come with, November 2026.
+They are data, in a module as `telemetry.redact.tlds` is. Source: our own reading of logs and of the names of accounts
+that images and packages come with, November 2026.
 """
 
 # ruff: noqa: SIM905 - a list of words reads better as words
@@ -24,7 +24,7 @@ COMMON = frozenset(
         "messagebus polkitd sshd cron www-data localhost localdomain minio ceph airbyte superset metabase"
     ).split()
     + (
-        # What programs and their parts are called, and what they do.
+        # Names of programs and of their parts, and words for their work.
         "about access account accounts action active agent agents alert alerts alias allow analytics analyze answer "
         "app apps append application applications archive array assets async attribute audit auth author auto backend "
         "balance balancer barrier base batch before begin bench benchmark billing binary block blocks body boot branch "

@@ -1,4 +1,4 @@
-"""Where in a text the names stand: exact, in any case, by each name's reach."""
+"""Search for names in a text: exact, in any case, as far as each name reaches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEYS = {
     "ip": HOST_KEYS,
     "mac": HOST_KEYS,
 }
-"""What stands before a short or common name of a kind, with `=` or `:` between them, and makes it one."""
+"""The keys that, followed by `=` or `:`, mark a short or common word as a name of a kind."""
 
 _BEFORE_CHARACTERS = 48
 _KEY_BEFORE = {
@@ -55,11 +55,11 @@ class Span(NamedTuple):
 
 
 def find(text: str, names: Iterable[Name]) -> list[Span]:
-    """The stretches of a normalised text that are one of the names, in order, none touching another.
+    """Return the stretches of a normalised text that are one of the names, in order, none touching another.
 
     Args:
-        text: as `normalise` leaves it.
-        names: to look for.
+        text: a text as `normalise` returns it.
+        names: the names to look for.
     """
     folded, origins = _fold(text)
     spans = [span for name in names for span in _occurrences(folded, name)]
@@ -101,7 +101,7 @@ def _has_context(folded: str, start: int, end: int, kind: str) -> bool:
 
 
 def _is_in_path(before: str, after: str) -> bool:
-    """Whether a separator before the name is a path's: `read/write` is none."""
+    """Tell whether a separator before the name is a path's: `read/write` is none."""
     if before[-1:] not in set(_SEPARATORS):
         return False
     token = _TOKEN.search(before)
@@ -111,13 +111,13 @@ def _is_in_path(before: str, after: str) -> bool:
 
 
 def _end_of_path(folded: str, end: int) -> int:
-    """A known directory takes along what lies in it."""
+    """Return the end of a path that begins with a known directory."""
     rest = _REST_OF_PATH.match(folded, end)
     return rest.end() if rest else end
 
 
 def _merge(spans: list[Span]) -> list[Span]:
-    """Stretches that overlap or touch become one; the longest of them says what it is."""
+    """Join stretches that overlap or touch; the longest of them gives the kind."""
     merged: list[Span] = []
     longest = 0
     for span in sorted(spans, key=lambda span: (span.start, -span.end, KINDS.index(span.kind))):
@@ -133,7 +133,7 @@ def _merge(spans: list[Span]) -> list[Span]:
 
 
 def _fold(text: str) -> tuple[str, list[int] | None]:
-    """The text in its folded case; where a letter folds to several, also which letter each comes from."""
+    """Return the text in its folded case and, if a letter folds to several, the origin of each letter."""
     folded = text.casefold()
     if len(folded) == len(text):  # no letter folds to none
         return folded, None

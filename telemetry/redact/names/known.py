@@ -1,8 +1,8 @@
-"""The names that are looked for, as they come and go with the processes that have them.
+"""Names to look for, which come and go with the processes that have them.
 
-To compile a name takes some 6 ms, and short programs with fresh secrets may come by the hundred: so each that comes is
-compiled once, in a part of its own, and not all anew; many parts are joined now and then. What nobody has any more is
-looked for until its part is joined to others.
+Compiling a name takes some 6 ms, and short programs with fresh secrets may come by the hundred. So new names are
+compiled once, in a part of their own, rather than all names again; now and then many parts are joined. A name that no
+process has any more is looked for until its part is joined to others.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 MAX_PARTS = 16
-"""Each is one more scan of all texts. Beyond them all but the largest become one."""
+"""The number of parts, each one more scan of all texts; beyond it all but the two largest are joined into one."""
 
 MAX_STALE_NAMES = 64
-"""... and so do all when more than these, and than half of all, are nobody's any more."""
+"""The number of stale names beyond which all parts are joined, if they are also more than half of all."""
 
 
 class _Part(NamedTuple):
@@ -29,10 +29,10 @@ class _Part(NamedTuple):
 
 
 class KnownNames:
-    """Names that change. For one thread.
+    """Names that change. For use in one thread.
 
     Args:
-        names: to begin with.
+        names: the names to begin with.
 
     Raises:
         ScannerUnavailableError: there is no hyperscan here, or it refuses them.
@@ -44,11 +44,11 @@ class KnownNames:
         self._refused: frozenset[Name] | None = None
 
     def know(self, names: Collection[Name]) -> None:
-        """Look for these from the next text on."""
+        """Set the names to look for from the next text on."""
         self._wanted = frozenset(names)
 
     def suspects(self, texts: Sequence[str]) -> dict[int, Suspect]:
-        """Which of the texts may hold a name, by index; those that are too long to be kept are left out.
+        """Return the texts that may hold a name, by index; those that are too long to be kept are left out.
 
         Raises:
             ScannerUnavailableError: hyperscan refuses the names.

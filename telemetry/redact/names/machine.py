@@ -1,6 +1,6 @@
-"""The names that are the same for every process of this user on this machine: people, hosts, addresses.
+"""Names that are the same for every process of this user on this machine: people, hosts, addresses.
 
-Looked up by the shipper and the commands, which may wait for a moment; nothing here asks a name server.
+They are looked up by the shipper and the commands, which may wait for a moment; no name server is asked.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MAX_ADDRESSES = 64
-"""More are a host of containers, whose bridges' addresses say nothing of it."""
+"""The number of addresses looked at: with more, a machine hosts containers, whose bridges' addresses do not matter."""
 _MAX_FILE_BYTES = 64 << 10
 _GIT_PERSON = re.compile(r"^\s*(?:name|email)\s*=\s*\"?(?P<value>[^\"#;\n]+)", re.MULTILINE)
 _GIT_USER = re.compile(r"^\s*\[user\](?P<section>(?:\n(?!\s*\[).*)*)", re.MULTILINE)
 
 
 def names_of_this_machine() -> Names:
-    """This process's own names, this user's and this machine's. What can't be looked up is not among them."""
+    """Return this process's own names, this user's and this machine's, as far as they can be looked up."""
     own = [(kind, name) for kind, found in names_of_this_process().items() for name in found]
     return gather([*_addresses(), *_user(), *_hosts(), *own])
 
 
 def git_names(config: str) -> Iterator[Found]:
-    """The person that a file of git's configuration names."""
+    """Yield the names of the person in a configuration file of git."""
     for user in _GIT_USER.finditer(config):
         for person in _GIT_PERSON.finditer(user["section"]):
             yield from person_names(person["value"].strip())
@@ -53,7 +53,7 @@ def _user() -> Iterator[Found]:
 
 
 def _hosts() -> Iterator[Found]:
-    """What this machine is called in its own files; the name with its domain needs no name server there."""
+    """Yield this machine's names in its own files; the name with its domain needs no name server there."""
     names = {os.uname().nodename, _read(Path("/etc/hostname")).strip()}
     for line in _read(Path("/etc/hosts")).splitlines():
         words = line.partition("#")[0].split()[1:]
@@ -71,7 +71,7 @@ def _addresses() -> Iterator[Found]:
 
 
 def _read(file: Path) -> str:
-    """A small text file; empty where there is none."""
+    """Return a small text file; an empty string if there is none."""
     try:
         with file.open("rb") as opened:
             return opened.read(_MAX_FILE_BYTES).decode(errors="replace")

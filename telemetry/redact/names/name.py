@@ -1,6 +1,6 @@
-"""A name of this machine, and how far it reaches: which occurrences of it in a text are it.
+"""Names of this machine, and their reach: which occurrences of a name in a text are meant by it.
 
-A distinctive name is it anywhere. One that is short, or a word that software texts hold anyway, is it only in the
+A distinctive name counts anywhere. One that is short, or a common word in texts about software, counts only in the
 context of a path, an `@` or a key that asks for such a name.
 """
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 SHORT_CHARACTERS = 4
 LONG_CHARACTERS = 8
-"""From here on a name that is no common word is it as a part of a word too."""
+"""The length from which on a name that is no common word also counts within a word."""
 _LONG_DIGITS = 12
-"""The same for a secret of digits only: six of them stand in many a number."""
+"""The length from which on a secret of digits also counts within a number: six digits stand in many a number."""
 
 KINDS = ("secret", "path", "host", "user", "table", "mac", "ip")
-"""What a name may be; of overlapping ones of a length the first of these says what is written instead."""
+"""The kinds of names; of overlapping names of one length, the first in this order gives the placeholder."""
 
-# A host may be called by these, and everybody's is.
+# Names that every host has.
 _EVERYBODYS = frozenset(["localhost", "localdomain", "localhost.localdomain", "ip6-localhost", "127.0.0.1", "::1"])
 
 
 class Reach(Enum):
-    """Where a name counts."""
+    """The places where a name counts."""
 
     ANYWHERE = "as any part of a text"
     SEGMENT = "between characters that are no letters and no digits"
@@ -42,13 +42,13 @@ class Reach(Enum):
 
 
 class Name(NamedTuple):
-    """One name.
+    """A name of this machine.
 
     Attributes:
-        kind: the placeholder that is written instead; one of `KINDS`.
-        folded: as `normalise` and `casefold` leave it.
-        reach: where it counts.
-        pattern: of an address: a regular expression for all its spellings, in small letters, for `re` and hyperscan.
+        kind: the kind, which gives the placeholder; one of `KINDS`.
+        folded: the name as `normalise` and `casefold` return it.
+        reach: the places where it counts.
+        pattern: for an address, a regular expression for all its spellings, in small letters, for `re` and hyperscan.
     """
 
     kind: str
@@ -58,18 +58,18 @@ class Name(NamedTuple):
 
 
 def know(names: Names, words: Collection[str] = ()) -> frozenset[Name]:
-    """Decide for each name how far it reaches.
+    """Decide how far each name reaches.
 
     Args:
-        names: as they were collected, by kind; one of a kind that is not known counts as a secret.
-        words: of the catalog, in small letters: such a word says nothing of a person or a place.
+        names: the names as collected, by kind; an unknown kind counts as a secret.
+        words: the catalog's words, in small letters, which say nothing about a person or a place.
     """
     kinds = ((kind if kind in KINDS else "secret", name) for kind, found in names.items() for name in found)
     return frozenset(known for kind, name in kinds if (known := _know(kind, name, words)) is not None)
 
 
 def allowing(names: Iterable[Name], words: Collection[str]) -> frozenset[Name]:
-    """The same names, of which those among more words of a catalog reach no further than their context."""
+    """Return the names, limiting those among more words of a catalog to their context."""
     return frozenset(
         name._replace(reach=Reach.CONTEXT)
         if name.folded in words and not name.pattern and not is_directory(name.kind, name.folded)
@@ -79,13 +79,13 @@ def allowing(names: Iterable[Name], words: Collection[str]) -> frozenset[Name]:
 
 
 def words_of(texts: Iterable[str]) -> frozenset[str]:
-    """The words of a catalog's constants, and the constants."""
+    """Return the words of a catalog's constants, and the constants."""
     folded = [text.casefold() for text in texts]
     return frozenset(word for text in folded for word in (text, *re.split(r"[^a-z0-9]+", text)) if word)
 
 
 def is_directory(kind: str, folded: str) -> bool:
-    """Whether a name is a whole path, not a component of one."""
+    """Tell whether a name is a whole path, not a component of one."""
     return kind == "path" and folded[0] in "/\\~"
 
 
@@ -134,7 +134,7 @@ def _v4(address: ipaddress.IPv4Address) -> str:
 
 
 def _v6(address: ipaddress.IPv6Address) -> str:
-    """Its groups that are not zero, with any spelling of those that are between them."""
+    """Return a pattern for the address's groups that are not zero, with any spelling of the zeros between them."""
     groups = [group.lstrip("0") for group in address.exploded.split(":")]
     parts: list[str] = []
     zeros = False

@@ -1,6 +1,6 @@
-"""What hyperscan looks for: supersets of what `find` finds, in bytes of UTF-8 and in any ASCII case.
+"""Prefilters of names for hyperscan: supersets of what `find` finds, in bytes of UTF-8 and in any ASCII case.
 
-Scanned as they are: `[^a-z0-9]` at an edge needs a byte there, which a text's separator and JSON's quotes are.
+Texts are scanned as they are: `[^a-z0-9]` at an edge needs a byte there, which a text's separator or JSON's quote is.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from telemetry.redact.names.name import Name, Reach
 
 
 class Written(NamedTuple):
-    """How a text is written where it is scanned.
+    """The form in which a text is scanned.
 
     Attributes:
-        edge: what stands before a segment.
-        quote: a quote before a value.
-        blank: a blank.
+        edge: the pattern before a segment.
+        quote: the pattern for a quote before a value.
+        blank: the pattern for a blank.
     """
 
     edge: str
@@ -28,7 +28,7 @@ class Written(NamedTuple):
 
 PLAIN = Written(r"[^a-z0-9]", r"[\x22\x27\x60]", r"\s")
 JSON = Written(r"(?:[^a-z0-9]|\\[bfnrt]|\\u[0-9a-f]{4})", r"(?:\\\x22|[\x27\x60])", r"(?:\s|\\[fnrt])")
-"""A value of JSON has escapes, and a quote without a backslash is where it begins."""
+"""The form of values in JSON, which has escapes, and where a quote without a backslash begins a value."""
 
 _END = "[^a-z0-9]"
 _CONTEXT_CHARACTERS = b"/\\@~=:>\"'` "
@@ -38,16 +38,16 @@ _BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _URL_SAFE = {"+": "-", "/": "_"}
 
 _Bytes = Sequence[Iterable[int]]
-"""For each byte of a name what it may be: letters have two cases."""
+"""The possible values of each byte of a name: letters have two cases."""
 
 
 def plain(name: Name, written: Written = PLAIN, spellings: Iterable[str] = ()) -> list[str]:
-    """For the name as it is written.
+    """Return the expressions for the name as it is written.
 
     Args:
-        name: to look for.
-        written: how the text is.
-        spellings: of the name beside its folded one.
+        name: the name to look for.
+        written: the form of the texts.
+        spellings: spellings of the name beside its folded one.
     """
     literals = [_literal(spelling.encode()) for spelling in dict.fromkeys((name.folded, *spellings))]
     body = f"(?:{name.pattern or '|'.join(literals)})"
@@ -63,9 +63,9 @@ def plain(name: Name, written: Written = PLAIN, spellings: Iterable[str] = ()) -
 
 
 def encoded(name: Name) -> str:
-    """For the name in hexadecimal, and in base64 wherever it may stand between others' bytes; empty if it is too short.
+    """Return the expression for the name in hexadecimal and base64, at any offset; empty if it is too short.
 
-    One expression for all: hyperscan compiles that in half the time of one for each.
+    There is one expression for all forms: hyperscan compiles that in half the time of one for each.
     """
     if name.pattern:
         return ""  # the rules know an address when they see one
@@ -93,7 +93,7 @@ def _hex(options: _Bytes) -> str:
 
 
 def _base64(options: _Bytes, offset: int) -> str:
-    """The digits that depend on the name alone, when it is the byte `offset` of a group of three."""
+    """Return the base64 digits that depend on the name alone, if it begins at byte `offset` of a group of three."""
     first_bit, end_bit = 8 * offset, 8 * (offset + len(options))
     padded: list[Iterable[int]] = [*([[0]] * offset), *options, [0]]
     starts = range(-(-first_bit // 6) * 6, end_bit - 5, 6)[:_MOST_DIGITS]

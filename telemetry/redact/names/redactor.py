@@ -25,8 +25,8 @@ class Suspect(NamedTuple):
     """A text that the scan hit.
 
     Attributes:
-        names: that may stand in it; for a text that is read in other spellings, all.
-        encoded: whether one may stand in it as base64 or hexadecimal digits.
+        names: the names that may stand in it; for a text that is read in other spellings, all.
+        encoded: whether a name may stand in it as base64 or hexadecimal digits.
         respelled: whether it has escapes, or characters beyond ASCII.
     """
 
@@ -36,10 +36,10 @@ class Suspect(NamedTuple):
 
 
 class NameRedactor:
-    """The names, compiled. For one thread.
+    """The names, compiled. For use in one thread.
 
     Args:
-        names: to take out; held in memory only.
+        names: the names to take out; held in memory only.
 
     Raises:
         ScannerUnavailableError: there is no hyperscan here, or it refuses them.
@@ -59,7 +59,7 @@ class NameRedactor:
         self._encoded_scanner = Scanner(encoded) if encoded else None
 
     def suspects(self, texts: Sequence[str]) -> dict[int, Suspect]:
-        """Which of the texts may hold a name, by index; those that are too long to be kept are left out."""
+        """Return the texts that may hold a name, by index; those that are too long to be kept are left out."""
         encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
         encoded = [text if len(text) <= MAX_TEXT_BYTES else b"" for text in encoded]
         fired = self._scanner.scan(encoded)
@@ -76,13 +76,13 @@ class NameRedactor:
 
 
 def secrets(suspect: Suspect) -> Suspect:
-    """Only what a rule could cut to pieces before it is found: secrets, of any characters."""
+    """Keep only the names that a rule could cut to pieces before they are found: secrets, of any characters."""
     names = tuple(name for name in suspect.names if name.kind == "secret")
     return suspect._replace(names=names)
 
 
 def rewrite(text: str, suspect: Suspect) -> Finding | None:
-    """Take the names out of a text, whatever its spelling; None when there are none in it. Never raises."""
+    """Take the names out of a text, whatever its spelling; return None if it has none. Never raises."""
     if not suspect.names:
         return None
     try:
@@ -101,7 +101,7 @@ def _rewrite(text: str, suspect: Suspect) -> Finding | None:
     if has_invisible(text):
         apart = _replace(normalise(text, invisible=" "), names, encoded=suspect.encoded)[1]
         if apart != count:
-            return Finding(None, ("ambiguous",))  # what nobody sees decides what it says
+            return Finding(None, ("ambiguous",))  # invisible characters decide what it says
     deeper = plain
     for _ in range(_LAYERS):
         decoded = decode(deeper)

@@ -1,7 +1,7 @@
-"""How many new producers are let in at a time.
+"""Limit on the number of new producers that are let in at a time.
 
-Each one is remembered, in memory and on disk, so who invents a new one for each frame, by a fault or on purpose, must
-come to an end; those that are known already feel nothing of it.
+Each producer is remembered, in memory and on disk, so a sender that invents a new one for each frame, by a fault or on
+purpose, has to be stopped; producers that are known already notice nothing.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 WINDOW_SECONDS = 10.0
 MAX_OF_A_PROCESS = 2_000
-"""In a window. A process is a new producer with each `init`, which takes it some milliseconds."""
+"""The limit of one process in a window. A process is a new producer with each `init`, which takes some milliseconds."""
 MAX_IN_ALL = 20_000
-"""In a window, of all processes together: some 6 MB of memory until their segment is sealed."""
+"""The limit of all processes in a window: some 6 MB of memory until their segment is sealed."""
 
 
 class Admission:
-    """The gate that frames of new producers go through.
+    """The gate for frames of new producers.
 
     Attributes:
-        refused: how many frames were, since the start. What their events were is counted, as a hole in the producer's
-            numbers, when it is let in.
+        refused: the number of frames refused since the start. Their events are counted, as a hole in the producer's
+            numbers, when the producer is let in.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -38,7 +38,7 @@ class Admission:
         self._by_process: Counter[int] = Counter()
 
     def admit(self, frames: list[Frame], known: Container[str]) -> list[Frame]:
-        """The frames that may go on: all of known producers, and those of new ones as long as they are not too many."""
+        """Return the frames that may go on: those of known producers, and of new ones within the limits."""
         if self._clock() - self._began >= WINDOW_SECONDS:
             self._began = self._clock()
             self._let_in.clear()
@@ -48,7 +48,7 @@ class Admission:
         return admitted
 
     def refuse(self, frames: int) -> None:
-        """Take note that so many frames more were not let in, for another reason."""
+        """Count frames that were not let in for another reason."""
         self.refused += frames
 
     def _admits(self, frame: Frame, known: Container[str]) -> bool:

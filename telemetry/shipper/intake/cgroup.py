@@ -1,8 +1,8 @@
-"""What this process may use of the machine by its control groups, versions 1 and 2 (cgroups(7)): a container's share.
+"""Limits of this process by its control groups, versions 1 and 2 (cgroups(7)): a container's share of the machine.
 
-The limit of a group is one of all below it, so the least of those up to the root counts. What a group is called depends
-on who looks, and where its files lie on what was mounted where: /proc/self/cgroup names the groups, and
-/proc/self/mountinfo says with which of them each mount begins. A container often sees its own group as the root.
+The limit of a group applies to all below it, so the least of those up to the root counts. A group's name depends on the
+observer, and the place of its files on the mounts: /proc/self/cgroup names the groups, and /proc/self/mountinfo tells
+at which of them each mount begins. A container often sees its own group as the root.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 UNLIMITED_BYTES = 1 << 60
-"""Version 1 writes the largest multiple of a page for no limit."""
+"""The least number that means no limit: version 1 writes the largest multiple of a page."""
 
 
 class Limits(NamedTuple):
-    """What is allowed and used; None where no group says.
+    """Limits and use; None where no group tells.
 
     Attributes:
-        memory_bytes: that may be used.
-        memory_used_bytes: by all processes of the group that has that limit, without what the kernel can take back.
-        cpus: of processor time a second, which may be less than one.
+        memory_bytes: the memory that may be used.
+        memory_used_bytes: the memory used by all processes of the group with that limit, without what can be reclaimed.
+        cpus: the processor time per second, which may be less than one.
     """
 
     memory_bytes: int | None = None
@@ -39,7 +39,10 @@ class _Memory(NamedTuple):
 
 
 def read_limits(root: Path = Path("/")) -> Limits:
-    """Read them below `root`, where /proc and /sys are. Never raises: what can't be read says nothing."""
+    """Read the limits below `root`, where /proc and /sys are. Never raises.
+
+    Files that can't be read are passed over.
+    """
     memory = list(filter(None, map(_memory_of, _groups("memory", root))))
     cpus = list(filter(None, map(_cpus_of, _groups("cpu", root))))
     least = min(memory, default=None, key=lambda found: found.limit_bytes)
@@ -47,7 +50,7 @@ def read_limits(root: Path = Path("/")) -> Limits:
 
 
 def _groups(controller: str, root: Path) -> Iterator[Path]:
-    """The directories of our group and of those above it, in each hierarchy that may have the controller."""
+    """Yield the directories of our group and of those above it, in each hierarchy that may have the controller."""
     for names, group in _own_groups(root / "proc/self/cgroup"):
         if names and controller not in names:
             continue
@@ -63,7 +66,7 @@ def _groups(controller: str, root: Path) -> Iterator[Path]:
 
 
 def _own_groups(file: Path) -> Iterator[tuple[list[str], str]]:
-    """The controllers of each hierarchy, none for version 2, and our group in it."""
+    """Yield the controllers of each hierarchy, none for version 2, and our group in it."""
     for line in _lines(file):
         with suppress(ValueError):
             _, controllers, group = line.split(":", 2)
@@ -71,7 +74,7 @@ def _own_groups(file: Path) -> Iterator[tuple[list[str], str]]:
 
 
 def _mounts(file: Path) -> Iterator[tuple[str, str, str, list[str]]]:
-    """Of each mount the directory of its file system that it shows, where, the kind, and the file system's options."""
+    """Yield each mount: the directory it shows, its mount point, its file system's type and options."""
     for line in _lines(file):
         with suppress(ValueError, IndexError):
             mount, _, system = line.partition(" - ")
@@ -81,7 +84,7 @@ def _mounts(file: Path) -> Iterator[tuple[str, str, str, list[str]]]:
 
 
 def _below(group: str, top: str) -> list[str]:
-    """The parts of a group's path below what is mounted; none where it lies elsewhere."""
+    """Return the parts of a group's path below the mounted one; none if the group lies elsewhere."""
     parts, above = [part for part in group.split("/") if part], [part for part in top.split("/") if part]
     return parts[len(above) :] if parts[: len(above)] == above and ".." not in parts else []
 
@@ -116,7 +119,7 @@ def _says(line: str, name: str) -> bool:
 
 
 def _number(file: Path) -> int | None:
-    """What a file of one number says; None for `max`, and where there is none."""
+    """Return the number in a file; None for `max`, or if there is no such file."""
     return next(map(_whole, _lines(file)), None)
 
 
@@ -135,6 +138,6 @@ _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 def _unescaped(path: str) -> str:
-    """A blank and the like stand in mountinfo as octal numbers."""
+    """Undo the octal escapes of mountinfo, in which blanks and the like are written."""
     replace: Callable[[re.Match[str]], str] = lambda found: chr(int(found[1], 8))  # noqa: E731 a name for its type
     return _ESCAPE.sub(replace, path)

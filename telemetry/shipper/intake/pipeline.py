@@ -1,7 +1,7 @@
 """The way of an event from frame to bytes: validate, sort, sample, redact, encode. Waits for nothing, writes nothing.
 
-What is technical is sorted from what tells of what somebody did: the two go into segments of their own, with accounts
-of their own, so that one may leave and the other stay, and nothing that leaves tells of what stays. After `redact`
+Technical events are sorted from those about a person's actions: the two go into segments of their own, with accounts of
+their own, so that one kind may leave while the other stays, and nothing that leaves tells of what stays. After `redact`
 nothing raw is left.
 """
 
@@ -37,24 +37,24 @@ if TYPE_CHECKING:
     from telemetry.spool.ledger import Positions
 
 _DISORDER_NS = 2_000_000_000
-"""Far more than events of one frame are out of order: threads take the time before they append."""
+"""The greatest disorder in a frame, by far: threads take an event's time before they append it."""
 
 
 ALWAYS: Mapping[Sensitivity, int] = dict.fromkeys(SENSITIVITIES, 0)
-"""The moments not before which an event may be, UNIX nanoseconds, where any is taken."""
+"""The bounds for events that may be of any age: the earliest times by sensitivity, in UNIX nanoseconds."""
 
 
 class Drain(NamedTuple):
-    """What a run of the pipeline makes of the events of some frames that have one sensitivity.
+    """The result of the pipeline for those events of some frames that have one sensitivity.
 
     Attributes:
         body: the events that are kept, as bytes of the upload's format.
-        tally: what became of each.
-        positions: of the producers that moved. With the first of two drains of the same frames they stay behind by what
-            the second brings: were that lost, it would be missed.
-        unreadable: frames whose events could not be taken apart.
+        tally: the fate of each event.
+        positions: the positions of the producers that moved. Of two drains of the same frames, the first holds them
+            back by the events of the second, so that a loss of the second would be noticed.
+        unreadable: the number of frames whose events could not be taken apart.
         is_earlier: whether it was emitted under an earlier consent than this session's.
-        sensitivity: of its events. What can't be told of a loss is taken to be the stricter one.
+        sensitivity: the sensitivity of its events. A loss whose sensitivity is unknown counts under the stricter one.
     """
 
     body: bytes
@@ -66,7 +66,7 @@ class Drain(NamedTuple):
 
     @property
     def told(self) -> Tally:
-        """What an upload tells of it: no number of what was emitted, or lost, before the consent."""
+        """The tally as an upload may tell it, without the numbers emitted or lost before the consent."""
         told = self.tally.copy()
         if self.is_earlier:
             told.dropped.clear()
@@ -75,7 +75,7 @@ class Drain(NamedTuple):
         return told
 
     def lost(self, reason: DropReason) -> Drain:
-        """The same drain with none of its events kept."""
+        """Return the same drain with none of its events kept."""
         tally = self.tally.copy()
         tally.drop(reason, tally.kept)
         tally.kept = 0
@@ -83,7 +83,7 @@ class Drain(NamedTuple):
 
 
 class _Part:
-    """What has come of one sensitivity: the events that are valid, an account, and how many each producer brought."""
+    """The part of one sensitivity: its valid events, its account, and the number of events of each producer."""
 
     def __init__(self) -> None:
         self.events: list[Envelope] = []
@@ -112,7 +112,7 @@ class Pipeline:
         self._samplers = {level: Sampler(compiled, random) for level in ("on", "technical", "local")}
         self._redactor = Redactor(compiled, texts, session.secret, format_.identifiers)
         declared = {event.sensitivity for event in catalog.events.values()}
-        # Of what is lost, and of what nobody has declared, one can't tell what it was.
+        # The sensitivity of lost and undeclared events is unknown.
         self._common: Sensitivity = "technical" if declared == {"technical"} else "interaction"
         technical = [] if self._common == "technical" else _names_of("technical", compiled)
         self._apart_names = frozenset(technical)
@@ -124,11 +124,10 @@ class Pipeline:
         """Take frames of one receipt from their producers to the upload's format.
 
         Args:
-            frames: in the order in which they came.
-            known: how far their producers had come before.
-            level: of the receipt, `on`, `technical` or `local`.
-            not_before_ns: by sensitivity, events older than this, UNIX nanoseconds, are dropped: they are older than
-                the consent.
+            frames: the frames in the order of their arrival.
+            known: the positions of their producers before.
+            level: the level of the receipt, `on`, `technical` or `local`.
+            not_before_ns: by sensitivity, the time of the consent in UNIX nanoseconds; older events are dropped.
 
         Returns:
             One drain, or two: then the positions of the second are those of both.
@@ -142,7 +141,7 @@ class Pipeline:
             try:
                 valid = self._validator.validate(frame.events, tally)
             except UnreadableEventsError:
-                unreadable += 1  # how many they were, the hole before the producer's next frame tells
+                unreadable += 1  # the hole before the producer's next frame tells how many events they were
                 continue
             number = len(valid) + tally.lost - lost_before
             producer = frame.producer.hex()
@@ -166,8 +165,8 @@ class Pipeline:
         """Take the shipper's own report events the same way.
 
         Returns:
-            For each sensitivity, what goes to a segment as any event does, and the message that takes a segment of its
-            own, if the format has one for reports.
+            For each sensitivity, the drain that goes to a segment as any other does, and the message that takes a
+            segment of its own, if the format has one for reports.
         """
         parts = {sensitivity: _Part() for sensitivity in SENSITIVITIES}
         tally = parts[self._common].tally
@@ -187,7 +186,10 @@ class Pipeline:
         return Drain(b"", part.tally, {}, sensitivity=sensitivity), report
 
     def _sorted(self, events: list[Envelope]) -> Iterator[tuple[Sensitivity, list[Envelope]]]:
-        """Events by their sensitivity, each in order; a look at each is taken only where a catalog has both."""
+        """Yield events by their sensitivity, each kind in order.
+
+        Events are looked at only if a catalog has both kinds.
+        """
         are_apart = self._apart and [*map(self._apart.__contains__, map(type, events))]
         apart = [*compress(events, are_apart)]
         if apart:
@@ -198,7 +200,7 @@ class Pipeline:
             yield self._common, events
 
     def _settled(self, parts: dict[Sensitivity, _Part]) -> Iterator[tuple[Sensitivity, _Part]]:
-        """What there is, at least one, with an account of its own: the technical last."""
+        """Yield the parts that there are, at least one, each with an account of its own; the technical part is last."""
         common, technical = parts[self._common], parts["technical"]
         number = technical.numbers.total()
         if not self._apart or (common.tally.emitted and not number):
@@ -225,7 +227,7 @@ def _names_of(sensitivity: Sensitivity, compiled: Compiled) -> list[str]:
 
 
 def _without(positions: Positions, numbers: Mapping[str, int]) -> Positions:
-    """The positions of producers before they had brought so many events each."""
+    """Return the positions of producers before they had brought the given numbers of events."""
     return {
         producer: replace(position, next=max(position.next - numbers.get(producer, 0), 0))
         for producer, position in positions.items()
@@ -233,7 +235,7 @@ def _without(positions: Positions, numbers: Mapping[str, int]) -> Positions:
 
 
 def _younger(events: list[Envelope], than_ns: int, tally: Tally) -> list[Envelope]:
-    """Without the older ones: they may have waited in an idle host for as long as its user had said no."""
+    """Drop events older than the consent, which may have waited in an idle host for as long as its user said no."""
     if not events or events[0].time_ns >= than_ns + _DISORDER_NS:
         return events
     kept = [event for event in events if event.time_ns >= than_ns]

@@ -1,4 +1,4 @@
-"""The stages of each catalog that events are read by, made anew for each session and day."""
+"""Pipelines of the catalogs by which events are read, made anew for each session and day."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 class Pipelines:
     """The pipelines of one shipper, by catalog.
 
-    A day never comes again once it was seen: a clock that is set back revives nothing that has expired.
+    A day that has passed never returns: a clock that is set back revives nothing that has expired.
 
     Args:
-        catalogs: those that are known.
+        catalogs: the known catalogs.
         names: told the words of each catalog before its first event is read.
-        format_: of the uploads.
-        texts: gives the redactor of free text to the catalogs that need it.
-        clock: gives UNIX seconds, by which events expire.
+        format_: the format of the uploads.
+        texts: the redactor of free text; None where free text is dropped.
+        clock: returns UNIX seconds, by which events expire.
     """
 
     def __init__(
@@ -47,19 +47,19 @@ class Pipelines:
         self._today = catalogs.own.written
 
     def begin(self, session: Session) -> None:
-        """Make all anew for a session; the others when their first event comes."""
+        """Make all pipelines anew for a session; others than the own catalog's when their first event arrives."""
         self._session = session
         self._today = max(self._today, utc_day(self._clock()))
         self._made: dict[str, Pipeline] = {}
         self.of(self._catalogs.own)
 
     def look_at_the_day(self) -> None:
-        """Make all anew if another day has begun: what has expired by now is dropped."""
+        """Make all pipelines anew if another day has begun, so that what has expired by now is dropped."""
         if utc_day(self._clock()) > self._today:
             self.begin(self._session)
 
     def of(self, source: Source) -> Pipeline:
-        """The pipeline of a catalog."""
+        """Return the pipeline of a catalog."""
         if (pipeline := self._made.get(source.digest)) is None:
             self._names.allow(source.catalog)
             today = max(self._today, source.written)

@@ -1,6 +1,6 @@
 """The stage after which nothing raw is left: every field that may hold private data is rewritten or removed.
 
-Fails closed: a value is taken out of its event first, and put back only once it is redacted.
+It fails closed: a value is taken out of its event first, and put back only once it is redacted.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from telemetry.spool.tally import Tally
 
 OVERFLOW = "overflow"
-"""Counted with the rules that redacted a text when it was cut."""
+"""The name that is counted along with the rules when a redacted text was cut."""
 
 _TOKEN_BYTES = 8  # it takes about 2**32 identifiers in one session before two are likely to share a token
 _CACHED_TOKENS = 1 << 14  # 2 MB for usual names; 64 MB if all are as long as the catalog lets them be
 
 
 class Redactor:
-    """Redacts the events of one compiled catalog, in one session.
+    """The redaction of events of one compiled catalog, in one session.
 
     A renewed session takes a new Redactor with a new secret: then no token of the old one means anything.
     """
@@ -56,7 +56,8 @@ class Redactor:
             compiled: the catalog.
             texts: the redactor of free text; None where there is no scanner, then every text is removed.
             secret: 16 to 64 random bytes that key the tokens of identifiers; never stored.
-            identifiers: by the name of a field, what the upload format has there instead of a token.
+            identifiers: by the name of a field, the function that makes the upload format's own id there, instead of a
+                token.
         """
         self._texts = texts
         token = lru_cache(_CACHED_TOKENS)(partial(_token, secret))
@@ -68,7 +69,7 @@ class Redactor:
         self._special = {envelope: found for envelope, found in special.items() if any(found)}
 
     def redact(self, events: list[Envelope], tally: Tally) -> list[Envelope]:
-        """Redact `events` in place and return them; what was done is counted in `tally`."""
+        """Redact `events` in place and return them; redactions are counted in `tally`."""
         if not self._special:
             return events
         rows: dict[type[Envelope], list[Any]] = {envelope: [] for envelope in self._special}
@@ -109,14 +110,14 @@ class Redactor:
 
 
 class _Column(NamedTuple):
-    """A field whose values are rewritten one by one: to None where that can't be done, which removes it.
+    """A field whose values are rewritten one by one, to None if that is impossible, which removes the value.
 
     Attributes:
-        label: of the field, for the tally.
-        name: of the field.
-        rewrite: makes of a value what leaves.
-        rule: counted for each value that was rewritten; empty for none.
-        parameters: of a message, the fields that its typed holes become, by the hole; None where `rewrite` makes no
+        label: the field's label in the tally.
+        name: the field's name.
+        rewrite: turns a value into the one that leaves.
+        rule: the name counted for each value that was rewritten; empty for none.
+        parameters: for a message, the fields that its typed holes become, by the hole; None if `rewrite` makes no
             `Match`.
     """
 
@@ -128,7 +129,7 @@ class _Column(NamedTuple):
 
 
 class _Parameter(NamedTuple):
-    """The field that a typed hole becomes, and how a value of it is read."""
+    """A field that a typed hole becomes, and how its value is read."""
 
     label: str
     name: str
@@ -137,7 +138,7 @@ class _Parameter(NamedTuple):
 
 
 class _Text(NamedTuple):
-    """A field of free text, how long it may be once redacted, and whether a longer one is cut."""
+    """A field of free text, its greatest length once redacted, and whether a longer text is cut."""
 
     label: str
     name: str
@@ -146,7 +147,7 @@ class _Text(NamedTuple):
 
 
 _Taken = tuple[Any, _Text, str]
-"""A free text taken out of its fields: the fields, which text of theirs, and what stood there."""
+"""A free text taken out of its fields: the fields, the text's description, and its raw value."""
 
 
 def _rewrite_column(column: _Column, rows: list[Any], tally: Tally) -> None:
@@ -159,7 +160,7 @@ def _rewrite_column(column: _Column, rows: list[Any], tally: Tally) -> None:
         setattr(fields, name, None)
         try:
             redacted = rewrite(raw)
-        except Exception:  # noqa: BLE001 whatever failed, what can't be redacted does not leave
+        except Exception:  # noqa: BLE001 whatever failed, a value that can't be redacted does not leave
             failed += 1
             continue
         if redacted is None:
@@ -219,7 +220,7 @@ class _Special(NamedTuple):
 
 
 def special_fields(plan: Plan, means: Means) -> _Special:
-    """The fields of an event that need more than validation, each by the row of its type."""
+    """Return the fields of an event that need more than validation, each treated by the row of its type."""
     fields = plan.event.fields
     treated: dict[Treatment, list[Field]] = {treatment: [] for treatment in Treatment}
     for field in fields.values():

@@ -1,4 +1,4 @@
-"""The facts of a catalog's `report` events: what machine this is, too coarse to tell it from many others."""
+"""Facts for a catalog's `report` events: a description of this machine, too coarse to tell it from many others."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def raw_report(catalog: Catalog, given: Mapping[str, Fact], uptime_seconds: floa
     """Build the report events of `catalog` as a producer sends events, so that the validator checks them like any.
 
     Args:
-        catalog: its events of kind `report` say which facts are wanted.
-        given: facts that the host has set; those of the machine go before them.
-        uptime_seconds: how long what is reported on has been running.
+        catalog: the catalog, whose events of kind `report` declare the facts they want.
+        given: facts that the host has set; those found on the machine override them.
+        uptime_seconds: how long the reporting process has been running.
         now_ns: the time of the events, UNIX nanoseconds.
 
     Returns:
@@ -50,13 +50,13 @@ def raw_report(catalog: Catalog, given: Mapping[str, Fact], uptime_seconds: floa
 
 
 def facts(uptime_seconds: float, limits: Limits) -> dict[str, Fact]:
-    """What can be found out about this machine; a fact that can't be had is absent.
+    """Return the facts that can be found out about this machine; others are absent.
 
     Sizes of memory leave as the power of two above, versions as major.minor, the uptime as whole minutes.
 
     Args:
-        uptime_seconds: how long what is reported on has been running.
-        limits: what a container may use of the machine: it is the machine then, as far as they say.
+        uptime_seconds: how long the reporting process has been running.
+        limits: a container's limits, which stand for the machine as far as they are known.
     """
     collected: dict[str, Fact] = {}
     for name, collect in _COLLECTORS.items():
@@ -71,18 +71,18 @@ def facts(uptime_seconds: float, limits: Limits) -> dict[str, Fact]:
 
 
 def power_of_two_above(number: int) -> int:
-    """The least power of two that is no less than `number`."""
+    """Return the least power of two that is no less than `number`."""
     return 1 << max(number - 1, 0).bit_length()
 
 
 def major_minor(version: str) -> str | None:
-    """The first two numbers of a version, or the only one; None when it does not begin with such."""
+    """Return the first two numbers of a version, or its only one; None if it does not begin with a number."""
     found = _VERSION.match(version)
     return found and found[0]
 
 
 def _wanted(event: Event, known: Mapping[str, Fact]) -> dict[str, Fact]:
-    """The facts that an event declares. Of less than a processor a whole number is one."""
+    """Return the facts that an event declares. A fraction of a processor counts as one in a whole number."""
     return {
         name: math.ceil(fact) if type_of(field).number is int and isinstance(fact, float) else fact
         for name, field in event.fields.items()
@@ -104,7 +104,7 @@ def _memory_used_bytes(limits: Limits) -> int:
 
 
 def _cpu_count(limits: Limits) -> Fact | None:
-    """Whole processors, or a half, a fourth... of one: a finer share would tell a container from many others."""
+    """Return the number of processors, or a half, a fourth... of one: a finer share would single a container out."""
     found = psutil.cpu_count()
     if hasattr(os, "sched_getaffinity"):
         found = min(found or _MANY, len(os.sched_getaffinity(0)))

@@ -1,4 +1,4 @@
-"""The reports of a catalog, written when they are due and somebody's consent lets them leave."""
+"""Reports of a catalog, written when they are due and some host's consent lets them leave."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Reports:
-    """Writes what the shipper's own catalog wants to know of this machine.
+    """The writer of the reports that the shipper's own catalog asks for.
 
-    What is reported, and when, does not go on in a session where the one before left off.
+    A new session does not continue the schedule of the one before.
     """
 
     def __init__(
@@ -34,13 +34,13 @@ class Reports:
         self.begin()
 
     def begin(self) -> None:
-        """Begin with a new session: its first report is due at once."""
+        """Begin with a new session, whose first report is due at once."""
         self._written_at = float("-inf")
 
     def write_if_due(self, permission: Permission, session: Session) -> None:
-        """Write the reports, under the receipt of a producer that lives, if one lets any leave.
+        """Write the reports that are due, under the receipt of a living producer that lets any leave.
 
-        Also while none of them emits: the machine is reported on, and a host that has nothing to say runs on it.
+        They are written even while no host emits: an idle host runs on this machine all the same.
         """
         now = monotonic()
         if now - self._written_at < self._settings.report_seconds:

@@ -1,12 +1,12 @@
-"""Thins out the events that the catalog samples or caps; the weights of what is kept add up to a fair count.
+"""Sampling and capping of events as the catalog asks; the weights of the events kept add up to a fair count.
 
-With `sample = p` an event is kept with probability p and weighs 1/p. With `max_per_second = n` the first n of
-a second are kept, and the weight of what is dropped travels with the next one kept.
+With `sample = p` an event is kept with probability p and weighs 1/p. With `max_per_second = n` the first n of a second
+are kept, and the weight of the events dropped is added to that of the next one kept.
 
-A second is one of the events' own time, not of the shipper's clock: the same events are kept whether they
-come one by one or all at once after a stall. Threads and processes mix, so an event that is a little late
-counts to the newest second. A larger step back is a clock that was set, or another host's: it begins a
-second of its own, lest a time in the far future starve all events after it.
+A second is one of the events' own time, not of the shipper's clock: the same events are kept whether they come one by
+one or all at once after a stall. Threads and processes mix, so an event that is a little late counts to the newest
+second. A larger step back means that a clock was set, or that the event is another host's: it begins a second of its
+own, lest a time in the far future starve all events after it.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _NS = 1_000_000_000
 
 
 class Sampler:
-    """Decides event by event; holds the count of the running second of each capped event."""
+    """The decision to keep or drop each event; holds the count of the running second of each capped event."""
 
     def __init__(self, compiled: Compiled, random: Callable[[], float]) -> None:
-        """Sample the events of `compiled`; `random` gives numbers from 0 up to, not including, 1."""
+        """Sample the events of `compiled`; `random` returns numbers from 0 up to, not including, 1."""
         self._limits = {
             fields: _Limit(plan.event, random) for fields, plan in compiled.plans.items() if plan.event.weighted
         }
 
     def sample(self, events: list[Envelope], tally: Tally) -> list[Envelope]:
-        """The events that are kept, in order, with `fields.weight` set where the catalog thins them out.
+        """Return the events that are kept, in order, with `fields.weight` set if the catalog thins them out.
 
-        The others are counted in `tally` as dropped: `sampled`. When the catalog thins out nothing, `events`.
+        The others are counted in `tally` as dropped: `sampled`. If the catalog thins out nothing, `events` is returned.
         """
         limits = self._limits
         if not limits:
@@ -61,7 +61,7 @@ class _Limit:
         self._carried = 0.0
 
     def keeps(self, event: Envelope) -> bool:
-        """Whether to keep `event`; if so, it gets its weight."""
+        """Tell whether to keep `event`; if so, set its weight."""
         if self._share < 1.0 and self._random() >= self._share:
             return False
         if self._max_per_second is not None and self._number(event.time_ns // _NS) > self._max_per_second:
@@ -72,7 +72,7 @@ class _Limit:
         return True
 
     def _number(self, second: int) -> int:
-        """The number, from 1, of an event within its second."""
+        """Return the number, from 1, of an event within its second."""
         if not self._second - _LATE_SECONDS <= second <= self._second:
             self._second = second
             self._seen = 0

@@ -1,4 +1,4 @@
-"""A session: a stretch of the shipper's run that nothing on the wire joins to another."""
+"""Session: a stretch of the shipper's run that nothing on the wire links to another."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 class Session:
     """One session's random id, its secret, and its account.
 
-    It lasts no longer than the consent it began under: what was collected before a no can't be joined to what follows.
+    It lasts no longer than the consent it began under: events collected before a no can't be linked to later ones.
 
     Attributes:
-        id: on every event of the session and on no other; no time in it, no machine.
-        secret: keys the tokens of identifiers; it is never written down, so they mean nothing afterwards.
-        tallies: by sensitivity, of what may leave of all that was collected so far; with each upload goes its own.
+        id: a random id on every event of the session and on no other; it holds no time and no machine.
+        secret: the key of identifiers' tokens; it is never written down, so the tokens mean nothing afterwards.
+        tallies: by sensitivity, the counts of the events so far that may leave; each upload carries its own.
         is_used: whether anything was collected in it.
-        since_unix_seconds: the date of that consent, 0 when none is stored; it stays on this machine.
-        began: monotonic seconds.
+        since_unix_seconds: the date of the stored consent, 0 for none; it stays on this machine.
+        began: the monotonic time in seconds when it began.
     """
 
     def __init__(self, since_unix_seconds: float = 0.0) -> None:

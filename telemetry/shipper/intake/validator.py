@@ -1,8 +1,8 @@
-"""From a frame's msgpack to typed events: what the catalog does not declare ends here.
+"""Validation, from a frame's msgpack to typed events: what the catalog does not declare ends here.
 
-The common case is one decode in C of the whole array. Only when that fails are the events decoded one by one,
-and only the bad ones repaired. A number that is large enough for a payment card's counts as bad until it was looked
-at: so all others cost nothing. Of a field that is there twice the last one counts, as in the decoder itself.
+The common case is one decode in C of the whole array. Only if that fails are the events decoded one by one, and only
+the bad ones repaired. A number large enough for a payment card's counts as bad until it has been looked at, which costs
+all others nothing. If a field occurs twice, the last one counts, as in the decoder itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from telemetry.spool.tally import Tally
 
-# What decoding foreign bytes can raise. The texts of these errors hold data: they are never passed on.
+# The errors of decoding foreign bytes. Their texts hold data: they are never passed on.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _ARRAY: msgspec.msgpack.Decoder[list[Raw]] = msgspec.msgpack.Decoder(
@@ -46,11 +46,11 @@ _FORM = msgspec.msgpack.Decoder(tuple[str, int | float, dict[Any, Raw]])
 
 
 class UnreadableEventsError(ValueError):
-    """The events of a frame are no msgpack array, too many, or nested too deep; how many they were is unknown."""
+    """Raised if the events of a frame are no msgpack array, too many, or nested too deep; their number is unknown."""
 
 
 class Validator:
-    """Reads the events of frames by one compiled catalog."""
+    """A reader of frames' events by one compiled catalog."""
 
     def __init__(self, compiled: Compiled) -> None:
         self._decode_all = compiled.decoder.decode
@@ -64,9 +64,11 @@ class Validator:
         }
 
     def validate(self, events: bytes | Raw, tally: Tally) -> list[Envelope]:
-        """The events of a frame that the catalog lets pass, in order; each other one is in `tally`, dropped.
+        """Return the events of a frame that the catalog lets pass, in order.
 
-        An event loses what is bad of its fields (counted in `tally.fields_dropped`) and goes on.
+        All others are counted in `tally` as dropped.
+
+        An event loses its bad fields (counted in `tally.fields_dropped`) and goes on.
 
         Args:
             events: a msgpack array of `[name, unix_ns, {field: scalar}]`.
@@ -123,7 +125,7 @@ class Validator:
 
 
 class _Parts(NamedTuple):
-    """What an event is put together from, one field at a time."""
+    """The parts from which an event is put together, one field at a time."""
 
     name: str
     envelope: type[Envelope]
@@ -174,7 +176,7 @@ def _valid_fields(fields: dict[Any, Raw], parts: _Parts, tally: Tally) -> dict[s
 
 
 def _decode(decode: Callable[[Raw], Any], raw: Raw) -> Any:
-    """A value; msgpack's own moment is taken as the text that another producer would have written."""
+    """Decode a value; msgpack's own timestamp is taken as the text that another producer would have written."""
     try:
         return decode(raw)
     except _UNREADABLE:

@@ -1,8 +1,8 @@
-"""The active segments, one for each receipt, catalog and sensitivity: drains are appended, sealed by size and age.
+"""Writer of the active segments, one for each receipt, catalog and sensitivity, which are sealed by size and age.
 
-When the disk refuses, a drain's events are lost and counted; its account is owed, and written with the next drain that
-goes through, or alone; at the end, into room that is kept for it. What could not be synced or sealed is left to
-recovery, which is tried again until it succeeds.
+If the disk refuses, a drain's events are lost and counted; their account is owed, and written with the next drain that
+goes through, or alone; at the end, into room that is kept for it. Segments that could not be synced or sealed are left
+to recovery, which is tried again until it succeeds.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     Ground = tuple[Receipt, Source, Sensitivity]
 
 ROOM_BYTES = 64 << 10
-"""What a drain may take beside its body: a mark, the end of the stream, the Seal, lines of the ledger."""
+"""The room that a drain may take beside its body: a mark, the end of the stream, the Seal, lines of the ledger."""
 
 MAX_BODY_BYTES = 32 << 20
-"""A segment is sealed at this much uncompressed: receivers bound what a body may unpack to."""
+"""The uncompressed size at which a segment is sealed: receivers bound the unpacked size of a body."""
 
 log = logging.getLogger("telemetry.shipper")
 
 
 class Writer:
-    """Appends drains to the spool."""
+    """The writer of drains to the spool."""
 
     def __init__(self, spool: Spool, format_: Format, settings: ShipperSettings, sealed: Callable[[], None]) -> None:
         """Write to `spool`; `sealed` is called when a segment was handed to delivery."""
@@ -61,7 +61,7 @@ class Writer:
         self._synced_at = monotonic()
 
     def append(self, receipt: Receipt, source: Source, drain: Drain, session: Session) -> None:
-        """Write a drain to its active segment; never raises, loses and counts instead."""
+        """Append a drain to its active segment; never raises, but loses and counts events instead."""
         ground = receipt, source, drain.sensitivity
         tally = self._owed.tally.copy()
         tally.add(drain.tally)
@@ -83,7 +83,7 @@ class Writer:
         _enter(session, receipt, drain)
         self._owed = Drain(b"", Tally(), {})
         if self._is_full(active):
-            self._seal_lane(ground, session)
+            self._seal_ground(ground, session)
 
     def append_report(
         self, receipt: Receipt, source: Source, sensitivity: Sensitivity, report: Report, session: Session
@@ -107,28 +107,28 @@ class Writer:
         self._seal(active, session.tallies[sensitivity])
 
     def tick(self, session: Session) -> None:
-        """What falls due with time: a sync, a seal by age; and the disk that refused is tried again."""
+        """Do what falls due with time: sync, seal by age, and try a disk that refused again."""
         now = monotonic()
         if now - self._synced_at >= self._settings.fsync_interval_seconds:
             self.sync()
         for ground, (_, began) in list(self._active.items()):
             if now - began >= self._settings.segment_seconds:
-                self._seal_lane(ground, session)
+                self._seal_ground(ground, session)
         if self._has_to_mend:
             self._mend()
 
     @property
     def owes(self) -> bool:
-        """Whether there is an account that the disk has refused: it is in memory alone."""
+        """Whether there is an account that the disk has refused, which is in memory alone."""
         return self.owed_events > 0
 
     @property
     def owed_events(self) -> int:
-        """How many events it is about."""
+        """The number of events in the account that is owed."""
         return self._owed.tally.emitted + (self._noted[1].tally.emitted if self._noted else 0)
 
     def settle(self) -> None:
-        """Before the end, write what is owed, though it be into the room that is kept for it; never raises."""
+        """Write the account that is owed before the end, if need be into the room kept for it; never raises."""
         if self._has_to_mend:
             self._mend()
         try:
@@ -138,11 +138,11 @@ class Writer:
 
     @property
     def receipts(self) -> list[Receipt]:
-        """Of the active segments."""
+        """The receipts of the active segments."""
         return [receipt for receipt, _, _ in self._active]
 
     def sync(self) -> bool:
-        """Make durable what was appended; whether all of it is."""
+        """Make all appended drains durable; return whether they are."""
         self._synced_at = monotonic()
         for ground, (active, _) in list(self._active.items()):
             try:
@@ -158,10 +158,13 @@ class Writer:
     def seal_all(self, session: Session) -> None:
         """Seal every active segment, so that all can be uploaded."""
         for ground in list(self._active):
-            self._seal_lane(ground, session)
+            self._seal_ground(ground, session)
 
     def _make_room(self, body_bytes: int) -> None:
-        """Before a drain is written, so that the spool is never beyond its limit. A body counts as if uncompressed."""
+        """Make room before a drain is written, so that the spool never exceeds its limit.
+
+        The body counts as if it were uncompressed.
+        """
         settings = self._settings
         need_bytes = min(body_bytes + ROOM_BYTES, settings.spool_bytes // 2)
         if need_bytes > self._room_bytes:
@@ -184,7 +187,7 @@ class Writer:
             or (cap is not None and active.tally.kept >= cap)
         )
 
-    def _seal_lane(self, ground: Ground, session: Session) -> None:
+    def _seal_ground(self, ground: Ground, session: Session) -> None:
         _, _, sensitivity = ground
         self._seal(self._active.pop(ground)[0], session.tallies[sensitivity])
 
@@ -221,7 +224,7 @@ class Writer:
         self._disk_refuses = False
 
     def _mend(self) -> None:
-        """Salvage what could not be sealed and write what is owed, or leave it to the next tick."""
+        """Salvage what could not be sealed and write what is owed, or leave both to the next tick."""
         try:
             self._spool.salvage()
             self._left, self._unsynced = False, None
@@ -235,7 +238,10 @@ class Writer:
         self._sealed()
 
     def _note_what_is_owed(self, *, is_last_chance: bool = False) -> None:
-        """Under one id however often it is tried: a disk that says no may have taken it, and it counts once."""
+        """Write the account that is owed, under one id on every try.
+
+        A disk that reports an error may have taken it nevertheless, and it must count once.
+        """
         while self.owes:
             if self._noted is None:
                 self._noted = os.urandom(16).hex(), self._owed
@@ -267,5 +273,5 @@ def _head(ground: Ground, format_: Format, session: Session, route: str) -> Head
 
 def _enter(session: Session, receipt: Receipt, drain: Drain) -> None:
     session.is_used = True
-    if receipt.level != "local":  # what was collected under it must not show in an upload, not even as a number
+    if receipt.level != "local":  # events collected under it must not show in an upload, not even as a number
         session.tallies[drain.sensitivity].add(drain.told)
