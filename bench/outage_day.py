@@ -36,7 +36,7 @@ from telemetry.shipper.intake.session import Session
 from telemetry.shipper.intake.writer import Writer
 from telemetry.shipper.permission import permission_of
 from telemetry.spool import segment
-from telemetry.spool.producers import Position
+from telemetry.spool.positions import Position
 from telemetry.spool.segment import open_stream
 from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally

@@ -21,7 +21,7 @@ from msgspec import UNSET, UnsetType
 from telemetry.receipt import Receipt
 from telemetry.shipper.catalogs import Source
 from telemetry.shipper.encode.ndjson import NDJSON
-from telemetry.spool.producers import Position
+from telemetry.spool.positions import Position
 from telemetry.spool.segment import Head
 from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally

@@ -23,9 +23,9 @@ from telemetry.shipper.intake import admission
 from telemetry.shipper.intake.admission import WINDOW_SECONDS, Admission
 from telemetry.shipper.intake.receiver import Frame, decode_frame
 from telemetry.shipper.intake.validator import UnreadableEventsError
-from telemetry.shipper.sockets import MAX_MESSAGE_BYTES
+from telemetry.shipper.limits import MAX_MESSAGE_BYTES
 from telemetry.shipper.watch import remembered
-from telemetry.spool.producers import MAX_POSITIONS, REMOTE_PID, Position
+from telemetry.spool.positions import MAX_POSITIONS, REMOTE_PID, Position
 from telemetry.spool.tally import Tally
 from telemetry.wire import CONTROL_SOCKET, DATA_SOCKET, MAX_EVENT_FIELDS, MAX_FRAME_EVENTS
 

@@ -27,7 +27,7 @@ from telemetry.shipper.intake.handovers import MAX_WAITING, PATIENCE_SECONDS, Ha
 from telemetry.shipper.intake.receiver import DRAIN_BYTES, Frame, decode_frame
 from telemetry.shipper.place import Place
 from telemetry.shipper.sockets import Sockets
-from telemetry.spool.producers import Position
+from telemetry.spool.positions import Position
 from telemetry.wire import HANDOVER_SOCKET, MAX_FRAME_BYTES
 
 if TYPE_CHECKING:

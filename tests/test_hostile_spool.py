@@ -12,9 +12,10 @@ from spools import add_segment, make_head, nobody_lives, read_balanced
 from telemetry.inspect.account import read_account, verify
 from telemetry.inspect.contents import find_segments
 from telemetry.paths import TOMBSTONES
+from telemetry.spool.layout import FILES, FOLDERS, FORMAT_FILE
 from telemetry.spool.ledger import LOG_FILE
 from telemetry.spool.segment import MARKS, marks_name, seal_name
-from telemetry.spool.spool import FILES, FOLDERS, FORMAT_FILE, Spool
+from telemetry.spool.spool import Spool
 from telemetry.spool.tombstones import bury_the_dead
 
 if TYPE_CHECKING:

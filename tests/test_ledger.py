@@ -34,7 +34,7 @@ from telemetry.spool.ledger import (
     Split,
     replay,
 )
-from telemetry.spool.producers import Position
+from telemetry.spool.positions import Position
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:

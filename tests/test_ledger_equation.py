@@ -17,8 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from telemetry.drops import DropReason
 from telemetry.shipper.intake.pipeline import _without
-from telemetry.spool.ledger import Acked, Dropped, Ledger, Line, Noted, Positions, Quarantined, Sealed, Split
-from telemetry.spool.producers import Position, advance
+from telemetry.spool.ledger import Acked, Dropped, Ledger, Line, Noted, Quarantined, Sealed, Split
+from telemetry.spool.positions import Position, Positions, advance
 from telemetry.spool.tally import Tally
 from telemetry.spool.tombstones import Tombstone, count_missing
 

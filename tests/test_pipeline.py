@@ -17,13 +17,13 @@ from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.intake.pipeline import Drain, Pipeline
 from telemetry.shipper.intake.receiver import Frame, decode_frame
 from telemetry.shipper.intake.session import Session
-from telemetry.spool.producers import Position
+from telemetry.spool.positions import Position
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from telemetry.catalog.model import Sensitivity
-    from telemetry.spool.ledger import Positions
+    from telemetry.spool.positions import Positions
 
 CATALOG = """
 [catalog]

@@ -7,7 +7,7 @@ from itertools import accumulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telemetry.spool.producers import Position, advance, bury, furthest
+from telemetry.spool.positions import Position, advance, bury, furthest
 from telemetry.spool.tally import Tally
 
 REASONS = ("queue_full", "too_large", "unencodable")

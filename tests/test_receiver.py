@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from telemetry.drops import HOST_REASONS
 from telemetry.receipt import Receipt
 from telemetry.shipper.intake.receiver import DRAIN_BYTES, Frame, decode_frame, receive_waiting
-from telemetry.shipper.sockets import MAX_MESSAGE_BYTES, RECEIVE_FRAMES, bind
+from telemetry.shipper.limits import MAX_MESSAGE_BYTES, RECEIVE_FRAMES
+from telemetry.shipper.sockets import bind
 from telemetry.wire import DATA_SOCKET
 
 if TYPE_CHECKING:

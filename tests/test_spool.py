@@ -35,9 +35,10 @@ from telemetry.shipper.delivery.uploader import halve
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.permission import Permission
 from telemetry.spool import folder, ledger, segment
+from telemetry.spool.layout import FORMAT_FILE
 from telemetry.spool.ledger import LOG_FILE, Sealed
-from telemetry.spool.producers import Position
-from telemetry.spool.spool import FORMAT_FILE, Spool
+from telemetry.spool.positions import Position
+from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.intake.pipeline import Drain
 from telemetry.shipper.intake.session import Session
 from telemetry.shipper.intake.writer import Writer
-from telemetry.spool.producers import Position, advance
+from telemetry.spool.positions import Position, advance
 from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally
 

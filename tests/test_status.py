@@ -23,7 +23,7 @@ from telemetry.inspect.account import read_account
 from telemetry.receipt import Receipt
 from telemetry.rendezvous.lock import LOCK_FILE
 from telemetry.rendezvous.refusal import refuse
-from telemetry.spool.producers import Position
+from telemetry.spool.positions import Position
 from telemetry.spool.segment import ActiveSegment, Head
 from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally

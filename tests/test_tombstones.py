@@ -20,7 +20,7 @@ from telemetry.paths import TOMBSTONES
 from telemetry.producer.exits import leave_tombstone
 from telemetry.rendezvous.unix import listen_at
 from telemetry.spool import tombstones
-from telemetry.spool.producers import Position
+from telemetry.spool.positions import Position
 from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally
 from telemetry.spool.tombstones import STRANGER_SECONDS, bury_the_dead
@@ -29,7 +29,7 @@ from telemetry.wire import HANDOVER_SOCKET
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from telemetry.spool.ledger import Positions
+    from telemetry.spool.positions import Positions
 
 PRODUCER = bytes(range(16))
 HERE = Path("/run/acme-db-0123456789abcdef")

@@ -21,7 +21,7 @@ from telemetry.shipper.watch import (
     Watch,
     may_live,
 )
-from telemetry.spool.producers import REMOTE_PID, Position
+from telemetry.spool.positions import REMOTE_PID, Position
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -28,7 +28,7 @@ from telemetry.shipper.intake.session import Session
 from telemetry.shipper.intake.writer import Writer
 from telemetry.spool import ledger
 from telemetry.spool import spool as spool_module
-from telemetry.spool.producers import Position
+from telemetry.spool.positions import Position
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:

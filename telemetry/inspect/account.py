@@ -15,7 +15,7 @@ from telemetry.inspect.contents import Found, find_segments
 from telemetry.spool import segment
 from telemetry.spool.journal import read_lines
 from telemetry.spool.ledger import LOG_FILE, Ledger, LedgerLog, Line
-from telemetry.spool.producers import catch_up
+from telemetry.spool.positions import catch_up
 from telemetry.spool.segment import MARKS, Mark
 from telemetry.spool.tally import Tally
 from telemetry.spool.tombstones import Tombstone, count_missing, read_tombstones

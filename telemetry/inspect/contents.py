@@ -14,8 +14,8 @@ import zstandard
 from telemetry.errors import SpoolError
 from telemetry.paths import ENDPOINT_FILE
 from telemetry.spool import segment
+from telemetry.spool.layout import FORMAT_FILE, check_format
 from telemetry.spool.segment import Head, Mark, Seal, created_unix_seconds, id_of, is_data
-from telemetry.spool.spool import FORMAT_FILE, check_format
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:

@@ -23,17 +23,18 @@ from telemetry.rendezvous.find import Rendezvous, find_rendezvous
 from telemetry.rendezvous.life import gone_in, sweep
 from telemetry.rendezvous.life import is_held as shows_life
 from telemetry.rendezvous.lock import acquire
+from telemetry.spool.layout import DELIVERY_LOCK_FILE, FORMAT_FILE
 from telemetry.spool.ledger import LedgerLog, Total
-from telemetry.spool.producers import REMOTE_PID
+from telemetry.spool.positions import REMOTE_PID
 from telemetry.spool.segment import MARKS
-from telemetry.spool.spool import DELIVERY_LOCK_FILE, FORMAT_FILE, Spool
+from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
     from pathlib import Path
 
-    from telemetry.spool.ledger import Positions
+    from telemetry.spool.positions import Positions
 
 STOP_SECONDS = 10.0
 """The time for a shipper to stop: it seals, uploads for two seconds, and waits as long for the upload under way."""

@@ -19,7 +19,7 @@ from telemetry.errors import ConfigError
 from telemetry.rendezvous.control import REMOTE_OPERATIONS, answer
 from telemetry.rendezvous.keys import SILENCE_MILLISECONDS, check_curve, read_key, read_public_keys
 from telemetry.shipper.intake.receiver import drain
-from telemetry.shipper.sockets import MAX_MESSAGE_BYTES, RECEIVE_FRAMES
+from telemetry.shipper.limits import MAX_MESSAGE_BYTES, RECEIVE_FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import zmq
 
 from telemetry.rendezvous.unix import is_at, listen_at
+from telemetry.shipper.limits import MAX_MESSAGE_BYTES, RECEIVE_FRAMES
 from telemetry.wire import CONTROL_SOCKET, DATA_SOCKET, HANDOVER_SOCKET
 
 if TYPE_CHECKING:
@@ -21,13 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from telemetry.shipper.remote import Remote
-
-MAX_MESSAGE_BYTES = 1 << 20
-"""Four frames: what is larger is no frame, and not worth its memory. ZeroMQ cuts such a peer off."""
-
-RECEIVE_FRAMES = 16
-"""For each producer: full frames of 4 MiB are the most that piles up here while the disk stalls. What this does not
-hold waits on the producer's side, within its `queue_bytes`, and is dropped and counted there."""
 
 
 class Ready(NamedTuple):

@@ -11,15 +11,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.rendezvous.life import is_held, newcomers_in
-from telemetry.spool.producers import MAX_POSITIONS, REMOTE_PID
+from telemetry.spool.positions import MAX_POSITIONS, REMOTE_PID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from telemetry.receipt import Receipt
-    from telemetry.spool.ledger import Positions
-    from telemetry.spool.producers import Position
+    from telemetry.spool.positions import Position, Positions
 
 REMOTE_SECONDS = 3600.0
 """A host on another machine is silent while it has nothing to say; one that was killed never says goodbye."""

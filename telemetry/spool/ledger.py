@@ -33,7 +33,7 @@ from telemetry import files
 from telemetry.drops import DropReason  # noqa: TC001 msgspec reads the annotations of a Struct
 from telemetry.files import private_file
 from telemetry.spool.journal import read_good_lines, write_line
-from telemetry.spool.producers import MAX_POSITIONS, Position, catch_up
+from telemetry.spool.positions import MAX_POSITIONS, Position, Positions, catch_up
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -49,8 +49,6 @@ _APART_BYTES = 512
 """The distance between two copies of one line: a disk that loses a sector must not lose both."""
 COMPACT_BYTES = 1 << 20
 """The size, some 5,000 lines, beyond which a running shipper compacts the log. It counts in the spool's limit."""
-
-Positions = dict[str, Position]
 
 
 class Sealed(msgspec.Struct, tag="seal", tag_field="is", omit_defaults=True):

@@ -18,7 +18,7 @@ import zstandard
 from telemetry import files
 from telemetry.drops import DropReason
 from telemetry.spool import segment
-from telemetry.spool.producers import catch_up
+from telemetry.spool.positions import catch_up
 from telemetry.spool.segment import MARKS, Head, Mark, Seal
 from telemetry.spool.tally import Tally
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from telemetry.spool.ledger import Positions
+    from telemetry.spool.positions import Positions
 
 _CHUNK_BYTES = 1 << 20
 _NOTHING = Mark(0, 0, Tally())

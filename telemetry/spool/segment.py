@@ -27,7 +27,7 @@ from telemetry import files
 from telemetry.catalog.model import Sensitivity  # noqa: TC001 msgspec reads the annotations of a Struct
 from telemetry.receipt import Receipt  # noqa: TC001 the same
 from telemetry.spool.journal import read_lines, write_line
-from telemetry.spool.ledger import Positions  # noqa: TC001 the same
+from telemetry.spool.positions import Positions  # noqa: TC001 the same
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -290,6 +290,11 @@ def id_of(file: str) -> str:
 def created_unix_seconds(file: str) -> float:
     """Return the UNIX time at which a data file was begun, from its name."""
     return int(file.partition("-")[0]) / 1e9
+
+
+def begun_ns(file: str) -> str:
+    """Return the time at which a segment was begun, from the name of its file or of a part's."""
+    return file.partition("-")[0]
 
 
 def seal_name(file: str) -> str:

@@ -1,18 +1,5 @@
 """The spool: a directory of segments, the only thing that the intake and delivery loops share.
 
-    active/      being written by a shipper
-    sealed/      waiting for the upload: <name><suffix> and its Seal, <name>.json
-    sent/        copies of the last ones delivered, for the user to read; the first to go when the disk is full
-    quarantine/  rejected by the endpoint, or not what was written
-    local/       collected under a consent that does not let it leave: for this machine's owner, never uploaded
-    tripwire/    records of what the tripwire has held back, and of what a person has cleared
-    tombstones/  the last numbers of producers that left unconfirmed
-    living/      a file of each producer, locked while it lives
-    ledger.log   the fate of every event; ledger.spare is room for lines that must be recorded though the disk is full
-    delivery.lock  held by the shipper that uploads; inside, how that goes
-    hurry        touched by another shipper, one of whose hosts waits for the delivery
-    format       the version of all this
-
 Intake makes and seals segments; delivery takes sealed ones and decides their fate. A fate is in the ledger before the
 file moves, so a crash between the two is finished at the next start.
 
@@ -24,64 +11,46 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 import zlib
 from contextlib import suppress
 from threading import RLock
-from time import monotonic, time_ns
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from telemetry import files
 from telemetry.drops import DropReason
 from telemetry.errors import SpoolError
-from telemetry.files import private_dir, private_file, try_lock
-from telemetry.paths import LIVING, TOMBSTONES
+from telemetry.paths import TOMBSTONES
 from telemetry.rendezvous import life
 from telemetry.spool import held, segment
 from telemetry.spool.folder import Arrival, Folder
+from telemetry.spool.layout import FORMAT_FILE, prepare
 from telemetry.spool.ledger import (
-    LOCK_FILE,
-    LOG_FILE,
-    SPARE_FILE,
     Acked,
     Dropped,
     Ledger,
     LedgerLog,
-    Line,
     Noted,
     Quarantined,
     Requeued,
     Sealed,
     Split,
 )
-from telemetry.spool.producers import catch_up
+from telemetry.spool.positions import catch_up
+from telemetry.spool.reconcile import bring_back, reconcile
 from telemetry.spool.recovery import erase, positions_in, recover
 from telemetry.spool.segment import ActiveSegment, Head, Seal, id_of
+from telemetry.spool.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
     from pathlib import Path
 
-    from telemetry.spool.ledger import Positions
-    from telemetry.spool.producers import Position
+    from telemetry.spool.positions import Position, Positions
     from telemetry.spool.tally import Tally
 
-FORMAT_FILE = "format"
-FORMAT_VERSION = "1"
-DELIVERY_LOCK_FILE = "delivery.lock"
-HURRY_FILE = "hurry"
-FILES = (
-    FORMAT_FILE,
-    LOG_FILE,
-    LOCK_FILE,
-    SPARE_FILE,
-    DELIVERY_LOCK_FILE,
-    HURRY_FILE,
-    *map(files.new_name, (FORMAT_FILE, LOG_FILE)),
-)
 ROOM_BYTES = 8 << 20
 """The space that copies of sent segments leave free: for a full segment, and for recovery, which writes it anew."""
-FOLDERS = ("active", "sealed", "sent", "quarantine", "local", TOMBSTONES, LIVING)
 
 log = logging.getLogger("telemetry.shipper")
 
@@ -111,10 +80,8 @@ class Spool:
         )
         self._on_way: set[str] = set()
         self._parts: dict[str, str] = {}  # of segments that were split, each with the one that was sealed
-        self._delivery_lock: int | None = None
+        self._turn = Turn(directory)
         self._opened: int | None = None  # the format file, by which a directory in this one's place is told apart
-        self._said = ""
-        self._hurried_ns = 0
         self._lock = RLock()
 
     @classmethod
@@ -131,7 +98,7 @@ class Spool:
         Raises:
             SpoolError: the directory is not ours alone, or of another format; nothing *in* it can stop us.
         """
-        _prepare(directory)
+        prepare(directory)
         spool = cls(directory, alive, clock)
         try:
             spool._opened = os.open(directory / FORMAT_FILE, os.O_RDONLY | os.O_CLOEXEC)
@@ -149,10 +116,10 @@ class Spool:
     def close(self) -> None:
         """Leave delivery to another shipper of the same spool."""
         with self._lock:
-            for file in (self._delivery_lock, self._opened):
-                if file is not None:
-                    os.close(file)
-            self._delivery_lock = self._opened = None
+            self._turn.give_up()
+            if self._opened is not None:
+                os.close(self._opened)
+                self._opened = None
 
     @property
     def is_removed(self) -> bool:
@@ -201,7 +168,7 @@ class Spool:
             try:
                 self._recover()
             finally:  # sealed segments can be delivered even if the disk takes no more
-                if self._delivery_lock is not None:
+                if self._turn.is_ours:
                     self._reconcile()
             self.is_unfinished = False
 
@@ -248,20 +215,16 @@ class Spool:
         A shipper that begins to deliver first finishes what its predecessor left half done.
         """
         with self._lock:
-            if self._delivery_lock is None:
-                self._delivery_lock = try_lock(self.directory / DELIVERY_LOCK_FILE)
-                if self._delivery_lock is not None:
-                    self._said = self._read_said()  # by the predecessor
-                    self.say("")
-                    self._sent.load()
-                    self._quarantined.load()
-                    self.salvage()
-            return self._delivery_lock is not None
+            if self._turn.take():
+                self._sent.load()
+                self._quarantined.load()
+                self.salvage()
+            return self._turn.is_ours
 
     def refresh(self) -> None:
         """Look for segments that another shipper of the same spool has sealed or delivered."""
         with self._lock:
-            if self._delivery_lock is None:
+            if not self._turn.is_ours:
                 self._sealed.load()
             elif self._sealed.has_news():
                 self._reconcile()
@@ -269,43 +232,31 @@ class Spool:
     @property
     def delivers(self) -> bool:
         """Whether this process is the one that delivers."""
-        return self._delivery_lock is not None
+        return self._turn.is_ours
 
     def say(self, state: str) -> None:
         """Tell the other shippers of the spool how uploads go, if this one delivers. Never raises."""
-        with self._lock, suppress(OSError):
-            if self._delivery_lock is not None and state != self._said:
-                os.ftruncate(self._delivery_lock, 0)
-                os.pwrite(self._delivery_lock, state.encode(), 0)
-                self._said = state
+        with self._lock:
+            self._turn.say(state)
 
     @property
     def said(self) -> str:
         """The state of uploads as told by the shipper that delivers; empty if it is not known."""
-        return self._said if self.delivers else self._read_said()
+        return self._turn.said
 
     def ask_to_hurry(self) -> None:
         """Ask the shipper that delivers, if it is another one, to look for sealed segments. Never raises."""
-        if not self.delivers:
-            with suppress(OSError):
-                file = private_file(self.directory / HURRY_FILE, os.O_WRONLY | os.O_CREAT)
-                try:
-                    os.utime(file)
-                finally:
-                    os.close(file)
+        self._turn.ask_to_hurry()
 
     def is_asked_to_hurry(self) -> bool:
         """Tell whether another shipper has asked since the last look, and load what it has sealed. Never raises."""
-        if not self.delivers:
+        if not self._turn.is_asked_to_hurry():
             return False
         try:
-            asked_ns = (self.directory / HURRY_FILE).lstat().st_mtime_ns
-            if asked_ns == self._hurried_ns:
-                return False
             self.refresh()
         except OSError:
             return False
-        self._hurried_ns = asked_ns
+        self._turn.heed()
         return True
 
     def arrivals(self) -> list[Arrival]:
@@ -375,7 +326,7 @@ class Spool:
             if found:
                 self.log.append(*(Requeued(id_of(file)) for file in found))
             for file in found:
-                self._bring_back(file)
+                bring_back(file, self._quarantined, self._sealed)
         return [id_of(file) for file in found]
 
     def split(self, seal: Seal, parts: list[tuple[Seal, bytes]]) -> bool:
@@ -419,7 +370,7 @@ class Spool:
             The number of bytes that may be written before the limit is reached.
         """
         with self._lock:
-            if self._delivery_lock is None:
+            if not self._turn.is_ours:
                 return limit_bytes  # the shipper that delivers sees to it
             try:
                 if self.log.is_long:
@@ -441,7 +392,7 @@ class Spool:
         """Forget the producers that are gone: their numbers, and then their signs of life. Never raises."""
         with self._lock, suppress(OSError):
             gone = life.gone_in(self.directory)
-            if not gone or self._delivery_lock is None:
+            if not gone or not self._turn.is_ours:
                 return
             remembered = {*self._compact().positions, *self._positions_in_active()}
             life.sweep(self.directory, gone - remembered)
@@ -507,7 +458,7 @@ class Spool:
     def awaited(self, files: frozenset[str]) -> frozenset[str]:
         """Return `files` while any of their segments, or a part of one, awaits delivery; then an empty set."""
         with self._lock:
-            if self._delivery_lock is None:
+            if not self._turn.is_ours:
                 return self._awaited_elsewhere(files)
             is_awaited = any(file in self._sealed for file in files) or any(
                 part in self._sealed and whole in files for part, whole in self._parts.items()
@@ -540,15 +491,9 @@ class Spool:
             self._sealed.load()
         except OSError:
             return files
-        begun = {_begun_ns(file) for file in files}
-        parts = frozenset(file for file in self._sealed if _begun_ns(file) in begun)
+        begun = {segment.begun_ns(file) for file in files}
+        parts = frozenset(file for file in self._sealed if segment.begun_ns(file) in begun)
         return files | parts if parts else parts
-
-    def _read_said(self) -> str:
-        try:
-            return files.read_file(self.directory / DELIVERY_LOCK_FILE).decode(errors="replace")
-        except (OSError, ValueError):
-            return ""
 
     def _folder_of(self, head: Head) -> Folder:
         return self._sealed if segment.folder_of(head) == "sealed" else self._local
@@ -579,70 +524,7 @@ class Spool:
         files.sync_directory(self.directory / "active")  # else marks could come back after a power cut
 
     def _reconcile(self) -> None:
-        """Make ledger and directory agree: finish what a crash left between a line and its file."""
-        ledger = self.log.read()  # before the directory: a segment sealed in between is new, and not gone
-        try:
-            self._agree_with(ledger)
-        except OSError:
-            for folder in (self._sealed, self._local):
-                for file in list(folder):
-                    if id_of(file) not in ledger.live:  # not to be delivered before the ledger knows it
-                        folder.forget(file)
-            raise
-
-    def _bring_back(self, file: str) -> None:
-        """Move a segment from quarantine to `sealed/`, Seal first: without it, the data would be set aside again."""
-        for name in (segment.seal_name(file), file):
-            with suppress(FileNotFoundError):  # the shipper that delivers has done it meanwhile
-                (self._quarantined.path / name).replace(self._sealed.path / name)
-        self._quarantined.forget(file)
-        self._sealed.add(file)
-
-    def _agree_with(self, ledger: Ledger) -> None:
-        self._quarantined.load()
-        for file in [file for file in self._quarantined if id_of(file) in ledger.live]:
-            self._bring_back(file)
-        gone = set(ledger.live)
-        adopted: list[Line] = []
-        stale = []
-        for folder in (self._sealed, self._local):
-            folder.load()
-            for file in list(folder):
-                id_ = id_of(file)
-                if id_ in ledger.live:
-                    gone.discard(id_)
-                elif ledger.knows(id_):
-                    stale.append((folder, file))
-                elif (line := self._adopt(folder, file, ledger.live)) is not None:
-                    adopted.append(line)
-        if adopted or gone:
-            self.log.append(*adopted, *(Dropped(id_, DropReason.CORRUPT) for id_ in gone))
-        live = self.log.read().live if stale else {}  # a segment requeued meanwhile is there too
-        for folder, file in stale:
-            if id_of(file) not in live:
-                folder.remove(file)
-
-    def _adopt(self, folder: Folder, file: str, live: Container[str]) -> Sealed | None:
-        """Return the ledger's line for a sealed segment that it does not know, because a crash came between the two.
-
-        A segment that still has marks is left to recovery. A half that the ledger does not know does not count, whole
-        or not: its parent is still there.
-        """
-        if (self.directory / "active" / segment.marks_name(file)).exists():
-            folder.forget(file)
-            return None
-        try:
-            seal = segment.load(folder.path, file)
-        except (FileNotFoundError, ValueError):
-            if _is_half(file, folder, live):
-                folder.remove(file)
-            else:
-                folder.move(file, self._quarantined)
-            return None
-        if seal.depth:
-            folder.remove(file)
-            return None
-        return Sealed(seal.head.id, seal.tally, seal.positions)
+        reconcile(self.log, self._sealed, self._local, self._quarantined)
 
     def _set_aside(self, file: str, reason: DropReason) -> None:
         self.log.append(Quarantined(id_of(file), reason))
@@ -674,66 +556,3 @@ class Spool:
 def _with(ledger: Ledger, active: Positions) -> Ledger:
     catch_up(ledger.positions, active)
     return ledger
-
-
-def _is_half(file: str, folder: Folder, live: Container[str]) -> bool:
-    """Tell whether a file can only be the beginning of a split that was cut short: its name has its parent's time."""
-    return any(_begun_ns(other) == _begun_ns(file) and id_of(other) in live for other in folder)
-
-
-def _begun_ns(file: str) -> str:
-    """Return the time at which a segment was begun, from the name of its file or of a part's."""
-    return file.partition("-")[0]
-
-
-def _prepare(directory: Path) -> None:
-    made = [path for path in directory.parents if not path.exists()]
-    try:
-        private_dir(directory)
-        for folder in FOLDERS:
-            if (directory / folder).is_file() or (directory / folder).is_fifo():
-                _put_aside(directory / folder)
-            private_dir(directory / folder)
-        files.sync_directory(directory)
-        for path in (directory.parent, *(path.parent for path in made)):
-            with suppress(PermissionError):  # one that we may enter and not list
-                files.sync_directory(path)
-        for name in FILES:
-            _clear(directory / name)
-        with LedgerLog(directory).locked():
-            file = directory / FORMAT_FILE
-            if not file.exists():
-                files.write_durably(file, FORMAT_VERSION.encode())
-            version = files.read_file(file)
-        with suppress(OSError):  # on a disk that is full already, uploads may go on
-            LedgerLog(directory).keep_room()
-    except (OSError, ValueError) as fault:
-        raise SpoolError(
-            f"{directory} can't be used as a spool: {fault}; free the disk, mend its mode, or move it"
-        ) from None
-    check_format(directory, version)
-
-
-def check_format(directory: Path, version: bytes) -> None:
-    """Raise SpoolError when what stands in a spool's file `format` is another version than this code's."""
-    if version != FORMAT_VERSION.encode():
-        raise SpoolError(
-            f"{directory} is a spool of format {version[:20]!r}, this version knows {FORMAT_VERSION}: "
-            "use the version that made it, move it away, or erase it with `telemetry purge`"
-        )
-
-
-def _clear(path: Path) -> None:
-    """Put aside anything that has the name of one of our files but is no file that we can read and write."""
-    try:
-        is_ours = stat.S_ISREG(path.lstat().st_mode) and os.access(path, os.R_OK | os.W_OK)
-    except FileNotFoundError:
-        return
-    if not is_ours:
-        _put_aside(path)
-
-
-def _put_aside(path: Path) -> None:
-    aside = path.with_name(f"aside-{time_ns()}-{path.name}")
-    log.warning("%s is no file of a spool: it is put aside as %s", path, aside.name)
-    path.replace(aside)

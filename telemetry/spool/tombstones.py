@@ -12,14 +12,14 @@ from msgspec import Meta
 from telemetry.drops import HOST_REASONS
 from telemetry.paths import TOMBSTONES
 from telemetry.rendezvous.unix import is_listened_at
-from telemetry.spool.producers import Position, bury, furthest
+from telemetry.spool.positions import Position, bury, furthest
 from telemetry.spool.tally import Tally
 from telemetry.wire import HANDOVER_SOCKET
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from telemetry.spool.ledger import Positions
+    from telemetry.spool.positions import Positions
     from telemetry.spool.spool import Spool
 
 SETTLE_SECONDS = 1.0

@@ -19,7 +19,7 @@ from telemetry.shipper.delivery.outcome import Outcome
 from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import Uploader
 from telemetry.shipper.permission import permission_of
-from telemetry.spool.producers import Position
+from telemetry.spool.positions import Position
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.spool import segment, tombstones
 from telemetry.spool.journal import write_line
 from telemetry.spool.ledger import Acked, Dropped, Ledger, Noted, Quarantined, Sealed, Split, Total, replay
-from telemetry.spool.producers import Position
+from telemetry.spool.positions import Position
 from telemetry.spool.segment import Head, Mark, Seal
 from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally, Touched

@@ -36,7 +36,7 @@ from telemetry.shipper.intake.session import Session
 from telemetry.shipper.questions import Questions
 from telemetry.shipper.shipper import Shipper
 from telemetry.shipper.watch import Watch
-from telemetry.spool.producers import Position
+from telemetry.spool.positions import Position
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:

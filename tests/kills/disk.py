@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.inspect.contents import find_segments, read_body
 from telemetry.spool.ledger import LedgerLog
-from telemetry.spool.producers import furthest
+from telemetry.spool.positions import furthest
 from telemetry.spool.segment import MARKS, read_marks
 
 if TYPE_CHECKING:

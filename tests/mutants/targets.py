@@ -19,6 +19,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "spool/recovery.py": ("recovery", "damage"),
     "spool/segment.py": ("segment", "spool", "recovery"),
     "spool/spool.py": ("spool", "spool_machine", "disk_faults"),
+    "spool/reconcile.py": ("spool", "spool_machine", "disk_faults"),
+    "shipper/intake/intake.py": ("expiry", "clocks", "unlinkable", "two_shippers"),
     "shipper/intake/pipeline.py": ("pipeline", "accounting"),
     "shipper/intake/validator.py": ("validator", "pipeline"),
     "shipper/intake/writer.py": ("writer",),

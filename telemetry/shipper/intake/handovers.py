@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from telemetry.rendezvous.handover import LENGTH, SEALS, pass_in
 from telemetry.shipper.intake.receiver import DRAIN_BYTES, decode_frame
-from telemetry.spool.producers import Position
+from telemetry.spool.positions import Position
 from telemetry.wire import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from telemetry.shipper.intake.receiver import Frame
-    from telemetry.spool.ledger import Positions
+    from telemetry.spool.positions import Positions
 
 PATIENCE_SECONDS = 1.0
 """How long frames before those that were left may take to come in the ordinary way; then they are lost. As long may a

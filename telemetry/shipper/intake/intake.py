@@ -20,7 +20,7 @@ from telemetry.shipper.intake.handovers import Handovers
 from telemetry.shipper.intake.receiver import decode_frame, decode_remote_frame, receive_waiting
 from telemetry.shipper.intake.session import Session
 from telemetry.shipper.watch import remembered
-from telemetry.spool.producers import MAX_POSITIONS, REMOTE_PID, Position, up_to
+from telemetry.spool.positions import MAX_POSITIONS, REMOTE_PID, Position, up_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from telemetry.shipper.permission import Permission
     from telemetry.shipper.sockets import Ready, Sockets
     from telemetry.shipper.watch import Watch
-    from telemetry.spool.ledger import Positions
+    from telemetry.spool.positions import Positions
     from telemetry.spool.spool import Spool
 
 REST_SECONDS = 0.5

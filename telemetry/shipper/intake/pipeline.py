@@ -21,7 +21,7 @@ from telemetry.receipt import level_of
 from telemetry.shipper.intake.redactor import Redactor
 from telemetry.shipper.intake.sampler import Sampler
 from telemetry.shipper.intake.validator import UnreadableEventsError, Validator
-from telemetry.spool.producers import Position, advance
+from telemetry.spool.positions import Position, advance
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from telemetry.shipper.encode.format import Format, Report
     from telemetry.shipper.intake.receiver import Frame
     from telemetry.shipper.intake.session import Session
-    from telemetry.spool.ledger import Positions
+    from telemetry.spool.positions import Positions
 
 _DISORDER_NS = 2_000_000_000
 """The greatest disorder in a frame, by far: threads take an event's time before they append it."""

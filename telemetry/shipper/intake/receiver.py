@@ -20,7 +20,7 @@ from telemetry.drops import HOST_REASONS, DropReason
 from telemetry.ground import Basis, Deployment  # noqa: TC001 msgspec reads the annotations
 from telemetry.names import MAX_CHARACTERS, MAX_NAMES
 from telemetry.receipt import Receipt
-from telemetry.spool.producers import REMOTE_PID
+from telemetry.spool.positions import REMOTE_PID
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -41,6 +41,10 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
         return max(self.next, self.ended)
 
 
+Positions = dict[str, Position]
+"""By the producers' ids, in hexadecimal."""
+
+
 def advance(position: Position, first: int, events: int, dropped: Mapping[Any, int], tally: Tally) -> Position:
     """Take a frame into account: its events, the hole before it, and the events its producer dropped.
 
