@@ -87,6 +87,7 @@ def furthest(one: Position | None, other: Position) -> Position:
         return other
     return msgspec.structs.replace(
         other,
+        pid=max(one.pid, other.pid),  # a producer has one; whatever the order, and however often a line is there
         next=max(one.next, other.next),
         dropped=_latest(one.dropped, other.dropped),
         ended=max(one.ended, other.ended),
