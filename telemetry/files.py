@@ -241,6 +241,14 @@ def is_locked(file: int) -> bool:
     return False
 
 
+def is_at(path: Path, found: os.stat_result) -> bool:
+    """Tell whether what lies at `path` is still what was found there, and nobody has removed or replaced it."""
+    try:
+        return os.path.samestat(path.lstat(), found)
+    except OSError:
+        return False
+
+
 def is_full(fault: OSError) -> bool:
     """Whether a disk, or what this user may have of it, is full: what is deleted makes room."""
     return fault.errno in _FULL

@@ -6,14 +6,13 @@ It lies beside the batches as `erased.sqlite`, and holds nothing but these ids. 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 import threading
 from typing import TYPE_CHECKING
 
 from telemetry.errors import ConfigError
-from telemetry.files import private_file
+from telemetry.files import lock, private_file, unlock
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -71,7 +70,7 @@ class Erased:
 
     def add_session(self, session: str) -> None:
         """Record a session as erased, once every commit that did not know of it has put its batch in place."""
-        with self._flocked(fcntl.LOCK_EX):
+        with self._locked(is_shared=False):
             self._insert("INSERT OR IGNORE INTO sessions VALUES (?)", [(session,)])
 
     def changes(self) -> int:
@@ -89,15 +88,15 @@ class Erased:
 
     def nothing_new(self) -> contextlib.AbstractContextManager[None]:
         """Return a context manager within which no session is added."""
-        return self._flocked(fcntl.LOCK_SH)
+        return self._locked(is_shared=True)
 
     @contextlib.contextmanager
-    def _flocked(self, kind: int) -> Iterator[None]:
-        fcntl.flock(self._lock, kind)
+    def _locked(self, *, is_shared: bool) -> Iterator[None]:
+        lock(self._lock, is_shared=is_shared, waits=True)
         try:
             yield
         finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            unlock(self._lock)
 
     def _select(self, sql: str, value: bytes | str) -> list[tuple[int]]:
         with self._threads:

@@ -22,7 +22,7 @@ from contextlib import suppress
 from time import time
 from typing import TYPE_CHECKING
 
-from telemetry.files import private_dir, private_file
+from telemetry.files import is_at, private_dir, private_file
 from telemetry.paths import LIVING
 from telemetry.rendezvous.record_lock import is_locked
 
@@ -47,7 +47,7 @@ class Sign:
         Never waits. Raises OSError: the file can't be made, its file system has no locks, or another process has it.
         """
         path = spool / LIVING / producer.hex()
-        if self._held is not None and self._held[2] == path and _is_at(path, self._held[1]) and self._is_open:
+        if self._held is not None and self._held[2] == path and is_at(path, self._held[1]) and self._is_open:
             _lock(self._held[0])  # again: it may have been lost
             return
         self.let_go()
@@ -56,7 +56,7 @@ class Sign:
     def is_swept(self, spool: Path, producer: bytes) -> bool:
         """Whether the sign of this producer, held there before, is there no more: somebody has removed it."""
         path = spool / LIVING / producer.hex()
-        return self._held is not None and self._held[2] == path and not _is_at(path, self._held[1])
+        return self._held is not None and self._held[2] == path and not is_at(path, self._held[1])
 
     def let_go(self) -> None:
         """Hold nothing. The file stays, for the shipper to see that nobody holds it."""
@@ -124,7 +124,7 @@ def _take(path: Path) -> tuple[int, os.stat_result, Path]:
     try:
         _lock(file)
         found = os.fstat(file)
-        if not _is_at(path, found):
+        if not is_at(path, found):
             raise FileNotFoundError(f"{path} was swept away")
     except OSError:
         os.close(file)
@@ -134,10 +134,3 @@ def _take(path: Path) -> tuple[int, os.stat_result, Path]:
 
 def _lock(file: int) -> None:
     fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _is_at(path: Path, ours: os.stat_result) -> bool:
-    try:
-        return os.path.samestat(path.lstat(), ours)
-    except OSError:
-        return False

@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from telemetry.files import is_locked, private_file, try_lock
+from telemetry.files import is_at, is_locked, private_file, try_lock
 from telemetry.native import posix
 from telemetry.rendezvous import record_lock
 
@@ -76,11 +76,7 @@ def acquire(directory: Path) -> int | None:
 
 def is_current(lock: int, directory: Path) -> bool:
     """Whether the file that we hold is still the one that others find."""
-    try:
-        found = (directory / LOCK_FILE).lstat()
-    except OSError:
-        return False
-    return os.path.samestat(os.fstat(lock), found)
+    return is_at(directory / LOCK_FILE, os.fstat(lock))
 
 
 def release(lock: int, directory: Path) -> None:

@@ -53,11 +53,3 @@ def is_listened_at(path: Path) -> bool:
     finally:
         probe.close()
     return False
-
-
-def is_at(path: Path, ours: os.stat_result) -> bool:
-    """Whether what lies at `path` is still ours."""
-    try:
-        return os.path.samestat(path.lstat(), ours)
-    except OSError:
-        return False

@@ -7,10 +7,10 @@ from contextlib import suppress
 from socket import socket
 from typing import TYPE_CHECKING
 
-from telemetry.files import private_dir
+from telemetry.files import is_at, private_dir
 from telemetry.rendezvous.directory import CONFIG_FILE
 from telemetry.rendezvous.lock import acquire, is_current, release
-from telemetry.rendezvous.unix import is_at, listen_at
+from telemetry.rendezvous.unix import listen_at
 from telemetry.wire import HANDOVER_SOCKET
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ class Place:
             return None
         door, found = listen_at(directory / HANDOVER_SOCKET)
         return cls(directory, lock, socket(fileno=door.detach()), found)
+
+    def inherit(self, door: socket) -> None:
+        """Take a door that was opened before the place was taken: who came to it has waited longest."""
+        self.doors.insert(0, door)
 
     def open(self, sockets: Sockets) -> None:
         """Let producers in, by names in the rendezvous. Raises OSError."""

@@ -1,4 +1,4 @@
-"""What hosts ask of their events over the control socket: are they durable, have they left, seal them now."""
+"""Answers to what hosts ask about their events: are they durable, have they left, seal them now."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_AWAITED = 1_000
 
 
 class Questions:
-    """Answers what is asked of events, by both loops and the spool between them.
+    """The answers of both loops, and of the spool between them.
 
     Attributes:
         answers: by operation; see telemetry/rendezvous/control.py.
@@ -36,7 +36,7 @@ class Questions:
         self.answers: dict[str, Answer] = {"confirm": self._confirm, "deliver": self._deliver, "seal": self._seal}
 
     def _confirm(self, request: Message) -> Message:
-        """How much of a producer's events is on disk, or accounted for there; empty while that is less than asked for.
+        """Tell how many of a producer's events are on disk, or accounted for there; nothing while fewer than asked for.
 
         Who waits asks two hundred times a second, and a sync costs a quarter of a millisecond: so not before the last
         frame has come.
@@ -48,7 +48,7 @@ class Questions:
         return {"accepted": position.settled, "dropped": dropped} if self._intake.make_durable() else {}
 
     def _deliver(self, request: Message) -> Message:
-        """Whether all that a producer had emitted has left the spool; empty while that is not known.
+        """Tell whether all that a producer had emitted has left the spool; nothing while that is not known.
 
         What to wait for is fixed when it is sealed: others, and it itself, may emit on and on.
         """
@@ -80,7 +80,7 @@ class Questions:
         return self._intake.make_durable()
 
     def _seal(self, _request: Message) -> Message:
-        """Seal and upload what is there; how many segments wait."""
+        """Seal and upload what is there, and tell how many segments wait."""
         self._intake.seal_all()
         self._uploader.hurry()
         return {"waiting": self._spool.waiting}

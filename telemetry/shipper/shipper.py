@@ -154,7 +154,7 @@ class Shipper:
         self.made_way = False
 
     def run(self) -> None:
-        """Both loops, until told to stop or, when spawned, until nobody needs a shipper; blocks.
+        """Run both loops until told to stop or, when spawned, until nobody needs a shipper; blocks.
 
         When it returns, everything taken in is sealed, and nothing more is taken in; delivery goes on until `finish`.
         """
@@ -292,7 +292,7 @@ class Shipper:
         return True
 
     def _read_permission(self) -> Permission:
-        """What the user permits at this moment. From either thread."""
+        """Return what the user permits at this moment. From either thread."""
         return permission_of(read_stored(self._config.product))
 
     # The end.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import zmq
 
-from telemetry.rendezvous.unix import is_at, listen_at
+from telemetry.files import is_at
+from telemetry.rendezvous.unix import listen_at
 from telemetry.shipper.limits import MAX_MESSAGE_BYTES, RECEIVE_FRAMES
 from telemetry.wire import CONTROL_SOCKET, DATA_SOCKET, HANDOVER_SOCKET
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Ready(NamedTuple):
-    """Which of a shipper's sockets have something.
+    """The sockets of a shipper that have something to be received.
 
     Attributes:
         frames: the data socket.

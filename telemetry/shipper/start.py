@@ -134,7 +134,7 @@ def _run(directory: Path, config_file: Path, door: socket | None, *, spawned: bo
             print(f"telemetry ship: another shipper holds {directory}; stop it first", file=sys.stderr)
         return 0 if spawned else EXIT_RUNNING
     if door:
-        place.doors.insert(0, door)
+        place.inherit(door)
     return _begin(directory, place, config_file, told, spawned=spawned)
 
 

@@ -47,7 +47,7 @@ ASK_SECONDS = 0.5
 
 
 class Terms(NamedTuple):
-    """What the events of a frame have in common.
+    """The terms on which the events of one frame are taken in.
 
     Attributes:
         receipt: the frame's own, or a stricter one by the user's choice.
@@ -105,7 +105,7 @@ class Intake:
         """Wait for something to come in, at most `seconds`, and let in who is at a door.
 
         Returns:
-            Which ways in have something; for `take_in`.
+            The ways in that have something, for `take_in`.
         """
         ready = self._sockets.wait(seconds)
         self._handovers.let_in()
@@ -160,15 +160,15 @@ class Intake:
 
     @property
     def refused(self) -> int:
-        """How many frames were not let in, since the start."""
+        """The number of frames that were not let in, since the start."""
         return self._admission.refused
 
     def position_of(self, producer: str) -> Position:
-        """How far a producer has come, by its id in hexadecimal; nowhere for one that is not known."""
+        """Return how far a producer has come, by its id in hexadecimal; nowhere for one that is not known."""
         return self.positions.get(producer, Position(0))
 
     def make_durable(self) -> bool:
-        """Sync what was taken in; whether all of it, and the account of what was not, is safe on disk."""
+        """Sync what was taken in; tell whether it, and the account of what was lost, is safe on disk."""
         return self._writer.sync() and not self._writer.owes
 
     def seal_all(self) -> None:
@@ -218,7 +218,7 @@ class Intake:
         self._pipelines.begin(self.session)
 
     def _admit(self, messages: list[bytes], decode: Callable[[bytes], Frame | None]) -> list[Frame]:
-        """The frames among messages that may go on: of producers that are let in, new, and with names that are known.
+        """Return the frames among messages that go on: of producers that are let in, new, with names that are known.
 
         Names are heard before the first text that may hold them is read.
         """
@@ -269,7 +269,7 @@ class Intake:
         )
 
     def _take_in_more(self) -> bool:
-        """Take in a drain of what has come or was left; whether there may be more."""
+        """Take in a drain of what has come or was left, and tell whether there may be more."""
         messages = receive_waiting(self._sockets.data)
         self.take(messages)
         self._handovers.let_in()
