@@ -27,11 +27,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from click import Context
 from conftest import wait_until
+from endpoint_faults.faults import FAULTS
+from fuzz.pool import openers
+from hostile_clients.attacks import attacks
 
+from bench.corpus.kinds import KINDS
+from bench.exits.rows import ROWS
 from telemetry.catalog.lint import lint
 from telemetry.catalog.load import parse
 from telemetry.cli.commands import commands
 from telemetry.shipper.config import read_config
+from telemetry.shipper.delivery.outcome import Outcome, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -246,6 +252,27 @@ def test_the_table_of_commands_has_each_command() -> None:
     assert {*commands.list_commands(Context(commands))} <= told
 
 
+THEN = {
+    "deletes it": Outcome.DELIVERED,
+    "sends halves": Outcome.SPLIT,
+    "pauses": Outcome.PAUSED,
+    "tries again": Outcome.RETRY,
+}
+
+
+def test_the_collectors_contract_has_every_reply_and_what_a_shipper_makes_of_it() -> None:
+    rows = re.findall(r"^\| (\d[^|]*)\|[^|]*\| ([^|,]*)", prose(ROOT / "telemetry/collector/README.md"), re.MULTILINE)
+    told = {int(status): then.strip() for replies, then in rows for status in re.findall(r"\b[2-5]\d\d\b", replies)}
+    assert {status: outcome_of(status, "application/json") for status in told} == {
+        status: THEN[then] for status, then in told.items()
+    }
+    sources = "".join(file.read_text() for file in (ROOT / "telemetry/collector").glob("*.py"))
+    given = re.findall(
+        r"(?:Refusal|_UnfitError|answer)\((\d{3}),|return (\d{3})$|found = (\d{3})$", sources, re.MULTILINE
+    )
+    assert {int(status) for found in given for status in found if status} == {*told}
+
+
 # Figures.
 
 MEASURED = re.compile(r"\d (?:µs|%|ms|events/s|KiB a|kB a)|\d %")
@@ -273,6 +300,25 @@ def test_each_command_that_gives_a_figure_is_there(file: Path) -> None:
     for bench, tool, *_ in COMMAND.findall(prose(file)):
         assert not bench or (known and bench in known[1].split()), bench
         assert not tool or (ROOT / tool).is_file(), tool
+
+
+COUNTS = {
+    r"(\d+) kinds of clients": len(attacks("")),
+    r"clients that want to take a collector down, of (\d+) kinds": len(attacks("")),
+    r"endpoint, a proxy or the network misbehaves, in (\d+) ways": len(FAULTS),
+    r"faults of the endpoint, each with its outcome \| (\d+)": len(FAULTS),
+    r"ways in which a host ends \| (\d+)": len(ROWS),
+    r"Programs that end in (\d+) ways": len(ROWS),
+    r"[Vv]alues of (\d+) (?:private )?kinds": len(KINDS),
+    r"mutated inputs to (\d+) readers": len(openers(Path("unopened"))),
+}
+"""How often READMEs say that something is tried, and how many of it there are."""
+
+
+@pytest.mark.parametrize("said", COUNTS)
+def test_as_many_are_tried_as_is_said(said: str) -> None:
+    told = [number for file in READMES for number in re.findall(said, " ".join(prose(file).split()))]
+    assert {*told} == {str(COUNTS[said])}
 
 
 # The picture.
