@@ -1,1 +1,1 @@
-"""Where a host and a shipper of one machine meet. Both use it, and it knows neither."""
+"""The meeting point of a host and a shipper on one machine. Both use it, and it knows neither."""

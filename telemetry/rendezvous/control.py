@@ -1,14 +1,15 @@
-"""Asking a shipper over its control socket, and answering there: the whole of that protocol. The host imports it.
+"""Questions to a shipper over its control socket, and their answers: the whole of that protocol. The host imports it.
 
-A message is one msgpack map, and this module alone packs and unpacks them. Requests are
-`{"op": "confirm" | "deliver" | "leave" | "seal" | "status" | "stop", ...}`, each answered by one map; what is no
-request is left unanswered. Of those from other machines, `REMOTE_OPERATIONS` alone are answered. A request whose answer
-did not come in time leaves the connection out of step: open a new one.
+A message is one msgpack map, and this module alone packs and unpacks them. Requests are `{"op": "confirm" | "deliver" |
+"leave" | "seal" | "status" | "stop", ...}`, each answered by one map; anything else is left unanswered. From other
+machines, only `REMOTE_OPERATIONS` are answered. A request whose answer did not arrive in time leaves the connection out
+of step: open a new one.
 
-The first three name a `producer`. `confirm` is answered with how many of its events are durable or accounted for,
-`{accepted, dropped}`; it may say how many it waits for by the same names, and until they have come the answer is empty.
-`deliver` says likewise how many it waits for. They are sealed and uploaded at once; `{"delivered": true}` when each has
-left the spool, false when nothing is uploaded now, and empty until either is so.
+The first three name a `producer`. `confirm` is answered with the numbers of its events that are durable or accounted
+for, `{accepted, dropped}`; the request may give by the same names the numbers it waits for, and until they are reached
+the answer is empty. `deliver` gives the numbers it waits for likewise. Those events are sealed and uploaded at once;
+the answer is `{"delivered": true}` when each has left the spool, false when nothing is uploaded now, and empty until
+then.
 """
 
 from __future__ import annotations
@@ -35,24 +36,24 @@ Message = dict[str, Any]
 Answer = Callable[[Message], Message]
 
 REMOTE_OPERATIONS = ("confirm", "deliver", "leave")
-"""Asked from other machines; all other questions are for this machine's own user."""
+"""The operations permitted to other machines; all others are for this machine's own user."""
 
 MAX_REQUEST_BYTES = 4096
 
 MAX_REQUESTS = 256
-"""Answered in one go; who asks without end must not keep the shipper from its frames."""
+"""The number of requests answered in one go; an endless stream must not keep the shipper from its frames."""
 
 MAX_WAIT_SECONDS = 86_400.0
-"""A lock's timeout has a limit, and a caller may say infinity, or nothing that is a number."""
+"""The longest wait: a lock's timeout has a limit, and a caller may pass infinity, or something that is no number."""
 
 POLL_SECONDS = 0.001
-"""How often it is looked whether the answer is there."""
+"""The interval between looks for an answer."""
 
 
 class Control:
     """A connection to the shipper that listens in a directory, or to a peer elsewhere; not shared between threads.
 
-    Connecting does not need a shipper: one that comes up later answers the same request.
+    Connecting does not need a shipper: one that starts later answers the same request.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], shipper: Path | Peer) -> None:
@@ -92,7 +93,7 @@ class Control:
         return reply
 
     def _answered(self, timeout_seconds: float) -> bool:
-        """Wait for a reply: not in ZeroMQ, where no greenlet of the host but ours would run."""
+        """Wait for a reply, but not in ZeroMQ, where no other greenlet of the host would run."""
         deadline = monotonic() + max(0.0, min(timeout_seconds, MAX_WAIT_SECONDS))
         while not self._socket.poll(0):
             if monotonic() >= deadline:
@@ -106,8 +107,8 @@ def answer_all(socket: zmq.Socket[bytes], answers: Mapping[str, Answer]) -> None
 
     Args:
         socket: a ROUTER.
-        answers: by `op`; an answer gets the request and may raise LookupError, TypeError, AttributeError or ValueError
-            for one that is not of its form.
+        answers: the functions that answer, by `op`; each gets the request and may raise LookupError, TypeError,
+            AttributeError or ValueError for one that is malformed.
     """
     for _ in range(MAX_REQUESTS):
         try:
@@ -121,7 +122,7 @@ def answer(socket: zmq.Socket[bytes], identity: bytes, message: bytes, answers: 
     """Answer one request, as `answer_all` does."""
     reply = _answer(message, answers)
     if reply is not None:
-        with suppress(zmq.ZMQError):  # who asked is gone
+        with suppress(zmq.ZMQError):  # the peer is gone
             socket.send_multipart([identity, _encode(reply)], zmq.NOBLOCK)
 
 
@@ -138,7 +139,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def _decode(message: bytes) -> Message | None:
-    """The map that a message is; None when it is none."""
+    """Decode a message to a map; return None if it is none."""
     try:
         found = msgspec.msgpack.decode(message)
     except (msgspec.DecodeError, ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""The directory in which a host and its shipper meet: how it is called, and where it lies. The host imports it.
+"""Directory in which a host and its shipper meet: its name and its place. The host imports it.
 
-In it are the shipper's lock, its sockets (telemetry/wire.py), what it was told, and why none comes up, if none does.
-Standard library only.
+It holds the shipper's lock, its sockets (telemetry/wire.py), its configuration, and the reason why none starts, if none
+does. Standard library only.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIG_FILE = "shipper.json"
-"""What a producer tells the shipper that it spawns, in a rendezvous."""
+"""The configuration that a producer writes for the shipper that it spawns."""
 
 NAME_CHARACTERS = 24
-"""How much of a product's name is in that of its rendezvous."""
+"""The length to which a product's name is cut in that of its rendezvous."""
 
 _DEFAULTS = ShipperSettings()
 _SOCKET_PATH_BYTES = 100  # sun_path holds 104 bytes on macOS, 108 on Linux; names below take their part
 
 
 def rendezvous_dir(product: str, catalog_digest: str, endpoint: str, settings: ShipperSettings = _DEFAULTS) -> Path:
-    """Where the producers of one user, product, catalog, endpoint and settings meet the shipper that they spawn.
+    """Return where the producers of one user, product, catalog, endpoint and settings meet the shipper they spawn.
 
-    Those of another protocol meet elsewhere: an old shipper and a new producer have nothing to say to each other.
-    A path that can't be a socket's name, too long or no UTF-8, falls back to a short one.
+    Producers of another protocol meet elsewhere: an old shipper and a new producer do not understand each other. A path
+    that can't be a socket's name, too long or no UTF-8, falls back to a short one.
     """
     return _meeting_place(product, f"{catalog_digest}\0{endpoint}\0{settings.identity}")
 
 
 def foreground_dir(product: str, endpoint: str) -> Path:
-    """Where a shipper in the foreground is met by the producers of its user, product and endpoint.
+    """Return where a shipper in the foreground meets the producers of its user, product and endpoint.
 
-    By all of them, whatever their catalog and settings: somebody has written down how this product is shipped. While
-    one runs here, no other is spawned for the product and endpoint, and one that was leaves.
+    It serves all of them, whatever their catalog and settings: somebody has written down how this product is shipped.
+    While one runs here, no other is spawned for the product and endpoint, and one that was leaves.
     """
     return _meeting_place(product, endpoint)
 

@@ -1,4 +1,4 @@
-"""Finds every rendezvous of a product: for the commands, which know neither catalog nor endpoint."""
+"""Search for every rendezvous of a product, for the commands, which know neither catalog nor endpoint."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Rendezvous(NamedTuple):
     """The directory of one shipper, running or gone.
 
     Attributes:
-        directory: with its lock and its sockets.
-        config: what the shipper was told; empty when that is not written there.
+        directory: the directory with its lock and its sockets.
+        config: the shipper's configuration; empty if it is not written there.
     """
 
     directory: Path
@@ -37,7 +37,7 @@ class Rendezvous(NamedTuple):
 
     @property
     def endpoint(self) -> str | None:
-        """Where it uploads to; None when that is not known."""
+        """The endpoint of its uploads; None if it is not known."""
         return self.config.get("endpoint")
 
     @property
@@ -47,7 +47,7 @@ class Rendezvous(NamedTuple):
 
     @property
     def pid(self) -> int | None:
-        """Of the shipper that holds or held the lock."""
+        """The process of the shipper that holds or held the lock."""
         try:
             return int((self.directory / LOCK_FILE).read_text())
         except (OSError, ValueError):
@@ -55,12 +55,12 @@ class Rendezvous(NamedTuple):
 
     @property
     def refusal(self) -> Refusal | None:
-        """Why none comes up here; None when one runs, or nothing was said."""
+        """The reason why no shipper starts here; None if one runs, or no reason is known."""
         return None if self.runs else read_refusal(self.directory)
 
     @property
     def taken_seconds_ago(self) -> float:
-        """Seconds since a shipper last took this place; infinite when none has."""
+        """The seconds since a shipper last took this place; infinite if none has."""
         try:
             return time() - (self.directory / LOCK_FILE).stat().st_mtime
         except OSError:
@@ -70,7 +70,7 @@ class Rendezvous(NamedTuple):
         """Put a question to the shipper and wait for the answer.
 
         Raises:
-            ShipperUnreachableError: none within `timeout_seconds`.
+            ShipperUnreachableError: no answer within `timeout_seconds`.
         """
         import zmq  # noqa: PLC0415 takes its time, and is needed only when a shipper runs
 
@@ -87,9 +87,9 @@ class Rendezvous(NamedTuple):
 
 
 def find_rendezvous(product: str) -> list[Rendezvous]:
-    """Every place where a shipper of `product` runs or ran, by name. Changes nothing.
+    """Return every place where a shipper of `product` runs or ran, by name. Changes nothing.
 
-    In the runtime directory the name tells whose it is; where names are short, the digest in it must be that of the
+    In the runtime directory the name tells the product; where names are short, the digest in it must be that of the
     configuration, since every `TELEMETRY_HOME` with a long path meets there.
     """
     return [*_in_runtime_root(product), *_in_short_root(product)]
@@ -125,7 +125,7 @@ def _digest_fits(directory: Path, config: dict[str, Any]) -> bool:
 
 
 def _own_directories(root: Path, name: re.Pattern[str]) -> list[Path]:
-    """Below /tmp anybody may have made a directory of our name: only this user's count."""
+    """Return the directories that belong to this user: below /tmp anybody may have made one of our names."""
     try:
         entries = [entry for entry in os.scandir(root) if name.fullmatch(entry.name)]
     except OSError:

@@ -1,19 +1,18 @@
-"""What a host that ends unconfirmed leaves to its shipper: its last frames, held by the kernel, never on a disk.
+"""Handover of the last frames of a host that ends unconfirmed: the kernel holds them for its shipper, no disk does.
 
-A first shipper takes longer to start than many a program to run. So who spawns one opens a *door* for it, a listening
-socket in the rendezvous, which the shipper inherits: what is passed in before the shipper is up waits in the kernel,
-whoever of the hosts passed it, and whoever of them is gone by then. One that runs, and is too busy to confirm in time,
-has such a door as well.
+A first shipper takes longer to start than many a program to run. So the producer that spawns it opens a *door* for it,
+a listening socket in the rendezvous, which the shipper inherits: whatever hosts pass in before the shipper is up waits
+in the kernel, even after they are gone. A running shipper that is too busy to confirm in time has such a door as well.
 
-What is passed through the door is a sealed memory file, as ancillary data of one byte on a connection of its own
-(memfd_create(2), SCM_RIGHTS in unix(7)), and in it are frames (telemetry/wire.py), each behind its length:
+A host passes a sealed memory file through the door, as ancillary data of one byte on a connection of its own
+(memfd_create(2), SCM_RIGHTS in unix(7)). The file holds frames (telemetry/wire.py), each behind its length:
 
     file = (length: 4 bytes, big-endian; frame: `length` bytes) ...
 
-All are of one producer, which sends nothing more. The numbers say which of them had come in the ordinary way.
+All are of one producer, which sends nothing more. Their numbers tell which of them had also arrived the ordinary way.
 
-Linux only; elsewhere `hand_over` raises OSError, and what was not confirmed is counted as lost. Standard library only:
-the host imports it.
+Linux only; elsewhere `hand_over` raises OSError, and unconfirmed events count as lost. Standard library only: the host
+imports it.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DOOR_DESCRIPTOR = 3
-"""Where a spawned shipper finds its door: the first descriptor after the standard ones, as with systemd."""
+"""The descriptor of a spawned shipper's door: the first after the standard ones, as with systemd."""
 
 LENGTH = struct.Struct(">I")
 
@@ -44,7 +43,7 @@ if hasattr(os, "memfd_create"):
 
 
 def open_door(directory: Path) -> socket:
-    """A door in a rendezvous, for the shipper that is about to be spawned. Raises OSError."""
+    """Open a door in a rendezvous, for the shipper that is about to be spawned. Raises OSError."""
     door, _ = listen_at(directory / HANDOVER_SOCKET)
     try:
         # In a host that has closed its standard files it is one of them, where it can't be handed on.
@@ -54,10 +53,10 @@ def open_door(directory: Path) -> socket:
 
 
 def hand_over(directory: Path, frames: Iterable[bytes]) -> None:
-    """Leave frames to the shipper of a rendezvous, also to one that is only starting; never waits for it.
+    """Leave frames to the shipper of a rendezvous, even to one that is only starting; never waits for it.
 
     Raises:
-        OSError: nobody is there to take them, or this system has no way.
+        OSError: no shipper is there to take them, or this system has no way.
     """
     if not hasattr(os, "memfd_create"):
         raise OSError(ENOSYS, "this system has no memory files")
@@ -74,7 +73,7 @@ def hand_over(directory: Path, frames: Iterable[bytes]) -> None:
 
 
 def pass_in(directory: Path, memory: int) -> None:
-    """Pass a memory file through the door of a rendezvous. Raises OSError when nobody holds one open."""
+    """Pass a memory file through the door of a rendezvous. Raises OSError if no process holds one open."""
     connection = socket(AF_UNIX, SOCK_STREAM)
     try:
         connection.settimeout(0)

@@ -1,8 +1,10 @@
-"""The way over TCP: CURVE, ZeroMQ's encryption, between a host and a shipper that know each other's public keys.
+"""Keys for the way over TCP.
 
-A pair of keys is two files, as ssh has them: `NAME` is 0600 and holds `curve-secret KEY`, `NAME.pub` holds
-`curve-public KEY`. A file of public keys has one such line for each, with a comment behind it if one likes; lines
-that begin with `#` are comments.
+CURVE, ZeroMQ's encryption, between a host and a shipper that know each other's public keys.
+
+A pair of keys is two files, as with ssh: `NAME` is 0600 and holds `curve-secret KEY`, `NAME.pub` holds `curve-public
+KEY`. A file of public keys has one such line for each, optionally with a comment behind it; lines that begin with `#`
+are comments.
 
     host      its own pair, and the shipper's public key
     shipper   its own pair, and the public keys of the hosts that may send
@@ -33,10 +35,10 @@ _PUBLIC = re.compile(rb"curve-public " + _Z85 + rb"(\s.*)?")
 _MAX_BYTES = 4 << 20  # some 80,000 hosts
 
 CONNECT_MILLISECONDS = 5_000
-"""After that a connection is tried anew: a firewall that drops packets would hold it for two minutes."""
+"""The time until a connection is tried anew: a firewall that drops packets would hold it for two minutes."""
 
 SILENCE_MILLISECONDS = 30_000
-"""A peer that acknowledges nothing for so long is gone, and the connection is made anew."""
+"""The time after which a peer that acknowledges nothing is taken for gone, and the connection made anew."""
 
 
 class Peer:
@@ -74,7 +76,7 @@ class Peer:
 
 
 def check_curve() -> None:
-    """Raise ConfigError when this libzmq was built without CURVE."""
+    """Raise ConfigError if this libzmq was built without CURVE."""
     if not zmq.has("curve"):
         raise ConfigError("this libzmq has no CURVE, and there is no TCP without it: install pyzmq from a wheel")
 
@@ -83,7 +85,7 @@ def make_keys(path: Path) -> str:
     """Make a pair of keys, `path` and `path.pub`, and return the line that holds the public one.
 
     Raises:
-        ConfigError: this libzmq has no CURVE, or a file can't be made; one that stands is left as it is.
+        ConfigError: this libzmq has no CURVE, or a file can't be made; an existing one is left as it is.
     """
     check_curve()
     public, secret = zmq.curve_keypair()
@@ -101,7 +103,7 @@ def make_keys(path: Path) -> str:
 
 
 def read_key(path: Path, name: str) -> bytes:
-    """A secret key; `name` is the setting's, for the error. Raises ConfigError."""
+    """Return the secret key in a file; `name` is the setting's, for the error. Raises ConfigError."""
     found = _SECRET.fullmatch(read_secret(path, name))
     if found is None:
         raise ConfigError(f"{name}={str(path)!r}: holds no secret key; make one by `telemetry keys FILE`")
@@ -109,7 +111,11 @@ def read_key(path: Path, name: str) -> bytes:
 
 
 def read_public_keys(path: Path, name: str) -> frozenset[bytes]:
-    """The public keys in a file. Raises ConfigError when it can't be read, others may write it, or a line is none."""
+    """Return the public keys in a file.
+
+    Raises:
+        ConfigError: the file can't be read, others may write it, or a line holds no key.
+    """
     try:
         with path.open("rb") as opened:
             found = os.fstat(opened.fileno())

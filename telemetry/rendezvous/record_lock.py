@@ -1,7 +1,7 @@
-"""POSIX record locks on whole files (fcntl(2)): whether somebody holds one can be asked without taking any.
+"""POSIX record locks on whole files (fcntl(2)), which can be queried without taking any.
 
-flock(2) can only be asked about by taking the lock, and a child that is forked at that moment keeps it. Standard
-library only: the host imports it.
+A lock by flock(2) can only be queried by taking it, and a child forked at that moment keeps it. Standard library only:
+the host imports it.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import sys
 _IS_LINUX = sys.platform == "linux"
 
 _SET_FOR_OPEN_FILE = 37
-"""F_OFD_SETLK, since Linux 3.15. Not every build of Python names it."""
+"""The command F_OFD_SETLK, since Linux 3.15, which not every build of Python names."""
 
 # `struct flock` of fcntl.h: Linux begins with type and whence, the BSDs and macOS end with them.
 _LAYOUT = struct.Struct("hhqqi" if _IS_LINUX else "qqihh")
 
 
 def is_locked(file: int) -> bool:
-    """Whether another process, or another open file of this one, holds a record lock on a file.
+    """Tell whether another process, or another open file of this one, holds a record lock on a file.
 
-    On the BSDs and macOS flock(2)'s locks are seen too. Never waits. Raises OSError: the file system has no locks.
+    On the BSDs and macOS locks by flock(2) are seen too. Never waits. Raises OSError: the file system has no locks.
     """
     found = fcntl.fcntl(file, fcntl.F_GETLK, _whole_file(fcntl.F_WRLCK))
     kind: int = _LAYOUT.unpack(found)[0 if _IS_LINUX else 3]
@@ -36,7 +36,7 @@ def lock_open_file(file: int) -> bool:
     Unlike a process's lock it outlasts the closing of other descriptors of the file. Never waits or raises.
 
     Returns:
-        False when this system has no such locks, or somebody has one: on NFS flock(2) is one.
+        False if this system has no such locks, or another process holds one: on NFS flock(2) is one.
     """
     if not _IS_LINUX:
         return False

@@ -1,10 +1,11 @@
-"""Why no shipper comes up in a rendezvous: for who would start another, and for `telemetry status`.
+"""Refusals: reasons why no shipper starts in a rendezvous, for producers that would start another, and for status.
 
     refused     {"why": ..., "of": ...}, by a shipper that could not start, or by a host that can't start one
-    start.log   what a process that was to be the shipper wrote to its standard error, until it served
+    start.log   the standard error of a process that was to be the shipper, until it served
 
-A refusal holds for the very configuration that was refused, to the contents of the files that it names. One without
-such holds nobody back. When a shipper serves here, both are gone. Standard library only: the host imports it.
+A refusal holds for the very configuration that was refused, down to the contents of the files that it names. One
+without a configuration holds nobody back. When a shipper serves here, both files are gone. Standard library only: the
+host imports it.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ REFUSED_FILE = "refused"
 START_LOG_FILE = "start.log"
 
 HELD_SECONDS = 60.0
-"""How long a refused configuration is not tried again: what was wrong may lie where no file tells."""
+"""The time for which a refused configuration is not tried again: the fault may be one that no file shows."""
 
 _MAX_BYTES = 64 << 10
 
 
 class Refusal:
-    """Why none comes up.
+    """A reason why no shipper starts.
 
     Attributes:
-        why: in words.
-        of: `identity` of what was refused; empty for what holds nobody back.
-        age_seconds: since it was said; negative when the clock was set back.
+        why: the reason in words.
+        of: the `identity` of the refused configuration; empty if it holds nobody back.
+        age_seconds: the time since then; negative if the clock was set back.
     """
 
     def __init__(self, why: str, of: str, age_seconds: float) -> None:
@@ -48,12 +49,12 @@ class Refusal:
         self.age_seconds = age_seconds
 
     def holds(self, config: bytes) -> bool:
-        """Whether a shipper with this configuration is not to be started now."""
+        """Tell whether a shipper with this configuration is not to be started now."""
         return bool(self.of) and 0 <= self.age_seconds < HELD_SECONDS and self.of == identity(config)
 
 
 def identity(config: bytes) -> str:
-    """What tells a configuration from others: its text, and what is known of the files that it names."""
+    """Return a digest of a configuration: of its text, and of the state of the files that it names."""
     try:
         said = json.loads(config)
         files = [said.get(name) for name in ("catalog", *FILES)]
@@ -63,14 +64,14 @@ def identity(config: bytes) -> str:
 
 
 def refuse(directory: Path, why: str, config: bytes | None) -> None:
-    """Write down why no shipper comes up; for a host that can't start one, `config` is None. Never raises."""
+    """Record why no shipper starts; for a host that can't start one, `config` is None. Never raises."""
     said = {"why": why, "of": identity(config) if config is not None else ""}
     with suppress(OSError):  # on a full disk nobody can be told, and producers try again
         write_private(directory / REFUSED_FILE, json.dumps(said).encode())
 
 
 def read_refusal(directory: Path) -> Refusal | None:
-    """Why none has come up; None when nothing was said."""
+    """Return why no shipper has started; None if no reason was recorded."""
     try:
         data, age_seconds = _read(directory / REFUSED_FILE)
         said = json.loads(data)
@@ -86,24 +87,24 @@ def read_refusal(directory: Path) -> Refusal | None:
 
 
 def is_beginning(directory: Path) -> bool:
-    """Whether the shipper that was spawned last, if it runs, has not served yet."""
+    """Tell whether the shipper that was spawned last, if it runs, has not served yet."""
     return os.path.lexists(directory / START_LOG_FILE)
 
 
 def foreground_command(program: Sequence[str], path: str | None, config_file: Path) -> str:
-    """What somebody types into a shell to see why no shipper comes up.
+    """Return the shell command that shows why no shipper starts.
 
     Args:
-        program: what runs the commands of telemetry.
-        path: the PYTHONPATH that it is started with; None for no such.
-        config_file: of the shipper.
+        program: the command that runs telemetry.
+        path: the PYTHONPATH that it is started with; None for none.
+        config_file: the shipper's configuration.
     """
     told = f"PYTHONPATH={shlex.quote(path)} " if path is not None else ""
     return told + shlex.join([*program, "ship", "--config", str(config_file)])
 
 
 def forget_refusal(directory: Path) -> None:
-    """A shipper serves here."""
+    """Remove the record of a refusal, because a shipper serves here."""
     for name in (REFUSED_FILE, START_LOG_FILE):
         with suppress(OSError):
             (directory / name).unlink()

@@ -1,1 +1,1 @@
-"""The separate process: two loops, what starts and ends them, and how they are asked."""
+"""The shipper, a separate process: two loops, their start and end, and the questions they answer."""

@@ -1,4 +1,4 @@
-"""The self-test at start: canaries through the pure stages, redact, encode, tripwire; never into a segment.
+"""Self-test at the start: canaries go through the pure stages, redact, encode, tripwire, but never into a segment.
 
 The redactor must take each of them out, and the tripwire must find each when the redactor is left out.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from telemetry.shipper.encode.format import Format
 
 _REGULAR = re.compile(r"[a-z0-9 ._@/:+-]{2,}")
-"""What looks like an escape or a placeholder would change what the text around it says."""
+"""The form of names that are planted: one like an escape or a placeholder would change the text around it."""
 
 log = logging.getLogger("telemetry.shipper")
 
@@ -46,7 +46,7 @@ _COMPILED = compile_catalog(Catalog(product="canary", version=1, events={"canary
 
 
 def plant(names: Collection[Name]) -> list[tuple[str, str]]:
-    """The canaries: the kind of each, and a text that holds it. Of this machine's names, those of usual characters."""
+    """Return the canaries: the kind of each, and a text that holds it. Names of unusual characters are left out."""
     tokens = [(forbidden.kind, f"refused {forbidden.example} at last") for forbidden in FORBIDDEN]
     own = sorted(name for name in names if _REGULAR.fullmatch(name.folded))
     return tokens + [
@@ -58,13 +58,13 @@ def plant(names: Collection[Name]) -> list[tuple[str, str]]:
 def prove(
     names: Collection[Name], texts: FreeTextRedactor | None, tripwire: Tripwire, format_: Format
 ) -> FreeTextRedactor | None:
-    """Run the self-test, and stop what fails it: a tripwire is dead then, a redactor is not given back.
+    """Run the self-test, and disable what fails it: the tripwire is dead then, or the redactor is not given back.
 
     Args:
-        names: this machine's own.
-        texts: the redactor; None where there is none.
-        tripwire: it may be of a platform without a scanner, where there is nothing to test.
-        format_: of the uploads.
+        names: this machine's own names.
+        texts: the redactor; None if there is none.
+        tripwire: the tripwire; on a platform without a scanner there is nothing to test.
+        format_: the format of the uploads.
     """
     if tripwire.state != "armed":
         return texts
@@ -86,14 +86,14 @@ def prove(
 def missed_by_redactor(
     canaries: Sequence[tuple[str, str]], texts: FreeTextRedactor, tripwire: Tripwire, format_: Format
 ) -> set[str]:
-    """The kinds of canaries that the tripwire finds although they were redacted."""
+    """Return the kinds of canaries that the tripwire finds although they were redacted."""
     redactor = Redactor(_COMPILED, texts, bytes(32), {})
     body = _encode([text for _, text in canaries], redactor, format_)
     return set(tripwire.find(_head(format_), body))
 
 
 def missed_by_tripwire(canaries: Sequence[tuple[str, str]], tripwire: Tripwire, format_: Format) -> set[str]:
-    """The kinds of canaries that the tripwire does not find when the redactor is left out."""
+    """Return the kinds of canaries that the tripwire does not find when the redactor is left out."""
     head = _head(format_)
     return {kind for kind, text in canaries if not tripwire.find(head, _encode([text], None, format_))[kind]}
 

@@ -1,4 +1,4 @@
-"""The catalogs that a shipper reads events by: its own, and copies of those that its producers were started with.
+"""Catalogs by which a shipper reads events: its own, and copies of those that its producers were started with.
 
 An event is read by the catalog that its producer named, whatever has been installed since; a catalog that is not here
 lets nothing pass.
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from telemetry.spool.segment import Head
 
 MISSED_SECONDS = 10.0
-"""How long a catalog that is not here is not looked for again."""
+"""The time for which a missing catalog is not looked for again."""
 
 MAX_MISSED = 64
-"""So many are remembered, and spoken of."""
+"""The number of missing catalogs that are remembered, and logged."""
 
 log = logging.getLogger("telemetry.shipper")
 
@@ -42,8 +42,8 @@ class Source(msgspec.Struct, frozen=True, eq=False):
     """A catalog, and the file it was read from.
 
     Attributes:
-        digest: sha256 of the file, hexadecimal.
-        catalog: what it says.
+        digest: the SHA-256 of the file, in hexadecimal.
+        catalog: the catalog.
         written: the day on which the file was written, in UTC: no clock is behind it.
     """
 
@@ -53,7 +53,7 @@ class Source(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def label(self) -> str:
-        """Product and version, `acme-db/3`."""
+        """The product and version, `acme-db/3`."""
         return f"{self.catalog.product}/{self.catalog.version}"
 
 
@@ -73,14 +73,14 @@ def read_source(file: Path) -> Source:
 
 
 class Catalogs:
-    """What is known by now. For one thread, but for `of_segment`.
+    """The known catalogs. For use in one thread, but for `of_segment`.
 
     Attributes:
-        own: the one in the shipper's configuration: its reports are made by it.
-        nothing: the source of a catalog without events, which stands for those that are not here.
+        own: the catalog in the shipper's configuration, by which its reports are made.
+        nothing: the source of a catalog without events, which stands for catalogs that are not here.
 
     Raises:
-        CatalogError: a configured one can't be read, or has faults.
+        CatalogError: a configured catalog can't be read, or has faults.
         ConfigError: it is another product's.
     """
 
@@ -96,15 +96,15 @@ class Catalogs:
         self.nothing = Source("", Catalog(product=config.product, version=self.own.catalog.version), self.own.written)
 
     def __iter__(self) -> Iterator[Source]:
-        """All that are known."""
+        """Iterate over all known catalogs."""
         return iter(list(self._known.values()))
 
     def find(self, digest: str, *, is_remote: bool = False) -> Source:
-        """The catalog of that digest, `nothing` when it is not here.
+        """Return the catalog with a digest, or `nothing` if it is not here.
 
         Args:
-            digest: what a producer named; what is no digest names none, and means our own.
-            is_remote: of another machine: nothing is read for it that is not configured.
+            digest: the name that a producer gave; one that is no digest means our own catalog.
+            is_remote: whether the producer is on another machine: only configured catalogs are read for it.
         """
         if not copies.is_digest(digest):
             return self.own
@@ -113,7 +113,7 @@ class Catalogs:
         return self._known.get(digest) or self._look_for(digest) or self._miss(digest)
 
     def of_segment(self, head: Head) -> Catalog | None:
-        """The catalog that a segment was made by; None when it is not here. From any thread."""
+        """Return the catalog that a segment was made by; None if it is not here. May be called from any thread."""
         digest = head.catalog_digest
         if not digest:  # of a version that did not write it down
             return self.own.catalog if head.catalog == self.own.label else None
@@ -128,14 +128,14 @@ class Catalogs:
             return None
 
     def name(self) -> None:
-        """Say that the copies of all that are known are still wanted: hosts may be without a shipper for a while."""
+        """Mark the copies of all known catalogs as still wanted: hosts may be without a shipper for a while."""
         for digest in self._known:
             copies.name(self._product, digest)
 
     def renew_own(self, file: Path) -> bool:
-        """Take the configured catalog anew if its file was replaced; whether it was. What it was is known still.
+        """Reload the configured catalog if its file was replaced, and tell whether it was. The old one stays known.
 
-        One with faults is said, once, and passed over.
+        A catalog with faults is logged once, and passed over.
         """
         if (state := _state_of(file)) == self._own_state:
             return False
@@ -153,13 +153,13 @@ class Catalogs:
         return True
 
     def close(self) -> None:
-        """Let go of the copies."""
+        """Release the copies."""
         for lock in self._locks:
             os.close(lock)
         self._locks.clear()
 
     def _open(self, file: Path, digest: str = "") -> Source:
-        """A configured one: its copy, if it is known by digest, for the file may have been replaced meanwhile."""
+        """Open a configured catalog; by its copy if its digest is known, because the file may have been replaced."""
         if digest and (found := self._read_copy(digest, file)):
             return self._check(found, file)
         found = read_source(file)
@@ -172,7 +172,7 @@ class Catalogs:
         return found
 
     def _keep(self, digest: str, file: Path) -> None:
-        """Have a copy of a configured one: it may be replaced before all that was collected under it is read."""
+        """Keep a copy of a configured catalog, which may be replaced before all its events are read."""
         with suppress(OSError):  # no disk to keep it on
             data = file.read_bytes()
             if digest_of(data) == digest:
@@ -201,7 +201,7 @@ class Catalogs:
         return found
 
     def _read_copy(self, digest: str, file: Path) -> Source | None:
-        """The copy, which stays held. Raises CatalogError, which names `file`."""
+        """Read the copy, which stays held. Raises CatalogError, which names `file`."""
         if (copy := copies.read(self._product, digest)) is None:
             return None
         self._locks.append(copy.lock)
@@ -219,7 +219,7 @@ class Catalogs:
 
 
 def _state_of(file: Path) -> tuple[int, ...]:
-    """What changes when a file is replaced or written; empty while there is none."""
+    """Return values that change when a file is replaced or written; empty while there is none."""
     try:
         found = file.stat()
     except (OSError, ValueError):

@@ -1,19 +1,16 @@
-"""What a shipper is told: by the producer that spawned it (JSON, private), or in the file of `telemetry ship --config`.
+"""Configuration of a shipper: from the producer that spawned it (JSON, private), or from `telemetry ship --config`.
 
-What a producer writes may be of another version: names that this one does not know are passed over, and what is missing
-has its default. In a file that a person writes they are faults. It is TOML; paths in it are relative to it:
+A producer may be of another version: names that this version does not know are passed over, and missing ones have their
+defaults. In a file that a person writes they are faults. That file is TOML; paths in it are relative to it:
 
-product = "acme-db"
-catalog = "acme.toml"
-endpoint = "https://t.acme.example/v1/batches"
-segment_seconds = 5.0                     # and any other name of ShipperSettings
+product = "acme-db" catalog = "acme.toml" endpoint = "https://t.acme.example/v1/batches" segment_seconds = 5.0
+# and any other name of ShipperSettings
 
 And, for hosts on other machines:
 
-older_catalogs = ["acme-2.toml"]          # of those that are not upgraded yet
-listen = "tcp://0.0.0.0:4381"
-key_file = "shipper.key"                  # `telemetry keys shipper.key`
-clients_file = "clients"                  # the hosts' public keys, one a line
+older_catalogs = ["acme-2.toml"]          # of those that are not upgraded yet listen = "tcp://0.0.0.0:4381" key_file =
+"shipper.key"                  # `telemetry keys shipper.key` clients_file = "clients"                  # the hosts'
+public keys, one a line
 """
 
 from __future__ import annotations
@@ -37,12 +34,12 @@ _REQUIRED = ("product", "catalog", "endpoint")
 
 
 class Listen(NamedTuple):
-    """Where to listen for hosts on other machines.
+    """The address for hosts on other machines, and its keys.
 
     Attributes:
         address: `tcp://HOST:PORT`.
-        key_file: our secret key.
-        clients_file: the public keys of those that may send.
+        key_file: the file of our secret key.
+        clients_file: the file of the public keys of hosts that may send.
     """
 
     address: str
@@ -51,16 +48,16 @@ class Listen(NamedTuple):
 
 
 class ShipperConfig(NamedTuple):
-    """What a shipper does, for whom, and how; `listen` is None when it is for this machine alone.
+    """The configuration of a shipper; `listen` is None if it is for this machine alone.
 
     Attributes:
-        product: its name.
-        catalog: the file.
-        endpoint: where batches go.
-        settings: how.
-        listen: for hosts on other machines.
-        catalog_digest: of the catalog that the producer was started with; empty when a person wrote this.
-        older_catalogs: files that hosts on other machines may still name.
+        product: the product's name.
+        catalog: the catalog's file.
+        endpoint: the endpoint of its uploads.
+        settings: its settings.
+        listen: the address for hosts on other machines.
+        catalog_digest: the digest of the catalog that the producer was started with; empty in a person's file.
+        older_catalogs: the files of catalogs that hosts on other machines may still name.
     """
 
     product: str
@@ -76,7 +73,7 @@ def read_config(path: Path) -> ShipperConfig:
     """Read a configuration, TOML or (`.json`) JSON.
 
     Raises:
-        ConfigError: it can't be read, lacks something, or has a name or a value that is not known.
+        ConfigError: it can't be read, lacks something, or has an unknown name or value.
     """
     found = _parse(path)
     if missing := [name for name in _REQUIRED if not isinstance(found.get(name), str)]:
@@ -100,7 +97,7 @@ def read_config(path: Path) -> ShipperConfig:
 
 
 def read_settings(found: dict[str, Any], where: str) -> ShipperSettings:
-    """Settings from a mapping of names to values.
+    """Return settings from a mapping of names to values.
 
     Raises:
         ConfigError: naming `where`, for an unknown name or a value of the wrong type, or out of bounds.
@@ -116,7 +113,7 @@ def read_settings(found: dict[str, Any], where: str) -> ShipperSettings:
 
 
 def _check_readers(found: dict[str, Any], path: Path) -> None:
-    """Who writes a password into a file must keep it from others."""
+    """Raise ConfigError for a file with a password that others can read."""
     urls = [url for name in ("endpoint", "proxy") if isinstance(url := found.get(name), str)]
     mode = path.stat().st_mode
     if mode & 0o077 and any(without_credentials(url) != url for url in urls):
@@ -124,7 +121,7 @@ def _check_readers(found: dict[str, Any], path: Path) -> None:
 
 
 def _take_listen(found: dict[str, Any], path: Path) -> Listen | None:
-    """Take out what concerns hosts on other machines."""
+    """Take out the settings for hosts on other machines."""
     names = ("listen", "key_file", "clients_file")
     given = {name: found.pop(name) for name in names if name in found}
     if not given:

@@ -1,4 +1,4 @@
-"""The shipper's own log: to stderr in the foreground, else to a private, rotated file beside the spool.
+"""Log of the shipper: on stderr in the foreground, otherwise in a private, rotated file beside the spool.
 
 It holds states, counts and reasons; never an event's data.
 """
@@ -26,7 +26,7 @@ _MAX_BYTES = 256 << 10
 
 
 class _PrivateHandler(RotatingFileHandler):
-    """Writes to a file of ours, or not at all."""
+    """A handler that writes to a file of ours, or not at all."""
 
     def _open(self) -> TextIOWrapper:
         file = private_file(Path(self.baseFilename), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -34,7 +34,7 @@ class _PrivateHandler(RotatingFileHandler):
 
 
 def open_log(config: ShipperConfig, *, spawned: bool) -> None:
-    """Send the shipper's log where it belongs. A disk that refuses leaves us without one, and running."""
+    """Set up the shipper's log. A disk that refuses leaves the shipper without one, and running."""
     formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler: logging.Handler = logging.StreamHandler(sys.stderr)

@@ -1,6 +1,6 @@
-"""The names that this shipper takes out of texts: its machine's, and those that its producers hand over.
+"""Names that this shipper takes out of texts: its machine's, and those that its producers hand over.
 
-In memory only. A producer's are known before the first text of its is read, also by a shipper that was just respawned:
+They are held in memory only. A producer's names are known before its first text is read, even to a respawned shipper:
 they are in every frame.
 """
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from telemetry.shipper.intake.receiver import Frame
 
 MAX_ENVIRONMENTS = 256
-"""Producers' sets of names that are known at a time; one that was forgotten is known again by its next frame."""
+"""The number of producers' sets of names known at a time; a forgotten one is known again by its next frame."""
 MAX_PRODUCERS = 10_000
 MAX_KNOWN_NAMES = 1024
-"""Of all environments together. To look for so many takes some 2 s to prepare, and 190 MB; for 2,048, 530 MB."""
+"""The number of names in all environments: compiling them takes some 2 s, and 190 MB; for 2,048, 530 MB."""
 
 _PROTOCOL_WORDS = ("event", "time", "session", "weight", "count", "other")
 
 
 class OwnNames:
-    """What is known, and from whom.
+    """The known names, and the producers they come from.
 
     Attributes:
         known: every name that is looked for.
     """
 
     def __init__(self, catalogs: Iterable[Catalog], machine: Callable[[], Names]) -> None:
-        """Know what `machine` tells, now and at each `look`; the constants of `catalogs` name nobody."""
+        """Know the names that `machine` returns, now and at each `look`; the constants of `catalogs` name nobody."""
         self._words = frozenset[str]().union(*map(constants_of, catalogs))
         self._machine = machine
         self._of_machine: frozenset[Name] = frozenset()
@@ -45,11 +45,11 @@ class OwnNames:
         self.look()
 
     def tell(self, listener: Callable[[frozenset[Name]], None]) -> None:
-        """Have a listener told all that is looked for, whenever that changes from now on."""
+        """Register a listener that is told all names that are looked for, whenever they change from now on."""
         self._told.append(listener)
 
     def allow(self, catalog: Catalog) -> bool:
-        """Take the constants of one more catalog for what they are; whether that changes what is looked for."""
+        """Allow the constants of one more catalog; tell whether that changes what is looked for."""
         words = self._words | constants_of(catalog)
         if words == self._words:
             return False
@@ -60,12 +60,12 @@ class OwnNames:
         return self._gather()
 
     def look(self) -> bool:
-        """Look at the machine again, whose addresses may change; whether there is anything new."""
+        """Look at the machine again, whose addresses may change; tell whether there is anything new."""
         self._of_machine |= know(self._machine(), self._words)
         return self._gather()
 
     def hear(self, frames: Sequence[Frame]) -> bool:
-        """Take note of what producers hand over; whether there is anything new."""
+        """Take in the names that producers hand over; tell whether there is anything new."""
         if len(self._producers) > MAX_PRODUCERS:
             self._producers.clear()
         strangers = {frame.producer: frame.context.names for frame in frames if frame.producer not in self._producers}
@@ -81,9 +81,9 @@ class OwnNames:
         return self._gather()
 
     def keep(self, producers: Container[str]) -> bool:
-        """Forget the names of all producers but these, by hexadecimal id; whether that changes what is looked for.
+        """Forget the names of all producers but these, by hexadecimal id; tell whether that changes what is looked for.
 
-        To call when nothing more can come of the others, and nothing of theirs waits for a last look.
+        Call it when no events of the others can arrive, and none wait for a last look.
         """
         self._producers = {
             producer: known for producer, known in self._producers.items() if producer.hex() in producers
@@ -92,11 +92,11 @@ class OwnNames:
         return self._gather()
 
     def covers(self, frame: Frame) -> bool:
-        """Whether its producer's names are known; where there was no room for them, its texts can't be read."""
+        """Tell whether a producer's names are known; if there was no room for them, its texts can't be read."""
         return frame.producer in self._producers
 
     def _make_room(self, environment: frozenset[Name], used: set[frozenset[Name]]) -> bool:
-        """Forget the oldest that no frame in hand needs, until there is room; False when all are needed."""
+        """Forget the oldest names that no frame in hand needs, until there is room; False if all are needed."""
         while environment not in self._environments and self._is_full(environment):
             oldest = next((known for known in self._environments if known not in used), None)
             if oldest is None:
@@ -122,7 +122,7 @@ class OwnNames:
 
 
 def constants_of(catalog: Catalog) -> frozenset[str]:
-    """The words that every user of a catalog sends: they name nobody."""
+    """Return the words that every user of a catalog sends, which name nobody."""
     events = catalog.events.values()
     fields = [field for event in events for field in event.fields.values()]
     values = (value for field in fields for value in field.values)

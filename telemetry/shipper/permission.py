@@ -1,7 +1,7 @@
-"""What the user's stored choice permits a shipper, beyond what each producer's own context says.
+"""Permission of the user's stored choice to a shipper, beyond each producer's own context.
 
-Whether a segment is older than the consent is not asked of a clock, which may have been set: a segment bears the date
-of the consent that it was begun under, and leaves only under that one, or under one that has followed it without a
+Whether a segment is older than the consent is not decided by a clock, which may have been set: a segment bears the date
+of the consent under which it was begun, and leaves only under that one, or under one that has followed it without a
 stricter one between.
 """
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 """The one basis that rests on the notice, and so on its date."""
 
 UNSURE_NS = 60_000_000_000
-"""How old an event may be where no clock tells whether it is older than the consent."""
+"""The age up to which an event is taken if no clock tells whether it is older than the consent."""
 
 
 class Permission(NamedTuple):
-    """What a shipper may do with events, and what it must do with those it has.
+    """The operations on events that the user permits, and those that are owed.
 
     Attributes:
-        state: the most that may become of any event.
+        state: the most that may happen to any event.
         erases: whether to erase what was collected.
-        is_chosen: whether it is the user's own yes; else it is that nobody said no.
+        is_chosen: whether it is the user's own yes; otherwise nobody has said no.
         since_unix_seconds: when that was said, or the notice was shown; 0 for neither.
-        unbroken: the dates of the consents before, since the first of which technical events could leave at any time.
+        unbroken: the dates of earlier consents from the first of which on technical events could leave at any time.
     """
 
     state: State
@@ -51,36 +51,36 @@ class Permission(NamedTuple):
 
     @property
     def uploads(self) -> bool:
-        """Whether any may leave this machine."""
+        """Whether any events may leave this machine."""
         return self.state in {State.TECHNICAL, State.ON}
 
     def under(self, receipt: Receipt) -> Receipt:
-        """The ground on which what a producer has collected may go on: its own, or a stricter one."""
+        """Return the receipt under which a producer's events go on: its own, or a stricter one."""
         if not self.uploads:
             return receipt._replace(level=State.LOCAL.value)
         return receipt._replace(level=strictest(State(receipt.level), self.state).value)
 
     def covers(self, since_unix_seconds: float, sensitivity: Sensitivity | UnsetType) -> bool:
-        """Whether what was collected under the consent of that date may still leave, as far as dates tell."""
+        """Tell whether events collected under the consent of that date may still leave, as far as dates tell."""
         return since_unix_seconds == self.since_unix_seconds or (
             sensitivity == "technical" and since_unix_seconds in self.unbroken
         )
 
     def begins_unix_seconds(self, sensitivity: Sensitivity) -> float:
-        """Since when events of a sensitivity may leave."""
+        """Return the time since when events of a sensitivity may leave."""
         return self.unbroken[0] if self.unbroken and sensitivity == "technical" else self.since_unix_seconds
 
     def not_before_ns(self, receipt: Receipt, since_unix_seconds: float, sensitivity: Sensitivity, now_ns: int) -> int:
-        """The moment that an event must not be older than, UNIX nanoseconds: of before the user's yes nothing leaves.
+        """Return the time before which an event may not leave, in UNIX nanoseconds: that of the user's yes.
 
-        What a host emitted under this very yes is not asked for its time, for a clock may have been set. Where the yes
-        lies in the future, since the clock was set back, nobody can tell; what is a minute old or less is taken.
+        An event emitted under this very yes may have any time, because a clock may have been set. If the yes lies in
+        the future because the clock was set back, events of the last minute are taken.
 
         Args:
-            receipt: the ground on which the event goes on.
-            since_unix_seconds: the date of the consent that it was emitted under.
-            sensitivity: of the event.
-            now_ns: UNIX nanoseconds.
+            receipt: the receipt under which the event goes on.
+            since_unix_seconds: the date of the consent under which it was emitted.
+            sensitivity: the event's sensitivity.
+            now_ns: the present time in UNIX nanoseconds.
         """
         if receipt.level == "local" or not self.is_chosen or self.covers(since_unix_seconds, sensitivity):
             return 0
@@ -88,7 +88,7 @@ class Permission(NamedTuple):
         return since_ns if since_ns <= now_ns else now_ns - UNSURE_NS
 
     def lets_leave(self, head: Head) -> bool:
-        """Whether a segment may be uploaded: not when it is older than the consent, nor of one that was taken back."""
+        """Tell whether a segment may be uploaded: not if it is older than the consent, or its consent was withdrawn."""
         if not self.uploads or level_of(self.state, head.sensitivity) == State.LOCAL:
             return False
         rests_on_it = self.is_chosen or head.receipt.basis == CLOUD_DEFAULT
@@ -96,7 +96,7 @@ class Permission(NamedTuple):
 
 
 def permission_of(stored: Stored) -> Permission:
-    """What a stored choice permits; one that can't be read permits nothing, but erases nothing either."""
+    """Return the permission of a stored choice; one that can't be read permits nothing, but erases nothing either."""
     if stored.fault:
         return Permission(State.OFF)
     return Permission(

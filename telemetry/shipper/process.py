@@ -1,6 +1,6 @@
-"""What a shipper makes of the process it was given: what the host left open, limits, allocator, collector of cycles.
+"""Preparation of the process that a shipper was given: inherited descriptors, limits, allocator, garbage collector.
 
-Light: it is loaded before the shipper's sockets are bound.
+The module is light: it is loaded before the shipper's sockets are bound.
 """
 
 from __future__ import annotations
@@ -18,22 +18,25 @@ import psutil
 from telemetry.rendezvous.handover import DOOR_DESCRIPTOR
 
 MAX_DESCRIPTORS = 65_536
-"""What a shipper may open. So many are closed where a system does not list them: it may claim to allow 2^30."""
+"""The number of descriptors a shipper may open, or closes if a system does not list them (it may allow 2^30)."""
 COLLECT_ALLOCATIONS = 20_000
-"""After so many more new objects than freed ones, cycles are looked for."""
+"""The surplus of new over freed objects after which cycles are looked for."""
 M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3
-"""From glibc's malloc.h."""
+"""The parameters of mallopt, from glibc's malloc.h."""
 OWN_PAGES_BYTES = 2 << 20
-"""What is larger gets pages of its own, which go back at once. With 256 KiB the faults of those pages cost 8 % more."""
+"""The size from which on memory gets pages of its own, which go back at once. At 256 KiB page faults cost 8 % more."""
 
 
 def inherit_door(directory: Path) -> socket.socket | None:
-    """The door to `directory` that a producer has opened for us; None when this process was started without one."""
+    """Return the door to `directory` that a producer has opened for us.
+
+    None if this process was started without one.
+    """
     try:
         door = socket.socket(fileno=os.dup(DOOR_DESCRIPTOR))
     except OSError:
         return None
-    # Who starts a shipper by hand may have anything there.
+    # If a person starts a shipper, the descriptor may be anything.
     with suppress(OSError, ValueError):
         listens = door.family == socket.AF_UNIX and door.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
         if listens and Path(door.getsockname()).parent == directory:
@@ -44,9 +47,10 @@ def inherit_door(directory: Path) -> socket.socket | None:
 
 
 def close_inherited(kept: int) -> None:
-    """What the host had open is not ours to keep: a listening socket would stay taken after the host is gone.
+    """Close the descriptors inherited from the host: a listening socket would stay taken after the host is gone.
 
-    What this process has opened itself by now, or a hook in it, is left: unlike that, it would not outlive an exec.
+    Descriptors that this process, or a hook in it, has opened by now are left: unlike those, they would not survive an
+    exec.
     """
     try:
         inherited = [int(name) for name in os.listdir("/dev/fd")]  # noqa: PTH208 names are numbers
@@ -61,7 +65,7 @@ def close_inherited(kept: int) -> None:
 
 
 def allow_descriptors() -> None:
-    """The host's limit is not ours: each producer takes a descriptor, and there may be thousands."""
+    """Raise the limit of descriptors inherited from the host: each producer takes one, and there may be thousands."""
     with suppress(OSError, ValueError):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         allowed = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
@@ -70,7 +74,7 @@ def allow_descriptors() -> None:
 
 
 def memory_bytes() -> int:
-    """What this process takes; 0 where nobody tells (no /proc)."""
+    """Return the memory of this process; 0 if it can't be known (no /proc)."""
     try:
         return int(psutil.Process().memory_info().rss)
     except (psutil.Error, OSError):
@@ -78,7 +82,7 @@ def memory_bytes() -> int:
 
 
 def be_silent() -> None:
-    """Have nothing written to standard error any more: what a library might print could be anything."""
+    """Discard all further output to standard error, because a library might print anything."""
     with suppress(OSError):
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 2)
@@ -88,8 +92,8 @@ def be_silent() -> None:
 def be_nice(niceness: int) -> None:
     """Leave the processor to others, where that is allowed.
 
-    A child sets it for us: where the call is denied by the death of who makes it (systemd's `SystemCallFilter=`), that
-    is the child's.
+    A child sets the priority for us: where the call kills the process that makes it (systemd's `SystemCallFilter=`),
+    that is the child.
     """
     if not niceness:
         return
@@ -103,10 +107,10 @@ def be_nice(niceness: int) -> None:
 
 
 def calm_the_allocator() -> None:
-    """Have all threads allocate from one heap, and bodies from none: glibc's mallopt(3), where there is one.
+    """Have all threads allocate from one heap, and bodies from none: glibc's mallopt(3), where it exists.
 
-    Left to itself it takes a heap for each thread, and keeps in them what was a body once, with small things in between
-    that hold it there: memory at full rate grew by a tenth in ten minutes. Call before there are threads.
+    By default glibc takes a heap for each thread, and keeps former bodies in them, with small objects in between that
+    hold them there: memory at full rate grew by a tenth in ten minutes. Call it before there are threads.
     """
     with suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -115,7 +119,7 @@ def calm_the_allocator() -> None:
 
 
 def calm_the_collector() -> None:
-    """Look for cycles less often, and not among what lives as long as we do.
+    """Look for cycles less often, and not among objects that live as long as the process.
 
     Values flow forward here and make next to no cycles; looking for them took 3 % of the time at full rate.
     """

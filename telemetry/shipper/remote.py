@@ -1,10 +1,10 @@
-"""The way in for hosts on other machines: one TCP port, CURVE, and only peers whose public key is in a file.
+"""Port for hosts on other machines: one TCP port, CURVE, and only peers whose public key is in a file.
 
-Frames come in, and of the questions those of `REMOTE_OPERATIONS` are answered. Who has no key that is known is refused
-before a byte of a message is read.
+Frames come in, and the questions of `REMOTE_OPERATIONS` are answered. A peer without a known key is refused before a
+byte of a message is read.
 
 ZeroMQ asks about each peer over a socket of its own, ZAP (RFC 27). It is answered from the shipper's loop, with the
-file read anew: a key that is taken out opens no connection any more. Nobody gets in while nobody answers.
+file read anew: a key that was taken out opens no further connection. Nobody gets in while nobody answers.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _DOMAIN = b"telemetry"
 _ZAP_PARTS = 7  # version, request, domain, address, identity, mechanism, key
 
 HANDSHAKE_MILLISECONDS = 5_000
-"""Who has not said who it is by then is cut off: a scanner must not keep our descriptors."""
+"""The time for a peer to identify itself before it is cut off: a port scanner must not hold our descriptors."""
 
 MAX_PEERS_AT_ONCE = 64
-"""Judged in one go: a storm of connections must not keep the shipper from its frames."""
+"""The number of peers judged in one go: a storm of connections must not keep the shipper from its frames."""
 
 log = logging.getLogger("telemetry.shipper")
 
 
 class Message(NamedTuple):
-    """What a peer sent, and where an answer to it goes."""
+    """A peer's message, and the peer that an answer goes to."""
 
     peer: bytes
     body: bytes
@@ -56,13 +56,13 @@ _ARRAYS = frozenset(bytes([first]) for first in (*range(0x90, 0xA0), 0xDC, 0xDD)
 
 
 class Remote:
-    """The port, and who may use it.
+    """The port, and the peers that may use it.
 
     Attributes:
         socket: a ROUTER; readable when messages wait.
-        door: readable when somebody is at the door, see `let_in`.
-        address: with the port that was chosen, where it was left to the system.
-        refused: how many peers were.
+        door: the ZAP socket; readable when a peer waits to be judged, see `let_in`.
+        address: the address, with the port that the system chose if it was left to it.
+        refused: the number of peers refused.
 
     Raises:
         ConfigError: no CURVE, a key file that can't be used, or an address that can't be listened at.
@@ -87,7 +87,7 @@ class Remote:
         log.info("listening at %s for %d known keys", self.address, len(known))
 
     def let_in(self) -> None:
-        """Judge the peers at the door; never blocks."""
+        """Judge the peers that wait; never blocks."""
         for _ in range(MAX_PEERS_AT_ONCE):
             try:
                 question = self.door.recv_multipart(zmq.NOBLOCK)
@@ -101,7 +101,7 @@ class Remote:
     def receive_frames(self) -> list[bytes]:
         """Receive the frames that wait, up to a drain's worth; never blocks.
 
-        Questions that come among them are kept for `answer_all`: each is about the frames before it. A message of many
+        Questions among them are kept for `answer_all`, because each concerns the frames before it. A message of many
         parts is none of ours.
         """
         messages = drain(self._receive, lambda message: len(message.body))
@@ -109,7 +109,7 @@ class Remote:
         return [message.body for message in messages if message.is_frame]
 
     def answer_all(self, answers: Mapping[str, Answer]) -> None:
-        """Answer the questions that have come: once the frames that came with them are taken in."""
+        """Answer the questions that have arrived, once the frames that came with them are taken in."""
         asked, self._asked = self._asked, []
         allowed = {name: answers[name] for name in REMOTE_OPERATIONS}
         for message in asked:
@@ -117,11 +117,11 @@ class Remote:
 
     @property
     def state(self) -> dict[str, str | int]:
-        """For `telemetry status`."""
+        """The state of the port, for `telemetry status`."""
         return {"address": self.address, "refused_peers": self.refused}
 
     def close(self) -> None:
-        """Close the port, then the door."""
+        """Close the port, then the ZAP socket."""
         self.socket.close(linger=100)
         self.door.close(linger=0)
 

@@ -26,12 +26,12 @@ log = logging.getLogger("telemetry.shipper")
 
 
 class Texts:
-    """One shipper's redactor of free text, or none yet.
+    """The redactor of free text of one shipper, or none yet.
 
     Args:
-        names: that it takes out of texts; it is told those that come later.
-        tripwire: by which it is tested before it is used; the tripwire itself is tested at once.
-        format_: of the uploads.
+        names: the names to take out of texts; the redactor is told of later ones.
+        tripwire: tests the redactor before it is used; the tripwire itself is tested at once.
+        format_: the format of the uploads.
 
     Attributes:
         are_dropped: whether a redactor was needed and can't be had: free text is dropped then, and counted.
@@ -66,6 +66,6 @@ class Texts:
 
 
 def _is_searched(field: Field) -> bool:
-    """Whether values of a field are searched for what may not leave: a text for all of it, an error for own names."""
+    """Tell whether a field's values are searched for private data: a text for all of it, an error for own names."""
     row = type_of(field)
     return row.treatment is Treatment.SCANNED or row.python == EXCEPTION

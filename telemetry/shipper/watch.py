@@ -1,7 +1,7 @@
-"""Which producers live: who holds a sign of life (telemetry/rendezvous/life.py), whatever its pid is called here.
+"""Watch over the producers that live, by their signs of life (telemetry/rendezvous/life.py), whatever their pids here.
 
-A producer on another machine can hold none. It lives until it says goodbye or was not heard of for an hour. One of this
-machine without a sign, which any language may have written, lives for as long as it is heard of.
+A producer on another machine can hold no sign. It counts as living until it says goodbye or is silent for an hour. One
+of this machine without a sign, which may be written in any language, lives for as long as it is heard.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
     from telemetry.spool.positions import Position, Positions
 
 REMOTE_SECONDS = 3600.0
-"""A host on another machine is silent while it has nothing to say; one that was killed never says goodbye."""
+"""The silence after which a remote producer counts as gone: it may have nothing to say, or have been killed."""
 
 SILENT_SECONDS = 60.0
-"""How long a producer without a sign may be silent."""
+"""The time for which a producer without a sign may be silent."""
 
 LOST_SECONDS = 1.0
-"""How long after a frame a producer may take to take its sign anew: a host that closes all descriptors loses it, and
+"""The time after a frame for a producer to take its sign anew: a host that closes all descriptors loses it, and
 looks after it twice a second while it emits."""
 
 NEWCOMER_SECONDS = 10.0
-"""How long after it took its sign a producer may be on its way to this shipper."""
+"""The time after it took its sign for which a producer may be on its way to this shipper."""
 
 MAX_WATCHED = 10_000
-"""Producers; beyond it the longest known is no longer watched. Somebody invents them, or others live anyway."""
+"""The number of producers watched; beyond it the longest known is dropped. It was invented, or others live anyway."""
 
 MAX_LEFT = 10_000
-"""Producers that said goodbye, of which a frame may still be on its way."""
+"""The number of producers remembered that said goodbye, and of which a frame may still be on its way."""
 
 LOOK_PRODUCERS = 200
-"""Looked after at a time, once it is known that anybody lives: each costs some dozen microseconds."""
+"""The number of producers looked at in one go, once one is known to live: each costs some dozen microseconds."""
 
 
 def may_live(spool: Path, producer: str, position: Position) -> bool:
-    """Whether a producer's numbers must be remembered."""
+    """Tell whether a producer's numbers must be remembered."""
     return position.pid == REMOTE_PID or is_held(spool, producer) is not False
 
 
 def remembered(spool: Path, positions: Positions) -> Positions:
-    """The positions to keep of too many: no dead producer's, and at most the limit.
+    """Return the positions to keep if there are too many: no dead producer's, and at most the limit.
 
-    Beyond that the process with the most producers gives way, the oldest of them first: somebody invents them.
+    Beyond that the process with the most producers gives way, the oldest of them first, because it invents them.
     """
     living = {name: position for name, position in positions.items() if may_live(spool, name, position)}
     crowds = Counter(position.pid for position in living.values())
@@ -62,12 +62,12 @@ def remembered(spool: Path, positions: Positions) -> Positions:
 
 
 class Ground(NamedTuple):
-    """What a producer's frames say of it.
+    """The facts about a producer in its frames.
 
     Attributes:
-        pid: its process, as it is called where it runs.
-        receipt: its consent, who decided it, and its deployment.
-        catalog: by which it was started, as `product/version`.
+        pid: the producer's process, in its own namespace.
+        receipt: its consent, the voice that decided it, and its deployment.
+        catalog: the catalog it was started with, as `product/version`.
     """
 
     pid: int
@@ -78,7 +78,8 @@ class Ground(NamedTuple):
 class Watch:
     """The producers of one shipper that have not left.
 
-    Only producers that sent a frame to this shipper are known; one of a predecessor's makes itself known by its next.
+    Only producers that sent a frame to this shipper are known; one of a predecessor's makes itself known by its next
+    frame.
 
     Attributes:
         has_seen_any: whether a producer ever came.
@@ -95,11 +96,11 @@ class Watch:
 
     @property
     def receipts(self) -> Iterator[Receipt]:
-        """The grounds on which those that live collect, as their last frames said."""
+        """The receipts of the living producers, from their last frames."""
         return (ground.receipt for ground in self._grounds.values())
 
     def see(self, positions: Positions, receipt: Receipt, catalog: str) -> None:
-        """Take note of the producers that a drain came from, on what ground they collect, and by which catalog."""
+        """Note the producers of a drain, with their receipt and catalog."""
         for producer, position in positions.items():
             self.has_seen_any = True
             if producer in self._left:
@@ -112,17 +113,17 @@ class Watch:
             self._forget(next(iter(self._heard_at)))
 
     def leave(self, producer: str) -> None:
-        """A producer said goodbye; its process may live on."""
+        """Note that a producer said goodbye; its process may live on."""
         self._forget(producer)
         self._left[producer] = None
         if len(self._left) > MAX_LEFT:
             del self._left[next(iter(self._left))]
 
     def look(self, *, lost_seconds: float = LOST_SECONDS) -> None:
-        """Forget the producers that are gone. While some live, of very many only a part is looked after at a time.
+        """Forget the producers that are gone. While some live, only a part of very many is looked at in one go.
 
         Args:
-            lost_seconds: how long after its last frame a producer may be without the sign that it had.
+            lost_seconds: the time after its last frame for which a producer may be without the sign that it had.
         """
         living = 0
         for looked_at in range(len(self._heard_at)):
@@ -137,7 +138,7 @@ class Watch:
 
     @property
     def expects_more(self) -> bool:
-        """Whether a producer that was not heard of yet may be on its way, here or to another shipper of this spool.
+        """Whether a producer that has not been heard yet may be on its way, here or to another shipper of this spool.
 
         A producer takes its sign before it connects.
         """
@@ -157,7 +158,7 @@ class Watch:
         self._remote.discard(producer)
 
     def grounds(self, limit: int) -> list[Ground]:
-        """Tell on what ground the producers collect, those heard of last, and at most so many."""
+        """Return the facts about the producers heard last, at most `limit` of them."""
         last = sorted(self._grounds, key=lambda producer: -self._heard_at[producer])
         return [self._grounds[producer] for producer in last[:limit]]
 

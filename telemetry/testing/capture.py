@@ -1,4 +1,4 @@
-"""Puts a recorder in the place of every client for as long as a block lasts."""
+"""Capture of events: puts a recorder in the place of every client for as long as a block lasts."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def capture(catalog: str | os.PathLike[str] | None = None, *, cache: Path | None
 
 
 def _made_for(captured: Captured, make: Any) -> Any:
-    """A way to make clients that check their arguments as always, and record."""
+    """Return a constructor of clients that check their arguments as always, and record."""
 
     def make_recording(client: Client, **options: Any) -> None:
         consent = options.get("consent")

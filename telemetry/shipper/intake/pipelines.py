@@ -27,7 +27,7 @@ class Pipelines:
         catalogs: the known catalogs.
         names: told the words of each catalog before its first event is read.
         format_: the format of the uploads.
-        texts: the redactor of free text; None where free text is dropped.
+        texts: supplies the redactor of free text to catalogs that need it.
         clock: returns UNIX seconds, by which events expire.
     """
 
