@@ -21,8 +21,8 @@ Record = Callable[[str, dict[str, Any]], None]
 class Timer:
     """Context manager and decorator that emits an event with `duration_ms` when its block or call ends in any way.
 
-    As a decorator it serves any number of threads, recursion and `async def` functions; in a `with`, one block at a
-    time.
+    As a decorator it serves any number of threads, recursion and `async def` functions; in a `with`, also `async with`,
+    one block at a time.
     """
 
     __slots__ = ("_fields", "_name", "_record", "_started")
@@ -40,6 +40,14 @@ class Timer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._record(self._name, {**self._fields, "duration_ms": (perf_counter() - self._started) * 1e3})
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return `function` with each of its calls timed."""
