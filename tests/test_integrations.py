@@ -44,7 +44,7 @@ owner = "web team"
 expires = "9999-01-01"
 sensitivity = "interaction"
 [events.request.fields]
-route = { type = "enum", values = ["/users/{id}", "/down", "/talk", "users/<int:number>/", "unmatched"], purpose = "it" }
+route = { type = "enum", values = ["/users/{id}", "/down", "/talk", "users/<int:number>/", "unmatched"], purpose = "?" }
 method = { type = "enum", values = ["GET", "POST", "websocket"], purpose = "how it is used" }
 status = { type = "int", min = 0, max = 599, purpose = "how it ends" }
 duration_ms = { type = "duration", purpose = "how long it takes" }
