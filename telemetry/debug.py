@@ -177,7 +177,7 @@ class Printer:
             return None
 
     def _show(self, raw: msgspec.Raw, frame: Frame, pipeline: Pipeline) -> None:
-        """An event by itself, so that what the tally says is said of this one."""
+        """Show an event by itself, so that the tally speaks of this one."""
         alone = msgspec.structs.replace(frame, first=0, dropped={}, events=msgspec.Raw(_ONE + bytes(raw)))
         for drain in pipeline.run([alone], {}, level := frame.context.consent):
             shown = [line.decode(errors="replace") for line in self._format.show(drain.body, self._format.route)]
@@ -185,7 +185,7 @@ class Printer:
             self._stderr.print([*shown, *stays, *self._remarks(raw, drain.tally)])
 
     def _lost(self, frame: Frame) -> dict[str, int]:
-        """What the running totals have grown by; a forked child is a new producer."""
+        """Return the growth of the running totals; a forked child is a new producer."""
         if frame.producer != self._producer:
             self._producer, self._dropped = frame.producer, {}
         totals: dict[str, int] = {str(reason): total for reason, total in frame.dropped.items()}

@@ -27,7 +27,7 @@ class DropReason(StrEnum):
     # On disk.
     SPOOL_FULL = "spool_full"  # the oldest segment, over the limit of bytes or count
     SPOOL_AGE = "spool_age"  # a segment over the limit of age
-    CORRUPT = "corrupt"  # what lies on disk is not what was written
+    CORRUPT = "corrupt"  # the segment is not what was written
     REJECTED = "rejected"  # by the endpoint
 
 
@@ -40,4 +40,4 @@ HOST_REASONS = frozenset(
         DropReason.EXIT_UNCONFIRMED,
     }
 )
-"""Those that a host itself counts, in the heads of its frames and when it ends; it may say no other."""
+"""The reasons that a host itself counts, in the heads of its frames and when it ends; it may give no other."""

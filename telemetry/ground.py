@@ -6,17 +6,17 @@ They stand in frames, in receipts and in a host's `init`. Standard library only:
 from typing import Literal, get_args
 
 Basis = Literal["stored", "environment", "host", "cloud-default"]
-"""Who allowed it: the user's stored choice, a variable, the host, or the default of a cloud after the notice."""
+"""The voice that allowed it: the user's stored choice, a variable, the host, or a cloud's default after the notice."""
 
 Deployment = Literal["cloud", "self-hosted", "enterprise"]
-"""Where a program says that it runs."""
+"""The kind of deployment that a program says it is."""
 
 CLOUD_DEFAULT: Basis = "cloud-default"
 NOBODY: Literal["none"] = "none"
-"""In place of a basis where nobody has allowed or refused anything."""
+"""The word in place of a basis if nobody has allowed or refused anything."""
 
 UNKNOWN: Literal["unknown"] = "unknown"
-"""In place of a deployment that the program does not tell, or that is none of these."""
+"""The word in place of a deployment that the program does not tell, or that is none of these."""
 
 BASES: tuple[str, ...] = get_args(Basis)
 DEPLOYMENTS: tuple[str, ...] = get_args(Deployment)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from telemetry.catalog.model import Catalog
 
 Fields = dict[str, dict[str, set[str]]]
-"""The SQL types that fields are known to have, by event and name. More than one are text, where they meet."""
+"""The SQL types that fields are known to have, by event and name. A field with more than one type becomes text."""
 
 
 def declared_types(catalogs: Iterable[Catalog]) -> Fields:

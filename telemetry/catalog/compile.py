@@ -25,12 +25,12 @@ MAX_TIME_NS = 2**63 - 1  # in the year 2262; every later one breaks somebody's c
 
 
 class Envelope(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=True):
-    """One event as it comes off the wire; each event of a catalog has a subclass of its own.
+    """An event as it comes off the wire; each event of a catalog has a subclass of its own.
 
     Attributes:
-        time_ns: when it happened, UNIX nanoseconds.
-        fields: the event's own Struct of fields; its type is a key of `Compiled.plans`. Its members `time` and
-            `weight` can't come from the wire; the stages of the shipper set them.
+        time_ns: the time when it happened, in UNIX nanoseconds.
+        fields: the event's own Struct of fields; its type is a key of `Compiled.plans`. Its members `time` and `weight`
+            can't come from the wire; the stages of the shipper set them.
     """
 
     time_ns: Annotated[int, Meta(ge=0, le=MAX_TIME_NS)]
@@ -41,9 +41,9 @@ class Plan(NamedTuple):
     """The knowledge that the shipper's stages need of one event.
 
     Attributes:
-        name: of the event.
-        event: with the fields that are still collected.
-        expired: the names of those that are no longer; the validator leaves None in them.
+        name: the event's name.
+        event: the event, with the fields that are still collected.
+        expired: the names of the fields that are not; the validator leaves None in them.
     """
 
     name: str
@@ -55,11 +55,11 @@ class Compiled(NamedTuple):
     """A catalog made ready to decode events with.
 
     Attributes:
-        catalog: what it was made of.
-        decoder: of the msgpack array of a frame's events; it raises at the first that is invalid.
-        one: of a single event, of any name.
+        catalog: the catalog it was made of.
+        decoder: the decoder of the msgpack array of a frame's events; it raises at the first that is invalid.
+        one: the decoder of a single event, of any name.
         envelopes: the Struct of each event that has not expired, by the event's name.
-        plans: by the type of `Envelope.fields`.
+        plans: the plans, by the type of `Envelope.fields`.
         expired: the names of events that are no longer collected.
     """
 
@@ -72,7 +72,7 @@ class Compiled(NamedTuple):
 
 
 def compile_catalog(catalog: Catalog, today: dt.date) -> Compiled:
-    """Compile what `catalog` still collects on the day `today`: `expires` is the last day of an event or a field."""
+    """Compile the part of `catalog` that is still collected on the day `today`; `expires` is a last day."""
     live = [_unexpired(event, today) for event in catalog.events.values() if today <= event.expires]
     expired = {event.name: frozenset(catalog.events[event.name].fields.keys() - event.fields.keys()) for event in live}
     fields = {event.name: _fields_struct(event, expired[event.name]) for event in live}
@@ -138,7 +138,7 @@ def declared_fields(event: Event) -> dict[str, Field]:
 
 
 def may_be_card(field: Field) -> bool:
-    """Whether a number in this field could be that of a payment card: it is looked at before it leaves."""
+    """Tell whether a number in this field could be that of a payment card, so that it is looked at before it leaves."""
     is_open = field.max is None or field.max >= LEAST_CARD
     return type_of(field).number is not None and not field.buckets and is_open
 
@@ -155,8 +155,8 @@ def _checked(field: Field) -> Any:
 def value_decoder(field: Field) -> Callable[[bytes | msgspec.Raw], Any]:
     """Return the function that reads one value of `field` from msgpack; None is an absent one.
 
-    The function raises as msgspec does. It takes what the decoder of whole events does not, for those come to it one by
-    one: a value that is spelled in the wide form of its type.
+    The function raises as msgspec does. It also accepts values in the wide form of the type, which the decoder of whole
+    events does not, because such events are decoded one by one.
     """
     wide = type_of(field).wide(field)
     if wide is None:

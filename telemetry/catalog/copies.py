@@ -1,11 +1,11 @@
-"""Keeps copies of catalogs, by the digest of their file: events collected before an upgrade stay readable.
+"""Copies of catalogs, kept by the digest of their file, so that events collected before an upgrade stay readable.
 
     <state>/<product>/catalogs/<sha256>     the file, byte for byte, 0600; beside the product's spools
 
-`init` keeps one, once, and so does a shipper of each that it is configured with. Its time of modification is the day
-on which the original was written; that of its last change of status, which nobody can set, is when somebody last
-named it. A shipper holds a shared lock on each copy that it reads by. A copy goes when nobody has named it for a week
-and no segment does; `telemetry purge` takes them all.
+`init` keeps one, once, and so does a shipper of each that it is configured with. A copy's time of modification is the
+day on which the original was written; its time of status change, which nobody can set, is when it was last named. A
+shipper holds a shared lock on each copy by which it reads. A copy goes when nobody has named it for a week and no
+segment does; `telemetry purge` takes them all.
 
 Standard library only: the host imports it.
 """
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 FOLDER = "catalogs"
 
 KEEP_SECONDS = 7 * 86_400.0
-"""The time that a copy stays which no shipper reads by: far longer than a host is ever without one."""
+"""The time for which an unused copy stays: far longer than a host is ever without a shipper."""
 
 MAX_CATALOG_BYTES = 16 << 20
 """The largest file that is kept: far more than anybody would review."""
 
 
 class Copy:
-    """A copy that is what its name says.
+    """A copy whose contents fit its name.
 
     Attributes:
-        data: of the file.
-        written_unix_seconds: when the original was written.
+        data: the contents of the file.
+        written_unix_seconds: the time when the original was written.
         lock: a descriptor that holds the copy; the caller closes it.
     """
 
@@ -57,14 +57,14 @@ def digest_of(data: bytes) -> str:
 
 
 def is_digest(text: str) -> bool:
-    """Whether a text can be a catalog's digest."""
+    """Tell whether a text can be a catalog's digest."""
     return re.fullmatch("[0-9a-f]{64}", text) is not None
 
 
 def written_unix_seconds(file: Path) -> float:
-    """Return the moment at which a file was written, as far as its file system knows.
+    """Return the time at which a file was written, as far as its file system knows.
 
-    The time of modification comes out of archives and may lie in the future; that of the last change of status is this
+    The time of modification may come out of an archive and lie in the future; that of the last status change is this
     machine's. So the earlier one is believed.
     """
     found = file.stat()
@@ -77,7 +77,7 @@ def path_of(product: str, digest: str) -> Path:
 
 
 def keep(product: str, data: bytes, original: Path) -> None:
-    """Keep a copy of a catalog's file, for those who read its events later; one that is there is only named anew.
+    """Keep a copy of a catalog's file, for readers of its events; an existing one is only named anew.
 
     Raises:
         OSError: none can be kept; nothing is half written.
@@ -93,7 +93,7 @@ def keep(product: str, data: bytes, original: Path) -> None:
 
 
 def name(product: str, digest: str) -> None:
-    """Say that a copy is still wanted, if there is one. Never raises."""
+    """Mark a copy as still wanted, if there is one. Never raises."""
     copy = path_of(product, digest)
     with suppress(OSError):
         found = copy.stat()
@@ -101,7 +101,7 @@ def name(product: str, digest: str) -> None:
 
 
 def read(product: str, digest: str) -> Copy | None:
-    """Return the copy of a digest, held; None when there is none, or one that is damaged, which is then removed."""
+    """Return the copy of a digest, held; None if there is none, or a damaged one, which is then removed."""
     if not is_digest(digest):
         return None
     copy = path_of(product, digest)
@@ -127,9 +127,9 @@ def drop_unnamed(
     """Remove the copies that nobody needs any more. Never raises.
 
     Args:
-        product: whose.
-        named: the digests that segments name, None when that can't be told now; asked only if a copy may go.
-        now_unix_seconds: None for the clock. What is dated after it is kept.
+        product: the product whose copies are meant.
+        named: returns the digests that segments name, None if they can't be known now; called only if a copy may go.
+        now_unix_seconds: the present time, None for the clock's. A copy dated later is kept.
     """
     now = time.time() if now_unix_seconds is None else now_unix_seconds
     with suppress(OSError):

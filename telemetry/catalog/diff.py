@@ -1,7 +1,7 @@
-"""Compares two catalogs, and says what the change does to those who query the events. Pure.
+"""Comparison of two catalogs, with the effects of the change on queries of the events. Pure.
 
-A store holds rows of the old version beside those of the new one, under the same names: what changes its type there
-breaks queries that are not to be changed, so it is a fault. All else is told, for people to judge.
+A store holds rows of the old version beside those of the new one, under the same names: a changed type breaks queries
+that are not to be changed, so it is a fault. All other changes are reported for people to judge.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _UNIT = re.compile(
 
 
 class Change(NamedTuple):
-    """One difference between two catalogs.
+    """A difference between two catalogs.
 
     Attributes:
-        kind: what changes: a `type`, a `unit`, an `enum`, a `name`, the `meaning`, or the `version` that did not.
-        event: where; empty for the catalog as a whole.
-        field: the same for a field.
-        text: what it does to those who query.
+        kind: the kind of change: a `type`, a `unit`, an `enum`, a `name`, the `meaning`, or the `version` that did not.
+        event: the event; empty for the catalog as a whole.
+        field: the field; empty for the event as a whole.
+        text: the effect on queries.
         breaks: whether it is a type that changes under a name that stays.
     """
 
@@ -49,7 +49,7 @@ class Change(NamedTuple):
 
 
 def find_changes(old: Catalog, new: Catalog) -> list[Change]:
-    """Find the changes that those who query have to know, those that break first."""
+    """Find the changes that matter to queries, those that break first."""
     changes = list(_catalog_changes(old, new))
     for name in old.events | new.events:
         before, after = old.events.get(name), new.events.get(name)
@@ -142,7 +142,7 @@ def _range(field: Field) -> str:
 
 
 def _meetings(old: Catalog, new: Catalog, told: set[str]) -> Iterator[Change]:
-    """Yield the columns of `events` that become text, since another event now has the name with another type."""
+    """Yield the columns of `events` that become text, because another event now has the name with another type."""
     before, both = _columns([old]), _columns([old, new])
     for name, types in before.items():
         if len(types) == 1 < len(both[name]) and name not in told:

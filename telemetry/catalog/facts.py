@@ -1,4 +1,4 @@
-"""Holds the facts that a host gives for reports against the catalog: a slip in a name would be silent."""
+"""Check of the facts that a host gives for reports against the catalog, as a slip in a name would be silent."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The types of fields, one row each: what a type takes, how it is checked, what leaves, and what is told of it.
+"""The types of fields, one row each: accepted values, checks, the form that leaves, and its descriptions.
 
 To add one, write its row into `TYPES` and its line into the table of `telemetry/catalog/README.md`. A key of the
-catalog's file that no other type has is an attribute of `telemetry.catalog.model.Field` as well. Nothing else asks
-which type a field has.
+catalog's file that no other type has is also an attribute of `telemetry.catalog.model.Field`. No other code asks for
+the type of a field.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Treatment(Enum):
 
 
 class Exposure(IntEnum):
-    """A degree: how much of something private, in a value of a type, could leave."""
+    """The degree to which something private, in a value of a type, could leave."""
 
     NONE = 0  # such a value can't hold anything private
     REWRITTEN = 1  # it may, and leaves as something else
@@ -92,8 +92,8 @@ class Wide(NamedTuple):
     """A second form of a type's values, which the decoder of whole events does not take.
 
     Attributes:
-        type: what msgspec checks it against.
-        narrow: makes a value of the type of it, or lets one pass that is of that type already.
+        type: the type that msgspec checks it against.
+        narrow: converts a value to the type proper, or lets one pass that is of that type already.
     """
 
     type: Any
@@ -112,31 +112,30 @@ class FieldType(NamedTuple):
     """A type of field.
 
     Attributes:
-        takes: what a value must be, in words, for errors: "must be ...".
-        is_taken: whether a scalar is of that form.
-        fault: why the shipper would remove a scalar of that form all the same; empty when it would not.
-        leaves_as: tells users what leaves; the catalog's own texts in it are not escaped for anything.
-        held_back: what of a value never leaves, for the privacy page; empty where nothing is to be said.
-        schema: the JSON Schema of what leaves, with patterns that ECMA 262 and Python read alike.
-        keys: of the catalog's file, beside those of every field.
-        key_faults: what is wrong with a table whose keys are each of the right form.
-        checked: the type that msgspec checks a value against.
-        wide: how it may be spelled otherwise; None where it may not.
-        treatment: how the redactor gets at what leaves.
-        rewriter: the function that makes of a value what leaves, or None of one that must not; None where a checked
-            value leaves as it is.
+        takes: the accepted values, in words, for errors: "must be ...".
+        is_taken: tells whether a scalar is of that form.
+        fault: returns why the shipper would nevertheless remove a scalar of that form; empty if it would not.
+        leaves_as: describes to users what leaves; the catalog's own texts in it are not escaped for anything.
+        held_back: the part of a value that never leaves, for the privacy page; empty if there is nothing to say.
+        schema: returns the JSON Schema of what leaves, with patterns that ECMA 262 and Python read alike.
+        keys: the type's keys in the catalog's file, beside those of every field.
+        key_faults: yields the faults of a table whose keys each have the right form.
+        checked: returns the type that msgspec checks a value against.
+        wide: returns the form in which a value may be spelled otherwise; None if there is none.
+        treatment: the way in which the redactor treats a value.
+        rewriter: returns the function that rewrites a value, to None if it must not leave; None if it leaves as it is.
         rule: the redaction that is counted for each value that was rewritten; empty for none.
-        number: int or float where an exact number of that kind leaves: it may be a card's, an id, or tell a machine.
-        exposure: how much of something private could leave.
+        number: int or float if an exact number of that kind leaves, which may be a card's, an id, or tell a machine.
+        exposure: the degree to which something private could leave.
         suggested_by: words in the name of a field that ask for this type rather than free text.
         is_endless: whether a field has so many values that a counter with it is no counter.
-        cells: in how many ways a field can leave, absent aside; 1 where that can't be told.
-        python: the type of a parameter for it, in stubs.
-        column: the type of a column for it, in SQL.
-        holes: the words for it in the hole of a template, the usual one first; none where it can't stand in one.
-        form: a regular expression that tells where a value in a text ends; empty where a value may be anything.
-        read: makes a value of a text of that form.
-        example: such a text.
+        cells: returns the number of forms in which a field can leave, absent aside; 1 if it is unknown.
+        python: the type of its parameter, in stubs.
+        column: the type of its column, in SQL.
+        holes: the words for it in the hole of a template, the usual one first; none if it can't stand in one.
+        form: a regular expression that tells where a value in a text ends; empty if a value may be anything.
+        read: converts a text of that form to a value.
+        example: an example of such a text.
     """
 
     takes: str
@@ -171,7 +170,7 @@ def type_of(field: Field) -> FieldType:
 
 
 def leaves_as(field: Field) -> str:
-    """Say what leaves of a value of `field`; the catalog's own texts in it are not escaped for anything."""
+    """Describe what leaves of a value of `field`; the catalog's own texts in it are not escaped for anything."""
     told = type_of(field).leaves_as(field)
     return f"{told}; it stands in the text of {field.parameter_of}" if field.parameter_of else told
 
@@ -308,7 +307,7 @@ def _spelling_faults(table: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _by_spelling(field: Field) -> tuple[Callable[[str], str], dict[str, str]]:
-    """Return the function by which spellings of an enum's values are looked up, and what each stands for."""
+    """Return the function that folds spellings of an enum's values, and the value of each folded spelling."""
     fold = str.casefold if field.fold_case else str
     known = spellings(field.values, field.prefix, numbered=field.numbered)
     return fold, {fold(spelling): value for spelling, value in known}

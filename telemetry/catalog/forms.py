@@ -30,22 +30,22 @@ def one_of(choices: Iterable[str], *, required: bool = False) -> Key:
 
 
 def is_text(value: Any) -> bool:
-    """Whether `value` is a text with something in it."""
+    """Tell whether `value` is a text with something in it."""
     return isinstance(value, str) and bool(value.strip())
 
 
 def is_int(value: Any) -> bool:
-    """Whether `value` is a whole number of at most 63 bits, and no bool."""
+    """Tell whether `value` is a whole number of at most 63 bits, and no bool."""
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_INT
 
 
 def is_count(value: Any) -> bool:
-    """Whether `value` is a whole number of at least 1."""
+    """Tell whether `value` is a whole number of at least 1."""
     return is_int(value) and value >= 1
 
 
 def is_number(value: Any) -> bool:
-    """Whether `value` is a finite number, and no bool."""
+    """Tell whether `value` is a finite number, and no bool."""
     return is_int(value) or (isinstance(value, float) and math.isfinite(value))
 
 
@@ -71,7 +71,7 @@ def is_ascending(of: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def is_values(value: Any) -> bool:
-    """Whether `value` is a list of distinct texts."""
+    """Tell whether `value` is a list of distinct texts."""
     if not (isinstance(value, list) and value and all(map(is_text, value))):
         return False
     return len(set(value)) == len(value)
@@ -83,7 +83,7 @@ def matches(pattern: str) -> Callable[[Any], bool]:
 
 
 def is_variables(value: Any) -> bool:
-    """Whether `value` is a table of lists of words, by names that variables of an environment can have."""
+    """Tell whether `value` is a table of lists of words, by names that environment variables can have."""
     return isinstance(value, dict) and all(
         re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) and isinstance(words, list) and all(map(_is_word, words))
         for name, words in value.items()
@@ -95,7 +95,7 @@ def _is_word(value: Any) -> bool:
 
 
 def is_table(value: Any) -> bool:
-    """Whether `value` is a table of TOML."""
+    """Tell whether `value` is a table of TOML."""
     return isinstance(value, dict)
 
 

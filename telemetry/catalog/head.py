@@ -1,6 +1,6 @@
-"""Reads the head of a catalog, which a host must know before it collects: its product, and variables that mean no.
+"""Reader of a catalog's head, which a host must know before it collects: its product, and variables that mean no.
 
-The host reads no more of it: to parse a whole catalog takes longer than all else in `init`. Standard library only.
+The host reads no more of it: parsing a whole catalog takes longer than all else in `init`. Standard library only.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ class Head(NamedTuple):
     """The part of a catalog that concerns consent.
 
     Attributes:
-        product: whose catalog it is; empty when that can't be read, which is for the shipper to say.
-        no_unless: variables of the environment by name: one that is set, and to none of these words, means no.
+        product: the catalog's product; empty if it can't be read, which the shipper reports.
+        no_unless: variables of the environment, by name; one that is set, but to none of these words, means no.
     """
 
     product: str = ""
@@ -25,7 +25,7 @@ class Head(NamedTuple):
 
 
 _PLAIN = rb"[ \t]*(?:([a-z_]+)[ \t]*=[ \t]*(?:\"([^\"\\]*)\"|[0-9]+)[ \t]*)?(?:#.*)?"
-"""A line that gives a plain text or a number, or nothing: what nearly all files have in [catalog]."""
+"""A line with a plain text or a number, or nothing, like nearly all lines in [catalog]."""
 
 
 def read_head(data: bytes) -> Head:
@@ -38,7 +38,7 @@ def read_head(data: bytes) -> Head:
 
 
 def _plain_product(data: bytes) -> bytes | None:
-    """Return the product, where [catalog] has but plain lines before it."""
+    """Return the product, if [catalog] has only plain lines before it."""
     before, _, table = data.partition(b"[catalog]")
     if before and not before.endswith(b"\n"):
         return None

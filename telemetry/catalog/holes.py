@@ -1,4 +1,4 @@
-"""Turns the typed holes of a message into fields, as if they stood in the catalog's file beside it."""
+"""Conversion of a message's typed holes into fields, as if they stood in the catalog's file beside it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 
 def typed_holes(templates: Iterable[str]) -> dict[str, str]:
-    """Return the types of the holes that have one, by name, in the order in which templates have them."""
+    """Return the types of the typed holes by name, in the order of the templates."""
     holes = [part for template in templates for part in parse_template(template) if isinstance(part, Hole)]
     return {hole.name: hole.type for hole in holes if hole.type is not None}
 
 
 def parameter_name(field: str, hole: str) -> str:
-    """Name the field that a hole of a message becomes."""
+    """Return the name of the field that a hole of a message becomes."""
     return f"{field}_{hole}"
 
 
 def parameters(name: str, field: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the tables of the fields that the holes of a message field become, by name.
 
-    They serve the purpose of the message and end when it does, unless `holes` says what else one is for.
+    They serve the purpose of the message and end when it does, unless `holes` gives one of them another purpose.
     """
     shared = {key: field[key] for key in ("purpose", "expires") if key in field}
     options = field.get("holes", {})
@@ -36,7 +36,7 @@ def parameters(name: str, field: Mapping[str, Any]) -> dict[str, dict[str, Any]]
 
 
 def template_faults(templates: Iterable[str]) -> Iterator[str]:
-    """Yield what is wrong with the templates of a message."""
+    """Yield the faults of a message's templates."""
     shapes: dict[tuple[str, ...], str] = {}
     types: dict[str, tuple[str, str]] = {}
     for template in templates:

@@ -1,4 +1,4 @@
-"""The keys that each table of a catalog's file takes; those of one type of field stand in its row in `field_types`."""
+"""The keys that each table of a catalog's file takes; those of one type of field are in its row in `field_types`."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class _Objection(NamedTuple):
 
 
 def lint(catalog: Catalog, today: dt.date) -> list[Fault]:
-    """Find what to object to in `catalog` on the day `today`, in the order of the file."""
+    """Find the objections to `catalog` on the day `today`, in the order of the file."""
     return list(_findings(catalog, today))
 
 
@@ -221,7 +221,7 @@ def _is_free(field: Field) -> bool:
 
 
 def _is_fingerprint(field: Field, event: Event) -> bool:
-    """Whether a field is an exact number that stays the same on one machine; a report holds nothing else."""
+    """Tell whether a field is an exact number that stays the same on one machine; a report holds nothing else."""
     if type_of(field).number is None or field.buckets:
         return False
     words = frozenset(field.name.split("_"))

@@ -1,4 +1,4 @@
-"""Reads a catalog's TOML file and finds all of its faults at once, each with its remedy.
+"""Reader of a catalog's TOML file, which finds all of its faults at once, each with its remedy.
 
 An event past its date is no fault here: a program must go on running with an old catalog.
 """
@@ -39,13 +39,13 @@ FORM = "form"
 
 
 class Fault(NamedTuple):
-    """One mistake in a catalog's file.
+    """A mistake in a catalog's file.
 
     Attributes:
-        event: where it stands; empty when in no event.
-        field: the same for a field.
-        fault: what is wrong, and the remedy.
-        code: the rule, a name that stays: `form` for what no program can be run with, or one of `lint`.
+        event: the event it is in; empty for none.
+        field: the field it is in; empty for none.
+        fault: the mistake, and the remedy.
+        code: the rule, a name that stays: `form` for a catalog that no program can run with, or one of `lint`.
         warning: whether it is only to be thought about.
     """
 
@@ -56,7 +56,7 @@ class Fault(NamedTuple):
     warning: bool = False
 
     def line(self, path: Path) -> str:
-        """Write the fault as one line that names the file."""
+        """Return the fault as one line that names the file."""
         event = f"event {self.event}: " if self.event else ""
         field = f"field {self.field}: " if self.field else ""
         code = "" if self.code == FORM else f" [{self.code}]"
@@ -74,7 +74,7 @@ def load(path: Path) -> Catalog:
 
 
 def parse(data: bytes, path: Path) -> Catalog:
-    """Read a catalog from what its file holds; `path` names it in errors.
+    """Read a catalog from the contents of its file; `path` names it in errors.
 
     Raises:
         CatalogError: it has faults: one line for each of them.
@@ -83,7 +83,7 @@ def parse(data: bytes, path: Path) -> Catalog:
 
 
 def inspect(path: Path) -> tuple[Catalog | None, list[Fault]]:
-    """Read the catalog at `path`; when it has faults, all of them, and no catalog."""
+    """Read the catalog at `path`; if it has faults, return all of them, and no catalog."""
     try:
         data = _read(path)
     except OSError as error:
@@ -177,7 +177,7 @@ def _message_faults(name: str, field: Mapping[str, Any], event: Mapping[str, Any
 
 
 def _clashes(name: str, hole: str, event: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the other fields that have the name which a hole's field gets."""
+    """Yield the other fields that have the name of a hole's field."""
     mine = parameter_name(name, hole)
     for other, field in _table(event, "fields").items():
         if other == mine:
@@ -193,7 +193,7 @@ def _parameter_names(name: str, field: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_matched(type_: Any) -> bool:
-    """Whether it is a type whose values are compared with templates."""
+    """Tell whether the values of a type are compared with templates."""
     return isinstance(type_, str) and type_ in TYPES and TYPES[type_].treatment is Treatment.MATCHED
 
 

@@ -25,7 +25,7 @@ FORM_VERSION = 1
 
 
 def machine_form(catalog: Catalog) -> dict[str, Any]:
-    """Return the catalog as plain values that JSON has words for."""
+    """Return the catalog as plain values that JSON can express."""
     return {
         "form": FORM_VERSION,
         "product": catalog.product,

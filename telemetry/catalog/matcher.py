@@ -1,8 +1,8 @@
-"""Matches the texts of a `message` field: finds the template that one fits, and the values of its typed holes.
+"""Matching of the texts of a `message` field: finds the template that a text fits, and the values of its typed holes.
 
-A text that fits several templates leaves as the one with the longest constant part. Its values leave only where
-there is one way to read it: what stands in a bare hole may look like another template, or like a later part of the same
-one. So nothing that a program put into a bare hole is ever a value.
+A text that fits several templates leaves as the one with the longest constant part. Its values leave only if there is
+one way to read it: the text in a bare hole may look like another template, or like a later part of the same one. So
+nothing that a program put into a bare hole is ever a value.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class Match(NamedTuple):
     """A template that a text fits.
 
     Attributes:
-        template: as it stands in the catalog.
+        template: the template as it stands in the catalog.
         has_holes: whether anything was left out of the text.
-        values: of the typed holes, by name; None where the text can be read in more than one way.
+        values: the values of the typed holes, by name; None if the text can be read in more than one way.
     """
 
     template: str
@@ -58,11 +58,11 @@ class Match(NamedTuple):
 
 
 class Matcher:
-    """The templates of one field. What it costs to look up a text hardly grows with their number.
+    """The templates of one field. The cost of looking a text up hardly grows with their number.
 
-    Each template with holes is filed under something that all its texts have: a word, how they begin, how they end. Of
-    these it is the one that fewest others have; a word, the longest, wherever that is good enough: all words of a text
-    are looked up at once, and long ones stand in few.
+    Each template with holes is filed under a feature that all its texts share: a word, a beginning, or an end. Of these
+    the one that fewest other templates have is taken; of words the longest, wherever that is good enough: all words of
+    a text are looked up at once, and long ones are in few.
 
     Attributes:
         typed: the names of the holes that have a type.
@@ -134,11 +134,11 @@ class Matcher:
 
 
 class _Beginnings:
-    """Looks up with which of many keys a text begins.
+    """An index of keys, which finds those that a text begins with.
 
     Attributes:
-        reach: how many characters all keys have.
-        starts: so many of each key.
+        reach: the number of characters that all keys have.
+        starts: the first `reach` characters of each key.
     """
 
     def __init__(self, filed: dict[str, list[_Template]]) -> None:
@@ -154,7 +154,7 @@ class _Beginnings:
             self._shorter.append(shorter)
 
     def of(self, text: str) -> list[list[_Template]]:
-        """Return what is filed under keys that the text begins with; the last of them in order leads to all others."""
+        """Return the templates filed under keys that the text begins with; the last of them leads to all others."""
         found = []
         at = bisect_right(self._keys, text) - 1
         while at >= 0:
@@ -167,7 +167,7 @@ class _Beginnings:
 class _Template:
     """A template made ready to be compared with texts.
 
-    Its *chunks* are what stands between the holes that may hold anything: constant text, and values that end where
+    Its *chunks* are the stretches between the holes that may hold anything: constant text, and values that end where
     their form does. The first chunk stands at a text's beginning, the last one at its end, each other one as early as
     it can.
     """
@@ -195,7 +195,7 @@ class _Template:
         self._middles = [str(chunk[0]) for chunk in self._chunks[1:-1]]
 
     def place(self, text: str) -> Sequence[_Place] | None:
-        """Return the place of each chunk in a text; None if it does not fit, nothing where no hole has a type."""
+        """Return the place of each chunk in a text; None if it does not fit, nothing if no hole has a type."""
         if self._longest not in text or not text.startswith(self.head) or not text.endswith(self.tail):
             return None
         if self.typed:
@@ -209,7 +209,7 @@ class _Template:
         return () if at <= end else None
 
     def values(self, text: str, places: Sequence[_Place]) -> dict[str, str | None]:
-        """Return what stands in the typed holes of a text that was placed; None where it could be read otherwise."""
+        """Return the values of the typed holes of a text that was placed; None for one that could be read otherwise."""
         values: dict[str, str | None] = dict(zip(self._names[0], places[0][2], strict=True))
         if len(places) == 1:  # the whole text is of one form
             return values
@@ -292,5 +292,5 @@ def _find_form(search: Callable[[str, int], re.Match[str] | None], text: str, st
 
 @lru_cache(maxsize=64)
 def matcher_of(templates: tuple[str, ...]) -> Matcher:
-    """Return the matcher of these templates, which takes its time to make; a session has a redactor of its own."""
+    """Return the matcher of these templates, cached: it is slow to make, and each session has a redactor of its own."""
     return Matcher(templates)

@@ -1,8 +1,8 @@
-"""Collects the messages of a program from its source, as templates of a `message` field. Pure.
+"""Collector of a program's messages from its source, as templates of a `message` field. Pure.
 
-What counts as one: the text of a logging call, a warning, an exception or an assertion, constant or filled by `%`, by
-`format` or in place (an f-string), also by way of a variable of the same function. What a hole is called, its
-expression says; it has a type where the format does (`%d`, `%.2f`), unless its name smells.
+A message is the text of a logging call, a warning, an exception or an assertion, constant or filled by `%`, by `format`
+or in place (an f-string), also by way of a variable of the same function. A hole is named after its expression, and has
+a type if the format gives one (`%d`, `%.2f`), unless its name smells.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _UNNAMED = "value"
 
 
 class Message(NamedTuple):
-    """A message where it stands: its template, and the number of its line."""
+    """A message in its place: its template, and the number of its line."""
 
     template: str
     line: int
@@ -52,8 +52,8 @@ class Collected(NamedTuple):
     """The messages of a program.
 
     Attributes:
-        messages: by file; none of them twice, whatever its holes are called.
-        left_out: how many are nearly all hole, or no template can be made of.
+        messages: the messages by file; none of them twice, whatever its holes are called.
+        left_out: the number of those that are nearly all hole, or can't be made a template.
     """
 
     messages: dict[str, list[Message]]
@@ -61,7 +61,7 @@ class Collected(NamedTuple):
 
 
 def collect(sources: Iterable[tuple[str, ast.Module]]) -> Collected:
-    """Collect the messages of files, each given by its name and what it was parsed to."""
+    """Collect the messages of files, each given by its name and its syntax tree."""
     found = [
         (file, line, parts) for file, tree in sources for line, parts in sorted(_of_scope(tree, {}), key=itemgetter(0))
     ]
@@ -82,7 +82,7 @@ def collect(sources: Iterable[tuple[str, ast.Module]]) -> Collected:
 
 
 def lines_for_review(collected: Collected, field: str = "detail") -> str:
-    """Write the lines of TOML for a reviewer, who says what it is for and takes away what need not leave."""
+    """Return lines of TOML for a reviewer, who adds the purpose and removes messages that need not leave."""
     number = sum(map(len, collected.messages.values()))
     lines = [
         f"# {counted(number, 'message')}; left out, for they are nearly all hole: {collected.left_out}",
@@ -95,7 +95,7 @@ def lines_for_review(collected: Collected, field: str = "detail") -> str:
 
 
 def _quoted(text: str) -> str:
-    """Write a text as TOML has it on one line, without anything that nobody sees."""
+    """Write a text as TOML has it on one line, with invisible characters escaped."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(char if char.isprintable() else _escape(char) for char in escaped) + '"'
 
@@ -139,7 +139,7 @@ def _sound(parts: list[Part]) -> tuple[Part, ...] | None:
 
 
 def _of_scope(scope: ast.AST, outer: dict[str, list[ast.expr]]) -> Iterator[tuple[int, list[Part]]]:
-    """Yield the messages of a module, class or function; of those within it, each with what its variables hold."""
+    """Yield the messages of a module, class or function, and of those within it, resolving their variables."""
     inside = list(_within(scope))
     variables = dict(outer)
     own: dict[str, list[ast.expr]] = {}
@@ -158,7 +158,7 @@ def _of_scope(scope: ast.AST, outer: dict[str, list[ast.expr]]) -> Iterator[tupl
 
 
 def _within(scope: ast.AST) -> Iterator[ast.AST]:
-    """Yield what stands in a scope, up to the scopes within it."""
+    """Yield the nodes of a scope, up to the scopes within it."""
     waiting = list(ast.iter_child_nodes(scope))
     for node in waiting:
         yield node
@@ -167,7 +167,7 @@ def _within(scope: ast.AST) -> Iterator[ast.AST]:
 
 
 def _texts_of(node: ast.AST) -> Iterator[tuple[ast.expr, list[ast.expr]]]:
-    """Yield the text of a statement or a call that has one, and what fills its holes, if that is given beside it."""
+    """Yield the text of a statement or a call that has one, and the arguments for its holes, if given beside it."""
     match node:
         case ast.Assert(msg=ast.expr() as text):
             yield text, []
@@ -208,11 +208,11 @@ def _may_be_text(node: ast.expr) -> bool:
     return not isinstance(node, ast.Starred | ast.Constant) or isinstance(getattr(node, "value", None), str)
 
 
-# What a text is made of.
+# Parts of a text.
 
 
 def _read(node: ast.expr, arguments: list[ast.expr], variables: dict[str, list[ast.expr]]) -> list[list[Part]]:
-    """Return the parts of a text, once for each that it may be; none for what is no text here."""
+    """Return the parts of a text, once for each form it may have; none for a node that is no text."""
     texts: list[list[Part]] = []
     match node:
         case ast.Constant(value=str(text)):
@@ -324,7 +324,7 @@ def _formatted(name: str, spec: str) -> list[Part]:
 
 
 def _hole(name: str, form: str) -> Hole:
-    """Make a hole, of the type that its format says unless its name smells: then nothing of it is to leave."""
+    """Make a hole, of the type that its format gives, unless its name smells: then nothing of it is to leave."""
     type_: str | None = "int" if form in {*"diu"} - {""} else "float" if form in {*"eEfFgG"} else None
     if type_ is not None:
         field = Field(name=name, type=type_, purpose="", parameter_of="detail")
@@ -334,7 +334,7 @@ def _hole(name: str, form: str) -> Hole:
 
 
 def _name_of(node: ast.expr | None) -> str:
-    """Find the name that an expression is best called."""
+    """Return the best name for an expression."""
     name = _UNNAMED
     match node:
         case ast.Name(id=said) | ast.Attribute(attr=said):

@@ -1,4 +1,4 @@
-"""The catalog once it is read: which events and fields may leave, and why. Values only; `load` checks."""
+"""The catalog once it is read: the events and fields that may leave, and why. Values only; `load` checks."""
 
 from __future__ import annotations
 
@@ -29,23 +29,25 @@ MAX_IDENTIFIER_LENGTH = 1 << 10
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """One field of an event.
+    """A field of an event.
 
     Attributes:
-        name: as in `emit(..., name=...)`.
-        type: what it may hold and how it leaves, a key of `telemetry.catalog.field_types.TYPES`.
-        purpose: why it is collected.
-        values: of an enum; others leave as `other`.
+        name: the name, as in `emit(..., name=...)`.
+        type: the type of its values, a key of `telemetry.catalog.field_types.TYPES`.
+        purpose: the reason why it is collected.
+        values: the values of an enum; others leave as `other`.
         fold_case: whether an enum's values are recognised in any case; they leave as they stand in `values`.
-        prefix: with which an enum's values are recognised too, as in generated code: `STAGE_QUERY` for `query`.
-        numbered: whether the number of an enum's value stands for it, counted from 0 in the order of `values`.
+        prefix: a prefix with which an enum's values are recognised too, as in generated code: `STAGE_QUERY` for
+            `query`.
+        numbered: whether an enum's value may be given by its number, counted from 0 in the order of `values`.
         min: the least int or float that is valid.
-        max: the greatest.
+        max: the greatest int or float that is valid.
         buckets: ascending lower bounds; an int or float leaves as the bound at or below it.
-        max_length: of a text, in characters, once redacted.
-        overflow: what becomes of a longer one: `drop` or `cut`.
-        reason: of a text, why no other type would do; may be empty.
-        templates: of a message, as `template` reads them; it leaves as the one that it fits, or as `other`.
+        max_length: the greatest length of a text in characters, once redacted.
+        overflow: the treatment of a longer text: `drop` or `cut`.
+        reason: the reason why no other type than `text` would do; may be empty.
+        templates: the templates of a message, as `template` reads them; a text leaves as the one it fits, or as
+            `other`.
         parameter_of: the message field whose texts hold the values of this one, in the holes of its name; empty for a
             field that stands in the file.
         expires: the last day on which it is collected, if it ends before its event does.
@@ -80,18 +82,18 @@ def spellings(values: Iterable[str], prefix: str, *, numbered: bool) -> Iterator
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One event, what it is for, who answers for it, and until when.
+    """An event, with its purpose, its owner, and its last day.
 
     Attributes:
-        name: as in `emit(name)`.
+        name: the name, as in `emit(name)`.
         kind: `event`; `counter`, fed by `count()`; `report`, filled by the shipper itself.
-        purpose: why it is collected.
-        owner: who answers for it.
+        purpose: the reason why it is collected.
+        owner: the people who answer for it.
         expires: the last day on which it is collected.
-        sensitivity: `technical` (about machine and program) or `interaction` (about what somebody did).
-        fields: by name, in the order of the file, which is the order on the wire.
+        sensitivity: `technical` (about machine and program) or `interaction` (about a person's actions).
+        fields: the fields by name, in the order of the file, which is the order on the wire.
         sample: the share that is kept, over 0 and up to 1.
-        max_per_second: how many are kept of those that happened within one second; None for all.
+        max_per_second: the number kept of those that happened within one second; None for all.
     """
 
     name: str
@@ -114,12 +116,12 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     """The one reviewed list of what may leave.
 
     Attributes:
-        product: whose events these are; it names directories and the variable `<PRODUCT>_TELEMETRY`.
-        version: counted up with each change.
-        policy_url: where users read what is collected; may be empty.
-        time_precision_seconds: what the times of events are rounded to.
-        events: by name, in the order of the file.
-        no_unless: variables of the environment: one that is set, and to none of these words, means no.
+        product: the product of these events; it names directories and the variable `<PRODUCT>_TELEMETRY`.
+        version: the version, counted up with each change.
+        policy_url: the address where users read what is collected; may be empty.
+        time_precision_seconds: the precision to which the times of events are rounded.
+        events: the events by name, in the order of the file.
+        no_unless: variables of the environment; one that is set, but to none of these words, means no.
     """
 
     product: str

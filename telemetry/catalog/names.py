@@ -1,4 +1,4 @@
-"""Finds what the name of a field gives away: a person, a place, a secret, or that free text is not needed.
+"""Judgement of field names, which may give away a person, a place or a secret, or show that free text is not needed.
 
 A name is read word by word, in the singular, so `user_names` and `client_ip` smell; `rename_ms`, `hostility` and
 `ipc_ms` do not. A bool, a published enum and the templates of a message can't hold a person, whatever they are called;
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Smell(NamedTuple):
-    """Words of one kind, what to do about a field that has one, and how much of it may be exposed."""
+    """Words of one kind, the remedy for a field that has one, and the exposure that is harmless."""
 
     words: frozenset[str]
     remedy: str
@@ -85,10 +85,7 @@ _ENUMERABLE = frozenset(
 
 
 def private_name(field: Field) -> str:
-    """Say why a field is suspected, by its name, of holding private data that its type lets out, with the remedy.
-
-    Empty when it is not.
-    """
+    """Return why a field's name suggests private data that its type lets out, with the remedy; empty if it does not."""
     for smell in _SMELLS:
         word = next((word for word in _words(_own_name(field)) if word in smell.words), None)
         if word is not None and type_of(field).exposure > smell.harmless and not _measures(field):
@@ -100,7 +97,7 @@ def private_name(field: Field) -> str:
 
 
 def may_be_id(field: Field) -> str:
-    """Say why a whole number in a message's hole may be an id, by the hole's name, with the remedy; empty when not."""
+    """Return why a whole number in a message's hole may be an id, by the hole's name, with the remedy; empty if not."""
     if not field.parameter_of or type_of(field).number is not int or field.buckets:
         return ""
     words = [word.rstrip("0123456789") for word in _own_name(field).split("_")]
@@ -115,7 +112,7 @@ def may_be_id(field: Field) -> str:
 
 
 def needless_text(name: str) -> str:
-    """Say why a field of this name needs no free text, with the remedy; empty when it may."""
+    """Return why a field of this name needs no free text, with the remedy; empty if it may."""
     words = list(_words(name))
     typed = next((other for word in words for other, row in TYPES.items() if word in row.suggested_by), None)
     if typed is not None:
@@ -127,7 +124,7 @@ def needless_text(name: str) -> str:
 
 
 def _own_name(field: Field) -> str:
-    """Return a field's name, of a parameter that of its hole: the message's before it says nothing of it."""
+    """Return a field's name; for a parameter, the name of its hole, as the message's before it is irrelevant."""
     return field.name.removeprefix(f"{field.parameter_of}_")
 
 
@@ -145,7 +142,7 @@ def _singular(word: str) -> tuple[str, str]:
 
 
 def _measures(field: Field) -> bool:
-    """Whether a number counts or measures something: it ends in a measure, or in a plural (`tables`)."""
+    """Tell whether a number counts or measures something: it ends in a measure, or in a plural (`tables`)."""
     if type_of(field).number is None:
         return False
     last = _own_name(field).rpartition("_")[2]

@@ -1,6 +1,6 @@
-"""Writes the JSON Schema of one line of an upload, so that anybody can hold a real one against the catalog.
+"""JSON Schema of one line of an upload, so that anybody can check a real one against the catalog.
 
-It is of the format `ndjson`, and of the catalog as it stands: what has expired may still be in an older upload.
+It describes the format `ndjson`, and the catalog as it stands: expired events may still be in an older upload.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def line_schema(catalog: Catalog) -> dict[str, Any]:
-    """Return the schema of one line: an event, each as one of `$defs`; nothing it does not name is allowed."""
+    """Return the schema of one line: an event, each as one of `$defs`; nothing else is allowed."""
     events = catalog.events.values()
     any_event: dict[str, Any] = (
         {"oneOf": [{"$ref": f"#/$defs/{event.name}"} for event in events]} if catalog.events else {"not": {}}

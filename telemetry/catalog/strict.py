@@ -1,8 +1,7 @@
-"""Raises under `strict=True`, for development, at what the catalog does not declare or would not let pass.
+"""Checks under `strict=True`, for development, of events that the catalog does not declare or would not let pass.
 
-It raises where it is emitted, and says nothing of the value but its type or its length.
-
-It is about the program, not about consent: it raises with consent off as well.
+They raise where an event is emitted, and tell nothing of a value but its type or its length. They concern the program,
+not consent: they raise with consent off as well.
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ def _checker(path: Path, kind: Kind) -> Callable[[str, dict[str, Any]], None]:
 
 
 def fault_of(field: Field, value: object) -> str:
-    """Say why the shipper would remove a value from this field; empty when it would not, as far as can be told here."""
+    """Return why the shipper would remove a value from this field; empty if it would not, as far as is known here."""
     kind, row = type(value), type_of(field)
     if value is None or (row.python == EXCEPTION and issubclass(kind, BaseException)):
         return ""
@@ -101,7 +100,7 @@ def fault_of(field: Field, value: object) -> str:
 
 
 def _template_fault(field: Field, text: Any) -> str:
-    """Say why a text fits no template: asked here and not by the type's row, for templates are read by those rows."""
+    """Return why a text fits no template; not in the type's row, because templates are read by means of those rows."""
     if type_of(field).treatment is Treatment.MATCHED and matcher_of(field.templates).match(text) is None:
         return "fits none of the `templates`; add one (`telemetry catalog templates` collects those of a program)"
     return ""

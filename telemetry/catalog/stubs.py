@@ -1,6 +1,6 @@
-"""Writes a typed Python module from a catalog: a function for each event, so that mypy finds a wrong field.
+"""Generator of a typed Python module from a catalog: a function for each event, so that mypy finds a wrong field.
 
-What is written needs no formatter: ruff leaves it as it is at any length of line that is usual.
+The source needs no formatter: ruff leaves it as it is at any usual length of line.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 TIMED = "duration_ms"
 """The field that `timer` fills."""
 
-# What the module needs under its own name. Its other names begin with `_`, as no event's and no field's does.
+# Names that the module needs unchanged. Its other names begin with `_`, as no event's and no field's does.
 _TAKEN = frozenset({*dir(builtins), *keyword.kwlist, "Literal"})
 
 
 def stubs(catalog: Catalog) -> str:
-    """Write the source of the module. Reports are left out: the shipper fills them itself.
+    """Return the source of the module. Reports are left out: the shipper fills them itself.
 
-    An event with a `duration_ms` has a second function, `…_timer`, for what is timed as a block or a decorator.
+    An event with a `duration_ms` has a second function, `…_timer`, to time a block or a decorated function.
     """
     events = [event for event in catalog.events.values() if event.kind != "report"]
     names = function_names([event.name for event in events])
@@ -42,8 +42,8 @@ def stubs(catalog: Catalog) -> str:
 def function_names(wanted: Iterable[str], taken: Iterable[str] = ()) -> dict[str, str]:
     """Return a name for the function of each event of `wanted`, none twice and none of `taken`.
 
-    A name that Python takes as it is stays, whatever events come beside it; in others a dot becomes `_`, and a name
-    that is needed or had already gets a `_` or a number behind it.
+    A name that is valid in Python stays as it is, whatever events come beside it; in others a dot becomes `_`, and a
+    name that is needed or used already gets a `_` or a number appended.
     """
     used = {*_TAKEN, *taken}
     wanted = list(wanted)
@@ -171,5 +171,5 @@ def _literal(value: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Write a text for a docstring: on one line, and nothing that ends it."""
+    """Write a text for a docstring: on one line, and without anything that would end it."""
     return visible(text).replace("\\", "\\\\").replace('"', "'")

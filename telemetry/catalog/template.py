@@ -1,7 +1,7 @@
-"""Templates of a message: constant text with holes for what differs from one to the next.
+"""Templates of a message: constant text with holes for the parts that vary.
 
-`{name}` is a bare hole: nothing leaves of what it holds. `{name:type}` is a parameter, which leaves as a field of that
-type. A brace of the text itself is doubled. No two holes touch: nobody could tell where one ends.
+`{name}` is a bare hole: nothing it holds leaves. `{name:type}` is a parameter, which leaves as a field of that type. A
+brace of the text itself is doubled. No two holes touch: nobody could tell where one ends.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Part = str | Hole
 def form_of(hole: Hole) -> str:
     """Return the regular expression that tells where a value in `hole` ends.
 
-    Empty for a bare one, and for one of a type without a form: it holds whatever stands between two constant parts.
+    Empty for a bare one, and for one of a type without a form: it holds whatever is between two constant parts.
     """
     return TYPES[hole.type].form if hole.type else ""
 
@@ -55,7 +55,7 @@ def parse_template(text: str) -> tuple[Part, ...]:
     """Take a template apart into constant texts and holes.
 
     Raises:
-        ValueError: it is none; the text says why and what to do.
+        ValueError: it is none; the text gives the reason and the remedy.
     """
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"has {len(text)} characters, of at most {MAX_CHARACTERS}; shorten it")
@@ -76,12 +76,12 @@ def parse_template(text: str) -> tuple[Part, ...]:
 
 
 def shape_of(parts: tuple[Part, ...]) -> tuple[str, ...]:
-    """Return what two templates share that fit the same texts: the constant parts, and where the holes are."""
+    """Return the shape of a template, equal for templates that fit the same texts: constants, and places of holes."""
     return tuple(part if isinstance(part, str) else "" for part in parts)
 
 
 def written(parts: Sequence[Part]) -> str:
-    """Write the template that is taken apart into these parts."""
+    """Return the template that consists of these parts."""
     return "".join(
         part.replace("{", "{{").replace("}", "}}")
         if isinstance(part, str)
@@ -93,7 +93,7 @@ def written(parts: Sequence[Part]) -> str:
 
 
 def is_hollow(parts: Sequence[Part]) -> bool:
-    """Whether a template is nearly all hole, so that to fit it says nothing of a text."""
+    """Tell whether a template is nearly all hole, so that fitting it says nothing about a text."""
     letters = (
         3 if char >= _IDEOGRAPHS else 1 for part in parts if isinstance(part, str) for char in part if char.isalpha()
     )
@@ -138,7 +138,7 @@ def _check(parts: list[Part]) -> None:
 
 
 def _goes_on(type_: str, behind: str, *, is_last: bool) -> bool:
-    """Whether what stands behind a value, with what may begin there, could be read as part of it."""
+    """Tell whether the text behind a value, with whatever may begin after it, could be read as part of the value."""
     form = re.compile(TYPES[type_].form or "(?!)")
     values = [sample for sample in _SAMPLES if form.fullmatch(sample)]
     texts = [(value, f"{value}{behind}{begins}") for value in values for begins in ([""] if is_last else _BEGINNINGS)]

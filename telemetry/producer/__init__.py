@@ -1,1 +1,1 @@
-"""What lives in the host: from `emit` to the socket, and the spawning of a shipper."""
+"""The part of telemetry in the host: from `emit` to the socket, and the spawning of a shipper."""

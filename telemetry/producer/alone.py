@@ -1,4 +1,4 @@
-"""Doing what only one thread may do at a time, without waiting for the one that does it, and safe from Ctrl-C."""
+"""Work for one thread at a time, without waiting for the thread that does it, and safe from Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def alone(lock: Lock, work: Callable[[], object], timeout_seconds: float = 0.0) -> bool:
-    """Do `work` while holding `lock`; whether it was done.
+    """Do `work` while holding `lock`; return whether it was done.
 
     Args:
-        lock: taken for the while.
-        work: what is done.
+        lock: the lock to hold meanwhile.
+        work: the work to do.
         timeout_seconds: how long to wait for the lock.
     """
     if not timeout_seconds and lock.locked():  # with eight threads a third of a host's CPU went into trying for it

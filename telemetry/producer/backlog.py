@@ -1,6 +1,8 @@
-"""Chunks of encoded events on their way to the shipper: numbered, joined to frames, bounded, kept until they have left.
+"""Backlog of encoded chunks on their way to the shipper.
 
-Here, and nowhere else, a frame is built (telemetry/wire.py). For one thread at a time. An interrupt between two steps
+Numbered, joined to frames, bounded, kept until they have left.
+
+A frame (telemetry/wire.py) is built here, and nowhere else. For one thread at a time. An interrupt between two steps
 sends a frame twice rather than not at all.
 """
 
@@ -21,18 +23,18 @@ if TYPE_CHECKING:
     from telemetry.producer.transport import Transport
 
 FRAME_EVENTS = 576
-"""In a full frame, as a busy host sends them: a frame costs ZeroMQ, its thread and the shipper the same whatever is in
+"""The events in a full frame, as a busy host sends them: a frame costs ZeroMQ and the shipper the same whatever is in
 it, and waking that thread costs some 15 us."""
 
 SOCKET_FRAMES = 16
-"""Frames inside ZeroMQ, whose own limit counts messages: 4 MiB at their largest. The rest waits here."""
+"""The frames inside ZeroMQ, whose own limit counts messages: 4 MiB at their largest. The rest waits here."""
 
 UNSURE_FRAMES = 3 * SOCKET_FRAMES
-"""The last ones sent, of which some may never leave: those inside ZeroMQ, and beside them 8 KiB that it has encoded and
+"""The last frames sent, of which some may never leave: those inside ZeroMQ, and beside them 8 KiB that it encoded and
 not written, which is one frame, or two dozen hellos. What it has written the kernel keeps."""
 
 TOTALS_BYTES = 128
-"""More than the numbers in a frame's head take, of its first event and by reason."""
+"""The room for the numbers in a frame's head, of its first event and by reason, which take less."""
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -41,10 +43,10 @@ class LastWord(NamedTuple):
     """The account of a producer that ends.
 
     Attributes:
-        producer: its id.
-        accepted: how many events it has numbered.
-        dropped: totals by reason; what it never numbered is among them.
-        frame: the same as a frame without events.
+        producer: the producer's id.
+        accepted: the number of events it has numbered.
+        dropped: the totals by reason, including events it never numbered.
+        frame: the same account as a frame without events.
     """
 
     producer: bytes
@@ -57,12 +59,12 @@ class Backlog:
     """The frames of this process that have not surely left, and the producer that numbers their events.
 
     Attributes:
-        context: what is added now was emitted under it.
+        context: the context under which events added now were emitted.
         producer: a random id; new in a forked child, under another consent and at another place.
         accepted: the running number of the next event: how many were handed to the transport or wait here.
-        dropped: running totals by reason.
+        dropped: the running totals by reason.
         has_sent: whether the transport has taken a frame since it was disconnected last.
-        chunk_limit_bytes: no larger chunk may be added.
+        chunk_limit_bytes: the size of the largest chunk that may be added.
     """
 
     def __init__(self, transport: Transport, context: wire.Context, limit_bytes: int) -> None:
@@ -70,25 +72,25 @@ class Backlog:
 
         Args:
             transport: takes the frames.
-            context: of the process.
-            limit_bytes: of what may wait here.
+            context: the context of the process.
+            limit_bytes: the limit of what may wait here.
         """
         self._transport = transport
         self._limit_bytes = limit_bytes
         self.renew(context)
 
     def renew(self, context: wire.Context) -> None:
-        """Begin anew in a forked child: what waits is its parent's to send."""
+        """Begin anew in a forked child: waiting frames are its parent's to send."""
         self.has_sent = False
         self.clear()
         self.begin(context, {})
 
     def begin(self, context: wire.Context, dropped: dict[str, int]) -> None:
-        """Be a producer that has numbered nothing yet; what waits stays as it is.
+        """Be a producer that has numbered nothing yet; waiting frames stay as they are.
 
         Args:
-            context: under which what comes is emitted.
-            dropped: the totals that it begins with.
+            context: the context under which the next events are emitted.
+            dropped: the totals to begin with.
         """
         self.producer = os.urandom(wire.PRODUCER_BYTES)
         self.accepted = 0
@@ -98,14 +100,14 @@ class Backlog:
         self.chunk_limit_bytes = wire.MAX_FRAME_BYTES - len(self._prefix) - TOTALS_BYTES
 
     def clear(self) -> None:
-        """Let all go that waits, and what may not have left."""
+        """Discard all frames that wait or may not have left."""
         self._frames: deque[bytes] = deque()
         self._unsure: deque[bytes] = deque(maxlen=UNSURE_FRAMES)
         self._open: list[bytes] = []  # of the next frame: its head, and chunks
         self._open_events = self._open_bytes = self._closed_bytes = 0
 
     def __bool__(self) -> bool:
-        """Whether anything waits."""
+        """Return whether anything waits."""
         return bool(self._frames or self._open)
 
     def add(self, chunk: bytes, events: int) -> bool:
@@ -113,10 +115,10 @@ class Backlog:
 
         Args:
             chunk: a msgpack array of at most `chunk_limit_bytes`.
-            events: how many it holds.
+            events: the number of events in it.
 
         Returns:
-            False when there is no room for it.
+            False if there is no room for it.
         """
         if not self._has_room(len(chunk)):
             self.send()
@@ -136,16 +138,16 @@ class Backlog:
         self.dropped[reason.value] = self.dropped.get(reason.value, 0) + events
 
     def hello(self) -> None:
-        """Have a frame leave that tells how far its producer has come: one without events, if none waits."""
+        """Have a frame leave that tells the producer's position; one without events if none waits."""
         if not self:
             self._open_frame(self.accepted)
         self.send()
 
     def conclude(self, taken_back: list[bytes]) -> None:
-        """Have what waits end with a frame that tells how far its producer has come: another one's follow.
+        """End the waiting frames with one that tells the producer's position, because another producer's follow.
 
         Args:
-            taken_back: the frames that `take_back` has returned, which its producer has not come up to.
+            taken_back: the frames that `take_back` has returned, which the producer has not come up to.
         """
         self.close_frame()
         self._open_frame(_first(taken_back[0]) if taken_back else self.accepted)
@@ -153,7 +155,7 @@ class Backlog:
         self.send()
 
     def last_word(self, lost: int) -> LastWord:
-        """The account of a producer that ends now, with `lost` events that got no number and never will."""
+        """Return the account of a producer that ends now, with `lost` events that never got a number."""
         unconfirmed = DropReason.EXIT_UNCONFIRMED.value
         dropped = {**self.dropped, unconfirmed: self.dropped.get(unconfirmed, 0) + lost}
         frame = b"".join((self._prefix, _pack(self.accepted), _pack(dropped), _pack([])))
@@ -172,7 +174,7 @@ class Backlog:
         self._open_events = self._open_bytes = 0
 
     def send(self) -> None:
-        """Hand over to the transport what it takes.
+        """Hand frames over to the transport as long as it takes them.
 
         While it takes no more, the last frame stays open: sent a chunk at a time, a host that is ahead of its shipper
         would cost both of them three times as many frames.
@@ -183,39 +185,39 @@ class Backlog:
             self.send_full()
 
     def send_full(self) -> None:
-        """Hand over to the transport what it takes of the frames that no more events would join."""
+        """Hand over the frames that no more events would join, as long as the transport takes them."""
         if self._open_events >= FRAME_EVENTS:
             self.close_frame()
         while self._frames and self._sent(self._frames[0]):
             self._closed_bytes -= len(self._frames.popleft())
 
     def waiting(self) -> list[bytes]:
-        """The frames that the transport has not been given, in order."""
+        """Return the frames that the transport has not been given, in order."""
         self.close_frame()
         return list(self._frames)
 
     def take_back(self) -> list[bytes]:
-        """The frames that the transport has not been given, in order, which then wait no more."""
+        """Remove and return the frames that the transport has not been given, in order."""
         frames = self.waiting()
         self._frames.clear()
         self._closed_bytes = 0
         return frames
 
     def unsure(self) -> list[bytes]:
-        """The frames that wait or may not have left, in order; all others surely have."""
+        """Return the frames that wait or may not have left, in order; all others surely have."""
         self.close_frame()
         # Once each: an interrupt may have come between sending a frame and taking it out.
         return list(dict.fromkeys([*self._unsure, *self._frames]))
 
     def chunks_of(self, frames: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
-        """The chunks that frames hold, each no larger than may be added now, and how many events are in it."""
+        """Yield the chunks in frames, none larger than may be added now, each with the number of its events."""
         for frame in frames:
             for chunk in _fitting(_events(frame), self.chunk_limit_bytes):
                 if number := _length_of(chunk):
                     yield chunk, number
 
     def disconnect(self, linger_milliseconds: int = 0) -> None:
-        """Let go of what the transport holds and can't send within that time; the next frame connects it anew."""
+        """Drop whatever the transport holds and can't send within that time; the next frame connects it anew."""
         self._transport.disconnect(linger_milliseconds)
         self.has_sent = False
 
@@ -237,7 +239,7 @@ class Backlog:
 
 
 def producer_of(frame: bytes) -> bytes:
-    """The producer that a frame is of."""
+    """Return the producer of a frame."""
     return msgspec.msgpack.decode(frame, type=tuple[int, bytes, msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw])[1]
 
 
@@ -249,17 +251,17 @@ def _said(context: wire.Context) -> dict[str, object]:
 
 
 def _first(frame: bytes) -> int:
-    """The number of a frame's first event."""
+    """Return the number of a frame's first event."""
     return msgspec.msgpack.decode(msgspec.msgpack.decode(frame, type=list[msgspec.Raw])[3], type=int)
 
 
 def _events(frame: bytes) -> bytes:
-    """The events of a frame, as one chunk."""
+    """Return the events of a frame, as one chunk."""
     return bytes(msgspec.msgpack.decode(frame, type=list[msgspec.Raw])[-1])
 
 
 def _fitting(chunk: bytes, limit_bytes: int) -> Iterator[bytes]:
-    """A chunk, or its halves if it is larger than that: another head may be longer."""
+    """Yield a chunk, or parts of it if it exceeds the limit, as another head may be longer."""
     if len(chunk) <= limit_bytes or (number := _length_of(chunk)) == 1:
         yield chunk
         return
@@ -269,7 +271,7 @@ def _fitting(chunk: bytes, limit_bytes: int) -> Iterator[bytes]:
 
 
 def _array_head(number: int) -> bytes:
-    """The head of a msgpack array: one byte up to 15 elements, three up to 65,535."""
+    """Return the head of a msgpack array: one byte up to 15 elements, three up to 65,535."""
     return bytes([_SHORT | number]) if number < _SHORT_ELEMENTS else b"\xdc" + number.to_bytes(2)
 
 
@@ -278,12 +280,12 @@ def _is_short(array: bytes) -> bool:
 
 
 def _length_of(array: bytes) -> int:
-    """How many elements a msgpack array has."""
+    """Return the number of elements in a msgpack array."""
     return array[0] - _SHORT if _is_short(array) else int.from_bytes(array[1:3])
 
 
 def _elements(array: bytes) -> memoryview:
-    """The elements of a msgpack array."""
+    """Return the elements of a msgpack array, without its head."""
     return memoryview(array)[1 if _is_short(array) else 3 :]
 
 

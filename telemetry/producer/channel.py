@@ -1,4 +1,4 @@
-"""ZeroMQ in the host: one context, made when it is first needed and can be, and the sockets of it."""
+"""ZeroMQ in the host: one context, made when it is first needed and possible, and its sockets."""
 
 from __future__ import annotations
 
@@ -24,39 +24,39 @@ if TYPE_CHECKING:
     from telemetry.rendezvous.keys import Peer
 
 EXIT_SECONDS = 0.2
-"""How long the end of a process waits for a shipper that runs; what it has not confirmed by then is left to it."""
+"""The time that the end of a process waits for a running shipper; unconfirmed frames are left to it then."""
 
 LOCK_SECONDS = 0.05
-"""How long a thread that drains may take to let go: about what it takes to encode the most that may wait."""
+"""The time for a draining thread to release the lock: about as long as encoding the most that may wait."""
 
 CONFIRM_POLL_SECONDS = 0.005
-"""How often a shipper is asked whether it has everything; one of its drains takes about as long."""
+"""The interval of questions whether a shipper has everything; one of its drains takes about as long."""
 
 ZMQ_DESCRIPTORS = 8
-"""More than a ZeroMQ context and its first socket take: when it gets none for its poller, it aborts the process."""
+"""The descriptors that must be free, more than a context and its first socket take: without, ZeroMQ would abort."""
 
 STANDARD_ERROR = 2
 
 ZMQ_THREADS = 4
-"""Twice what a context starts: when it gets none, it aborts the process. Those we try with may still be ending."""
+"""The threads that must be possible, twice what a context starts: without, ZeroMQ aborts. Trial ones may linger."""
 
 _of_the_parent: list[object] = []
-"""Contexts and sockets that a forked child must not touch, not even by collecting them: their descriptors are its
+"""The contexts and sockets that a forked child must not touch, even by collecting them: their descriptors are its
 parent's too."""
 
 
 class Channel:
-    """One process's connections to a shipper: the socket that its frames leave by, and those that it asks on.
+    """The connections of one process to a shipper: the socket for its frames, and those for its questions.
 
     Attributes:
-        socket: for frames; made by the first of them.
+        socket: the socket for frames, made by the first of them.
     """
 
     def __init__(self, find: Callable[[], Path | Peer]) -> None:
         """Connect to nothing yet.
 
         Args:
-            find: tells where the shipper is met, a directory or another machine; may raise OSError.
+            find: returns where the shipper is met, a directory or another machine; may raise OSError.
         """
         self.socket: zmq.Socket[bytes] | None = None
         self._find = find
@@ -70,7 +70,7 @@ class Channel:
         self._asking = []
 
     def send(self, frame: bytes) -> bool:
-        """Hand a frame over to ZeroMQ; False when it takes none now. Never blocks, and needs no shipper."""
+        """Hand a frame over to ZeroMQ; False if it takes none now. Never blocks, and needs no shipper."""
         try:
             if self.socket is None:
                 self.socket = self._connect()
@@ -80,7 +80,7 @@ class Channel:
         return True
 
     def disconnect(self, linger_milliseconds: int = 0) -> None:
-        """Close the socket for frames, with what ZeroMQ holds and can't send within that time."""
+        """Close the socket for frames, discarding what ZeroMQ can't send within that time."""
         if self.socket is not None:
             self.socket.close(linger=linger_milliseconds)
             self.socket = None
@@ -91,13 +91,13 @@ class Channel:
         """Ask the shipper.
 
         Args:
-            request: what is asked.
-            deadline: of the monotonic clock.
-            meanwhile: called between two questions, which follow each other for as long as the answer is empty; None
-                to ask once.
+            request: the question.
+            deadline: the time, by the monotonic clock, at which to give up.
+            meanwhile: called between two questions, which are repeated as long as the answer is empty; None to ask
+                once.
 
         Returns:
-            The answer; None when none came in time.
+            The answer; None if none came in time.
 
         Raises:
             OSError: no connection can be had.
@@ -124,7 +124,7 @@ class Channel:
             self.ask({"op": "leave", "producer": producer}, deadline)
 
     def close(self) -> None:
-        """End ZeroMQ's threads; call when the socket for frames is closed."""
+        """End ZeroMQ's threads; call it when the socket for frames is closed."""
         # Not while somebody still asks, since that would wait for them.
         if self._zmq is not None and not self._asking:
             self._zmq.term()
@@ -154,10 +154,10 @@ class Channel:
 
 
 def _take_standard_files() -> None:
-    """Have the null device at each of 0 to 2 that the host has closed, as libc has it for privileged programs.
+    """Open the null device at each of 0 to 2 that the host has closed, as libc does for privileged programs.
 
-    A descriptor of ZeroMQ's there would get what the host, or what it calls, writes to its standard error; eight bytes
-    end the process. Raises OSError.
+    A descriptor of ZeroMQ's there would receive what the host, or code it calls, writes to its standard error; eight
+    bytes end the process. Raises OSError.
     """
     while (taken := posix.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= STANDARD_ERROR:
         pass

@@ -1,7 +1,7 @@
 """Counters: each call appends; the tally is made later, one event for each name and set of fields.
 
 The totals leave once a second, and as soon as nothing more is counted: a server that has answered its last request may
-end within a tenth of a second, by a signal that lets nothing of ours run.
+end within a tenth of a second, by a signal that lets none of our code run.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TALLY_SECONDS = 1.0
-"""One aggregate a second, while calls come one after the other."""
+"""The interval of aggregates while calls follow each other."""
 
 EBB_SECONDS = 0.05
-"""Without a call for so long, the totals leave before their second is over."""
+"""The time without a call after which the totals leave before their second is over."""
 
 TALLY_CALLS = 4096
-"""Calls that may wait for a tally; it bounds memory between two rounds of the flusher."""
+"""The number of calls that may wait for a tally, which bounds memory between two rounds of the flusher."""
 
 MAX_TOTAL = 2**63 - 1
-"""What an event can carry; a total that would grow beyond it leaves, and the next begins."""
+"""The greatest total an event can carry; one that would grow beyond it leaves, and the next begins."""
 
 Aggregate = tuple[str, dict[str, Any]]
 Key = tuple[str] | tuple[str, str, str] | tuple[str, tuple[tuple[tuple[str, Any], ...], tuple[type, ...]]]
-"""A counter alone; with its only label and the text of that; or with its labels and their types: 1, 1.0 and True are
+"""The key of a counter: its name alone; with its only label and text; or with labels and types: 1, 1.0 and True are
 equal, and not the same label. Most counters have one text or nothing, and need no more to be told apart."""
 
 _KNOWN = frozenset(map(id, (str, int, float, bool, type(None))))
-"""By identity: a class may have a hash of its own."""
+"""The types that can be compared, by identity: a class may have a hash of its own."""
 
 
 class Counters:
-    """Calls of `count`, waiting and tallied. Appending to `calls` is safe from anywhere, as in the outbox."""
+    """The calls of `count`, waiting and tallied. Appending to `calls` is safe from anywhere, as in the outbox."""
 
     def __init__(self) -> None:
         self.calls: deque[tuple[str, int, dict[str, Any]]] = deque()
@@ -49,13 +49,13 @@ class Counters:
 
     @property
     def unsettled(self) -> int:
-        """How many events the calls that wait would make, at least."""
+        """The least number of events that the waiting calls would make."""
         return (
             len(self._totals) + len(self._apart) + len({name for name, _, _ in self.calls.copy() if type(name) is str})
         )
 
     def renew(self, kept: int = 0) -> None:
-        """Begin empty, but for the newest `kept` calls; in a forked child what waits is the parent's."""
+        """Begin empty, but for the newest `kept` calls; in a forked child, waiting calls are the parent's."""
         for _ in range(len(self.calls) - kept):
             self.calls.popleft()
         self._totals: dict[Key, int] = {}
@@ -67,17 +67,17 @@ class Counters:
         alone(self._lock, self._tally)
 
     def hand_over(self, receive: Callable[[list[Aggregate]], object], patience_seconds: float = 0.0) -> bool:
-        """Give the totals away, as names and fields of events, `count` among the fields; begins again at nothing.
+        """Give the totals away, as names and fields of events, `count` among the fields; begin again at nothing.
 
-        Who finds nothing here can rely on it that `receive` has come back: else the end of a process, while a thread
-        has taken the totals and not passed them on, would lose them.
+        A caller that finds nothing here can rely on `receive` having returned: otherwise the end of a process, while a
+        thread has taken the totals and not passed them on, would lose them.
 
         Args:
-            receive: takes them; must not block.
+            receive: takes the totals; must not block.
             patience_seconds: how long to wait for another thread that has them in hand.
 
         Returns:
-            False when that thread did not end in time.
+            False if that thread did not end in time.
         """
         return alone(self._lock, lambda: self._move(receive), patience_seconds)
 
@@ -114,7 +114,7 @@ class Counters:
 
 
 def _whole(number: object) -> int | None:
-    """The whole number that it is by its type, if any; none of its own methods is run."""
+    """Return the whole number that a value is by its type, or None; none of its own methods is run."""
     try:
         whole = as_scalar(number)
     except Exception:  # noqa: BLE001 no scalar
@@ -123,7 +123,7 @@ def _whole(number: object) -> int | None:
 
 
 def _key(name: str, fields: dict[str, Any]) -> Key | None:
-    """What is counted; None for what can't be compared without running code of the host's."""
+    """Return the key of a counter; None if it can't be compared without running the host's code."""
     for label, value in fields.items():
         if type(label) is not str or id(type(value)) not in _KNOWN:
             return None

@@ -1,11 +1,11 @@
-"""A chunk of events as msgpack, the format of `events` in telemetry/wire.py.
+"""Encoding of a chunk of events as msgpack, the format of `events` in telemetry/wire.py.
 
-By msgspec, which takes a third of the time that msgpack takes. But it takes objects apart: a dataclass, an object of
-attrs, an exception that is one of them, it writes as a map of its fields; and a time zone it asks for its offset. So
-they are seen to before.
+It is done by msgspec, in a third of the time that msgpack takes. But msgspec takes objects apart: a dataclass, an
+object of attrs, or an exception that is one of them is written as a map of its fields; and it asks a time zone for its
+offset. Such values are therefore handled before.
 
-A value that is none of msgpack's scalars is taken as what it plainly is, where its type says so (telemetry/producer/
-scalar.py); in the place of any other stands `wire.UNENCODABLE`, and the event goes on.
+A value that is none of msgpack's scalars is taken as the scalar that its type makes it (telemetry/scalar.py); any other
+is replaced by `wire.UNENCODABLE`, and the event goes on.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _fields: Callable[[RawEvent], dict[str, Any]] = itemgetter(2)
 _SCALARS = frozenset((*PLAIN, bool, type(None)))
 
 _CONTAINERS = (tuple, dict, frozenset)
-"""Which the collector does not track either while nothing in them is."""
+"""The containers that the collector of cycles does not track either, unless it tracks something in them."""
 
 _MARKER = msgspec.msgpack.Ext(wire.UNENCODABLE, b"")
 _UNNAMED = "[field]"
-"""Stands for a field whose name can't be encoded: no catalog declares it."""
+"""A stand-in for a field whose name can't be encoded: no catalog declares it."""
 
 
 class Encoder:
-    """Makes a msgpack array of a chunk, `[[name, unix_ns, {field: scalar}], ...]`.
+    """An encoder of chunks to msgpack arrays, `[[name, unix_ns, {field: scalar}], ...]`.
 
     Args:
-        reduce: what an exception leaves as.
+        reduce: returns the form in which an exception leaves.
     """
 
     def __init__(self, reduce: Callable[[BaseException], str]) -> None:
@@ -49,7 +49,7 @@ class Encoder:
         self._pack = msgspec.msgpack.Encoder(enc_hook=as_scalar, decimal_format="number").encode
 
     def encode(self, chunk: list[RawEvent]) -> bytes:
-        """The chunk; raises whatever msgspec does where an event has to be mended, or can't be sent at all."""
+        """Encode a chunk; raise whatever msgspec does if an event has to be mended, or can't be sent at all."""
         # The collector of cycles tracks objects with fields, and no dict of plain scalars: so this look costs 30 ns an
         # event, and not the 180 of one at the type of each value. From Python 3.14 on it tracks all dicts, and each
         # event's values are asked for. It does not track dates and msgspec's own types: they go on, and the shipper
@@ -62,10 +62,10 @@ class Encoder:
         return self._pack(chunk)
 
     def mend(self, event: RawEvent) -> bytes:
-        """A chunk of one event that can't be encoded as it is, with the marker in the place of each bad value.
+        """Encode a chunk of one event that can't be encoded as it is, with the marker in place of each bad value.
 
         Raises:
-            Exception: its name is no text, say.
+            Exception: it can't be mended, for example because its name is no text.
         """
         name, time_ns, fields = event
         if not issubclass(type(name), str):
@@ -105,12 +105,15 @@ class Encoder:
 
 
 def _are_harmless(values: Iterable[object]) -> bool:
-    """Whether msgspec runs no code for any of these, which the collector does not track: their classes are in C."""
+    """Tell whether msgspec runs no code for these values, which the collector does not track.
+
+    Their classes are in C.
+    """
     return zones_are_known() or _SCALARS.issuperset(map(type, values))
 
 
 def _scalar_or_marker(value: object) -> object:
-    """The scalar that a field's value is, or the marker; never raises."""
+    """Return the scalar that a field's value is, or the marker; never raises."""
     try:
         return as_scalar(value)
     except Exception:  # noqa: BLE001 what a value's own methods may raise is not the host's

@@ -1,4 +1,7 @@
-"""An exception as it may leave the host: its type and the frames of the program's own packages, never its text."""
+"""Reduction of an exception to its type and the frames of the program's own packages.
+
+Its text never leaves the host.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,12 @@ _traceback_of: Callable[[BaseException], TracebackType | None] = BaseException._
 def reduce_exception(error: BaseException, packages: tuple[str, ...]) -> str:
     """Write an exception as `Type` or `Type@module:function:line;...`, innermost frame last.
 
-    A type that is neither built in nor of `packages` is named by its nearest ancestor that is: a third party's class
-    name says nothing that the catalog's owner asked for. Frames outside `packages` are left out.
+    A type that is neither built in nor of `packages` is named by its nearest ancestor that is: the catalog's owner did
+    not ask for the class names of third parties. Frames outside `packages` are left out.
 
     Args:
         error: the exception; its message, notes and causes are not read.
-        packages: top-level package names of the host's own code.
+        packages: the top-level package names of the host's own code.
     """
     known = next(t for t in _ancestors(type(error)) if _owned(_module_of(t), ("builtins", *packages)))
     traceback = _traceback_of(error)

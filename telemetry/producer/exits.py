@@ -1,4 +1,4 @@
-"""How a host can end or multiply, and what is done then: atexit, servers, multiprocessing, fork, SIGTERM, tombstone."""
+"""Ends and forks of a host, and the work due at each: atexit, servers, multiprocessing, fork, SIGTERM, tombstone."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _renewals: weakref.WeakKeyDictionary[Any, Callable[[Any], object]] = weakref.WeakKeyDictionary()
-"""What is done in a forked child, by its owner; they serve one hook, since a hook can't be taken back."""
+"""The work due in a forked child, by its owner; one hook does all of it, since a hook can't be taken back."""
 
 _flushes: weakref.WeakKeyDictionary[Any, Callable[[Any], object]] = weakref.WeakKeyDictionary()
-"""What is done when a server has done its last work, by its owner."""
+"""The work due when a server has done its last work, by its owner."""
 
 _LAST_WORK = (
     ("uvicorn", "Server", "shutdown"),
@@ -30,14 +30,14 @@ _LAST_WORK = (
     ("rq", "Worker", "handle_job_retry"),
     ("rq", "Worker", "handle_exception"),
 )
-"""Methods after which a process ends in order but runs no `atexit`: uvicorn raises the signal that ended it anew, and a
+"""The methods after which a process ends in order but runs no `atexit`: uvicorn raises the signal that ended it anew, a
 work horse of rq calls `os._exit`. Neither has a hook for it."""
 
 Owner = TypeVar("Owner")
 
 
 def at_exit(close: Callable[[], object]) -> None:
-    """Call `close` when this process ends in order, a spawned multiprocessing child included."""
+    """Call `close` when this process ends in order, even if it is a spawned multiprocessing child."""
     atexit.register(close)
     multiprocessing = sys.modules.get("multiprocessing")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
@@ -45,16 +45,16 @@ def at_exit(close: Callable[[], object]) -> None:
 
 
 def forget(close: Callable[[], object]) -> None:
-    """Take `close` back: what is closed must not be kept alive until the process ends."""
+    """Unregister `close`: a closed client must not be kept alive until the process ends."""
     atexit.unregister(close)
 
 
 def at_exit_of_forked_child(owner: object, close: Callable[[], object]) -> None:
     """Have `close` called at the end of a child that was just forked by multiprocessing or Celery.
 
-    Such a child leaves by `os._exit`, so `atexit` does not run; and it empties the registry of finalizers as it
-    begins, so ours is registered after that, by its own hook. A worker of Celery leaves by `os._exit` without running
-    even finalizers; it says so by a signal of Celery's. A child of a bare `os.fork` inherits our `atexit`.
+    Such a child leaves by `os._exit`, so `atexit` does not run; and it empties the registry of finalizers as it begins,
+    so ours is registered after that, by its own hook. A worker of Celery leaves by `os._exit` without running even
+    finalizers; it sends a signal of Celery's instead. A child of a bare `os.fork` inherits our `atexit`.
     """
     if celery := sys.modules.get("celery.signals"):
         celery.worker_process_shutdown.connect(lambda **_: close(), weak=False, dispatch_uid=f"telemetry-{id(owner)}")
@@ -69,7 +69,7 @@ def _finalize(close: Callable[[], object]) -> None:
 def after_last_work(owner: Owner, flush: Callable[[Owner], object]) -> None:
     """Call `flush(owner)` where a server, loaded by now, is about to end its process without running `atexit`.
 
-    Cheap, and to be called again: servers are loaded at any time.
+    The call is cheap, and is to be repeated: servers are loaded at any time.
     """
     _flushes[owner] = flush
     for module, name, method in _LAST_WORK:
@@ -80,7 +80,7 @@ def after_last_work(owner: Owner, flush: Callable[[Owner], object]) -> None:
 
 
 def _flushing(work: Callable[..., Any]) -> Callable[..., Any]:
-    """`work`, and a flush when it is done, however it ends."""
+    """Wrap `work` so that a flush follows it, however it ends."""
     from inspect import iscoroutinefunction  # noqa: PLC0415 the server has loaded it, others have no use for it
 
     if iscoroutinefunction(work):
@@ -110,7 +110,7 @@ def _flush_all() -> None:
 
 
 def forks_in_c() -> bool:
-    """Whether this process forks others in C, as the master of uWSGI does, and may have no thread of Python's.
+    """Tell whether this process forks others in C, as the master of uWSGI does, and may have no Python thread.
 
     A child forked so waits for ever to hand the interpreter over to a thread that had asked for it in the parent.
     """
@@ -132,13 +132,13 @@ os.register_at_fork(after_in_child=_renew_all)
 
 
 def on_sigterm(flush: Callable[[], object], close_for: Callable[[int], bool]) -> None:
-    """On SIGTERM flush and call the host's own handler, or close and die by the signal when it has none.
+    """On SIGTERM flush and call the host's own handler, or close and die by the signal if it has none.
 
     A host that ignores SIGTERM, or handles it outside Python, is left as it is.
 
     Args:
         flush: hands over what waits.
-        close_for: closes before a signal ends the process; False when that is under way, and the signal comes again.
+        close_for: closes before a signal ends the process; False if that is under way, and the signal comes again.
     """
     import signal  # noqa: PLC0415 takes its time, and few ask for this
 
@@ -158,10 +158,10 @@ def on_sigterm(flush: Callable[[], object], close_for: Callable[[int], bool]) ->
 
 
 def leave_tombstone(spool: Path, place: str, producer: bytes, accepted: int, dropped: dict[str, int]) -> None:
-    """Write down what an unconfirmed producer had numbered: counts, never events.
+    """Record the numbers of an unconfirmed producer: counts, never events.
 
-    The shipper of the rendezvous whose directory is called `place` reads it when nothing more can come from the
-    producer, and counts what did not arrive; another one only when there can be none there.
+    The shipper of the rendezvous whose directory is called `place` reads it when nothing more can arrive from the
+    producer, and counts the missing events; another shipper only when there can be none there.
 
     Raises:
         OSError: the spool can't be written; then nobody is left to count.

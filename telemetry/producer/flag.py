@@ -1,10 +1,11 @@
-"""A flag that `emit` reads on its way, and that every fork clears: one made in C runs no hook of Python's.
+"""Flag that `emit` reads on its way, and that every fork clears: a fork in C runs none of Python's hooks.
 
-The kernel wipes the flag's page in a child (MADV_WIPEONFORK in madvise(2), since Linux 4.14). So the comparison of a
-process with the one that made the state is the look at the flag, which is there anyway. Of the objects over raw memory
-a pointer tells its truth fastest, in the time that an attribute takes to load; it is never followed.
+The kernel wipes the flag's page in a child (MADV_WIPEONFORK in madvise(2), since Linux 4.14). So comparing a process
+with the one that made the state costs no more than the look at the flag, which is there anyway. Of the objects over raw
+memory a pointer's truth is read fastest, in the time that an attribute takes to load; it is never followed.
 
-Where the page is not wiped a child is told by its pid alone: when the flag happens to be clear, or a chunk is full.
+Where the page is not wiped, a child is recognised by its pid alone: when the flag happens to be clear, or a chunk is
+full.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ else:
 
 
 WIPE_ON_FORK = 18
-"""MADV_WIPEONFORK, in Linux's asm-generic/mman-common.h."""
+"""The advice MADV_WIPEONFORK, from Linux's asm-generic/mman-common.h."""
 
 _STARTTIME = 20
-"""Where /proc/self/stat says when a process began, in ticks since boot, counted from the end of its name (proc(5))."""
+"""The field of a process's start in /proc/self/stat, in ticks since boot, counted after its name (proc(5))."""
 
 _OWNED = 64
-"""The byte of the page that says whose it is, far behind the pointer."""
+"""The byte of the page that tells whether it is this process's own, far behind the pointer."""
 
 
 class _Truth(_Pointer):  # type: ignore[misc] # known at run time
-    """True when the memory under it is not zero."""
+    """A pointer that is true when the memory under it is not zero."""
 
     _type_ = _Byte
 
@@ -47,7 +48,7 @@ class Flag:
     """A flag of one process. Nothing here waits, and all of it is safe in signal handlers.
 
     Attributes:
-        truth: its truth is the flag's; false at first, and in a child.
+        truth: an object whose truth is the flag's; false at first, and in a child.
     """
 
     def __init__(self) -> None:
@@ -74,12 +75,12 @@ class Flag:
 
     @property
     def is_own(self) -> bool:
-        """Whether this is the process that owns it. A child may have its parent's pid, in a namespace of its own."""
+        """Whether this process owns it. A child may have its parent's pid, in a namespace of its own."""
         return self._page[_OWNED] == 1 and self._pid == posix.getpid()
 
 
 def forked_before_ns() -> float:
-    """The end of the kernel's tick in which this process was forked, UNIX nanoseconds; inf where that is unknown."""
+    """Return the end of the kernel's tick in which this process was forked, in UNIX nanoseconds; inf if unknown."""
     try:
         with open_file("/proc/self/stat", "rb") as file:
             stat = file.read()

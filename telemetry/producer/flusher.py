@@ -1,13 +1,15 @@
-"""When the outbox is drained: at once after a pause, else within the flush interval, by a thread that sleeps when idle.
+"""Flusher of the outbox.
+
+Drains at once after a pause, else within the flush interval, by a thread that sleeps when idle.
 
     asleep   nobody is due to look at the queue. The first event after a pause is sent by its own caller; a second one
              within the interval wakes the thread.
     awake    the thread drains once an interval, the first time an interval after it woke; a caller whose event fills a
-             batch drains as well.
+             chunk drains as well.
 
-The thread says that it falls asleep and then drains once more, and a caller appends and then looks whether it sleeps,
-so an event can't be forgotten between the two. A thread that something ends, a caller that could not start or wake it,
-and a child that has none, all leave the flag clear: so the next event does what is due.
+The thread announces that it falls asleep and then drains once more, and a caller appends and then looks whether it
+sleeps, so no event can be forgotten between the two. A thread that something ends, a caller that could not start or
+wake it, and a child that has none, all leave the flag clear: so the next event does what is due.
 """
 
 from __future__ import annotations
@@ -22,19 +24,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SUPERVISE_SECONDS = 0.5
-"""How often consent and shipper are looked after, while there is traffic: a withdrawal must act within a second."""
+"""The interval of looks at consent and shipper while there is traffic: a withdrawal must act within a second."""
 
 
 FAULT_SECONDS = 0.05
-"""How long the thread leaves the machine alone when something failed: no memory, most often."""
+"""The time for which the thread rests when something failed: most often there is no memory."""
 
 
 class Flusher:
     """The flush thread of one process, started when first needed.
 
     Attributes:
-        awake: read by `emit` on its way.
-        keeps_watch: set by `supervise`; whether it is to be called while nothing is emitted too.
+        awake: the flag that `emit` reads on its way.
+        keeps_watch: set by `supervise`; whether it is to be called even while nothing is emitted.
     """
 
     def __init__(self, interval_seconds: float, work: Callable[[], bool], supervise: Callable[[], None]) -> None:
@@ -42,7 +44,7 @@ class Flusher:
 
         Args:
             interval_seconds: how long an event may wait.
-            work: one round; False when something still waits.
+            work: does one round; returns False if something still waits.
             supervise: looks after consent and shipper; called twice a second while there is traffic.
         """
         self._interval_seconds = interval_seconds
@@ -77,7 +79,7 @@ class Flusher:
             raise
 
     def stop(self) -> None:
-        """End the thread, soon. Nobody is to wake it any more."""
+        """End the thread soon; nobody may wake it any more."""
         self._stopped = True
         self.awake.set()
         self._wake.put(None)
@@ -128,7 +130,7 @@ class Flusher:
             self._wake.get(timeout=SUPERVISE_SECONDS if self.keeps_watch else None)
 
     def _idle(self) -> bool:
-        """Wait an interval and drain; whether nothing is left to do then."""
+        """Wait an interval and drain; return whether nothing is left to do."""
         self._pause()
         self.awake.clear()
         if self._work():

@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     Tick = Callable[[str, int, dict[str, Any]], None]
 
 HELLO_SECONDS = 0.05
-"""How often a shipper that is behind is told how far this process has come: a frame that was lost on its way to one
+"""The interval of telling a shipper that is behind this process's position: a frame that was lost on its way to one
 that left or died is noticed by the next one only, and there may be none."""
 
 ANSWER_SECONDS = 0.5
-"""How long an answer may take before the shipper is looked after and asked anew; doubled each time. Over what `close`
+"""The time for an answer before the shipper is looked after and asked anew, doubled each time. It exceeds what `close`
 waits: it asks once."""
 
 SIGNAL_SECONDS = 0.1
-"""How long a signal handler does: that of the host may end the process next, and wait as well."""
+"""The time that a signal handler waits: the host's own may end the process next, and wait as well."""
 
 
 class Link:
-    """What one process has between its calls and its shipper.
+    """The objects of one process between its calls and its shipper.
 
     Attributes:
         transport: the way to the shipper.
@@ -74,7 +74,7 @@ class Link:
         self._watch_servers()
 
     def recorder(self) -> Record:
-        """The hot path: what `emit` calls with a name and its fields."""
+        """Return the hot path, the function that `emit` calls with a name and its fields."""
         awake, first, hand_over = self._flusher.awake.truth, self._after_pause, self._hand_over_chunk
         events, lose = self._outbox.events, self._lose
         append = events.append
@@ -97,7 +97,7 @@ class Link:
         return record
 
     def ticker(self) -> Tick:
-        """The same for `count`."""
+        """Return the hot path of `count`, called with a name, a number and fields."""
         awake, first, tally = self._flusher.awake.truth, self._first_call, self._counters.tally
         calls, lose = self._counters.calls, self._lose
         append = calls.append
@@ -122,10 +122,10 @@ class Link:
         """Hand over everything emitted so far and wait until the shipper has it on disk.
 
         Args:
-            timeout_seconds: None for as long as it takes, a day at most.
+            timeout_seconds: the time to wait; None for as long as it takes, a day at most.
 
         Returns:
-            False when `timeout_seconds` passed before that. True after `close`: nothing is left to hand over.
+            False if `timeout_seconds` passed before that. True after `close`: nothing is left to hand over.
         """
         self._be_own()
         return self._closed or self._flush(_deadline(timeout_seconds)) is not None
@@ -134,8 +134,8 @@ class Link:
         """Hand over everything emitted so far and wait until it has left this machine.
 
         Returns:
-            Whether each event is delivered, or counted as dropped. False at once where nothing is uploaded now, and
-            after `close`, when there is nobody left to ask.
+            Whether each event is delivered, or counted as dropped. False at once if nothing is uploaded now, and after
+            `close`, when there is nobody left to ask.
         """
         deadline = _deadline(timeout_seconds)
         self._obey()
@@ -149,7 +149,7 @@ class Link:
         return reply is not None and reply["delivered"] is True
 
     def close(self, timeout_seconds: float | None) -> None:
-        """Flush for at most `timeout_seconds`, say goodbye, or leave behind what stayed unconfirmed."""
+        """Flush for at most `timeout_seconds`, then say goodbye, or leave unconfirmed frames behind."""
         self._be_own()
         if self._closed:
             return
@@ -166,7 +166,7 @@ class Link:
                 os.kill(os.getpid(), self._signal)
 
     def hand_over(self) -> None:
-        """Flush, and leave behind what stays unconfirmed, without closing: this may be the end of the process."""
+        """Flush, and leave unconfirmed frames behind, without closing: this may be the end of the process."""
         self._be_own()
         if self._closed:
             return
@@ -196,19 +196,19 @@ class Link:
             self._outbox.lose()
 
     def _hand_over_chunk(self) -> None:
-        """A chunk is full, and the thread busy or not there."""
+        """Drain a full chunk, because the thread is busy or not there."""
         if not self._be_own():
             return
         self._outbox.drain()
         self._outbox.shed()
 
     def _first_call(self) -> None:
-        """`count` after a pause."""
+        """Wake the thread for the first `count` after a pause."""
         if self._be_own(calls=1):
             self._wake()
 
     def _after_pause(self, now_ns: int) -> None:
-        """Send the first event after a pause at once; have the thread look after whatever that leaves to do."""
+        """Send the first event after a pause at once; have the thread do whatever that leaves."""
         if not self._be_own(since_ns=now_ns):
             return
         if now_ns - self._sent_ns > self._interval_ns:
@@ -218,7 +218,7 @@ class Link:
         self._wake()
 
     def _wake(self) -> None:
-        """Have the thread look at what waits; in a process that must have none, do what it would do."""
+        """Have the thread look at what waits; in a process that must have none, do its work here."""
         if not exits.forks_in_c():
             self._flusher.wake()
             return
@@ -227,15 +227,15 @@ class Link:
         self._outbox.drain()
 
     def _round(self) -> bool:
-        """One round of the flusher."""
+        """Do one round of the flusher."""
         if self._counters:
             self._tend_counters(monotonic())
-        # Without a shipper what is encoded can't go on, and the flusher comes back only to keep watch.
+        # Without a shipper encoded frames can't go on, and the flusher comes back only to keep watch.
         done = self._outbox.drain() or (self._flusher.keeps_watch and not self._outbox.events)
         return done and not self._counters
 
     def _tend_counters(self, now: float) -> None:
-        """Tally what was counted since the last round; make events of it when that is due."""
+        """Tally the calls since the last round; make events of them when that is due."""
         if self._counters.calls:
             self._counters.tally()
             self._counted_at = now
@@ -243,14 +243,14 @@ class Link:
             self._emit_counters()
 
     def _emit_counters(self, patience_seconds: float = 0.0) -> bool:
-        """Make events of the counters; False when another thread has them in hand."""
+        """Make events of the counters; False if another thread has them in hand."""
         return self._counters.hand_over(self._take_aggregates, patience_seconds)
 
     def _take_aggregates(self, aggregates: list[Aggregate]) -> None:
         self._tallied_at = monotonic()
         if not aggregates:
             return
-        counted_ns = time_ns()  # before the question: who is stopped between the two is judged by the earlier time
+        counted_ns = time_ns()  # before the question: if stopped between the two, the earlier time counts
         stored, decision = self._reconsider()
         goes_on = decision is not None and decision.state is State.TECHNICAL and stored.continues(self._outbox.since)
         if stored.since_unix_seconds != self._outbox.since and not goes_on:
@@ -259,18 +259,18 @@ class Link:
         self._outbox.events.extend([(name, counted_ns, fields) for name, fields in aggregates])
 
     def _supervise(self) -> None:
-        """See what the user says by now, and that there is a shipper."""
+        """Check the user's present choice, and that there is a shipper."""
         self._be_own()
         self._obey()
         self._watch_servers()
         self._flusher.keeps_watch = self.transport.supervise(self._outbox)
 
     def _watch_servers(self) -> None:
-        """See to it that a server which ends this process without `atexit` has all handed over before."""
+        """Make sure that a server which ends this process without `atexit` hands everything over before."""
         exits.after_last_work(self, Link.hand_over)
 
     def _obey(self) -> None:
-        """Follow the consent of this moment. What waits goes on under the stricter of two, or nowhere."""
+        """Follow the present consent. Waiting frames go on under the stricter of two consents, or nowhere."""
         stored, decision = self._reconsider()
         if decision is None:
             return
@@ -283,14 +283,14 @@ class Link:
             self._outbox.turn(decision, stored)
 
     def _flush(self, deadline: float) -> Settled | None:
-        """What the shipper confirmed; None when it did not in time."""
+        """Return the totals that the shipper confirmed; None if it did not in time."""
         settled = self._settle(deadline)
         if settled is None or self._outbox.off or not self._outbox.used:
             return settled
         return settled if self._ask("confirm", settled, deadline) is not None else None
 
     def _settle(self, deadline: float) -> Settled | None:
-        """Number or drop all that was emitted; None when that can't be in time."""
+        """Number or drop all that was emitted; None if that can't be done in time."""
         if not self._emit_counters(_remaining(deadline)):
             return None
         if not self._outbox.used:
@@ -299,7 +299,7 @@ class Link:
         return self._outbox.settle(_remaining(deadline))
 
     def _ask(self, op: str, settled: Settled, deadline: float) -> dict[str, Any] | None:
-        """Ask the shipper about what was settled until it knows; None when it does not in time."""
+        """Ask the shipper about the settled totals until it knows; None if it does not in time."""
         patience_seconds = ANSWER_SECONDS
         try:
             while (reply := self._answer(op, settled, min(deadline, monotonic() + patience_seconds))) is None:
@@ -312,7 +312,7 @@ class Link:
         return reply
 
     def _answer(self, op: str, settled: Settled, deadline: float) -> dict[str, Any] | None:
-        """What the shipper says, if it comes in time: nothing, until it has heard of all that was settled."""
+        """Return the shipper's answer, if it comes in time: none until it has heard of all that was settled."""
         said_at = float("-inf")
 
         def meanwhile() -> None:
@@ -348,9 +348,9 @@ class Link:
         """Begin anew if this is a child forked in C, where no hook has run: uWSGI forks its workers so.
 
         Args:
-            since_ns: events from this time on are the child's own, UNIX nanoseconds; those of its other threads are
-                told by when it was forked.
-            calls: how many of the newest of `count` are.
+            since_ns: events from this time on are the child's own, in UNIX nanoseconds; those of its other threads are
+                told by the time of the fork.
+            calls: how many of the newest calls of `count` are its own.
 
         Returns:
             Whether all is this process's by now: False while another thread sees to it, and hands over what waits.
@@ -370,7 +370,12 @@ class Link:
             self._flusher.watch_now()
 
     def _renew(self, since_ns: float = inf, calls: int = 0) -> None:
-        """Begin anew in a forked child, touching nothing that the parent shares, but for what is its own already."""
+        """Begin anew in a forked child, touching nothing that the parent shares.
+
+        Args:
+            since_ns: events from this time on are the child's own already.
+            calls: how many of the newest calls of `count` are.
+        """
         self.transport.renew()
         self._closing, self._signal = False, None
         if self._closed:

@@ -1,4 +1,4 @@
-"""A process's way to a shipper on this machine: it is watched, and spawned where there is none."""
+"""Transport to a shipper on this machine, which is watched, and spawned if there is none."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class LocalTransport:
-    """The way to the shipper that lives at a site.
+    """The way to the shipper at a site.
 
     Attributes:
-        site: where it lives.
+        site: the place of the shipper.
         channel: the connections to it.
-        lock_seconds: as in `Transport`.
+        lock_seconds: see `Transport`.
     """
 
     lock_seconds = LOCK_SECONDS
@@ -45,11 +45,14 @@ class LocalTransport:
 
     @property
     def exit_seconds(self) -> float:
-        """Nothing where a shipper is only starting: it finds what is left to it."""
+        """The time that the end of the process may wait.
+
+        0 if a shipper is only starting, which finds what is left to it.
+        """
         return EXIT_SECONDS if shipper_runs(self.site.directory) else 0.0
 
     def send(self, frame: bytes) -> bool:
-        """Hand a frame over to ZeroMQ; False when it takes none now."""
+        """Hand a frame over to ZeroMQ; False if it takes none now."""
         return self.channel.send(frame)
 
     def disconnect(self, linger_milliseconds: int = 0) -> None:
@@ -57,7 +60,7 @@ class LocalTransport:
         self.channel.disconnect(linger_milliseconds)
 
     def supervise(self, outbox: Outbox) -> bool:
-        """Show that this process lives, and see that a shipper runs; spawn one when none does.
+        """Show that this process lives, and make sure that a shipper runs, spawning one if none does.
 
         Returns:
             Whether none runs yet: ZeroMQ may hold what no shipper takes, and it must not stay there when the user says
@@ -79,7 +82,7 @@ class LocalTransport:
     def confirm(
         self, request: dict[str, Any], deadline: float, meanwhile: Callable[[], object]
     ) -> dict[str, Any] | None:
-        """Ask the shipper until it answers; it has shown then that it works. Raises OSError."""
+        """Ask the shipper until it answers, which shows that it works. Raises OSError."""
         reply = self.channel.ask(request, deadline, meanwhile)
         if reply is not None:
             self.site.confirm()
@@ -106,7 +109,7 @@ class LocalTransport:
         self.channel.renew()
 
     def close(self, *, is_free: bool) -> None:
-        """Show no sign any more, and end ZeroMQ's threads."""
+        """Show no sign of life any more, and end ZeroMQ's threads."""
         self._sign.let_go()
         if is_free:
             self.channel.close()
@@ -120,7 +123,7 @@ class LocalTransport:
             handover.hand_over(self.site.make_private(), frames)
 
     def _show_sign(self, outbox: Outbox) -> None:
-        """Hold the sign of life. Who has swept it away knows no number of ours: then they begin anew."""
+        """Hold the sign of life. A spool from which it was swept knows none of our numbers, so they begin anew."""
         spool = self.site.spool
         if self._sign.is_swept(spool, outbox.producer) and not outbox.move(
             outbox.dropped.clear, is_connected=self.site.runs

@@ -1,8 +1,8 @@
-"""The producer's queue, and how events in it become chunks of the backlog. Nothing here waits.
+"""Outbox: the producer's queue, and how events in it become chunks of the backlog. Nothing here waits.
 
 Threads, signal handlers and `__del__` append to `events` and call `drain`, at any time, inside one another too. So the
-hot path takes no lock (`deque.append` is atomic), and everything else is done by whoever gets the one lock without
-waiting; who does not get it leaves the work to the holder or to the flusher's next round.
+hot path takes no lock (`deque.append` is atomic), and everything else is done by whichever caller gets the one lock
+without waiting; the others leave the work to the holder or to the flusher's next round.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from telemetry.producer.transport import Transport
 
 CHUNK_EVENTS = 192
-"""Encoded at a time, in some 40 us. More would delay the one call that does it for longer; with fewer, those calls come
+"""The events encoded at a time, in some 40 us. More would delay the one call that does it longer; with fewer, they come
 near one in a hundred, and the 99th percentile of all is theirs as soon as the machine has other work."""
 
 WAITING_EVENT_BYTES = 512
-"""About what an event takes in the process before it is encoded; it bounds how many may wait by `queue_bytes`."""
+"""The rough size of an event before it is encoded, by which `queue_bytes` bounds how many may wait."""
 
 LINGER_MILLISECONDS = 200
-"""What ZeroMQ holds for a shipper that is left behind, and takes frames, is gone long before."""
+"""The time for ZeroMQ to send what it holds for a shipper that is left behind, and takes frames: far less is needed."""
 
 
 class Settled(NamedTuple):
-    """What became of everything emitted up to a moment: the totals that the shipper must have heard of."""
+    """The totals of everything emitted up to a moment, which the shipper must have heard of."""
 
     producer: bytes
     accepted: int
@@ -54,8 +54,8 @@ class Outbox:
     """Everything between `emit` and the transport.
 
     Attributes:
-        events: what was emitted and is not encoded yet; anybody may append.
-        off: set by the flusher; while the user has said off, what is emitted or waits is let go unsent.
+        events: the events emitted and not encoded yet; anybody may append.
+        off: set by the flusher; while the user has said off, all events and frames are discarded unsent.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class Outbox:
         """Begin as a new producer: at the start, and in a forked child, whose queue is its parent's to send.
 
         Args:
-            pid: of this process.
-            since_ns: events from this time on are its own already, UNIX nanoseconds.
+            pid: the id of this process.
+            since_ns: events from this time on, in UNIX nanoseconds, are its own already.
         """
         waiting = [self.events.popleft() for _ in range(len(self.events))]
         self.events.extendleft(reversed([event for event in waiting if event[1] >= since_ns]))
@@ -94,7 +94,7 @@ class Outbox:
 
     @property
     def producer(self) -> bytes:
-        """This process's random id; new in a forked child, under another consent and at another place."""
+        """The random id of this process; new in a forked child, under another consent and at another place."""
         return self._backlog.producer
 
     @property
@@ -104,7 +104,7 @@ class Outbox:
 
     @property
     def dropped(self) -> dict[str, int]:
-        """Running totals by reason."""
+        """The running totals by reason."""
         return self._backlog.dropped
 
     @property
@@ -114,7 +114,7 @@ class Outbox:
 
     @property
     def unsettled(self) -> int:
-        """How many events are neither numbered nor dropped yet; exact when nobody else is at work."""
+        """The number of events neither numbered nor dropped yet; exact if no other thread is at work."""
         in_hand = len(self._in_hand) - (self._settled - self._settled_before if self._in_hand else 0)
         return len(self.events) + len(self._shed) + in_hand
 
@@ -122,29 +122,29 @@ class Outbox:
         """Encode and hand over what waits. Never blocks.
 
         Returns:
-            False when something still waits: the lock was taken, or the socket is full.
+            False if something still waits: the lock was taken, or the socket is full.
         """
         alone(self._lock, self._drain)
         return not self.events and not self._backlog
 
     def shed(self) -> None:
-        """Let the newest event go when too many wait: other threads emit faster than the one that drains encodes.
+        """Discard the newest event if too many wait: other threads emit faster than the draining one encodes.
 
-        Whoever drains next counts it; here that would take the lock.
+        The next drain counts it; doing so here would take the lock.
         """
         if len(self.events) > self._waiting_limit:
             self.events.pop()
             self._shed.append(None)
 
     def lose(self) -> None:
-        """Have an event counted that there was no memory for."""
+        """Have an event counted for which there was no memory."""
         self._shed.append(None)
 
     def settle(self, timeout_seconds: float) -> Settled | None:
         """Number or drop everything that was emitted before this call.
 
-        Blocks while another thread drains, for at most `timeout_seconds`; None when that did not end. It can't end
-        when it is a signal handler that asks, and what it interrupted is a drain.
+        Blocks while another thread drains, for at most `timeout_seconds`; returns None if that does not end. It can't
+        end if a signal handler asks that has itself interrupted a drain.
         """
         settled: list[Settled] = []
 
@@ -156,7 +156,7 @@ class Outbox:
 
     @property
     def stays_local(self) -> bool:
-        """Whether what is emitted now is never to leave this machine."""
+        """Whether events emitted now are never to leave this machine."""
         return self._backlog.context.consent == State.LOCAL.value
 
     @property
@@ -165,20 +165,20 @@ class Outbox:
         return self._backlog.context.since
 
     def agrees(self, decision: Decision, since: float) -> bool:
-        """Whether frames bear this consent, stored at that date."""
+        """Tell whether frames bear this consent, stored at that date."""
         return self._backlog.context == _under(decision, since, self._backlog.context)
 
     def turn(self, decision: Decision, stored: Stored) -> bool:
-        """Go on as a new producer under this consent, the stored one being that.
+        """Go on as a new producer under this consent, stored as given.
 
-        What waits is handed over with the consent that it was emitted under; with this one, if it is the stricter and
-        there was none between that was stricter still.
+        Waiting frames are handed over with the consent that they were emitted under; with this one, if it is the
+        stricter and there was none between that was stricter still.
 
-        Numbers begin anew: none may tell what was emitted before a no, and who kept them may have erased them since.
-        The shipper hears how far they had come, under the consent of before, unless that was a no.
+        Numbers begin anew: none may tell what was emitted before a no, and a shipper may have erased them since. The
+        shipper hears the last ones under the earlier consent, unless that was a no.
 
         Returns:
-            False when another thread is draining: ask again.
+            False if another thread is draining: ask again.
         """
 
         def turn() -> None:
@@ -196,7 +196,7 @@ class Outbox:
         return alone(self._lock, turn)
 
     def _narrows(self, decision: Decision) -> bool:
-        """Whether a consent is stricter than that of now."""
+        """Tell whether a consent is stricter than the present one."""
         now = State(self._backlog.context.consent)
         return decision.state is not now and strictest(decision.state, now) is decision.state
 
@@ -205,15 +205,15 @@ class Outbox:
         alone(self._lock, self._backlog.hello)
 
     def last_word(self, counted: int) -> LastWord:
-        """The account of this producer if it ends now; exact when nobody else is at work.
+        """Return the account of this producer if it ends now; exact if no other thread is at work.
 
         Args:
-            counted: how many events more would have come of counters.
+            counted: the number of further events that counters would have made.
         """
         return self._backlog.last_word(self.unsettled + counted)
 
     def unsure(self, timeout_seconds: float) -> list[bytes]:
-        """The frames that may not have left; none when another thread did not let go of them in time."""
+        """Return the frames that may not have left; none if another thread did not release them in time."""
         unsure: list[bytes] = []
 
         def collect() -> None:
@@ -224,10 +224,12 @@ class Outbox:
         return unsure
 
     def reconnect(self) -> bool:
-        """Have the next frame go to where the shipper is met now. What the transport holds for the one before is lost.
+        """Have the next frame go to where the shipper is met now.
+
+        Frames that the transport holds for the old one are lost.
 
         Returns:
-            False when another thread is draining: ask again.
+            False if another thread is draining: ask again.
         """
         return alone(self._lock, self._backlog.disconnect)
 
@@ -235,11 +237,12 @@ class Outbox:
         """Go on as a new producer at another place, with all that has not left; numbers begin anew there.
 
         Args:
-            change: makes the place another one.
-            is_connected: whether a shipper took what was sent so far. Else what the transport holds goes on as well.
+            change: changes the place.
+            is_connected: whether a shipper took what was sent so far; if not, the frames that the transport holds move
+                as well.
 
         Returns:
-            False when another thread is draining: ask again.
+            False if another thread is draining: ask again.
         """
 
         def move() -> None:
@@ -256,11 +259,13 @@ class Outbox:
         return alone(self._lock, move)
 
     def close(self, timeout_seconds: float) -> tuple[Settled, list[bytes]] | None:
-        """Disconnect and let all later events go. What the transport still holds is lost: ask for confirmation before.
+        """Disconnect and discard all later events. Frames that the transport holds are lost.
+
+        Ask for confirmation before.
 
         Returns:
-            The final totals, and the frames, in order, that may not have left; None when another thread, or what a
-            signal handler interrupted, did not let go of it in time.
+            The final totals, and the frames, in order, that may not have left; None if another thread, or work that a
+            signal handler interrupted, did not release them in time.
         """
         final: list[tuple[Settled, list[bytes]]] = []
 
@@ -287,7 +292,7 @@ class Outbox:
             self._backlog.drop(DropReason.EXIT_UNCONFIRMED, number)
 
     def _let_all_go(self) -> None:
-        """The user said off. Nothing is counted: there is nobody left to be told."""
+        """Discard everything, because the user said off. Nothing is counted: there is nobody left to be told."""
         self.events.clear()
         self._shed.clear()
         self._backlog.clear()
@@ -309,7 +314,7 @@ class Outbox:
             self._let_all_go()
             return
         self._count_shed()
-        # No longer than what waits now: other threads may append for ever.
+        # Only the events that wait now: other threads may append for ever.
         waiting = len(self.events)
         for _ in range(math.ceil(waiting / CHUNK_EVENTS) + self._suspects):
             self._hand_over_next()
@@ -347,7 +352,7 @@ class Outbox:
             self._in_hand = []
 
     def _take_back(self, chunk: list[RawEvent]) -> None:
-        """Keep what something thrown left, for the next round, one event at a time: it may have come out of one.
+        """Keep the events that an exception left for the next round, one at a time: it may have come out of one.
 
         An event out of which it comes twice, when that is alone, would be in the way of all others for ever.
         """
@@ -383,12 +388,12 @@ class Outbox:
             self._backlog.drop(reason, number)
 
     def _keep_anew(self, frames: list[bytes]) -> None:
-        """Number the events of frames anew, under the context of now."""
+        """Number the events of frames anew, under the present context."""
         for packed, number in self._backlog.chunks_of(frames):
             self._keep(packed, number)
 
     def _hand_over_halves(self, chunk: list[RawEvent], reason: DropReason) -> None:
-        """Halve until the guilty event is alone; then it goes without the values that are bad, if they can be told."""
+        """Halve until the guilty event is alone; it then goes without its bad values, if they can be told."""
         if len(chunk) == 1:
             self._hand_over_alone(chunk, reason)
             return
@@ -412,7 +417,7 @@ class Outbox:
 
 
 def _under(decision: Decision, since: float, context: wire.Context) -> wire.Context:
-    """The same context under another consent."""
+    """Return the context under another consent."""
     return context._replace(
         consent=decision.state.value,
         basis=decision.basis,

@@ -1,4 +1,4 @@
-"""A process's way to a shipper on another machine: none is spawned, none is watched, and nothing is written here."""
+"""Transport to a shipper on another machine: none is spawned, none is watched, and nothing is written here."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class RemoteTransport:
-    """The way to a shipper elsewhere, encrypted; the same promises, but for what its exit leaves behind.
+    """The way to a shipper elsewhere, encrypted; with the same promises, except that its exit leaves nothing behind.
 
     Attributes:
-        is_missing: False: nobody here can tell.
-        exit_seconds: as in `Transport`.
-        lock_seconds: as in `Transport`.
+        is_missing: False, because nobody here can tell.
+        exit_seconds: see `Transport`.
+        lock_seconds: see `Transport`.
     """
 
     is_missing = False
@@ -31,7 +31,7 @@ class RemoteTransport:
         self._channel = Channel(lambda: peer)
 
     def send(self, frame: bytes) -> bool:
-        """Hand a frame over to ZeroMQ; False when it takes none now."""
+        """Hand a frame over to ZeroMQ; False if it takes none now."""
         return self._channel.send(frame)
 
     def disconnect(self, linger_milliseconds: int = 0) -> None:
@@ -39,11 +39,11 @@ class RemoteTransport:
         self._channel.disconnect(linger_milliseconds)
 
     def supervise(self, outbox: Outbox) -> bool:  # noqa: ARG002 nobody here can tell whether that shipper runs
-        """Do nothing: what that shipper does not take waits, and is dropped beyond that."""
+        """Do nothing: frames that the shipper does not take wait, and are dropped beyond the limit."""
         return False
 
     def follow_user(self, outbox: Outbox) -> bool:  # noqa: ARG002 as above
-        """Do nothing: the way there is any user's who has the keys, and they have been read."""
+        """Do nothing: any user with the keys can use the way, and they have been read."""
         return False
 
     def confirm(
@@ -57,7 +57,7 @@ class RemoteTransport:
         self._channel.leave(producer, deadline)
 
     def leave_behind(self, frames: list[bytes], word: LastWord) -> None:
-        """Do nothing: the place where it would be found is elsewhere."""
+        """Do nothing: the place where frames would be found is elsewhere."""
 
     def renew(self) -> None:
         """Begin anew in a forked child."""

@@ -1,4 +1,4 @@
-"""Where a client's shipper lives, and that one lives there."""
+"""Site of a client's shipper: its place, and the care that one lives there."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Places = tuple[Path, Path, Path]
-    """Directories of one user: the rendezvous of a spawned shipper, that of one in the foreground, and the spool."""
+    """The directories of a user: the rendezvous of a spawned shipper, that of one in the foreground, and the spool."""
 
 RETRY_SECONDS = 0.5
-"""How soon a shipper that does not come up is started again; doubled from the fourth time on."""
+"""The time after which a shipper that does not serve is started again; doubled from the fourth time on."""
 
 MAX_RETRY_SECONDS = 10.0
-"""What can't start costs a tenth of a second of CPU each time; what can is not to be waited for much longer."""
+"""The longest such time: a start that fails costs a tenth of a second of CPU, and one that works must not wait long."""
 
 QUICK_STARTS = 3
-"""After so many in a row that came to nothing it is said in the rendezvous."""
+"""The number of failed starts in a row after which they are reported in the rendezvous."""
 
 
 class Site:
-    """Where a client's shipper lives, and what it is told when it is spawned.
+    """The place of a client's shipper, and the configuration it is spawned with.
 
     Attributes:
         directory: the rendezvous: sockets, lock and configuration. It is that of a shipper in the foreground while one
             serves this product and endpoint, else the client's own.
-        spool: where tombstones are left.
-        config: of the shipper, as it goes into its file.
+        spool: the spool, where tombstones are left.
+        config: the shipper's configuration, as it goes into its file.
         runs: whether a shipper ran at the last look.
         is_missing: whether none ran then, and none can be expected either.
     """
@@ -43,8 +43,8 @@ class Site:
         """Take the places of this user.
 
         Args:
-            find: tells them, for the user that this process runs as by then.
-            config: of the shipper.
+            find: returns the places of the user that this process runs as at that moment.
+            config: the shipper's configuration.
         """
         self.config = config
         self._find = find
@@ -66,12 +66,17 @@ class Site:
         return self._user != posix.getuid()
 
     def make_private(self) -> Path:
-        """The rendezvous, made sure to be ours alone: who can write there can pose as the shipper. Raises OSError."""
+        """Return the rendezvous, made sure to be ours alone: others who can write there could pose as the shipper.
+
+        Raises OSError.
+        """
         private_dir(self.directory)
         return self.directory
 
     def look(self) -> bool:
-        """See that a shipper runs; spawn one when none does. Never raises; blocks for the milliseconds of a spawn.
+        """Make sure that a shipper runs, spawning one if none does. Never raises.
+
+        Blocks for the milliseconds of a spawn.
 
         Returns:
             Whether it is met elsewhere than before: one in the foreground has come or gone.
@@ -92,16 +97,16 @@ class Site:
         return self.directory != before
 
     def confirm(self) -> None:
-        """A shipper answers: the next one, should this one die, is started at once."""
+        """Note that a shipper answers: the next one, should this one die, is started at once."""
         self._starts = 0
         self.is_missing = False
 
     def _serves(self) -> bool:
-        """Whether the one that runs has come further than its lock, where many a one may be killed again."""
+        """Tell whether the running shipper has come further than its lock, where many a one may be killed again."""
         return monotonic() - self._started_at > MAX_RETRY_SECONDS or not is_beginning(self.directory)
 
     def _start(self) -> bool:
-        """Whether a shipper is on its way, as far as can be told."""
+        """Start a shipper if it is time to; return whether one is on its way, as far as is known."""
         start = self._spawner.plan(self.directory)
         if start is None:
             return False

@@ -1,8 +1,8 @@
-"""Spawning a shipper when none runs.
+"""Spawning of a shipper when none runs.
 
-It is orphaned at once, by a shell that leaves before we go on: a direct child would make a host's `os.wait()` return
-a process it never started, and would be a zombie until somebody waited. Configuration goes by a private file, never
-by argv, which every user of the machine can read.
+It is orphaned at once, by a shell that leaves before we go on: a direct child would make a host's `os.wait()` return a
+process it never started, and would be a zombie until the host waited. Configuration goes by a private file, never by
+argv, which every user of the machine can read.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from telemetry.producer.start import Start
 
 START_SECONDS = 0.5
-"""How long others leave it to the producer that has just spawned one: of fifty that start at once, one or two do."""
+"""The time that others leave it to the producer that has just spawned one: of fifty at once, one or two do."""
 
 
 def is_starting(directory: Path) -> bool:
-    """Whether a producer has spawned a shipper a moment ago: it wrote its configuration.
+    """Tell whether a producer has spawned a shipper a moment ago, by the date of the configuration it wrote.
 
-    What is dated in the future, since the clock was set back, was not.
+    A date in the future, from before the clock was set back, does not count.
     """
     try:
         return 0 <= time() - (directory / CONFIG_FILE).stat().st_mtime < START_SECONDS
@@ -42,10 +42,10 @@ def is_starting(directory: Path) -> bool:
 
 
 class Spawner:
-    """Starts the shippers of one rendezvous, and says there why none can be started.
+    """The starter of the shippers of one rendezvous, which also reports there why none can be started.
 
     Args:
-        config: of the shipper, as it goes into its file.
+        config: the shipper's configuration, as it goes into its file.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ class Spawner:
         self._said = self._none_came = ""
 
     def plan(self, directory: Path) -> Start | None:
-        """How one is started; None when there is nothing to start, or this very configuration was refused."""
+        """Return how to start one; None if there is nothing to start, or this very configuration was refused."""
         try:
             start = plan_start(self.config["command"])
         except CanNotStartError as fault:
@@ -68,7 +68,7 @@ class Spawner:
         Blocks for the few milliseconds that a shell takes.
 
         Returns:
-            False when no process can be started here (a full process table, no shell): the caller may try again later.
+            False if no process can be started here (a full process table, no shell): the caller may try again later.
         """
         try:
             write_private(directory / CONFIG_FILE, self._file(start))
@@ -87,7 +87,7 @@ class Spawner:
         return is_started
 
     def say_none_came(self, directory: Path, start: Start, starts: int, seconds: float) -> None:
-        """Write down that shippers were started and none served, unless one of them has said more."""
+        """Report that shippers were started and none served, unless one of them has reported more."""
         said = read_refusal(directory)
         if said is not None and said.why != self._none_came and said.age_seconds <= seconds:
             return
@@ -99,12 +99,12 @@ class Spawner:
         refuse(directory, self._none_came, None)
 
     def _file(self, start: Start) -> bytes:
-        """What the shipper is told, and how it was started: where that differs, so does what may be refused."""
+        """Return the shipper's configuration, with how it was started: where that differs, a refusal does not hold."""
         path = start.environment.get("PYTHONPATH", "")
         return json.dumps({**self.config, "started_by": [*start.command, path]}).encode()
 
     def _say(self, directory: Path, why: str) -> None:
-        """Write down why there is no shipper, once; and whose it would have been."""
+        """Report why there is no shipper, once, and whose it would have been."""
         if why == self._said:
             return
         self._said = why
@@ -116,13 +116,13 @@ class Spawner:
 
 
 PID_DESCRIPTOR = DOOR_DESCRIPTOR + 1
-"""Where the shell says which process it has left behind."""
+"""The descriptor at which the shell writes the id of the process it has left behind."""
 
 _ORPHAN = f'cd / || exit; "$@" {PID_DESCRIPTOR}>&- & echo $! >&{PID_DESCRIPTOR}'
 
 
 def _start_orphan(start: Start, directory: Path, door: int) -> bool:
-    """Whether the shell could start it. Raises OSError when there is not even a shell."""
+    """Start an orphan by way of a shell; return whether that could start it. Raises OSError if there is no shell."""
     quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1)]
     # Until it serves, what an interpreter says that can't even begin is kept for `telemetry status`.
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
@@ -156,7 +156,7 @@ def _start_orphan(start: Start, directory: Path, door: int) -> bool:
 
 
 def _look_after(pid: bytes) -> None:
-    """See that a shipper that comes to us, as orphans do where we are pid 1, is no zombie when it ends."""
+    """Make sure that a shipper adopted by us, as orphans are if we are pid 1, is no zombie when it ends."""
     with suppress(ValueError, OSError, RuntimeError):
         if posix.waitpid(int(pid), os.WNOHANG) == (0, 0) and not forks_in_c():
             start_new_thread(_wait_for, (int(pid),))

@@ -1,10 +1,9 @@
-"""With what a shipper is started from here: an interpreter that is like the host's, a command, or the frozen host.
+"""Means of starting a shipper from here: an interpreter that is like the host's, a command, or the frozen host.
 
-A shipper starts clean: of the environment it gets what it has use for, and none of the host's site hooks runs in it (a
-`sitecustomize` that traces, a `.pth` file that imports). What the host's interpreter was told or has found it is told
-by one list, the host's `sys.path` as it is by now. Another interpreter, even one of the same version, can't load
-the modules that were built with the host's: it finds a standard library of its own. Standard library only: the host
-imports it.
+A shipper starts clean: it gets the part of the environment that it has use for, and none of the host's site hooks runs
+in it (a `sitecustomize` that traces, a `.pth` file that imports). The paths that the host's interpreter was told or has
+found are passed in one list, the host's present `sys.path`. Another interpreter, even one of the same version, can't
+load modules built with the host's: it finds a standard library of its own. Standard library only: the host imports it.
 """
 
 # ruff: noqa: SIM905 - a list of words reads better as words
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 GUARD = "TELEMETRY_SHIPPER"
-"""Set in a shipper's environment, so that nothing in it can spawn another."""
+"""The variable set in a shipper's environment, so that nothing in it can spawn another."""
 
 _ADVICE = 'name an interpreter, as in ShipperSettings(command="/usr/bin/python3")'
 
@@ -31,25 +30,25 @@ _NEEDED = frozenset(
     "LD_LIBRARY_PATH LD_FALLBACK_LIBRARY_PATH DYLD_LIBRARY_PATH DYLD_FALLBACK_LIBRARY_PATH "
     "HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy".split()
 )
-"""Where files lie, how to reach the network, and what an interpreter needs to start."""
+"""The variables for the places of files, for the network, and for an interpreter's start."""
 
 _ALL_NEEDED = ("TELEMETRY_", "LC_", "XDG_", "MALLOC_")
-"""With what the names of further such variables begin."""
+"""The beginnings of the names of further such variables."""
 
 _ANEW = {"PYINSTALLER_RESET_ENVIRONMENT": "1"}
-"""A frozen program is not to take itself for a part of the one that started it, whose files go when that one ends."""
+"""The variables that keep a frozen program from taking itself for a part of its starter, whose files go with it."""
 
 
 class CanNotStartError(Exception):
-    """Nothing here can be started as a shipper; says why, and what to do."""
+    """Raised if nothing here can be started as a shipper; the text gives the reason and the remedy."""
 
 
 class Start(NamedTuple):
-    """How a shipper is started.
+    """A way to start a shipper.
 
     Attributes:
-        command: what is run, with the rendezvous as one more argument.
-        environment: all that it gets.
+        command: the command, to which the rendezvous is added as one more argument.
+        environment: the whole environment that it gets.
     """
 
     command: list[str]
@@ -57,16 +56,16 @@ class Start(NamedTuple):
 
     @property
     def program(self) -> list[str]:
-        """What runs the commands of telemetry there; a frozen program has none, and who looks has it installed."""
+        """The command that runs telemetry there; a frozen program has none, and a person has it installed."""
         return self.command[: self.command.index("ship")] if "ship" in self.command[1:] else ["telemetry"]
 
 
 def plan_start(setting: str, environ: Mapping[str, str] = os.environ) -> Start:
-    """How a shipper is started from this process.
+    """Return how a shipper is started from this process.
 
     Args:
-        setting: of `ShipperSettings.command`.
-        environ: of the host.
+        setting: the setting `ShipperSettings.command`.
+        environ: the host's environment.
 
     Raises:
         CanNotStartError: there is nothing to start.
@@ -102,7 +101,10 @@ def _interpreter(setting: str) -> str:
 
 
 def _interpreters() -> Iterator[str]:
-    """Where the host's interpreter may lie. In uWSGI and others that embed Python, `sys.executable` is the host."""
+    """Yield where the host's interpreter may lie.
+
+    In uWSGI and others that embed Python, `sys.executable` is the host.
+    """
     if _is_python(sys.executable or ""):
         yield sys.executable
     threads = "t" if "t" in getattr(sys, "abiflags", "") else ""
@@ -112,13 +114,13 @@ def _interpreters() -> Iterator[str]:
 
 
 def _is_another(interpreter: str) -> bool:
-    """Whether an interpreter is none of the host's own, by whatever name."""
+    """Tell whether an interpreter is none of the host's own, by whatever name."""
     own = {os.path.realpath(found) for found in _interpreters()}
     return os.path.realpath(interpreter) not in own
 
 
 def _standard_library() -> Iterator[str]:
-    """Where the host's standard library lies, behind all links."""
+    """Yield where the host's standard library lies, behind all links."""
     import sysconfig  # noqa: PLC0415 seldom needed
 
     for name in ("stdlib", "platstdlib"):
@@ -129,7 +131,7 @@ def _standard_library() -> Iterator[str]:
 
 
 def _program(setting: str) -> list[str]:
-    """The words of a command, whose first can be run."""
+    """Return the words of a command, whose first can be run."""
     try:
         words = shlex.split(setting)
     except ValueError as fault:
@@ -140,7 +142,10 @@ def _program(setting: str) -> list[str]:
 
 
 def _is_python(program: str) -> bool:
-    """Whether a program is an interpreter by its name; `t` is a build without the global lock, `d` one to debug."""
+    """Tell by its name whether a program is an interpreter.
+
+    `t` is a build without the global lock, `d` one to debug.
+    """
     name = Path(program).name.removesuffix(".exe").removesuffix("d").removesuffix("t")
     return name.rstrip("0123456789.") in {"python", "pypy"}
 
@@ -152,7 +157,7 @@ def _can_run(program: str) -> bool:
 
 
 def _needed(environ: Mapping[str, str]) -> dict[str, str]:
-    """What of the host's environment a shipper has use for: the rest holds the host's secrets, and stays with it."""
+    """Return the part of the host's environment that a shipper has use for: the rest holds secrets, and stays there."""
     needed = {name: value for name, value in environ.items() if name in _NEEDED or name.startswith(_ALL_NEEDED)}
     for name in [name for name in needed if "LIBRARY_PATH" in name and is_frozen()]:
         # PyInstaller puts its own libraries ahead, which go when the host does.
@@ -165,7 +170,7 @@ def _needed(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _path() -> list[str]:
-    """The host's `sys.path`, seen from `/`, with this package's own place ahead where no entry of it leads there.
+    """Return the host's `sys.path`, seen from `/`, preceded by this package's own place if no entry leads there.
 
     The directory of the host's script, or the working one, stands last: it was there for the host's own modules.
     """
@@ -178,7 +183,7 @@ def _path() -> list[str]:
 
 
 def _directory_of_script() -> str:
-    """What an interpreter has put first; empty for one that puts nothing there."""
+    """Return the directory that an interpreter has put first; empty for one that puts nothing there."""
     if sys.flags.safe_path or not sys.path or not isinstance(sys.path[0], str):
         return ""
     script = sys.argv[0] if getattr(sys, "argv", None) else ""
@@ -187,7 +192,10 @@ def _directory_of_script() -> str:
 
 
 def _absolute(path: str) -> str:
-    """Seen from `/`; nothing for what is relative to a directory that is gone, or can't stand in a list of paths."""
+    """Return a path seen from `/`.
+
+    Empty if it is relative to a directory that is gone, or can't be in a list of paths.
+    """
     try:
         whole = str(Path(path).absolute())
     except OSError:

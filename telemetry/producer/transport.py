@@ -4,7 +4,7 @@
     another machine    telemetry/producer/remote.py   a shipper that somebody else runs, over TCP and encrypted
     nowhere            telemetry/debug.py             the host's own stderr, in development
 
-`Link` and `Outbox` know no more of a shipper than what stands here.
+`Link` and `Outbox` know a shipper only by this interface.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ if TYPE_CHECKING:
 
 
 class Transport(Protocol):
-    """One process's way to a shipper. None of its methods raises but where it is said."""
+    """The way of one process to a shipper. Its methods raise only the exceptions that they document."""
 
     @property
     def is_missing(self) -> bool:
-        """Whether no shipper runs, and none can be expected either: names the reason when the queue is full."""
+        """Whether no shipper runs, and none can be expected either: gives the reason when the queue is full."""
         ...
 
     @property
     def exit_seconds(self) -> float:
-        """How long the end of the process may wait for what has not been confirmed."""
+        """The time that the end of the process may wait for confirmation."""
         ...
 
     @property
     def lock_seconds(self) -> float:
-        """How long a thread that drains may take to let go; a close waits so long for it, whatever it is told."""
+        """The time for a draining thread to release the lock; a close waits so long for it, whatever its timeout."""
         ...
 
     def send(self, frame: bytes) -> bool:
-        """Take a frame over; False when that can't be now. Never blocks."""
+        """Take a frame over; False if that is impossible now. Never blocks."""
         ...
 
     def disconnect(self, linger_milliseconds: int = 0) -> None:
-        """Let go of what was taken over and has not left within that time; the next frame connects anew."""
+        """Discard frames that were taken over and have not left within that time; the next frame connects anew."""
         ...
 
     def supervise(self, outbox: Outbox) -> bool:
-        """See after the shipper, twice a second while there is traffic.
+        """Look after the shipper, twice a second while there is traffic.
 
         Args:
-            outbox: whose frames are taken over; it is moved, or connected anew, where the shipper is another one.
+            outbox: the outbox of the frames; it is moved, or connected anew, if the shipper is another one.
 
         Returns:
             Whether to look while there is no traffic, too.
@@ -56,7 +56,10 @@ class Transport(Protocol):
         ...
 
     def follow_user(self, outbox: Outbox) -> bool:
-        """Go where the user may go that this process has become; whether it was one, and the outbox was moved there."""
+        """Move the outbox to the place of the user that this process has become.
+
+        Return whether that was necessary and done.
+        """
         ...
 
     def confirm(
@@ -65,28 +68,28 @@ class Transport(Protocol):
         """Ask the shipper again and again, until it answers with anything or `deadline` is over.
 
         Args:
-            request: what is asked.
-            deadline: of the monotonic clock.
+            request: the question.
+            deadline: the time, by the monotonic clock, at which to give up.
             meanwhile: called between two questions.
 
         Returns:
-            The answer; None when there was none in time.
+            The answer; None if there was none in time.
 
         Raises:
-            OSError: this process can't ask, for it gets no descriptor, say.
+            OSError: this process can't ask, for example because it gets no descriptor.
         """
         ...
 
     def leave(self, producer: bytes, deadline: float) -> None:
-        """Say that nothing more comes of a producer, whose every event was confirmed."""
+        """Announce the end of a producer whose every event was confirmed."""
         ...
 
     def leave_behind(self, frames: list[bytes], word: LastWord) -> None:
-        """Leave to the shipper of now or of later what may not have come, since nobody is there to send it again.
+        """Leave frames that may not have arrived to the present or a later shipper, as nobody will send them again.
 
         Args:
-            frames: in order; each is of the producer of `word`, or of one that it was before.
-            word: counts those that never were in a frame.
+            frames: the frames in order; each is of the producer of `word`, or of one that it was before.
+            word: the account of the producer, which also counts events that never were in a frame.
         """
         ...
 
@@ -95,9 +98,9 @@ class Transport(Protocol):
         ...
 
     def close(self, *, is_free: bool) -> None:
-        """End it, for good.
+        """End the transport, for good.
 
         Args:
-            is_free: whether no other thread can be in `send`; else what that one has stays open.
+            is_free: whether no other thread can be in `send`; if one can, its connection stays open.
         """
         ...

@@ -1,14 +1,15 @@
-"""A sign of life: how a shipper knows that a producer lives, in whatever pid namespace.
+"""Signs of life, by which a shipper knows that a producer lives, in whatever pid namespace.
 
 A producer holds a POSIX record lock (fcntl(2), F_SETLK, a write lock on the whole file) on `living/<producer>` in the
-spool, its id in hexadecimal. The kernel drops it however the process ends, and no forked child inherits it, as it would
-inherit flock(2)'s or that of an open file description. A pid says nothing where host and shipper have different ones.
+spool, its id in hexadecimal. The kernel drops the lock however the process ends, and no forked child inherits it, as it
+would inherit one by flock(2) or one of an open file description. A pid has no meaning where host and shipper have
+different namespaces.
 
-Such a lock is also dropped when its process closes any descriptor of the file, so a host that closes what it has not
-opened itself loses it: the holder looks after it, and takes it again.
+Such a lock is also dropped when its process closes any descriptor of the file, so a host that closes descriptors it has
+not opened loses it: the holder checks the lock, and takes it again.
 
-A producer without the file, which any language may have written, is taken for alive while frames come
-(telemetry/shipper/watch.py), and its numbers are remembered: whether it lives nobody can tell. So a file that nobody
+A producer without the file, which may be written in any language, is taken for alive while frames arrive
+(telemetry/shipper/watch.py), and its numbers are remembered, as nobody can tell whether it lives. So a file that nobody
 holds stays until its producer's numbers are forgotten.
 
 Standard library only: the host imports it.
@@ -31,20 +32,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FIRST_DESCRIPTOR = 3
-"""The standard ones are the host's, also while it has closed them."""
+"""The first descriptor to use: the standard ones are the host's, even while it has closed them."""
 
 
 class Sign:
-    """One process's sign of life, for one producer at a time."""
+    """The sign of life of one process, for one producer at a time."""
 
     def __init__(self) -> None:
         self._held: tuple[int, os.stat_result, Path] | None = None
 
     def hold(self, spool: Path, producer: bytes) -> None:
-        """See that the lock of this producer is held, in the spool where its shipper looks.
+        """Make sure that the lock of this producer is held, in the spool where its shipper looks.
 
-        It is another's in a forked child, and lies elsewhere when the process has become another user.
-        Never waits. Raises OSError: the file can't be made, its file system has no locks, or another process has it.
+        The sign is another's in a forked child, and lies elsewhere after the process has become another user. Never
+        waits.
+
+        Raises:
+            OSError: the file can't be made, its file system has no locks, or another process holds it.
         """
         path = spool / LIVING / producer.hex()
         if self._held is not None and self._held[2] == path and is_at(path, self._held[1]) and self._is_open:
@@ -54,19 +58,19 @@ class Sign:
         self._held = _take(path)
 
     def is_swept(self, spool: Path, producer: bytes) -> bool:
-        """Whether the sign of this producer, held there before, is there no more: somebody has removed it."""
+        """Tell whether the sign of this producer, which was held there before, has been removed."""
         path = spool / LIVING / producer.hex()
         return self._held is not None and self._held[2] == path and not is_at(path, self._held[1])
 
     def let_go(self) -> None:
-        """Hold nothing. The file stays, for the shipper to see that nobody holds it."""
+        """Release the lock. The file stays, so that the shipper sees that nobody holds it."""
         held, is_open, self._held = self._held, self._is_open, None
         if held is not None and is_open:
             os.close(held[0])
 
     @property
     def _is_open(self) -> bool:
-        """Whether the descriptor is ours still: a host may have closed it, and opened something else."""
+        """Whether the descriptor is still ours: a host may have closed it, and opened something else."""
         try:
             return self._held is not None and os.path.samestat(os.fstat(self._held[0]), self._held[1])
         except OSError:
@@ -74,7 +78,7 @@ class Sign:
 
 
 def is_held(spool: Path, producer: str) -> bool | None:
-    """Whether another process holds the lock of a producer, by its id in hexadecimal; None when it has no file.
+    """Tell whether another process holds the lock of a producer, by its id in hexadecimal; None if it has no file.
 
     Takes no lock, so that a holder never finds its own taken. Never raises, and never waits.
     """
@@ -98,7 +102,7 @@ def gone_in(spool: Path) -> set[str]:
 
 
 def newcomers_in(spool: Path, seconds: float) -> Iterator[str]:
-    """Yield the producers whose sign was made within the last so many seconds and is held. Never raises."""
+    """Yield the producers whose sign was made within the last `seconds` and is held. Never raises."""
     with suppress(OSError), os.scandir(spool / LIVING) as signs:
         for sign in signs:
             with suppress(OSError):
@@ -107,7 +111,10 @@ def newcomers_in(spool: Path, seconds: float) -> Iterator[str]:
 
 
 def sweep(spool: Path, producers: Iterable[str]) -> None:
-    """Remove the signs of producers that are gone. Who is only about to take one makes another. Never raises."""
+    """Remove the signs of producers that are gone. A producer that is just taking its own makes another.
+
+    Never raises.
+    """
     for name in producers:
         with suppress(OSError):
             (spool / LIVING / name).unlink()

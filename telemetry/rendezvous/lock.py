@@ -1,11 +1,11 @@
-"""The lock of a rendezvous: whoever holds it is the shipper there. The kernel lets go of a dead one's.
+"""Lock of a rendezvous, whose holder is the shipper there. The kernel releases the lock of a dead one.
 
-What is locked is a file, and what counts is its name: who holds a file that was removed since, for example by a cleaner
-of temporary files, holds nothing that anybody else would find.
+A file is locked, but its name is what counts: a process that holds a file removed since, for example by a cleaner of
+temporary files, holds nothing that others would find.
 
-It is flock(2)'s that counts, for every version. On Linux its holder takes a record lock too, and ends its pid with a
-newline: producers see that one without taking any (telemetry/rendezvous/record_lock.py). Both last until the descriptor
-is closed. The host imports this.
+The lock that counts, for every version, is that of flock(2). On Linux its holder takes a record lock too, and ends its
+pid with a newline: producers can see that one without taking any (telemetry/rendezvous/record_lock.py). Both last until
+the descriptor is closed. The host imports this.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK_FILE = "lock"
-"""In a rendezvous: held by its shipper, whose pid is inside."""
+"""The name of the lock in a rendezvous; its shipper holds it, and writes its pid into it."""
 
 SHOWN = b"\n"
-"""Ends the pid of a shipper that holds a record lock as well, which can be seen without taking one."""
+"""The end of the pid of a shipper that also holds a record lock, which can be seen without taking one."""
 
 _PATIENCE_SECONDS = 0.5
-"""Producers of older versions probe with a shared lock, for microseconds; a shipper holds its own for its life."""
+"""How long a lock is tried: older producers probe with a shared one for microseconds, a shipper keeps its own."""
 
 
 def shipper_runs(directory: Path) -> bool:
-    """Whether a living shipper holds the lock of a rendezvous; the file of a dead one holds nothing. Makes no file.
+    """Tell whether a living shipper holds the lock of a rendezvous. Makes no file.
 
-    Takes no lock where the holder shows its own: a child that the host forks at that moment would keep it, and no
-    shipper could start for as long as it lives.
+    No lock is taken where the holder shows its own: a child that the host forks at that moment would keep it, and no
+    shipper could start for as long as that child lives.
     """
     try:
         lock = private_file(directory / LOCK_FILE, os.O_RDONLY)
@@ -57,7 +57,7 @@ def acquire(directory: Path) -> int | None:
     """Take the lock of a rendezvous; blocks for at most half a second.
 
     Returns:
-        A descriptor that holds it until closed, with our pid in the file; None when another shipper lives.
+        A descriptor that holds the lock until closed, with our pid in the file; None if another shipper lives.
 
     Raises:
         OSError: the directory is gone or can't be written, or its file system has no locks.
@@ -75,12 +75,12 @@ def acquire(directory: Path) -> int | None:
 
 
 def is_current(lock: int, directory: Path) -> bool:
-    """Whether the file that we hold is still the one that others find."""
+    """Tell whether the file that we hold is still the one that others find."""
     return is_at(directory / LOCK_FILE, os.fstat(lock))
 
 
 def release(lock: int, directory: Path) -> None:
-    """Let go, and leave no file; one that is another shipper's by now is left alone."""
+    """Release the lock and remove its file, unless that is another shipper's by now."""
     if is_current(lock, directory):
         with suppress(OSError):  # a disk that turned read-only: a file that nobody holds is no harm
             (directory / LOCK_FILE).unlink()

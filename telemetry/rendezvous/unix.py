@@ -1,4 +1,4 @@
-"""A Unix socket that listens under a name put in place by us, in one step, over whatever has that name.
+"""Unix sockets that listen under names of our own, put in place in one step, over whatever has that name.
 
 Standard library only, and of it the bare module: the host imports it, and gevent's sockets switch to other greenlets.
 """
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BACKLOG = 1024
-"""Peers that may connect at the same moment; the kernel may allow fewer, and the rest try again."""
+"""The number of peers that may connect at the same moment; the kernel may allow fewer, and the rest try again."""
 
 
 def listen_at(path: Path) -> tuple[socket, os.stat_result]:
     """Listen at `path`, without blocking.
 
     Returns:
-        The socket, and what lies at `path` now: it lasts as long as the socket, and so names it.
+        The socket, and the state of the file at `path`, which lasts as long as the socket and so identifies it.
 
     Raises:
         OSError: the directory is gone, or its disk refuses.
@@ -43,7 +43,10 @@ def listen_at(path: Path) -> tuple[socket, os.stat_result]:
 
 
 def is_listened_at(path: Path) -> bool:
-    """Whether somebody listens at `path`, who is not disturbed: a connection of another type is refused by its type."""
+    """Tell whether a process listens at `path`, without disturbing it.
+
+    A connection of another type is refused for its type.
+    """
     probe = socket(AF_UNIX, SOCK_DGRAM)
     try:
         probe.settimeout(0)

@@ -1,8 +1,8 @@
-"""The most that a shipper's sockets hold, so that nobody fills its memory."""
+"""Limits on what a shipper's sockets hold, so that nobody can fill its memory."""
 
 MAX_MESSAGE_BYTES = 1 << 20
-"""Four frames: what is larger is no frame, and not worth its memory. ZeroMQ cuts such a peer off."""
+"""The size of four frames: a larger message is none, and not worth its memory. ZeroMQ cuts such a peer off."""
 
 RECEIVE_FRAMES = 16
-"""For each producer: full frames of 4 MiB are the most that piles up here while the disk stalls. What this does not
-hold waits on the producer's side, within its `queue_bytes`, and is dropped and counted there."""
+"""The limit of each producer: at most 4 MiB of full frames pile up here while the disk stalls. Frames beyond it wait on
+the producer's side, within its `queue_bytes`, and are dropped and counted there."""

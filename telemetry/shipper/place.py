@@ -1,4 +1,4 @@
-"""A shipper's place: the rendezvous that it holds, and takes anew when it was removed from under it."""
+"""Place of a shipper: the rendezvous that it holds, and takes anew if it was removed from under it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class Place:
-    """A rendezvous whose lock is held, and, once it is open, whose names lead to our sockets.
+    """A rendezvous whose lock is held, and whose names, once it is open, lead to our sockets.
 
-    Who holds the lock keeps other shippers out. Producers reach it, and hand it what they have, only when it is open:
-    what is taken in must be kept. What those leave that end meanwhile waits at a door.
+    The holder of the lock keeps other shippers out. Producers reach it, and hand over what they have, only when it is
+    open, because everything taken in must be kept. Frames of hosts that end meanwhile wait at a door.
 
     Attributes:
-        doors: for `Sockets`.
+        doors: the listening handover sockets, for `Sockets`.
     """
 
     def __init__(self, directory: Path, lock: int, door: socket, found: os.stat_result) -> None:
@@ -39,7 +39,7 @@ class Place:
 
     @classmethod
     def take(cls, directory: Path) -> Self | None:
-        """Take a place; blocks for half a second when another shipper has it, and returns None then.
+        """Take a place; if another shipper has it, block for half a second and return None.
 
         Raises:
             OSError: the directory is gone or can't be written, or its file system has no locks.
@@ -60,12 +60,13 @@ class Place:
         self._sockets = sockets
 
     def keep(self) -> bool:
-        """See that producers still find us. What was removed, file or directory, is put back; those we have stay.
+        """Make sure that producers still find us. A file or directory that was removed is put back; connections stay.
 
-        Blocks for half a second when another shipper has taken the place.
+        Blocks for half a second if another shipper has taken the place.
 
         Returns:
-            False when one has: ours is to leave. True while the disk lets nothing be put back: we have our producers.
+            False if one has, so that ours must leave. True while the disk lets nothing be put back: we have our
+            producers.
         """
         try:
             if is_current(self._lock, self._directory):
@@ -77,12 +78,12 @@ class Place:
             return True
 
     def leave(self) -> None:
-        """Close the sockets and let go of the lock; no file of ours is left but the configuration."""
+        """Close the sockets and release the lock; no file of ours is left but the configuration."""
         if self._sockets:
             self._sockets.close()
         else:
             self._close_doors()
-        with suppress(OSError):  # nobody has spawned a shipper a moment ago: who comes now may
+        with suppress(OSError):  # marked as not spawned just now: the next producer may spawn one
             os.utime(self._directory / CONFIG_FILE, (0, 0))
         release(self._lock, self._directory)  # after the sockets' names are gone: the next shipper makes its own
 

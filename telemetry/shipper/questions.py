@@ -1,4 +1,4 @@
-"""Answers to what hosts ask about their events: are they durable, have they left, seal them now."""
+"""Questions of hosts about their events, over the control socket: are they durable, have they left, seal them now."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from telemetry.spool.spool import Spool
 
 FLUSH_SECONDS = 1.0
-"""Segments are sealed, and jitter is waived, at most so often for hosts that wait for the delivery: all that ask
+"""The least interval between seals without jitter for hosts that wait for a delivery: all that ask
 meanwhile are served together."""
 
 MAX_AWAITED = 1_000
-"""Hosts whose wait for a delivery is remembered."""
+"""The number of hosts whose wait for a delivery is remembered."""
 
 
 class Questions:
-    """The answers of both loops, and of the spool between them.
+    """The answers to questions about events, from both loops and the spool between them.
 
     Attributes:
-        answers: by operation; see telemetry/rendezvous/control.py.
+        answers: the functions that answer, by operation; see telemetry/rendezvous/control.py.
     """
 
     def __init__(self, intake: Intake, uploader: Uploader, spool: Spool) -> None:
@@ -36,10 +36,12 @@ class Questions:
         self.answers: dict[str, Answer] = {"confirm": self._confirm, "deliver": self._deliver, "seal": self._seal}
 
     def _confirm(self, request: Message) -> Message:
-        """Tell how many of a producer's events are on disk, or accounted for there; nothing while fewer than asked for.
+        """Return how many of a producer's events are on disk, or accounted for there.
 
-        Who waits asks two hundred times a second, and a sync costs a quarter of a millisecond: so not before the last
-        frame has come.
+        Empty until it is what was asked for.
+
+        A waiting host asks two hundred times a second, and a sync costs a quarter of a millisecond, so nothing is
+        synced before the last frame has arrived.
         """
         position = self._intake.position_of(request["producer"].hex())
         dropped = sum(position.dropped.values())
@@ -48,9 +50,9 @@ class Questions:
         return {"accepted": position.settled, "dropped": dropped} if self._intake.make_durable() else {}
 
     def _deliver(self, request: Message) -> Message:
-        """Tell whether all that a producer had emitted has left the spool; nothing while that is not known.
+        """Tell whether all that a producer had emitted has left the spool; empty while that is not known.
 
-        What to wait for is fixed when it is sealed: others, and it itself, may emit on and on.
+        The segments to wait for are fixed when they are sealed: others, and the producer itself, may go on emitting.
         """
         state = self._uploader.state if self._spool.delivers else self._spool.said
         if not self._intake.permission.uploads or state == "paused":
@@ -60,7 +62,7 @@ class Questions:
         if question not in self._awaited:
             if not self._confirm(request) or not self._seal_for_flush():
                 return {}
-            if len(self._awaited) >= MAX_AWAITED:  # who asked may be gone; who is not begins anew
+            if len(self._awaited) >= MAX_AWAITED:  # the oldest may be gone; one that is not begins anew
                 del self._awaited[next(iter(self._awaited))]
             self._awaited[question] = self._spool.holding(producer, or_unknown=producer in self._met_before)
         self._awaited[question] = self._spool.awaited(self._awaited[question])
@@ -70,7 +72,7 @@ class Questions:
         return {"delivered": True}
 
     def _seal_for_flush(self) -> bool:
-        """Seal and upload what is there, without jitter; False when that was done a moment ago, or the disk refuses."""
+        """Seal and upload what is there, without jitter; False if that was done a moment ago, or the disk refuses."""
         if monotonic() - self._flushed_at < FLUSH_SECONDS:
             return False
         self._flushed_at = monotonic()
@@ -80,7 +82,7 @@ class Questions:
         return self._intake.make_durable()
 
     def _seal(self, _request: Message) -> Message:
-        """Seal and upload what is there, and tell how many segments wait."""
+        """Seal and upload what is there; return how many segments wait."""
         self._intake.seal_all()
         self._uploader.hurry()
         return {"waiting": self._spool.waiting}

@@ -3,8 +3,8 @@
     sockets -> Intake -> Spool     on this thread, a drain at a time
     Spool -> Uploader -> HttpSink  on a thread of its own
 
-What is here composes the two, waits and ticks for the first, follows the user's choice for both, and decides when it is
-over.
+This module composes the two, waits and ticks for the first, follows the user's choice for both, and decides when the
+run is over.
 """
 
 from __future__ import annotations
@@ -53,37 +53,37 @@ if TYPE_CHECKING:
     from telemetry.shipper.sockets import Ready, Sockets
 
 GRACE_SECONDS = 10.0
-"""How long a spawned shipper waits for its first producer."""
+"""The time that a spawned shipper waits for its first producer."""
 
 TICK_SECONDS = 0.25
-"""How often it is asked what the user says, and whether a sync or a seal is due, while there is an active segment."""
+"""The interval of looks at the user's choice and at due syncs and seals, while there is an active segment."""
 
 SURVEY_SECONDS = 60.0
-"""How often this machine is asked for its names and addresses: a laptop changes networks, a host its name."""
+"""The interval of looks at this machine's names and addresses: a laptop changes networks, a host its name."""
 
 LOOK_SECONDS = 0.5
-"""How often the world is looked at, and the user's choice when nothing else is to do: a no acts within a second."""
+"""The interval of all other looks, and of those at the user's choice when idle: a no takes effect within a second."""
 
 MIN_LIFE_SECONDS = 60.0
-"""A shipper lives at least this long, however much memory it takes: one that only starts and ends helps nobody."""
+"""The least life of a shipper, however much memory it takes: one that only starts and ends helps nobody."""
 
 MAX_TOLD = 20
-"""Hosts that `telemetry status` is told of one by one."""
+"""The number of hosts that `telemetry status` is told of one by one."""
 
 STOP_SECONDS = 2.0
-"""How long a shipper that is told to stop goes on uploading; the rest waits on disk."""
+"""The time for which a shipper that is told to stop goes on uploading; the rest waits on disk."""
 
 FINISH_POLL_SECONDS = 0.02
-"""How often it then looks whether all is uploaded, and what the user says."""
+"""The interval at which a stopping shipper looks whether all is uploaded, and at the user's choice."""
 
 log = logging.getLogger("telemetry.shipper")
 
 
 class Shipper:
-    """One shipper's run; `clock` gives UNIX seconds, by which events expire.
+    """The run of one shipper; `clock` returns UNIX seconds, by which events expire.
 
-    Producers meet it in `rendezvous`; `keeps_place` sees that they still find us there, and says False when another
-    shipper has taken our place.
+    Producers meet it in `rendezvous`; `keeps_place` makes sure that they still find it there, and returns False if
+    another shipper has taken its place.
 
     Attributes:
         made_way: whether it ended because of the memory that it took.
@@ -154,7 +154,7 @@ class Shipper:
         self.made_way = False
 
     def run(self) -> None:
-        """Run both loops until told to stop or, when spawned, until nobody needs a shipper; blocks.
+        """Run both loops until told to stop or, if spawned, until nobody needs a shipper; blocks.
 
         When it returns, everything taken in is sealed, and nothing more is taken in; delivery goes on until `finish`.
         """
@@ -178,7 +178,7 @@ class Shipper:
         self._uploader.stop()
         self._delivery.join(STOP_SECONDS)
         self._sink.close()
-        if self._writer.owes:  # what was uploaded has made room, perhaps
+        if self._writer.owes:  # uploads may have made room
             self._writer.settle()
         self._spool.sweep()
         self._spool.close()
@@ -186,10 +186,10 @@ class Shipper:
         copies.drop_unnamed(self._config.product, partial(_catalogs_named, self._config.product))
 
     def stop(self) -> None:
-        """End the run soon: for a signal handler."""
+        """End the run soon; for use in a signal handler."""
         self._stopping = True
 
-    # The clock.
+    # Clock.
 
     def _patience_seconds(self) -> float:
         look_seconds = max(0.0, self._looked_at + LOOK_SECONDS - monotonic())
@@ -207,7 +207,7 @@ class Shipper:
             self._look_around(idle=idle)
 
     def _look_around(self, *, idle: bool) -> None:
-        """See who is left, what day it is, how full the disk is."""
+        """Look at the producers that are left, the day, and the disk."""
         settings = self._config.settings
         self._make_way()
         if not self._keeps_place():
@@ -236,10 +236,12 @@ class Shipper:
         self._spool.enforce(settings.spool_bytes, settings.spool_segments, settings.spool_seconds)
 
     def _make_way(self) -> None:
-        """End when it takes too much memory: all that is worth keeping is on disk, and the next one begins with little.
+        """End if the process takes too much memory.
 
-        Whatever made it grow, a leak or frames that came faster than a slow disk takes them, this bounds it. What
-        waited in the sockets is counted by the next one as a hole in the producers' numbers.
+        Everything worth keeping is on disk, and the next shipper starts small.
+
+        This bounds any growth, by a leak or by frames that came faster than a slow disk takes them. Frames that waited
+        in the sockets are counted by the next shipper as a hole in the producers' numbers.
         """
         limit_bytes = self._config.settings.memory_limit_bytes
         if not limit_bytes or monotonic() - self._began < MIN_LIFE_SECONDS:
@@ -252,16 +254,16 @@ class Shipper:
             self.stop()
 
     def _look_at_the_machine(self) -> None:
-        """Look for what changes seldom: the machine's addresses and names, and producers that have gone."""
+        """Look at what changes seldom: the machine's addresses and names, and producers that have gone."""
         if monotonic() - self._surveyed_at >= SURVEY_SECONDS:
             self._surveyed_at = monotonic()
             self._spool.sweep()
             self._names.look()
 
-    # The user's choice.
+    # User's choice.
 
     def _obey_the_user(self) -> None:
-        """Follow the user's choice within a second. Delivery asks for itself before each upload, so it stops first."""
+        """Follow the user's choice within a second. Delivery checks it before each upload, so it stops first."""
         permission = self._read_permission()
         sending = self._uploader.sending
         if not permission.uploads or (sending and not permission.lets_leave(sending)):
@@ -281,7 +283,10 @@ class Shipper:
             log.info("the user said %s: what waits and may not leave stays on this machine", permission.state)
 
     def _carry_out(self, permission: Permission) -> bool:
-        """Do with the spool what a choice other than yes asks; False when the disk refuses: each look tries again."""
+        """Do with the spool what a choice other than yes demands.
+
+        False if the disk refuses, and each look tries again.
+        """
         try:
             if permission.erases:
                 self._spool.wipe(DropReason.CONSENT)
@@ -292,10 +297,10 @@ class Shipper:
         return True
 
     def _read_permission(self) -> Permission:
-        """Return what the user permits at this moment. From either thread."""
+        """Return the user's permission at this moment. May be called from either thread."""
         return permission_of(read_stored(self._config.product))
 
-    # The end.
+    # End.
 
     @property
     def _is_leaving(self) -> bool:
@@ -303,10 +308,10 @@ class Shipper:
         return self._spawned and self._watch.has_seen_any and not self._watch
 
     def _has_left(self) -> bool:
-        """Leave when it is time: take in what has come, where nobody finds this shipper any more.
+        """Leave when it is time, hiding first, and taking in what has arrived.
 
-        A host that found it a moment before goes on sending here, and what it sends after the last look would be lost:
-        for such a host the shipper comes back, if no other one has taken its place.
+        A host that found this shipper a moment before goes on sending here, and frames sent after the last look would
+        be lost: for such a host the shipper comes back, if no other one has taken its place.
         """
         if not self._done():
             return False
@@ -328,14 +333,14 @@ class Shipper:
     # Questions.
 
     def _answer(self, ready: Ready) -> None:
-        """Answer what was asked, of this machine and then of others, once the frames before it are taken in."""
+        """Answer questions, of this machine and then of others, once the frames before them are taken in."""
         if ready.questions:
             answer_all(self._sockets.control, self._answers)
         if ready.remote and self._sockets.remote:
             self._sockets.remote.answer_all(self._answers)
 
     def _leave(self, request: Message) -> Message:
-        """Hear a producer's goodbye."""
+        """Note a producer's goodbye."""
         self._watch.leave(request["producer"].hex())
         self._intake.part()
         if self._is_leaving:
@@ -378,7 +383,7 @@ def _as_host(ground: Ground) -> dict[str, Any]:
 
 
 def _catalogs_named(product: str) -> set[str] | None:
-    """The digests that segments of any spool name; None when that can't be told."""
+    """Return the digests that segments of any spool name; None if that can't be known."""
     named: set[str] = set()
     for spool in product_dir(product).glob("spool-*"):
         if (found := catalogs_in(spool)) is None:

@@ -1,7 +1,7 @@
-"""The shipper's sockets. Bound before anything heavy is imported, so that a short-lived host meets its shipper.
+"""Sockets of the shipper, bound before anything heavy is imported, so that a short-lived host meets its shipper.
 
-They listen under names that are put in place, and removed, by us: ZeroMQ would remove a name when it closes, though by
-then it may be that of the next shipper.
+They listen under names that we put in place and remove: ZeroMQ would remove a name when it closes, though by then it
+may be that of the next shipper.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 class Ready(NamedTuple):
-    """The sockets of a shipper that have something to be received.
+    """The sockets of a shipper that have something.
 
     Attributes:
-        frames: the data socket.
-        questions: the control socket.
-        remote: the port for other machines, which has both.
-        door: somebody wants to use that port.
+        frames: whether the data socket has.
+        questions: whether the control socket has.
+        remote: whether the port for other machines has frames or questions.
+        door: whether a peer waits to be let in to that port.
     """
 
     frames: bool
@@ -42,16 +42,16 @@ class Ready(NamedTuple):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no frame can have come."""
+        """Whether no frame can have arrived."""
         return not (self.frames or self.remote)
 
 
 class Sockets:
-    """Where frames come in (PULL), and where questions are answered (ROUTER).
+    """The sockets for frames (PULL) and for questions (ROUTER).
 
     Attributes:
-        doors: where hosts that end leave their last frames; the last is the one that has the name.
-        remote: the same for other machines, if they may come.
+        doors: the handover sockets, where hosts that end leave their last frames; the last one has the name.
+        remote: the port for other machines, if they may send.
     """
 
     def __init__(self, doors: Iterable[socket] = ()) -> None:
@@ -64,7 +64,7 @@ class Sockets:
         self._poller: zmq.Poller | None = None
 
     def listen(self, directory: Path) -> None:
-        """Listen in a rendezvous directory where we don't, in the place of who left a name there; peers are kept.
+        """Listen in a rendezvous directory under any name that is not ours yet; connections are kept.
 
         Raises:
             OSError: the directory is gone, or its disk refuses.
@@ -99,7 +99,7 @@ class Sockets:
         return all(map(self._is_found, self._names))
 
     def hide(self) -> None:
-        """Remove the names, unless they are another's by now: who comes from now on waits for the next shipper."""
+        """Remove the names, unless they are another's by now, so that newcomers wait for the next shipper."""
         for path, ours in self._names.items():
             if is_at(path, ours):
                 with suppress(OSError):
@@ -107,7 +107,7 @@ class Sockets:
         self._names = {}
 
     def close(self) -> None:
-        """Close all; when this returns, their names are gone from the rendezvous."""
+        """Close all sockets; on return, their names are gone from the rendezvous."""
         self.hide()
         if self.remote:
             self.remote.close()
@@ -135,7 +135,7 @@ def bind(directory: Path) -> Sockets:
 
 
 def _listen(ours: zmq.Socket[bytes], path: Path) -> os.stat_result:
-    """Have a socket listen at `path`; returns what lies there."""
+    """Have a socket listen at `path`; return the state of the file there."""
     listening, found = listen_at(path)
     ours.setsockopt(zmq.USE_FD, listening.fileno())
     ours.bind(f"ipc://{path}")

@@ -1,14 +1,14 @@
-"""How a shipper's process begins: lock, all that it needs to keep what it takes in, and only then its sockets.
+"""Start of a shipper's process: the lock, everything it needs to keep what it takes in, and only then its sockets.
 
     telemetry ship --config FILE       in the foreground, for systemd or a sidecar; logs to stderr; never leaves
     telemetry ship --spawned DIR       by a producer; logs to a file; leaves when nobody needs it
 
-What a host leaves while this goes on waits in the kernel (telemetry/rendezvous/handover.py). A shipper that can't start
-says why in its rendezvous (telemetry/rendezvous/refusal.py): nobody tries the very same for a minute, and `telemetry
-status` shows it.
+Frames that hosts leave meanwhile wait in the kernel (telemetry/rendezvous/handover.py). A shipper that can't start
+records the reason in its rendezvous (telemetry/rendezvous/refusal.py): nobody tries the same for a minute, and
+`telemetry status` shows it.
 
-Where one in the foreground serves a product and endpoint, a spawned one gives way. It comes after all of those: they
-are to have sealed what they took in before it reads how far the producers have come.
+If one in the foreground serves a product and endpoint, a spawned one gives way. The former starts after all of those:
+they must have sealed what they took in before it reads how far the producers have come.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ EXIT_RUNNING = 3
 EXIT_MEMORY = 4
 
 OTHERS_SECONDS = 10.0
-"""How long one in the foreground waits for those that were spawned to give way."""
+"""The time that a shipper in the foreground waits for spawned ones to give way."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a shipper; returns the exit code: 0, 2 for a fault in the configuration, 3 when another one has the lock.
+    """Run a shipper and return the exit code: 0, 2 for a fault in the configuration, 3 if another one has the lock.
 
-    4 when it ended because of its `memory_limit_bytes`: to be started anew (`Restart=on-failure`).
+    4 means that it ended because of its `memory_limit_bytes`, and is to be started anew (`Restart=on-failure`).
     """
     os.umask(0o077)
     match list(arguments):
@@ -163,7 +163,7 @@ def _begin(directory: Path, place: Place, config_file: Path, told: list[int], *,
 
 
 def _pass_on(doors: list[socket], directory: Path) -> None:
-    """Of several that are spawned at once one gets the place, and the others may have been left something."""
+    """Pass on what hosts have left here to the one shipper, of several spawned at once, that got the place."""
     from telemetry.shipper.intake.handovers import Handovers
 
     Handovers(doors).pass_on(directory)
@@ -191,7 +191,7 @@ def _serve(directory: Path, place: Place, shipper: Shipper, told: list[int], *, 
 
 
 def _hear_signals() -> list[int]:
-    """From now on keep a signal that ends us until there is a shipper to end: half-way it would leave files behind."""
+    """Hold back signals that end us until there is a shipper to end: stopping halfway would leave files behind."""
     told: list[int] = []
     for number in _stop_signals():
         signal.signal(number, lambda number, _: told.append(number))
@@ -199,13 +199,13 @@ def _hear_signals() -> list[int]:
 
 
 def _stop_signals() -> list[signal.Signals]:
-    """A terminal that is closed ends us too, unless we were started to outlive it (nohup)."""
+    """Return the signals that end us; SIGHUP among them, unless we were started to outlive the terminal (nohup)."""
     outlives = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [signal.SIGTERM, signal.SIGINT, *([] if outlives else [signal.SIGHUP])]
 
 
 def _read(file: Path, directory: Path, *, spawned: bool) -> ShipperConfig:
-    """What we are told; and, in the foreground, for the commands, what that is."""
+    """Read the configuration; in the foreground, also write it down for the commands."""
     from telemetry.shipper.config import read_config
 
     config = read_config(file)
@@ -218,7 +218,7 @@ def _read(file: Path, directory: Path, *, spawned: bool) -> ShipperConfig:
 
 
 def _await_spawned(config: ShipperConfig) -> None:
-    """Wait until those that were spawned for this product and endpoint take nothing in any more."""
+    """Wait until the shippers spawned for this product and endpoint take nothing in any more."""
     from telemetry.rendezvous.find import find_rendezvous
 
     served = foreground_dir(config.product, config.endpoint)
@@ -255,7 +255,7 @@ def _prepare(directory: Path, place: Place, config: ShipperConfig, *, spawned: b
 
 
 def _check_system() -> None:
-    """Raise ConfigError when a call to the system is denied that nothing goes without."""
+    """Raise ConfigError if a system call is denied that is indispensable."""
     from telemetry.errors import ConfigError
     from telemetry.system_calls import check_system_calls
 
@@ -266,7 +266,7 @@ def _check_system() -> None:
 
 
 def _named(fault: Exception) -> str:
-    """What may be said of a fault: its text may hold anything, but for an error of the system or of an import."""
+    """Name a fault without its text, which may hold anything, except for errors of the system or of an import."""
     text = ""
     match fault:
         case OSError():
@@ -278,7 +278,7 @@ def _named(fault: Exception) -> str:
 
 
 def _see_more(config_file: Path) -> str:
-    """What to run for the lines that a fault comes from: by the interpreter, and with the path, of this process."""
+    """Return advice with the command that shows more, with this process's interpreter and path."""
     path = None if is_frozen() else os.environ.get("PYTHONPATH")
     program = ["telemetry"] if path is None else [sys.executable, "-PsS", "-m", "telemetry"]
     return f"run `{foreground_command(program, path, config_file)}` in the foreground to see more"

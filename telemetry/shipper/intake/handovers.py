@@ -1,9 +1,10 @@
-"""What hosts that ended have left comes in here: memory files through the door, frames out of them.
+"""Handovers of hosts that have ended: memory files come in through the door, and frames out of them.
 
 Format: telemetry/rendezvous/handover.py.
 
-A host does not know what of its last frames had come in the ordinary way, so it leaves all that may not have. What had
-come is told by the numbers; and what comes in the ordinary way only now, though it was left as well, is told likewise.
+A host does not know which of its last frames had arrived the ordinary way, so it leaves all that may not have. The
+numbers tell which had; and a frame that arrives the ordinary way only now, though it was left as well, is recognised
+likewise.
 """
 
 from __future__ import annotations
@@ -30,27 +31,27 @@ if TYPE_CHECKING:
     from telemetry.spool.positions import Positions
 
 PATIENCE_SECONDS = 1.0
-"""How long frames before those that were left may take to come in the ordinary way; then they are lost. As long may a
+"""The time for earlier frames than those left to arrive the ordinary way; then they are lost. As long may a
 peer take to pass in what it came for."""
 
 MAX_WAITING = 64
-"""Memory files and silent peers held at a time, so many descriptors; others wait at the door."""
+"""The number of memory files and silent peers held at a time, each a descriptor; others wait at the door."""
 
 MAX_PASSED = 16
-"""Descriptors taken from a peer, of which one is a memory file; the kernel closes what is more."""
+"""The number of descriptors taken from a peer, of which one is a memory file; the kernel closes any others."""
 
 PASS_ON_SECONDS = 1.0
-"""As long as hosts may still come to a door whose name another shipper is to take: it looks twice a second."""
+"""The time for which hosts may still come to a door whose name another shipper is to take: it looks twice a second."""
 
 REMEMBERED_SECONDS = 60.0
-"""How long after a host has left something its frames are held against it."""
+"""The time after a host has left frames for which its others are checked for repeats."""
 
 
 class Handovers:
-    """What was passed in and is not taken yet. Never blocks."""
+    """The memory files that were passed in and are not taken yet. Never blocks."""
 
     def __init__(self, doors: list[socket], clock: Callable[[], float] = monotonic) -> None:
-        """Take in by `doors`, a list that may grow; all but the last are closed once nobody is left there."""
+        """Take in by `doors`, a list that may grow; all but the last are closed once no peer is left there."""
         self._clock = clock
         self._doors = doors
         self._peers: list[tuple[socket, float]] = []
@@ -63,10 +64,10 @@ class Handovers:
         return bool(self._peers or self._left)
 
     def take(self, positions: Positions, *, at_once: bool = False) -> list[bytes]:
-        """Frames that were let in and are due, up to a drain's worth, all of one producer.
+        """Return frames that were let in and are due, up to a drain's worth, all of one producer.
 
         Args:
-            positions: how far the producers have come. Frames behind a gap are due a second later.
+            positions: the producers' positions. Frames behind a gap are due a second later.
             at_once: do not wait for that.
         """
         now = self._clock()
@@ -84,13 +85,16 @@ class Handovers:
         return []
 
     def without_repeats(self, frames: list[Frame], positions: Positions) -> list[Frame]:
-        """Without those that a host had left as well, and that were taken: they came both ways."""
+        """Return the frames without those that a host had left as well, and that were taken from there."""
         if not self._ended:
             return frames
         return [frame for frame in frames if not self._repeats(frame, positions)]
 
     def pass_on(self, directory: Path) -> None:
-        """Leave all to the shipper that holds the rendezvous: this one has found it taken. Blocks for a second."""
+        """Pass everything on to the shipper that holds the rendezvous, which this one has found taken.
+
+        Blocks for a second.
+        """
         deadline = self._clock() + PASS_ON_SECONDS
         while self._clock() < deadline:
             self.let_in()
@@ -101,7 +105,7 @@ class Handovers:
             sleep(0.02)
 
     def let_in(self) -> None:
-        """Whoever is at the door, and what they have passed in by now."""
+        """Accept the peers at the doors, and receive what they have passed in by now."""
         for door in list(self._doors):
             if self._accept(door) and door is not self._doors[-1]:
                 door.close()
@@ -109,7 +113,7 @@ class Handovers:
         self._peers = [(peer, came_at) for peer, came_at in self._peers if self._is_silent(peer, came_at)]
 
     def _accept(self, door: socket) -> bool:
-        """Let in who is at a door; whether nobody is left there."""
+        """Accept the peers at a door; return whether none is left there."""
         try:
             while len(self._peers) + len(self._left) < MAX_WAITING:
                 peer, _ = door.accept()
@@ -122,7 +126,7 @@ class Handovers:
         return False
 
     def _is_silent(self, peer: socket, came_at: float) -> bool:
-        """Whether a peer is yet to pass in what it came for; one that has, or takes too long, is let go."""
+        """Tell whether a peer has yet to pass in its file; one that has done so, or takes too long, is closed."""
         try:
             memory = _receive(peer)
         except BlockingIOError:
@@ -156,10 +160,10 @@ class Left:
 
     Attributes:
         memory: its descriptor.
-        came_at: when it was passed in.
-        producer: of its first frame.
+        came_at: the monotonic time when it was passed in.
+        producer: the producer of its first frame.
         first: the number of that frame's first event.
-        is_read: whether nothing is left in it that could be read.
+        is_read: whether nothing readable is left in it.
     """
 
     def __init__(self, memory: int, came_at: float) -> None:
@@ -172,7 +176,7 @@ class Left:
         self.is_read = frame is None
 
     def read(self, size_bytes: int) -> list[bytes]:
-        """The next frames, until they are `size_bytes` or nothing follows."""
+        """Return the next frames, until their size reaches `size_bytes` or no frame follows."""
         frames: list[bytes] = []
         while size_bytes > 0:
             frame = self._next()
@@ -184,11 +188,11 @@ class Left:
         return frames
 
     def close(self) -> None:
-        """Let go of it, read or not."""
+        """Close it, read or not."""
         os.close(self.memory)
 
     def _next(self) -> bytes | None:
-        """The next frame; None at the end, and where no frame can begin."""
+        """Return the next frame; None at the end, and where no frame can begin."""
         head = os.pread(self.memory, LENGTH.size, self._at_bytes)
         if len(head) < LENGTH.size:
             return None
@@ -201,12 +205,12 @@ class Left:
 
 
 def _next_of(producer: bytes, positions: Positions) -> int:
-    """The number that the producer's next event will have."""
+    """Return the number that the producer's next event will have."""
     return positions.get(producer.hex(), Position(0)).next
 
 
 def _receive(peer: socket) -> int | None:
-    """The memory file that a peer passes in; None when it is none. Raises BlockingIOError, OSError."""
+    """Return the memory file that a peer passes in; None if it is none. Raises BlockingIOError, OSError."""
     _, found, _, _ = recv_fds(peer, 1, MAX_PASSED)
     memory = next((descriptor for descriptor in found if _is_sealed(descriptor)), None)
     for descriptor in found:
@@ -216,7 +220,7 @@ def _receive(peer: socket) -> int | None:
 
 
 def _is_sealed(descriptor: int) -> bool:
-    """Whether it is a memory file that nobody can change any more: anything else might block who reads it."""
+    """Tell whether it is a memory file that nobody can change any more: reading anything else might block."""
     try:
         return SEALS > 0 and fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & SEALS == SEALS
     except OSError:

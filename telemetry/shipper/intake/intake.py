@@ -2,8 +2,8 @@
 
     data socket, port, handovers -> decode_frame -> Admission -> OwnNames -> Pipeline -> Writer -> Spool
 
-All of it runs on one thread: nothing here has to be locked. What it takes in belongs to a session, which ends with its
-consent, with its time, and when nobody is left that it could be of.
+All of it runs on one thread: nothing here has to be locked. Events taken in belong to a session, which ends with its
+consent, with its time, and when no producer is left.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ if TYPE_CHECKING:
     from telemetry.spool.spool import Spool
 
 REST_SECONDS = 0.5
-"""How long a shipper that leaves takes in what still comes."""
+"""The time for which a shipper that leaves takes in late frames."""
 
 ASK_SECONDS = 0.5
-"""How often the spool is asked for what is missing, at most."""
+"""The least interval between questions to the spool about missing events."""
 
 
 class Terms(NamedTuple):
     """The terms on which the events of one frame are taken in.
 
     Attributes:
-        receipt: the frame's own, or a stricter one by the user's choice.
-        source: the catalog that they are read by.
-        not_before_ns: by sensitivity, the moment that they must not be older than, UNIX nanoseconds.
+        receipt: the frame's own receipt, or a stricter one by the user's choice.
+        source: the catalog by which they are read.
+        not_before_ns: by sensitivity, the time before which they are too old, in UNIX nanoseconds.
         is_earlier: whether they were emitted under another consent than the session's, as far as their producer says.
     """
 
@@ -63,13 +63,13 @@ class Terms(NamedTuple):
 
 
 class Intake:
-    """One shipper's intake, made of its stages.
+    """The intake of one shipper, made of its stages.
 
     Attributes:
-        permission: what the user permits; see `obey`.
-        positions: how far each producer has come, by its id in hexadecimal.
-        session: the one that all goes into by now.
-        unreadable: how many frames, and events of frames, could not be read.
+        permission: the user's permission; see `obey`.
+        positions: the position of each producer, by its id in hexadecimal.
+        session: the present session, to which everything taken in belongs.
+        unreadable: the number of frames, and events of frames, that could not be read.
     """
 
     def __init__(
@@ -102,10 +102,10 @@ class Intake:
         self._begin_session()
 
     def wait(self, seconds: float) -> Ready:
-        """Wait for something to come in, at most `seconds`, and let in who is at a door.
+        """Wait for something to arrive, at most `seconds`, and let in the peers at the doors.
 
         Returns:
-            The ways in that have something, for `take_in`.
+            The sockets that have something; for `take_in`.
         """
         ready = self._sockets.wait(seconds)
         self._handovers.let_in()
@@ -114,7 +114,7 @@ class Intake:
         return ready
 
     def take_in(self, ready: Ready) -> None:
-        """Take in a drain from each way in that has something; never blocks but for the disk."""
+        """Take in a drain from each socket that has something; never blocks but for the disk."""
         if ready.frames:
             self.take(receive_waiting(self._sockets.data))
         if left := self._handovers.take(self.positions):
@@ -140,10 +140,11 @@ class Intake:
             self._watch.see(positions, receipt, source.label)
 
     def take_in_the_rest(self) -> None:
-        """Take in and seal all that has come; blocks for half a second while more comes.
+        """Take in and seal everything that has arrived; blocks for half a second while more arrives.
 
-        Also what comes while the disk takes its time: a newcomer may have sent its first frame to us. Who sends on and
-        on ends up with the next shipper, and what fell between the two is a hole in its numbers.
+        Frames that arrive while the disk is at work are included: a newcomer may have sent its first one here. A
+        producer that goes on sending reaches the next shipper, and frames lost between the two are a hole in its
+        numbers.
         """
         deadline = monotonic() + REST_SECONDS
         coming = True
@@ -155,20 +156,20 @@ class Intake:
 
     @property
     def waits(self) -> bool:
-        """Whether hosts that have ended left something that is not taken yet."""
+        """Whether hosts that have ended left frames that are not taken yet."""
         return self._handovers.waits
 
     @property
     def refused(self) -> int:
-        """The number of frames that were not let in, since the start."""
+        """The number of frames that were not let in since the start."""
         return self._admission.refused
 
     def position_of(self, producer: str) -> Position:
-        """Return how far a producer has come, by its id in hexadecimal; nowhere for one that is not known."""
+        """Return a producer's position, by its id in hexadecimal; position 0 for an unknown one."""
         return self.positions.get(producer, Position(0))
 
     def make_durable(self) -> bool:
-        """Sync what was taken in; tell whether it, and the account of what was lost, is safe on disk."""
+        """Sync the frames taken in; return whether all of them, and the account of losses, are safe on disk."""
         return self._writer.sync() and not self._writer.owes
 
     def seal_all(self) -> None:
@@ -180,7 +181,7 @@ class Intake:
         self._writer.tick(self.session)
 
     def look_around(self, session_seconds: float) -> None:
-        """Begin anew what has become old: the session, the day's stages, the memory of very many producers."""
+        """Renew what has become old: the session, the day's stages, the memory of very many producers."""
         if monotonic() - self.session.began >= session_seconds:
             self.renew_session()
         self._pipelines.look_at_the_day()
@@ -188,7 +189,7 @@ class Intake:
             self.positions = remembered(self._spool.directory, self.positions)
 
     def obey(self, permission: Permission) -> None:
-        """Go on under what the user permits now: a session ends with its consent."""
+        """Go on under the user's present permission: a session ends with its consent."""
         self.permission = permission
         self.renew_session()
 
@@ -198,12 +199,12 @@ class Intake:
         self._begin_session()
 
     def part(self) -> None:
-        """If nobody is left, end the session: the next host's events can't be joined to it."""
+        """End the session if no producer is left, so that the next host's events can't be linked to it."""
         if not self._watch and self.session.is_used:
             self.renew_session()
 
     def forget_names(self) -> None:
-        """Forget the names of those that are gone, once all of theirs has left: a last look asks for them."""
+        """Forget the names of producers that are gone, once all their events have left: a last look asks for them."""
         if not (self._spool.waiting or self._writer.receipts):
             self._names.keep(self._watch)
 
@@ -218,7 +219,7 @@ class Intake:
         self._pipelines.begin(self.session)
 
     def _admit(self, messages: list[bytes], decode: Callable[[bytes], Frame | None]) -> list[Frame]:
-        """Return the frames among messages that go on: of producers that are let in, new, with names that are known.
+        """Return the frames among messages that may go on: of admitted producers, new, and with names that are known.
 
         Names are heard before the first text that may hold them is read.
         """
@@ -232,15 +233,16 @@ class Intake:
         return readable
 
     def _greet(self, producers: set[str]) -> None:
-        """See that a new producer's events don't join the session of those that are gone."""
+        """Make sure that a new producer's events don't join the session of producers that are gone."""
         if self.session.is_used and not producers <= self.positions.keys():
             self._watch.look(lost_seconds=0.0)
             self.part()
 
     def _ask_for_what_is_missing(self, frames: list[Frame]) -> None:
-        """Ask the spool before a hole is counted: a shipper before this one may have it, and have sealed it since.
+        """Ask the spool before a hole is counted: an earlier shipper may have the events, and have sealed them since.
 
-        The ledger of a full spool takes a while to read, and anybody can send frames with holes: once in a while.
+        The ledger of a full spool takes a while to read, and anybody can send frames with holes, so it is done only now
+        and then.
         """
         firsts: dict[str, int] = {}
         for frame in frames:
@@ -269,10 +271,10 @@ class Intake:
         )
 
     def _take_in_more(self) -> bool:
-        """Take in a drain of what has come or was left, and tell whether there may be more."""
+        """Take in a drain of what has arrived or was left; return whether there may be more."""
         messages = receive_waiting(self._sockets.data)
         self.take(messages)
         self._handovers.let_in()
-        # Nothing comes before what was left any more once nothing comes at all.
+        # Once nothing arrives at all, no earlier frames can precede those that were left.
         self.take(self._handovers.take(self.positions, at_once=not messages))
         return bool(messages) or self._handovers.waits

@@ -1,4 +1,4 @@
-"""Frames come in here: bytes off the data socket become typed frames, and what is no frame is counted and left.
+"""Receiver of frames: bytes off the data socket become typed frames, and other messages are counted and dropped.
 
 Format: telemetry/wire.py.
 """
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DRAIN_BYTES = 512 << 10
-"""What one drain takes at most, some 6,000 events: it bounds the memory of the stages after it, and most of what they
+"""The size of a drain, some 6,000 events: it bounds the memory of the stages after it, and most of what they
 work on stays in the processor's cache. With all at once, 64,000 events, each cost a third more."""
 
 DRAIN_MESSAGES = 1024
-"""... and at most so many: frames of a few bytes each must not keep the shipper from its other work."""
+"""The number of messages in a drain: frames of a few bytes each must not keep the shipper from its other work."""
 
 _Count = Annotated[int, Meta(ge=0, le=2**48)]
 _Name = Annotated[str, Meta(max_length=2 * MAX_CHARACTERS)]
@@ -42,7 +42,7 @@ _MAX_KINDS = 16  # of names; there are seven
 
 
 class FrameContext(msgspec.Struct, frozen=True, gc=False):
-    """Who sent a frame, and on what ground; see `wire.Context`."""
+    """The sender of a frame, and the consent it was sent under; see `wire.Context`."""
 
     pid: _Count
     catalog: Annotated[str, Meta(max_length=64)]
@@ -58,12 +58,12 @@ class FrameContext(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def receipt(self) -> Receipt:
-        """The ground on which the frame's events were collected."""
+        """The receipt under which the frame's events were collected."""
         return Receipt(self.consent, self.basis, self.notice, self.deployment)
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One frame; its events are not decoded yet. What stands behind them, of a later version, is passed over."""
+    """A frame, whose events are not decoded yet. Further elements, of a later version, are passed over."""
 
     protocol: Literal[1]
     producer: _Producer
@@ -79,7 +79,7 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode_frame(message: bytes) -> Frame | None:
-    """Read a message as a frame; return None when it is none, or of a protocol this version does not know.
+    """Read a message as a frame; return None if it is none, or of a protocol this version does not know.
 
     A whole number may be written as a float, as some languages have no others. Events dropped for a reason that this
     version does not know count as lost in transit.
@@ -119,22 +119,22 @@ def _by_known_reason(dropped: dict[str, int]) -> dict[str, int]:
 
 
 def decode_remote_frame(message: bytes) -> Frame | None:
-    """The same for a frame of a producer on another machine: its pid is `REMOTE_PID`."""
+    """Read a message of a producer on another machine as a frame, whose pid becomes `REMOTE_PID`."""
     frame = decode_frame(message)
     return frame and replace(frame, context=replace(frame.context, pid=REMOTE_PID))
 
 
 def receive_waiting(socket: zmq.Socket[bytes]) -> list[bytes]:
-    """The messages that wait on a socket now, up to a drain's worth; never blocks."""
+    """Return the messages that wait on a socket now, up to a drain's worth; never blocks."""
     return drain(lambda: socket.recv(zmq.NOBLOCK), len)
 
 
 def drain(receive: Callable[[], T], size_bytes: Callable[[T], int]) -> list[T]:
-    """What `receive` gives until it raises `zmq.Again`, up to a drain's worth.
+    """Return what `receive` gives until it raises `zmq.Again`, up to a drain's worth.
 
     Args:
         receive: takes a message from a socket without waiting.
-        size_bytes: of a message.
+        size_bytes: returns the size of a message.
     """
     messages: list[T] = []
     size = 0
