@@ -1,7 +1,7 @@
-"""The module-level calls: `init` once, then `emit` from anywhere, also where it was imported before `init`.
+"""Module-level calls: `init` once, then `emit` from anywhere, even where it was imported before `init`.
 
 The calls pass on to the client that `init` has made; before it, after `close` and with consent off they do nothing.
-All else is imported by `init`, for `import telemetry` must cost a program next to nothing.
+Everything else is imported by `init`, because `import telemetry` must cost a program next to nothing.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 
 _is_told = False
-"""Whether debug mode had its chance to say that there is no client."""
+"""Whether debug mode has had its chance to report that there is no client."""
 
 
 def _nothing(name: str, fields: dict[str, Any]) -> None:  # noqa: ARG001 the form of a client's `record`
-    """Let an event go: there is no client before `init` and after `close`."""
+    """Discard an event: there is no client before `init` and after `close`."""
     if not _is_told:
         _tell_once(name)
 
 
 def _nothing_counted(name: str, number: int, fields: dict[str, Any]) -> None:  # noqa: ARG001 the form of its `tick`
-    """Let what is counted go, as `_nothing` does an event."""
+    """Discard a count, as `_nothing` does an event."""
     if not _is_told:
         _tell_once(name)
 
 
 def _tell_once(name: str) -> None:
-    """Say in debug mode that what is emitted is let go; this once, and whatever goes wrong with it."""
+    """Report in debug mode that an event is discarded; once, and never raising."""
     global _is_told  # noqa: PLW0603 as below
     _is_told = True
     try:

@@ -1,6 +1,6 @@
-"""The client, which a program holds to emit events. `telemetry.init` makes one for the whole process.
+"""The client that a program holds to emit events. `telemetry.init` makes one for the whole process.
 
-Nothing of ours but light modules is imported before consent is known: with consent off, zmq and msgspec never are.
+Only light modules of ours are imported before consent is known: with consent off, zmq and msgspec never are.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 CHOICES = ("on", "technical", "local", "off")
 MIN_FLUSH_INTERVAL_SECONDS = 0.001
 MAX_FLUSH_INTERVAL_SECONDS = 3600.0
-"""An hour: `sleep` refuses much longer times, and the flush thread would spin."""
+"""The longest interval, an hour: `sleep` refuses much longer times, and the flush thread would spin."""
 MIN_QUEUE_BYTES = 8 << 20
-"""The 32 frames of 256 KiB that ZeroMQ itself may hold."""
+"""The smallest queue: the 32 frames of 256 KiB that ZeroMQ itself may hold."""
 
 
 class Client:
@@ -217,10 +217,10 @@ class Client:
 
 
 def _check_interpreter() -> None:
-    """Raise ConfigError in an interpreter that `emit` is not made for, before it loads what it may not survive.
+    """Raise ConfigError in an interpreter that `emit` is not made for, before loading what it may not survive.
 
-    What `emit` does without a lock is safe in threads because one of them runs at a time. And where pyzmq does not
-    load, in a subinterpreter, nothing else is to be tried: hashlib, loaded in one, ends a process of Python 3.12.1.
+    The lock-free work of `emit` is safe in threads because only one of them runs at a time. And where pyzmq does not
+    load, in a subinterpreter, nothing else may be tried: hashlib, loaded in one, ends a process of Python 3.12.1.
     """
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         raise ConfigError("this Python runs without the global lock that emit() counts on: set PYTHON_GIL=1")
@@ -297,9 +297,9 @@ def _link(
 
 
 def _reconsider(said: dict[str, Any], *, is_remote: bool) -> tuple[consenting.Stored, consenting.Decision | None]:
-    """Return the consent of this moment, and the stored choice: read first, so that its date is never too late.
+    """Return the stored choice and the present consent; the choice is read first, so that its date is never too late.
 
-    Another machine is told of no date: it would know this installation by it.
+    Another machine is told no date, by which it would recognise this installation.
     """
     stored = consenting.Stored() if is_remote else consenting.read_stored(said["product"])
     return stored, consenting.reconsider(**said)
@@ -312,11 +312,11 @@ def say(line: str) -> None:
 
 
 def _nothing(name: str, fields: dict[str, Any]) -> None:
-    """Let an event go, with consent off and after `close`."""
+    """Discard an event, with consent off and after `close`."""
 
 
 def _nothing_counted(name: str, number: int, fields: dict[str, Any]) -> None:
-    """Let what is counted go, as `_nothing` does an event."""
+    """Discard a count, as `_nothing` does an event."""
 
 
 def check_until(until: str) -> None:
@@ -379,7 +379,7 @@ def _check_settings(settings: ShipperSettings) -> None:
 
 
 def _with_whole_paths(settings: ShipperSettings) -> ShipperSettings:
-    """Make the paths of files whole: a shipper runs in another directory."""
+    """Return settings with absolute paths of files: a shipper runs in another directory."""
     named: dict[str, Any] = {name: value for name in FILES if (value := getattr(settings, name))}
     try:
         named |= {name: str(Path(value).absolute()) for name, value in named.items()}
@@ -403,7 +403,7 @@ def _check_catalog(catalog: str | os.PathLike[str]) -> Path:
 
 
 def _check_head(catalog: bytes, file: Path, product: str) -> Head:
-    """Read the catalog's head; raise ConfigError when it is another product's, to which users may have said no."""
+    """Read the catalog's head; raise ConfigError if it is another product's, to which users may have said no."""
     head = read_head(catalog)
     if head.product and head.product != product:
         raise ConfigError(

@@ -1,10 +1,10 @@
-"""`TELEMETRY_DEBUG=1`: the host prints on stderr what would be sent, and nothing is sent. An aid for development.
+"""Debug mode, `TELEMETRY_DEBUG=1`: the host prints on stderr what would be sent, and nothing is sent. For development.
 
-Everything is as it always is up to the transport: the same queue, frames and counts. Behind this one stands the
+Everything is as always up to the transport: the same queue, frames and counts. Behind this transport stands the
 shipper's pipeline, in this process; so this module is imported only then. No socket, no shipper, no file.
 
-Each line begins with `[telemetry]`. Behind it stands an event as it would go, in JSON, or a remark, behind a `#`: which
-rule touched which field of the event above, what was removed, what was dropped and why.
+Each line begins with `[telemetry]`. An event follows as it would be sent, in JSON, or a remark, after a `#`: the rule
+that touched each field of the event above, the values removed, the events dropped and why.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ if TYPE_CHECKING:
 PREFIX = "[telemetry] "
 
 EXIT_SECONDS = 5.0
-"""How long the end of the process waits for another thread that prints; a full queue takes about as long."""
+"""The time that the end of the process waits for another thread that prints; a full queue takes about as long."""
 
 BLOCKED_SECONDS = 1.0
-"""How long a stderr may take nothing before lines are let go."""
+"""The time for which stderr may take nothing before lines are discarded."""
 
 POLL_SECONDS = 0.005
-"""How often it is tried meanwhile: `select` is one of those that gevent replaces."""
+"""The interval of tries meanwhile: `select` is one of the functions that gevent replaces."""
 
 STAYS = "it tells of what somebody did: it would be kept on this machine and never sent"
 
@@ -71,9 +71,9 @@ class DebugTransport:
     """The way to the host's own stderr, with a printer at its end.
 
     Attributes:
-        is_missing: False: the printer is there.
-        exit_seconds: as in `Transport`.
-        lock_seconds: as in `Transport`.
+        is_missing: False, because the printer is there.
+        exit_seconds: see `Transport`.
+        lock_seconds: see `Transport`.
     """
 
     is_missing = False
@@ -123,10 +123,10 @@ class DebugTransport:
 
 
 class Printer:
-    """Prints what the shipper would make of each event of a frame. Never raises."""
+    """A printer of what the shipper would make of each event of a frame. Never raises."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        """Take the place of a shipper with this configuration; one that could not start says why instead."""
+        """Take the place of a shipper with this configuration; if it could not start, print the reason instead."""
         self._stderr = _Stderr()
         self._producer = b""
         self._dropped: dict[str, int] = {}
@@ -139,7 +139,7 @@ class Printer:
             self._stderr.print([f"# nothing can be shown, and nothing would be sent: {fault}"])
 
     def show(self, frame: bytes) -> None:
-        """Print the events of a frame, and how much was dropped before it."""
+        """Print the events of a frame, and the number dropped before it."""
         decoded = decode_frame(frame)
         if decoded is None or self._pipeline is None:
             return
@@ -165,7 +165,7 @@ class Printer:
         self._pipeline = Pipeline(self._catalog, today, self._format, self._open_redactor(), Session(), random.random)
 
     def _open_redactor(self) -> FreeTextRedactor | None:
-        """The scanner of free text, which takes a second to make: only if the catalog declares any."""
+        """Return the redactor of free text, which takes a second to make; None if the catalog declares no free text."""
         fields = chain.from_iterable(event.fields.values() for event in self._catalog.events.values())
         if not any(type_of(field).treatment is Treatment.SCANNED for field in fields):
             return None
@@ -222,24 +222,27 @@ def _what_would_be(product: str, frame: Frame) -> str:
 
 
 def _take_apart(raw: msgspec.Raw) -> tuple[str, dict[Any, Any]]:
-    """An event's name and fields as the program gave them; a text that is no UTF-8 was refused before it got here."""
+    """Return an event's name and fields as the program gave them; a text that is no UTF-8 was refused before."""
     name, _, fields = msgspec.msgpack.decode(raw)
     return name, fields
 
 
 def _named(name: object) -> str:
-    """A name that no catalog vouches for; it may be anything."""
+    """Quote a name that no catalog vouches for; it may be anything."""
     return repr(str(name)[:_NAME_CHARACTERS])
 
 
 class _Stderr:
-    """Writes lines at once, past the buffers of `sys.stderr`: a signal handler may interrupt another that prints."""
+    """A writer of lines, at once and past the buffers of `sys.stderr`.
+
+    A signal handler may interrupt another that prints.
+    """
 
     def __init__(self) -> None:
         self._patience_seconds = BLOCKED_SECONDS
 
     def print(self, lines: Iterable[str]) -> None:
-        """Never raises; what nobody takes is let go."""
+        """Print lines; never raises, and discards what nobody takes."""
         text = "".join(f"{PREFIX}{printable(line)}\n" for line in lines)
         try:
             descriptor = sys.stderr.fileno()

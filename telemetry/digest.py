@@ -18,5 +18,5 @@ else:
 
 
 def sha256_hex(data: bytes) -> str:
-    """Return the SHA-256 of `data`, hexadecimal."""
+    """Return the SHA-256 of `data`, in hexadecimal."""
     return sha256(data).hexdigest()

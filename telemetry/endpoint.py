@@ -1,7 +1,8 @@
-r"""Checks the URLs of endpoints and proxies. Standard library only: the host imports it.
+r"""Check of the URLs of endpoints and proxies. Standard library only: the host imports it.
 
-Parsers of URLs disagree about what RFC 3986 does not allow: of `http://evil\@127.0.0.1/` one connects to `evil`, and
-another judges 127.0.0.1. So nothing is taken that could be read in two ways: what is judged is what is connected to.
+Parsers of URLs disagree about what RFC 3986 does not allow: for `http://evil\@127.0.0.1/` one connects to `evil`,
+while another judges 127.0.0.1. So no URL is accepted that could be read in two ways: the host judged is the host
+connected to.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ class Target:
 
     Attributes:
         scheme: `http` or `https`.
-        login: `user:password` as it is written; empty for none.
-        host: in small letters; an address of IPv6 without its brackets.
-        port: the scheme's own when none is given.
-        path: as it is written.
+        login: `user:password` as written; empty for none.
+        host: the host in small letters; an IPv6 address without its brackets.
+        port: the port, the scheme's own if none is given.
+        path: the path as written.
     """
 
     def __init__(self, scheme: str, login: str, host: str, port: int, path: str) -> None:
@@ -60,7 +61,7 @@ class Target:
 
 
 def check_endpoint(endpoint: str, *, allow_http: bool) -> Target:
-    """Check an endpoint's URL, and return where it leads to.
+    """Check an endpoint's URL, and return its target.
 
     Raises:
         ConfigError: it is no http(s) URL, or sends in clear over a network that was not allowed by name.
@@ -84,7 +85,7 @@ def check_proxy(proxy: str) -> None:
 
 
 def parse(url: str) -> Target | None:
-    """Return where a URL of http(s) leads to; None for a text that is none, or could be read in two ways."""
+    """Return the target of an http(s) URL; None for a text that is none, or could be read in two ways."""
     found = _URL.fullmatch(url)
     if found is None:
         return None
@@ -98,7 +99,7 @@ def parse(url: str) -> Target | None:
 def without_credentials(url: str) -> str:
     """Return a URL as it may be shown: without the user and password that it may hold.
 
-    Of what is no URL goes all that stands before its last `@`: nobody can tell where a password ends in it.
+    In a text that is no URL, everything before its last `@` goes: nobody can tell where a password ends in it.
     """
     scheme, separator, rest = url.partition("://") if "://" in url else ("", "", url)
     if parse(url) is None:
@@ -126,7 +127,7 @@ def address_of(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def _remedy(endpoint: str) -> str:
-    """Say what is wrong with a URL, where it can be told."""
+    """Return the remedy for a faulty URL, if it can be told."""
     if _BLANK.search(endpoint):
         return "; it has a blank or the end of a line in it: remove that"
     if not endpoint.isascii():

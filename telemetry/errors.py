@@ -1,4 +1,4 @@
-"""The errors of this package. Every text says what is wrong, with which values, and what to do next."""
+"""Errors of this package. Every text gives the fault, the values concerned, and the remedy."""
 
 
 class TelemetryError(Exception):

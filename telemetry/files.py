@@ -1,7 +1,7 @@
 """Files and directories of one user alone: made private, written whole, synced, locked. The host imports it.
 
-What others have put in the place of a file of ours is neither read nor written, and nothing here waits for a pipe of
-that name. Standard library only.
+A file that others have put in the place of ours is neither read nor written, and nothing here waits for a pipe of that
+name. Standard library only.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 _MAX_SECRET_BYTES = 1 << 20  # a chain of certificates has some KiB
 
 _MAY_PASS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN}
-"""Errors that say nothing of the file that was to be read: the same read may succeed later."""
+"""The errors that tell nothing of the file to be read: the same read may succeed later."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def private_dir(path: Path) -> None:
-    """Make `path` and its parents, 0700, unless they stand; refuse one that another user can reach or replace.
+    """Make `path` and its parents, 0700, unless they exist; refuse one that another user can reach or replace.
 
     Raises:
         OSError: it can't be made. PermissionError: `path` is a symbolic link, belongs to another user, or is open to
@@ -42,7 +42,7 @@ def private_dir(path: Path) -> None:
 
 
 def check_private(path: Path) -> None:
-    """Check what `private_dir` would refuse, as far as it stands; makes nothing.
+    """Refuse what `private_dir` would refuse, as far as it exists; makes nothing.
 
     Raises:
         PermissionError: as `private_dir`.
@@ -57,10 +57,10 @@ def check_private(path: Path) -> None:
 
 
 def check_parents(path: Path) -> None:
-    """Refuse a path that another user could put something else in place of, by its parents as named and behind links.
+    """Refuse a path that another user could replace, by its parents as named and behind links.
 
     Raises:
-        PermissionError: a parent that stands belongs to another user, or others may write there and it is not sticky.
+        PermissionError: an existing parent belongs to another user, or others may write there and it is not sticky.
     """
     for whole in dict.fromkeys((path, path.resolve())):
         for inner, outer in pairwise((whole, *whole.parents)):
@@ -73,9 +73,9 @@ def check_parents(path: Path) -> None:
 
 
 def _check_open_parent(inner: Path, outer: Path, found: os.stat_result, path: Path) -> None:
-    """Refuse a parent in which others may rename what is in it: one that they may write, and that is not sticky.
+    """Refuse a parent in which others may rename entries: one that they may write, and that is not sticky.
 
-    That nobody does is the word of who gave us a volume, and only for the private directory that we make in it.
+    A volume given to us is trusted not to be abused so, but only for the private directory that we make in it.
     """
     if found.st_uid not in {0, os.getuid()}:
         raise PermissionError(f"{outer} belongs to another user, who could replace {path}: choose another place")
@@ -86,13 +86,13 @@ def _check_open_parent(inner: Path, outer: Path, found: os.stat_result, path: Pa
 
 
 def private_file(path: Path, flags: int) -> int:
-    """Open a file of a private directory, making it, 0600, when `flags` say so; never blocks.
+    """Open a file of a private directory, making it, 0600, if `flags` say so; never blocks.
 
     The caller closes the descriptor.
 
     Raises:
-        OSError: it can't be opened. PermissionError: it is no file, a link, or another user's; what others have put
-            there is neither read nor written.
+        OSError: it can't be opened. PermissionError: it is no file, a link, or another user's; a file that others have
+            put there is neither read nor written.
     """
     file = posix.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     found = os.fstat(file)
@@ -114,8 +114,8 @@ def read_file(path: Path) -> bytes:
     """Read a file of a private directory.
 
     Raises:
-        FileNotFoundError: there is nothing.
-        ValueError: what is there is no file of ours, or one that can't be read.
+        FileNotFoundError: there is none.
+        ValueError: the file is not ours, or can't be read.
         OSError: this process can't read now, whatever is there.
     """
     try:
@@ -146,7 +146,7 @@ def write_private(path: Path, data: bytes) -> None:
     Raises:
         OSError: the disk refuses, or is full; then nothing is left.
     """
-    # Not of our pid: in another pid namespace somebody else has it.
+    # Not named by our pid: another process may have it in another pid namespace.
     _put(path.with_name(f"{path.name}.{os.urandom(4).hex()}"), path, data, is_durable=False)
 
 
@@ -158,7 +158,7 @@ def new_name(name: str) -> str:
 def write_durably(path: Path, data: bytes) -> None:
     """Write a file of a private directory as `write_private`, safe on disk but for its name: see `sync_directory`.
 
-    For one writer at a time: what an earlier one left half written is replaced.
+    It is for one writer at a time: a file that an earlier one left half written is replaced.
 
     Raises:
         OSError: the disk refuses, or is full; then nothing is left.
@@ -169,7 +169,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory safe on disk: a new or renamed file is not found after a power cut before.
+    """Make the names in a directory safe on disk: without it a new or renamed file may be lost in a power cut.
 
     Raises OSError.
     """
@@ -185,11 +185,11 @@ def lock(file: int, *, is_shared: bool = False, waits: bool = False) -> None:
 
     Args:
         file: a descriptor; a child that is forked meanwhile keeps the lock.
-        is_shared: let others have it too that ask likewise.
-        waits: block while another has it.
+        is_shared: whether others may hold it too that ask likewise.
+        waits: whether to block while another holds it.
 
     Raises:
-        BlockingIOError: another has it.
+        BlockingIOError: another process holds it.
         OSError: the file system has no locks.
     """
     import fcntl  # noqa: PLC0415 with consent off nothing is locked
@@ -198,7 +198,7 @@ def lock(file: int, *, is_shared: bool = False, waits: bool = False) -> None:
 
 
 def unlock(file: int) -> None:
-    """Let go of flock(2)'s lock, also where a child that was forked meanwhile has the file open. Raises OSError."""
+    """Release flock(2)'s lock, even if a child that was forked meanwhile has the file open. Raises OSError."""
     import fcntl  # noqa: PLC0415 as in `lock`
 
     fcntl.flock(file, fcntl.LOCK_UN)
@@ -208,7 +208,7 @@ def try_lock(path: Path) -> int | None:
     """Take flock(2)'s lock on a file of a private directory, making the file if there is none.
 
     Returns:
-        A descriptor that holds it until closed; None when another has it.
+        A descriptor that holds it until closed; None if another process has it.
 
     Raises:
         OSError: the file can't be opened, or its file system has no locks.
@@ -225,10 +225,10 @@ def try_lock(path: Path) -> int | None:
 
 
 def is_locked(file: int) -> bool:
-    """Whether another opening of a file holds flock(2)'s lock on it alone. Never waits.
+    """Tell whether another opening of a file holds flock(2)'s exclusive lock on it. Never waits.
 
-    It is asked for by taking a shared one, so that two that ask don't see each other, and let go at once: a child that
-    is forked meanwhile keeps nothing.
+    The question is asked by taking a shared lock, so that two that ask don't see each other, and releasing it at once:
+    a child that is forked meanwhile keeps nothing.
 
     Raises:
         OSError: the file system has no locks.
@@ -242,7 +242,7 @@ def is_locked(file: int) -> bool:
 
 
 def is_at(path: Path, found: os.stat_result) -> bool:
-    """Tell whether what lies at `path` is still what was found there, and nobody has removed or replaced it."""
+    """Tell whether the file at `path` is still the one found there before."""
     try:
         return os.path.samestat(path.lstat(), found)
     except OSError:
@@ -250,12 +250,12 @@ def is_at(path: Path, found: os.stat_result) -> bool:
 
 
 def is_full(fault: OSError) -> bool:
-    """Whether a disk, or what this user may have of it, is full: what is deleted makes room."""
+    """Tell whether a disk, or a user's share of it, is full, so that deleting makes room."""
     return fault.errno in _FULL
 
 
 def free_bytes(directory: Path) -> int:
-    """Return how much this user may still write where a directory lies; a quota is not seen. Raises OSError."""
+    """Return how much this user may still write to a directory's disk; a quota is not seen. Raises OSError."""
     found = os.statvfs(directory)
     return found.f_bavail * found.f_frsize
 
@@ -273,11 +273,11 @@ def size_bytes(directory: Path) -> int:
 
 
 def read_secret(path: Path, name: str) -> bytes:
-    """Read a file with a secret, one that only we, and root, can read, or that root gave to our group to read.
+    """Read a file with a secret, which only we and root can read, or which root has let our group read.
 
     Args:
-        path: of the file, or of a link to it.
-        name: of the setting that names it, for the error.
+        path: the file, or a link to it.
+        name: the setting that names it, for the error.
 
     Raises:
         ConfigError: it can't be read, or others can read it.
@@ -302,7 +302,7 @@ def read_secret(path: Path, name: str) -> bytes:
 
 
 def _given_to_our_group(found: os.stat_result) -> int:
-    """Return the bit of a mode by which root lets a user read what root alone may change, as in a volume of secrets."""
+    """Return the mode bit by which root lets a user read what root alone may change, as in a volume of secrets."""
     is_given = found.st_uid == 0 != os.getuid() and found.st_gid in {os.getegid(), *os.getgroups()}
     return stat.S_IRGRP if is_given else 0
 

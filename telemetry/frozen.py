@@ -1,4 +1,4 @@
-"""Answers whether this program is frozen (PyInstaller, cx_Freeze, Nuitka), and may be started as its own shipper.
+"""State of this program: whether it is frozen (PyInstaller, cx_Freeze, Nuitka), and may be its own shipper.
 
 Standard library only: the host imports it.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 SHIP = "--telemetry-ship"
-"""A frozen program's first argument when it is started as a shipper."""
+"""The first argument of a frozen program that is started as a shipper."""
 
 _supported = False
 
@@ -20,10 +20,10 @@ def allow_own_shipper() -> None:
 
 
 def is_frozen() -> bool:
-    """Whether this program was frozen: `sys.executable` is the program itself."""
+    """Tell whether this program was frozen, so that `sys.executable` is the program itself."""
     return bool(getattr(sys, "frozen", False)) or "__compiled__" in vars(sys.modules["__main__"])
 
 
 def is_own_shipper() -> bool:
-    """Whether this program was frozen, and can be started as a shipper."""
+    """Tell whether this program was frozen, and can be started as a shipper."""
     return _supported and is_frozen()

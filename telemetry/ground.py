@@ -1,4 +1,4 @@
-"""The words for the ground that events are collected on: who allowed it, and where the program runs.
+"""Words for the ground on which events are collected: the voice that allowed it, and the kind of deployment.
 
 They stand in frames, in receipts and in a host's `init`. Standard library only: the host imports it.
 """

@@ -1,12 +1,12 @@
-"""Collects what a process knows of whose machine this is: names that no pattern finds, to be taken out of free text.
+"""Names by which a process knows whose machine this is; no pattern finds them, and they are taken out of free text.
 
     {kind: [name, ...]}    kinds: user, host, path, secret, table; ip and mac on the shipper's side
 
 A producer hands its own to the shipper in its frames' context, because it may run in another environment than the
-shipper does. They are held in memory only: never in a file, a log, a status, an argument or an error's text. What the
-host puts into its environment after `init` is not known.
+shipper. They are held in memory only: never in a file, a log, a status, an argument or an error's text. Variables that
+the host sets after `init` are not known.
 
-Standard library only: the host imports it, and looks nothing up that could wait for a network.
+Standard library only: the host imports it, and nothing is looked up that could wait for a network.
 """
 
 # ruff: noqa: SIM905 - a list of words reads better as words
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 Names = dict[str, list[str]]
 
 MAX_NAMES = 512
-"""The most names of one process: they travel in every frame."""
+"""The greatest number of names of one process: they travel in every frame."""
 MAX_NAMES_CHARACTERS = 16 << 10
-"""The most bytes of all its names together; what a larger environment holds beyond stays unknown, secrets last."""
+"""The greatest length of all its names together; further names of a larger environment stay unknown, secrets last."""
 MAX_CHARACTERS = 128
-"""The most characters of one name; a longer secret travels in pieces, so that each part of it is known."""
+"""The greatest length of one name; a longer secret travels in pieces, so that each part of it is known."""
 MIN_SECRET_CHARACTERS = 6
 
 _USER_VARIABLES = frozenset("user username logname login committer author".split())
@@ -35,7 +35,7 @@ _HOST_VARIABLES = frozenset("host hostname computername nodename".split())
 _PERSON_VARIABLES = ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL", "EMAIL")
 _DIRECTORY_VARIABLES = ("HOME", "USERPROFILE", "PWD", "VIRTUAL_ENV")
 
-# What the name of a variable that holds a secret ends with, as a part of a word and as whole words; a number may
+# Endings of the names of variables that hold a secret, as a part of a word and as whole words; a number may
 # follow, and then a word for its form.
 _SECRET_PARTS = ("password", "secret", "token")
 _SECRET_WORDS = tuple(
@@ -47,7 +47,7 @@ _SECRET_WORDS = tuple(
     ).split()
 )
 _FORMS = frozenset("base64 b64 hex raw value prod production staging dev test".split())
-# What takes it back: these hold a place or a number. The first are whole names.
+# Exceptions, which hold a place or a number. The first are whole names.
 _PLACES = frozenset("pwd oldpwd gpg_key ssh_key".split())
 _NO_SECRETS = tuple(
     f"{word}{key}"
@@ -81,7 +81,7 @@ def names_of_process(environ: Mapping[str, str], directory: str, host: str) -> N
 
     Args:
         environ: its environment.
-        directory: it works in; empty when that is gone.
+        directory: its working directory; empty if that is gone.
         host: the name of the machine.
     """
     return gather(_found(environ, directory, host))
@@ -167,7 +167,7 @@ def _of_variable(variable: str, value: str) -> Iterator[Found]:
 
 
 def _says_secret(variable: str) -> bool:
-    """Whether a variable of that name, in small letters, holds a secret."""
+    """Tell whether a variable of that name, in small letters, holds a secret."""
     if variable in _PLACES or variable.endswith(_NO_SECRETS):
         return False
     name, _, form = variable.rpartition("_")
@@ -223,7 +223,7 @@ def _of_settings(value: str) -> Iterator[Found]:
 
 
 def _pieces(kind: str, name: str) -> list[str]:
-    """Return a name as it may travel: a long secret in even pieces, for a few letters would be found everywhere."""
+    """Return a name as it may travel: a long secret in even pieces, because a few letters would be found everywhere."""
     plain = name.strip().encode(errors="replace").decode()  # lone surrogates can't be packed
     if kind != "secret" or not plain:
         return [plain[:MAX_CHARACTERS]]

@@ -1,11 +1,12 @@
-"""Names the places of things on this machine. Standard library only: the host imports it.
+"""Places of files on this machine. Standard library only: the host imports it.
 
-`TELEMETRY_HOME` moves all of it under one directory: `config/`, `state/`, `cache/` and `run/`. Otherwise the choice of
-the user lies with the configuration, spools with the state (XDG; on macOS ~/Library), sockets in the runtime directory.
-In a directory that is not ours alone, as a volume of a pod seldom is, all lies in a private one inside it,
+`TELEMETRY_HOME` moves all of it under one directory: `config/`, `state/`, `cache/` and `run/`. Otherwise the user's
+choice lies with the configuration, spools with the state (XDG; on macOS ~/Library), sockets in the runtime directory.
+In a directory that is not ours alone, as a volume of a pod seldom is, everything lies in a private one inside it,
 `telemetry-<uid>/`; but a choice that is found in its usual place counts.
 
-A variable that holds no absolute path is ignored, as XDG asks: host, shipper and commands each stand elsewhere.
+A variable that holds no absolute path is ignored, as XDG asks: host, shipper and commands have different working
+directories.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ENDPOINT_FILE = "endpoint"  # in a spool: where it is uploaded to, for who looks
+ENDPOINT_FILE = "endpoint"  # in a spool: the endpoint of its uploads, for commands
 
 # The folders of a spool that producers write to.
 TOMBSTONES = "tombstones"
@@ -47,12 +48,12 @@ def state_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """Return the directory of what takes time to make and can be made again; without a home, as for `state_dir`."""
+    """Return the directory of files that are slow to make and can be made again; without a home, as for `state_dir`."""
     return _home_or_temporary("cache", "XDG_CACHE_HOME", ".cache")
 
 
 def runtime_root() -> Path:
-    """Return the directory of sockets and locks, one directory per rendezvous below it."""
+    """Return the directory of sockets and locks, with one directory per rendezvous below it."""
     if home := named_home():
         return _in_home(home, "run")
     # Under sudo and su the variable may still name another user's.
@@ -92,13 +93,13 @@ def own_name() -> str:
 
 
 def is_given(directory: Path) -> bool:
-    """Whether somebody who knows who is here has given it to us: they named it, or mounted it as a volume."""
+    """Tell whether a directory was given to us by somebody who knows: it was named, or mounted as a volume."""
     named = named_home()
     return directory.is_mount() or (named is not None and named.exists() and directory.samefile(named))
 
 
 def short_digest(text: str) -> str:
-    """Return a name for what a text says, in 16 hexadecimal digits."""
+    """Return a digest of a text in 16 hexadecimal digits, for use as a name."""
     from telemetry.digest import sha256_hex  # noqa: PLC0415 with consent off nothing is digested
 
     # Paths that are no UTF-8 come from the environment with lone surrogates.
@@ -106,7 +107,7 @@ def short_digest(text: str) -> str:
 
 
 def is_open_to_others(found: os.stat_result) -> bool:
-    """Whether somebody else owns it or may write it; root may do so anyway."""
+    """Tell whether another user owns a file or may write it; root may do so anyway."""
     by_group = 0 if found.st_gid == os.getegid() else stat.S_IWGRP  # Debian gives each user a group of their own
     return found.st_uid not in {0, os.getuid()} or bool(found.st_mode & (stat.S_IWOTH | by_group))
 
@@ -134,7 +135,7 @@ def _inside(base: Path, usual: Path, part: str) -> Path:
     """Return the usual place in a directory; in our private part of it, if it was given to us and to others.
 
     An emptyDir of a pod belongs to root, and everybody may write in it; with an fsGroup, its group may. In a sticky
-    directory nobody can replace what is another's, and whoever came first would keep the usual names for himself.
+    directory nobody can replace another's files, and the first user to come would keep the usual names.
     """
     if _is_shared(base) and not (part == "config" and os.path.lexists(base / usual)):
         return base / own_name() / usual
@@ -142,7 +143,7 @@ def _inside(base: Path, usual: Path, part: str) -> Path:
 
 
 def _is_shared(directory: Path) -> bool:
-    """Whether it was given to us and to others, who may make something in it."""
+    """Tell whether a directory was given to us and to others, who may make something in it."""
     try:
         found = directory.stat()
     except OSError:
@@ -159,7 +160,10 @@ def _owner_of(path: Path) -> int | None:
 
 
 def _own_home() -> Path:
-    """Return what HOME says, unless it is another user's and closed to us: a server may have dropped its privileges."""
+    """Return the home by HOME, unless it is another user's and closed to us.
+
+    A server may have dropped its privileges.
+    """
     home = Path.home()
     with suppress(OSError):
         if home.stat().st_uid != os.getuid() and not os.access(home, os.X_OK):
@@ -173,7 +177,7 @@ def _own_home() -> Path:
 
 
 def _home_or_temporary(part: str, variable: str, default: str) -> Path:
-    """Return what `TELEMETRY_HOME` names, as it is, for somebody has chosen it; else the home, or a temporary place."""
+    """Return a directory that `TELEMETRY_HOME` names, as chosen; otherwise one in the home, or a temporary one."""
     try:
         path = _under_home(part, variable, default)
     except RuntimeError:
@@ -187,7 +191,7 @@ def _from_environment(variable: str) -> Path | None:
 
 
 def _temporary() -> Path:
-    """Return a directory of ours below one that all may write: only what `private_dir` has passed may be trusted."""
+    """Return a directory of ours below one that all may write; only what `private_dir` has passed may be trusted."""
     return _first_usable([*filter(None, [_from_environment("TMPDIR")]), *map(Path, _TEMPORARY)])
 
 
@@ -204,7 +208,7 @@ def _is_for_us(runtime: Path) -> bool:
 
 
 def _can_be_ours(path: Path) -> bool:
-    """Whether `path` is a directory that we may write in, or can be made; not where it would be in another user's."""
+    """Tell whether `path` is a directory that we may write in, or can be made; not inside another user's."""
     nearest = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
     try:
         owner = nearest.stat().st_uid

@@ -7,9 +7,9 @@
         run_query("select 1")
         telemetry_events.one("query_finished", engine="batch")
 
-A test that emits what would not leave as it is, an undeclared field or a text that is too long, fails, unless it takes
-the problems itself (`Captured.take_problems`). `pytest --telemetry-report` tells at the end which events of the
-catalogs no test has emitted. pytest loads this module by its entry point in each run, so it imports little.
+A test fails if it emits an event that would not leave as it is, with an undeclared field or a text that is too long,
+unless it takes the problems itself (`Captured.take_problems`). `pytest --telemetry-report` lists at the end the events
+of the catalogs that no test has emitted. pytest loads this module by its entry point in each run, so it imports little.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def telemetry_events(request: pytest.FixtureRequest) -> Iterator[Captured]:
-    """Record the events that the test's code emits, and fail a test that emits what would not leave as it is."""
+    """Record the events that the test's code emits, and fail a test whose events would not leave as they are."""
     from telemetry.testing.capture import capture  # noqa: PLC0415 for the runs that use it
 
     config = request.config
@@ -63,7 +63,7 @@ def telemetry_events(request: pytest.FixtureRequest) -> Iterator[Captured]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand what was emitted in a worker of pytest-xdist to the process that reports."""
+    """Hand the events emitted in a worker of pytest-xdist to the process that reports."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output[_OF_WORKER] = {catalog: sorted(names) for catalog, names in session.config.stash[_EMITTED].items()}
@@ -71,7 +71,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: object) -> None:
-    """Take over what was emitted in a worker."""
+    """Take over the events emitted in a worker."""
     config: pytest.Config = node.config  # type: ignore[attr-defined] # pytest-xdist has no types
     for catalog, names in getattr(node, "workeroutput", {}).get(_OF_WORKER, {}).items():
         config.stash[_EMITTED].setdefault(catalog, set()).update(names)

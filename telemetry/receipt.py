@@ -23,12 +23,12 @@ _CATALOG = re.compile(r"(([^/]*)/[0-9]{1,9})(?: *; *sha256=([0-9a-f]{64}))?")
 
 
 class Receipt(NamedTuple):
-    """The ground on which a batch's events were collected.
+    """The consent under which a batch's events were collected.
 
     Attributes:
         level: `on`, `technical` or `local`.
-        basis: who said yes: `stored`, `environment`, `host` or `cloud-default`.
-        notice: the version of the notice that was shown; 0 when an explicit yes needed none.
+        basis: the voice that said yes: `stored`, `environment`, `host` or `cloud-default`.
+        notice: the version of the notice that was shown; 0 if an explicit yes needed none.
         deployment: `cloud`, `self-hosted`, `enterprise` or `unknown`.
     """
 
@@ -38,36 +38,36 @@ class Receipt(NamedTuple):
     deployment: str
 
     def of(self, sensitivity: Sensitivity | UnsetType) -> Receipt:
-        """Return the ground on which events of one sensitivity were collected."""
+        """Return the receipt for events of one sensitivity."""
         return self._replace(level=level_of(self.level, sensitivity))
 
 
 def level_of(level: str, sensitivity: Sensitivity | UnsetType) -> str:
-    """Return what a level means for events of one sensitivity: under `technical` all but technical ones are local.
+    """Return the level that applies to events of one sensitivity: under `technical` all but technical ones are local.
 
-    What was written by a version that kept sensitivities together may hold either.
+    Segments of versions that kept sensitivities together may hold either.
     """
     return "local" if level == "technical" and sensitivity != "technical" else level
 
 
 def format_receipt(receipt: Receipt) -> str:
-    """Write the header's value: `level=on; basis=host; notice=0; deployment=cloud`."""
+    """Return the header's value: `level=on; basis=host; notice=0; deployment=cloud`."""
     return "; ".join(f"{name}={value}" for name, value in receipt._asdict().items())
 
 
 def format_catalog(label: str, digest: str) -> str:
-    """Write the catalog header's value: `acme-db/3; sha256=…`, without the digest where it is not known."""
+    """Return the catalog header's value: `acme-db/3; sha256=…`, without the digest if it is not known."""
     return f"{label}; sha256={digest}" if digest else label
 
 
 def parse_catalog(header: str) -> tuple[str, str] | None:
-    """Read a catalog header's value: product/version and the digest, which may be empty; None for anything else."""
+    """Parse a catalog header's value into product/version and digest, which may be empty; None for anything else."""
     found = _CATALOG.fullmatch(header)
     return (found[1], found[3] or "") if found and is_product(found[2]) else None
 
 
 def parse_receipt(header: str) -> Receipt | None:
-    """Read a header's value; None when it is no receipt or does not say yes to an upload."""
+    """Parse a header's value; return None if it is no receipt or does not permit an upload."""
     parts = [part.strip().partition("=") for part in header.split(";")]
     said = {name: value for name, _, value in parts}
     if sorted(name for name, _, _ in parts) != sorted(Receipt._fields) or not _NOTICE.fullmatch(said["notice"]):

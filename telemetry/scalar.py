@@ -1,9 +1,9 @@
-"""Finds out what a value of a foreign type plainly is: a number, a text, a truth; or nothing that can be sent.
+"""Conversion of values of foreign types to the scalars they are: a number, a text, a truth; or none that can be sent.
 
-By its type alone, as the interpreter knows it: `isinstance` would ask a value what it says of itself. Of the value's
-own methods none is run, nor any of what it holds: only those of the standard library's classes and of numpy's, called
-by these classes, where they run nothing else. So a moment goes with a zone of a known library or none, paths and
-scalars of numpy only as the very classes; lazy texts and proxies are no scalars: to find out what they stand for is to
+A value is judged by its type alone, as the interpreter knows it: `isinstance` would ask the value itself. No method of
+the value, or of anything it holds, is run; only those of classes of the standard library and numpy, called on the
+classes, and only where they run nothing else. So a moment is accepted with a zone of a known library or none, paths and
+numpy's scalars only as the exact classes; lazy texts and proxies are no scalars: finding out what they stand for would
 run somebody's code, which may hang, or raise what is meant for another thread.
 """
 
@@ -27,7 +27,7 @@ _PATHS = (pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath, pat
 _name_of: Callable[[type], str] = type.__dict__["__name__"].__get__
 
 _NO_TIME = "NaTType"
-"""The class of pandas' missing time, which claims to be a datetime."""
+"""The name of the class of pandas' missing time, which claims to be a datetime."""
 
 _ZONES = frozenset({"datetime", "zoneinfo", "pytz", "dateutil"})
 """The modules of time zones that run nothing else when they are asked for an offset."""
@@ -47,7 +47,7 @@ def as_scalar(value: object) -> object:
     """Return the scalar that a value is.
 
     Raises:
-        TypeError: it is none. Anything else: it is one that can't be had, such as a NaN that signals.
+        TypeError: it is none. Any other exception: it can't be had, such as a NaN that signals.
     """
     kind = type(value)
     if issubclass(kind, enum.Enum):
@@ -64,12 +64,12 @@ def as_scalar(value: object) -> object:
 
 
 def zones_are_known() -> bool:
-    """Whether this process has no class of time zones but known ones, so that no moment can run code of the host's."""
+    """Tell whether every class of time zones in this process is known, so that no moment can run the host's code."""
     return all(_is_known(kind) for kind in _subclasses(dt.tzinfo))
 
 
 def runs_code(value: object) -> bool:
-    """Whether msgspec, which writes a moment or a time by itself, would ask a foreign time zone for it."""
+    """Tell whether msgspec, which writes a moment or a time by itself, would ask a foreign time zone for it."""
     kind = type(value)
     if kind is dt.datetime:
         zone = _zone_of_moment(value)
@@ -85,7 +85,7 @@ def _may_be_asked(zone: object) -> bool:
 
 
 def _is_known(kind: type) -> bool:
-    """Whether neither this class of time zones nor one that is made from it is somebody's own."""
+    """Tell whether a class of time zones and all classes derived from it belong to known libraries."""
     return _is_of_library(kind) and all(map(_is_known, _subclasses(kind)))
 
 

@@ -14,7 +14,7 @@ FILES = ("ca_file", "client_certificate", "token_file")
 
 
 def is_debugging() -> bool:
-    """Whether debug mode holds: the environment sets `DEBUG` to anything but nothing or 0.
+    """Tell whether debug mode is on: the environment sets `DEBUG` to anything but nothing or 0.
 
     The host then prints what would be sent, and nothing is sent.
     """
@@ -111,10 +111,10 @@ class ShipperSettings(NamedTuple):
 
     @property
     def identity(self) -> str:
-        """A text that differs for settings that differ, and is the same for the same: 10 seconds are 10.0.
+        """A text that differs for different settings, and is the same for equal ones: 10 seconds are 10.0.
 
         A proxy's password is no part of it: it could be guessed from a digest that the whole machine can see. Nor is
-        `command`, which says nothing of what a shipper does.
+        `command`, which does not change what a shipper does.
         """
         told = self._replace(proxy=without_credentials(self.proxy), command="")
         return repr([_plain(value) for value in told])
@@ -143,14 +143,14 @@ class RemoteShipper(NamedTuple):
 
 
 def _plain(value: Any) -> Any:
-    """Bring a setting's value into one spelling."""
+    """Return a setting's value in one spelling."""
     if isinstance(value, dict):
         return sorted((name, _plain(inner)) for name, inner in value.items())
     return float(value) if type(value) is int else value
 
 
 def shown(name: str, value: object) -> str:
-    """Write a setting's value as an error may repeat it: of a proxy's URL nothing, for it may hold a password."""
+    """Return a setting's value as an error may repeat it: nothing of a proxy's URL, which may hold a password."""
     return "..." if name == "proxy" and value and not isinstance(value, int | float) else repr(value)
 
 
@@ -159,20 +159,20 @@ _MAX_PORT = 65_535
 
 
 def check_tcp(name: str, address: object) -> None:
-    """Raise ConfigError, which names the setting, unless `address` is one that ZeroMQ's TCP takes."""
+    """Raise ConfigError, naming the setting, unless `address` is one that ZeroMQ's TCP takes."""
     found = re.fullmatch(_TCP, address) if isinstance(address, str) else None
     if found is None or int(found[2]) > _MAX_PORT:
         raise ConfigError(f"{name}={address!r}: must be an address such as tcp://10.0.0.5:4381")
 
 
 _MAX_SECONDS = 1e9
-"""Thirty years; a longer time overflows a timer."""
+"""The longest time, thirty years; a longer one overflows a timer."""
 
 _TIMEOUTS = ("connect_timeout_seconds", "read_timeout_seconds", "upload_timeout_seconds")
 
 
 def check_setting(name: str, value: object, kind: type, where: str) -> None:
-    """Raise ConfigError, which begins with `where`, unless a setting has a value of its type and within its bounds."""
+    """Raise ConfigError, beginning with `where`, unless a setting has a value of its type and within its bounds."""
     if kind is dict:
         _check_facts(name, value, where)
         return

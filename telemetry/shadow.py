@@ -1,7 +1,7 @@
-"""Finds files of the host's in the place of modules that telemetry needs: a `json.py` beside its script, say.
+"""Search for files of the host's in the place of modules that telemetry needs: a `json.py` beside its script, say.
 
-Python looks there first, so that is what `import json` gives, and what fails then says nothing of the file. Nothing is
-imported here but what the interpreter itself has loaded before it ran the script.
+Python looks there first, so `import json` loads that file, and a later failure does not name it. Nothing is imported
+here beyond what the interpreter itself has loaded before it ran the script.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LIBRARY = os.path.dirname(os.__file__)  # noqa: PTH120 pathlib may be one of th
 
 
 def check_shadows(fault: BaseException) -> None:
-    """Look whether such a file is the reason for a fault.
+    """Check whether such a file is the reason for a fault.
 
     Raises:
         ConfigError: there is one; the text names each.
@@ -55,5 +55,5 @@ def _is_shadow(name: str, file: str) -> bool:
 
 
 def _is_of_library(file: str) -> bool:
-    """Whether a module's file is the library's own; an extension counts as such wherever it lies."""
+    """Tell whether a module's file is the library's own; an extension counts as such wherever it lies."""
     return not file.endswith(".py") or os.path.realpath(file).startswith(os.path.realpath(_LIBRARY) + os.sep)

@@ -1,4 +1,4 @@
-"""Tries the system calls without which ZeroMQ ends its process: a sandbox may deny any of them."""
+"""Trial of the system calls without which ZeroMQ ends its process, as a sandbox may deny any of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def check_system_calls() -> None:
     """Make each of these calls once, to no effect, in some microseconds.
 
     Raises:
-        OSError: one fails here; its `strerror` names it, and what to do.
+        OSError: one fails here; its `strerror` names it, and the remedy.
     """
     for name, call in _NEEDED.items():
         try:

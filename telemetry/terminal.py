@@ -1,15 +1,15 @@
-"""Prepares text for a terminal. Standard library only: the host imports it."""
+"""Preparation of text for a terminal. Standard library only: the host imports it."""
 
 from __future__ import annotations
 
 
 def counted(number: int, one: str, more: str = "") -> str:
-    """Write a number with its noun: `1 event`, `2 events`; `more` is the plural where it takes more than an s."""
+    """Return a number with its noun: `1 event`, `2 events`; `more` is a plural that is not formed by an s."""
     return f"{number} {one if number == 1 else more or one + 's'}"
 
 
 def printable(text: str) -> str:
-    r"""Write everything in a text that could steer a terminal as JSON escapes it: `\u001b`.
+    r"""Return a text with everything that could steer a terminal escaped as JSON does: `\u001b`.
 
     A line of JSON stays the same JSON.
     """

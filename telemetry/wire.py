@@ -57,18 +57,19 @@ HANDOVER_SOCKET = "handover.sock"
 
 
 class Context(NamedTuple):
-    """The sender of a frame, and the ground on which it collects.
+    """The sender of a frame, and the consent under which it collects.
 
     Attributes:
         pid: the producer's process.
-        catalog: sha256 of the catalog's file, hexadecimal; empty for whichever the shipper has.
+        catalog: the SHA-256 of the catalog's file, in hexadecimal; empty for whichever the shipper has.
         consent: `on`, `technical` or `local`; a producer that is off sends nothing.
-        basis: who decided: `stored`, `environment`, `host`, `cloud-default` or `none`.
+        basis: the voice that decided: `stored`, `environment`, `host`, `cloud-default` or `none`.
         notice: the version of the notice shown, 0 for none.
         deployment: `cloud`, `self-hosted`, `enterprise` or `unknown`.
-        names: the process's own, by kind.
+        names: the process's own names, by kind.
         since: the date of the stored consent that the frame's events were emitted under, as UNIX seconds; 0 for none,
-            and then it is left out. It tells which consent that was, whatever clocks say; never to another machine.
+            and then it is left out. It tells which consent that was, whatever clocks say; it never goes to another
+            machine.
     """
 
     pid: int
