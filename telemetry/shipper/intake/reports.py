@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
+from telemetry.catalog.facts import faults_of_report
 from telemetry.shipper.intake.report import raw_report
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from telemetry.shipper.intake.writer import Writer
     from telemetry.shipper.permission import Permission
     from telemetry.shipper.watch import Watch
+
+log = logging.getLogger("telemetry.shipper")
 
 
 class Reports:
@@ -31,6 +35,8 @@ class Reports:
         self._pipelines = pipelines
         self._writer = writer
         self._watch = watch
+        for fault in faults_of_report(catalogs.own.catalog, settings.report):
+            log.warning("%s", fault)
         self.begin()
 
     def begin(self) -> None:
