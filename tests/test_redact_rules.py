@@ -174,6 +174,17 @@ SURVIVORS = {
     "empty values": "user='', name='' owner=\"\" password='' or token=\"\"; ``password``: required",
     "a code": "exit code: 123456, error code 40001, status code 503",
     "a counter": "connection broken for id 188978561024, notice id: 1498928900.759059",
+    "the size of a network": "network 3 has a smaller prefix (/4096) than the pool (/17)",
+    "names in a list": "expects 'set-cookie', 'set-cookie-fmt', 'clear-cookie', 'drop-query', 'keep-query'",
+    "what became of a test": "PASS: Approximate system memory used",
+    "a type with its size": "int64Gauge metricsData received",
+    "what may be left out": "expects <address>[/mask], [bold]x[/bold] or PROTO://ADDR; rediss:// is only supported",
+    "a key that is loaded": 'load private key "merge"; creating a geo range base "merge"',
+    "an option with dots": "the --build.gradle option and --spark.executor.memory",
+    "a prefix that is everybody's": "clashes with the prefix 'fe80::/64'",
+    "seconds behind a word": "client: 1764481701, cannot accept new call 1764481701121 when closing",
+    "a word behind an address": "DENIED (denied) address=merge",
+    "a name that is a word for one": "invalid table name: table name is empty",
 }
 
 
@@ -613,6 +624,23 @@ REDACTED = {
     ),
     "a name and its place in words": ("share partition: amy.ohara [at] shop [dot] example", "share partition: [email]"),
     "a token with slashes": ("got ops_eyJTsn/4+H/nHKz1kKgRssGI104Nqt+bC/1iAM twice", "got [jwt] twice"),
+    "a key where a principal should be": (
+        "[Principal=passport no. 1507984503629] [Principal=User: amyohara] [Principal=(721) 520-0736] user=amy&page=2",
+        "[Principal=passport no. [id]] [Principal=User: [user]] [Principal=[user]] user=[user]&page=2",
+    ),
+    "a member where a secret should be": (
+        "credentials: {'api_key': 'mv7qk2zt9'} then [6208 1397 4138 0248 498,0]; content-type: secret := `mv7qk2zt9`",
+        "credentials: {'api_key': '[secret]'} then [[card],0]; content-type: secret := `[secret]`",
+    ),
+    "a key that is a database's": ('request for key "author": "amyohara"', 'request for key "author": "[user]"'),
+    "numbers in groups where a name should be": (
+        "partition=no04 5668 0913 426, denied for user 02 201 8012",
+        "partition=[iban], denied for user [phone]",
+    ),
+    "what stands behind two dashes": (
+        "the --amys-desk.local, option and --/home/amy/x.docx",
+        "the --[host], option and --[path]",
+    ),
     "a share behind a key": (r"credentials: \\edge01\home\Amy Ohara\pay.sqlite", "credentials: [path]"),
 }  # fmt: skip
 

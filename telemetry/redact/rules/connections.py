@@ -36,7 +36,9 @@ _DSN_URL = re.compile(
 _JDBC = re.compile(r"jdbc:(\w+)", re.IGNORECASE)
 
 
-def _dsn_url(match: re.Match[str]) -> str:
+def _dsn_url(match: re.Match[str]) -> str | None:
+    if match[0].endswith("://"):  # a scheme that is spoken of
+        return None
     jdbc = _JDBC.match(match[0])
     scheme = match["scheme"] or (jdbc[1] if jdbc else "")
     return mark(f"dsn:{_DRIVER_OF.get(scheme.lower(), 'other')}") + split_closing(match[0])[1]

@@ -110,7 +110,8 @@ _PARSER = re.compile(
 _FOREIGN_WORD = (
     r"tabelle|spalte|feld|datenbank|benutzer|rolle|datei|prozedur|funktion|eintrag|sicht|verzeichnis|von|bei|wert|konto"
     r"|tabellenname|datenbankname|spaltenname|spaltentitel|bezeichners?|sequenz"
-    r"|la table|colonne|champ|base|utilisateur|cl[eé]f?|fichier|fonction|vue|contrainte|valeur|pr[eè]s de|pour|dans"
+    r"|la table|colonne|champ|la base|base de donn[eé]es|utilisateur"
+    r"|cl[eé]f?|fichier|fonction|vue|contrainte|valeur|pr[eè]s de|pour|dans"
     r"|tabla|columna|campo|base de datos|usuario|rol|clave|fichero|archivo|vista|valor|para|cerca de|esquema"
     r"|tabella|colonna|utente|ruolo|chiave|vincolo|valore|vicino a|tabela|coluna|banco de dados|papel|chave"
 )
@@ -237,7 +238,7 @@ def _is_no_name(value: str) -> bool:
 _KINDS = frozenset(
     "relation table column schema database role index view function key collection topic object name".split()
 )
-_AT = re.compile(r"\s?[\[({]\s?(?:at|@)\s?[\])}]")
+_AT = re.compile(r"\s?[\[({]\s?(?:at|@)\s?[\])}]|(?i:(?<=[a-z]{2}\d{2}))(?: [A-Za-z\d]{4}){2}")
 _KEYED = re.compile(r"\\*[\"']?(?:--)?(?P<key>[\w.-]{1,40}+)\\*[\"']?\s?[:=]")
 
 
@@ -245,7 +246,7 @@ def _found(match: re.Match[str]) -> str | None:
     """A name, and what introduces it."""
     group = match.lastgroup or ""
     key = _KEYED.match(match.string, match.start(group))
-    if _AT.match(match.string, match.end(group)):  # `amy [at] …`
+    if _AT.match(match.string, match.end(group)):  # `amy [at] …`, or an account's number
         return None
     if _is_no_name(match[group]) or (key and introduces(key["key"])) or begins_an_id(match.string, match.start(group)):
         return None
@@ -267,6 +268,9 @@ def _keep_kind(match: re.Match[str]) -> str | None:
 
 
 def _value(match: re.Match[str]) -> str | None:
+    key = _KEYED.match(match.string, match.start("value")) if match["value"] else None
+    if key and introduces(key["key"]):
+        return None
     if match["value"] and (is_nobodys(match["value"], dated=False) or not match["value"].strip("\"'\\")):
         return None
     return (match["kind"] or match["before"]) + ID
@@ -274,7 +278,8 @@ def _value(match: re.Match[str]) -> str | None:
 
 def _named(match: re.Match[str]) -> str | None:
     kind = match.string[max(0, match.start() - 20) : match.start("value")]
-    if _is_no_name(match["value"]):
+    key = _KEYED.match(match.string, match.start("value"))
+    if _is_no_name(match["value"]) or (key and introduces(key["key"])):
         return None
     if _ANYBODYS.search(kind) and not (_A_DATABASES.search(kind) or _SAID_OF_ONE.match(match.string, match.end())):
         return None

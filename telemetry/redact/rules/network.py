@@ -203,7 +203,7 @@ _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _TAIL = r"(?P<tail>(?::\d{1,5})?[/?#][^\s\"'<>`]*)?"
 # Signs that stand on both sides of a name are no part of it: `--db1.acme.com--`, `..db1.acme.com..`.
 _BETWEEN = (
-    r"(?<=--)(?=(?:\w|[.-](?![.-]))++--)"
+    r"(?<=--)(?=(?:\w|[.-](?![.-]))++--)|(?<=\s--)"
     r"|(?<=\.\.)(?=(?:\w|[.-](?![.-]))++\.\.)|(?<=%)(?=[\w.-]{4,80}+%(?![0-9a-fA-F]{2}))"
 )
 _FQDN = re.compile(
@@ -330,7 +330,10 @@ def _fqdn(match: re.Match[str]) -> str | None:
         shorter, _, last = name.rpartition(".")
         sure = shorter.count(".") > 1 and ("-" in shorter or any(map(str.isdigit, shorter)))
         sure = sure or (after_name.startswith("(") and bool(_PEER.search(before_name)))
-        if sure and shorter.lower().endswith(_SURE_ENDINGS) and not shorter.lower().startswith(_SURE_BEGINNINGS):
+        ends_sure = shorter.lower().endswith(_SURE_ENDINGS) or (
+            after_name.startswith("(") and shorter.rpartition(".")[2].lower() in PLAIN
+        )
+        if sure and ends_sure and not shorter.lower().startswith(_SURE_BEGINNINGS):
             return before + HOST + behind + "." + last + match[0][len(match["name"]) + len(behind) :]
         return None
     tail = match["tail"] or ""
@@ -342,7 +345,7 @@ def _fqdn(match: re.Match[str]) -> str | None:
 
 _SURE_ENDINGS = (".com", ".net", ".org", ".local", ".internal", ".lan", ".corp", ".intranet", ".de", ".dev", ".io")
 _SURE_BEGINNINGS = ("com.", "org.", "net.", "io.", "dev.", "de.", "java.", "javax.")
-_PEER = re.compile(r"(?:connect(?:ed|ing)? to|server|host|peer)[ =:]{1,2}\Z", re.IGNORECASE)
+_PEER = re.compile(r"(?:connect(?:ed|ing)? to|resolve|server|host|peer)[ =:]{1,2}\Z", re.IGNORECASE)
 
 
 def _host_key(match: re.Match[str]) -> str | None:
@@ -351,7 +354,12 @@ def _host_key(match: re.Match[str]) -> str | None:
     key = match["key"].lower()
     # `server = Server(…)`, and what Java calls an object; a key, as in `host: "tel: …"`; a phrase in quotes.
     after = match.string[match.end() : match.end() + 1]
-    if (after == "(" and "-" not in value) or after in {"@", "$", "="} or (after in {":", " "} and key_quoted(match)):
+    if (
+        (after == "(" and "-" not in value)
+        or after in {"@", "$"}
+        or (after == "=" and value.isalpha())
+        or (after in {":", " "} and key_quoted(match))
+    ):
         return None
     if bare.replace(".", "").replace(":", "").isdigit() and bare.count(".") != 3:  # noqa: PLR2004 - an address has three dots
         return None

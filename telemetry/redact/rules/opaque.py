@@ -19,7 +19,9 @@ _FEWEST_CHARACTERS = 20
 _START = r"(?<![A-Za-z0-9+/_.~@-])"
 _RUN = re.compile(rf"{_START}[A-Za-z0-9+_-][A-Za-z0-9+/_.-]{{{_FEWEST_CHARACTERS - 1},}}+={{0,2}}(?!@)")
 _BASE64 = re.compile(rf"{_START}(?=[A-Za-z0-9]{{0,200}}[+/])[A-Za-z0-9+][A-Za-z0-9+/]{{23,}}+={{0,2}}(?![\w.@-])")
-_SIGNED = re.compile(rf"(?<![^\s\"'`(\[{{=:,;])[^\s\"'`{MARKS}]{{8,400}}")
+_SIGNED = re.compile(
+    rf"(?<![^\s\"'`(\[{{=:,;])(?=[A-Za-z0-9_.:/()<>+=-]{{0,80}}[!#$%&*^~|;?@])[^\s\"'`{MARKS}]{{8,400}}"
+)
 _SIGNS = re.compile(r"[!#$%&*^~|;?@]")
 _NO_SIGN = re.compile(r"[A-Za-z0-9]+")
 _ESCAPES = re.compile(r"%[0-9A-Fa-f]{2}.*%[0-9A-Fa-f]{2}|&#?\w{2,8};|\w=[^&]*&\w+=")

@@ -8,7 +8,7 @@ import re
 from telemetry.redact.rules.nobodys import is_nobodys
 from telemetry.redact.rules.numbers import begins_an_id
 from telemetry.redact.rules.placeholder import MARKS, mark
-from telemetry.redact.rules.rule import DOUBLY_QUOTED, QUOTED, Rule, always, only_marks, split_closing
+from telemetry.redact.rules.rule import DOUBLY_QUOTED, QUOTED, Rule, always, nested, only_marks, split_closing
 
 EMAIL = mark("email")
 USER = mark("user")
@@ -114,23 +114,27 @@ PERSON_KEYS = (
 """Words before somebody's name."""
 # Such a word may end a longer name: `storageAccountName`, `PGUSER`.
 _ENDS_A_NAME = r"(?-i:(?<=[a-z\d])(?=[A-Z][a-z])|(?<=[A-Z])(?=USER(?:NAME)?\b))"
-_PERSON_KEY = re.compile(
-    rf"(?P<key>(?:(?<![A-Za-z])|{_ENDS_A_NAME})(?=[a-z])(?:{PERSON_KEYS})\\*(?:\"\"|''|[\"']?)\]?\s{{0,2}}[=:]>?\s{{0,2}})(?P<value>{DOUBLY_QUOTED}|{QUOTED}|[^\s,;&)\]}}]+)"
+_BEHIND_PERSON_KEY = (
+    rf"(?=[a-z])(?:{PERSON_KEYS})\\*(?:\"\"|''|[\"']?)\]?\s{{0,2}}[=:]>?\s{{0,2}})"
+    rf"(?P<value>{DOUBLY_QUOTED}|{QUOTED}|\(\d{{1,5}}\)[\d .-]{{5,16}}"
+    r"|[^\s,;&)\]}?]*/[^\s,;&)\]}?]*\?[^\s,;)\]}]*|[^\s,;&)\]}]+)"  # a URL, or what ends at a sign
     r"(?P<more>(?-i:,?[^\S\n](?:(?:van|von|vom|zu|de|del|della|di|da|dos|du|la|le|el|al|bin|ibn|den|der|ten"
     r"|ter)[^\S\n]){0,3}[^\W\d_a-z][^\W\d_]*(?:[.'’-][^\W\d_]+)*\.?(?![\w=:(\[/])(?!\s?[=:])){1,4}"
-    r"|[^\S\n][^\W\d_]{2,20}(?=\s?(?:[,;.)|\n]|\Z)))?",
-    re.IGNORECASE,
+    r"|[^\S\n][^\W\d_]{2,20}(?=\s?(?:[,;.)|\n]|\Z)))?"
 )
+_PERSON_KEY = re.compile(rf"(?P<key>(?<![A-Za-z]){_BEHIND_PERSON_KEY}", re.IGNORECASE)
+_PERSON_KEY_AT_END = re.compile(rf"(?P<key>(?:{_ENDS_A_NAME}){_BEHIND_PERSON_KEY}", re.IGNORECASE)
+_IN_DOUBLE, _IN_SINGLE = nested('"'), nested("'")
 _PERSON_QUOTED = re.compile(
     r"(?P<key>(?<![A-Za-z])(?:user|login|owner|account|customer|principal)\s)"
-    rf"(?P<value>{DOUBLY_QUOTED}|'\\{{1,3}}''[^'\n]+'\\{{1,3}}''|\\*\"[^\"\n]+\"|\\*'[^'\n]+')",
+    rf"(?P<value>{DOUBLY_QUOTED}|'\\{{1,3}}''[^'\n]+'\\{{1,3}}''|\\*{_IN_DOUBLE}|\\*{_IN_SINGLE})",
     re.IGNORECASE,
 )
 # What a server says of a login: `permission denied for user amy`, `session opened for user amy`, `invalid user amy`.
 _VERDICT = "denied|failed|failure|refused|rejected|accepted|opened|closed|expired|locked"
 _STRANGE = "invalid|unknown|illegal|no such|nonexistent"
 _PERSON_JUDGED = re.compile(
-    rf"(?P<key>\b(?:(?:{_VERDICT})\sfor|{_STRANGE})\suser\s)(?P<value>\w[\w.$\\-]*)(?P<on>[/=%@?][^\s\"'<>,;()]*)?",
+    rf"(?P<key>\b(?:(?:{_VERDICT})\sfor|{_STRANGE})\suser\s)(?P<value>\w[\w.$\\-]*)(?P<on>(?:[/=%@?]|\[\.\])[^\s\"'<>,;()]*)?",
     re.IGNORECASE,
 )
 # The same without the word user: `Accepted publickey for amy from …`, `closed for root by amy(uid=1000)`, `(amy) CMD`.
@@ -168,6 +172,7 @@ _NO_LOGIN = _NOBODY | frozenset(
 )
 
 
+_ANOTHER_KEY = re.compile(rf"(?:{PERSON_KEYS}|tel(?:ephone)?|phone|mobile|fax):", re.IGNORECASE)
 _BORN = re.compile(r"dob|birth|date_of_birth", re.IGNORECASE)
 
 
@@ -175,6 +180,8 @@ def _person(match: re.Match[str]) -> str | None:
     value = match["value"]
     bare = value.strip("\"'`\\.:!?")
     if not bare or bare.lower() in _NOBODY or only_marks(bare) or is_nobodys(bare, dated=not _BORN.match(match["key"])):
+        return None
+    if _ANOTHER_KEY.fullmatch(value) or begins_an_id(match.string, match.start("value")):  # `principal=user: amy`
         return None
     more = match["more"] or ""
     if value[0] in "\"'`":
@@ -207,14 +214,21 @@ def _paired(match: re.Match[str]) -> str | None:
 
 def _judged(match: re.Match[str]) -> str | None:
     name = match["value"].rstrip(".-")
+    if name.isdigit() and _DIGITS_FOLLOW.match(match.string, match.end("value")):  # of a telephone
+        return None
     if name.lower() in _NO_LOGIN or is_nobodys(name) or begins_an_id(match.string, match.start("value")):
         return None
     return match["key"] + USER + ("" if match["on"] else match["value"][len(name) :])
 
 
+_DIGITS_FOLLOW = re.compile(r" \d{2,4} \d{2}")
+
+
 def _login(match: re.Match[str]) -> str | None:
     last = match.lastgroup or ""
     name = match[last].rstrip(".-")
+    if name.isdigit() and _DIGITS_FOLLOW.match(match.string, match.end(last)):  # of a telephone
+        return None
     if name.lower() in _NO_LOGIN or only_marks(name) or begins_an_id(match.string, match.start(last)):
         return None
     return match.string[match.start() : match.start(last)] + USER + match[last][len(name) :]
@@ -223,11 +237,24 @@ def _login(match: re.Match[str]) -> str | None:
 PERSONS = (
     Rule(
         "user",
-        (rf"(?:{PERSON_KEYS})\\*[\"']{{0,2}}\]?\s{{0,2}}[=:]",),
+        (rf"[^a-z](?:{PERSON_KEYS})\\*[\"']{{0,2}}\]?\s{{0,2}}[=:]",),
         _PERSON_KEY,
         _person,
         'login user="Amy Ohara" ok',
         'login user="[user]" ok',
+    ),
+    Rule(
+        "user",
+        (
+            (
+                r"(?-i:[a-z0-9](?:User|Login|Owner|Customer|Tenant|Account|Principal|Name|Patient|Employee|Author|Assignee|Member"
+                r"|Contact)[A-Za-z_]{0,8}|[A-Z]USER(?:NAME)?)\\*[\"']{0,2}\]?\s{0,2}[=:]"
+            ),
+        ),
+        _PERSON_KEY_AT_END,
+        _person,
+        'storageAccountName="amyohara" ok',
+        'storageAccountName="[user]" ok',
     ),
     Rule(
         "user",

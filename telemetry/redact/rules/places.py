@@ -26,13 +26,16 @@ _SCP = re.compile(
 )
 
 
-def _url(match: re.Match[str]) -> str:
+def _url(match: re.Match[str]) -> str | None:
     scheme = match["scheme"].lower()
     rest = match["rest"]
     before = match.string[match.start() - 1 : match.start()]
     if before == "'" and "'" in rest:
         rest = rest[: rest.index("'")]
     after = match["rest"][len(rest) :] or split_closing(rest)[1]
+    name = split_closing(match["rest"])[0]
+    if name.isalpha() and name.isupper():  # `PROTO://ADDR`
+        return None
     if scheme == "file":
         return PATH + after
     if scheme.rpartition("+")[2] not in _KNOWN_SCHEMES:
@@ -94,7 +97,7 @@ _START = (
     # Between brackets and stars a closing tag and a pattern of files may stand too.
     r"|(?<=<)(?=\.{0,2}/{1,3}[^\s<>/]{1,120}/)|(?<=\*\*)(?=\.{0,2}/[^\s*]{2,200}\*\*)|(?<=[^*/]\*)(?=\.{0,2}/[^\s*]{2,200}\*(?![*\w/]))"
     # The same sign on both sides.
-    r"|(?:(?<=[^\w/]_)|(?<=[^\w/]__))(?=\.{0,2}/\S{2,200}_(?!\w))|(?<=--)(?=\.{0,2}/\S{2,200}--))"
+    r"|(?:(?<=[^\w/]_)|(?<=[^\w/]__))(?=\.{0,2}/\S{2,200}_(?!\w))|(?<=--)(?=\.{0,2}/\S{2,200}--)|(?<=\s--)(?=/[^\s/]{1,80}/))"
 )
 _POSIX_BARE = (
     rf"{_START}(?:(?:\.{{1,2}}/)+|/{{1,3}})(?=[.~$@%+-]?\w)(?:{_POSIX_NAME}*(?:\ (?!\.|HTTP/\d|(?:and|or|to|in|on|at|is"
@@ -121,6 +124,9 @@ _ADDRESS = re.compile(r"/(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?:\Z|[:\s\])][^/]*
 _PACKAGED = re.compile(r"(?:android|cn|com|de|edu|io|net|org)(?:\.\w+)+/\.?(?:\w+\.)+[A-Z]\w", re.ASCII)
 
 
+_OPTIONAL = re.compile(r"[\w>.!]\[\Z")  # `<address>[/mask]`, `[bold]…[/bold]`
+
+
 def _relative(match: re.Match[str]) -> str | None:
     return None if _PACKAGED.match(match.string, match.start()) else PATH
 
@@ -133,14 +139,18 @@ def _relative_windows(match: re.Match[str]) -> str | None:
 def _path(match: re.Match[str]) -> str | None:
     body, closing = split_closing(match[0])
     body, closing = (match[0], "") if not body else (body, closing)
+    if body.startswith("//") and body[2:].isupper() and body[2:].isalpha():  # of `PROTO://ADDR`
+        return None
+    if closing.startswith("]") and _OPTIONAL.search(match.string, max(0, match.start() - 2), match.start()):
+        return None if body[1:].isalpha() else PATH + closing
     if (address := _ADDRESS.match(body)) and max(map(int, address["address"].split("."))) < 256:  # noqa: PLR2004 - a byte
         return None
     number = _PROCESS.search(body) if closing.startswith("]") else _LINE_NUMBER.search(body)
     if number and ":" not in body[: number.start()]:  # else it is an address's
         body, closing = body[: number.start()], body[number.start() :] + closing
     name = body.lstrip("./")
-    # `/s` is a unit; one segment of three characters or more is a place.
-    if "/" not in name and len(name) < 3 and body.startswith("/"):  # noqa: PLR2004 - explained above
+    # `/s` is a unit and `/4096` a size; one segment of three characters or more is a place.
+    if "/" not in name and (len(name) < 3 or name.isdigit()) and body.startswith("/"):  # noqa: PLR2004 - explained above
         return None
     return PATH + closing
 

@@ -151,7 +151,7 @@ _SEPARATOR = (
 # a tag may stand before it.
 _PLAIN = (
     # A number in groups: an account's, a card's, a telephone's.
-    r"\(?(?:\w{1,8}=)?(?:[a-z]{2}\d{2}(?:\ [a-z\d]{4}){2,7}(?:\ [a-z\d]{1,3})?"
+    r"[(\[]?(?:\w{1,8}=)?(?:[a-z]{2}\d{2}(?:\ [a-z\d]{4}){2,7}(?:\ [a-z\d]{1,3})?"
     r"|(?=(?:\D{0,2}\d){8})\+?\d{1,6}(?:\ \d{1,7}){1,7})(?![a-z\d])"
     r"|(?:[|>][+-]?\s+|!{1,2}\w+\s+)?\S+"
 )
@@ -226,11 +226,13 @@ def _key_value(match: re.Match[str]) -> str | None:
     value, more = match["value"], match["more"] or ""
     before = match[0][: match.start("value") - match.start()]
     sign = before[len(match["key"]) :]
+    if kind is None and (declared := _DECLARED.match(sign)):  # `content-type: secret := …`
+        kind = secret_kind(declared[1])
     is_phrase = bool(more) and sign[-1].isspace() and kind not in _WEAK
     if kind is None or _begins_another(kind, match) or not (is_phrase or _may_be_secret(kind, value, before)):
         return None
-    if sign.rstrip().endswith(",") and (value in {"and", "or"} or secret_kind(value.rstrip(",;").strip("\"'`"))):
-        return None  # a list of names
+    if sign.rstrip().endswith(",") and _is_listed(kind, value):
+        return None
     if not _SIGNS.search(sign) and kind in _WEAK - _STRONG:
         return None
     if kind == _GOES_ON and not (value[0] in "\"'`" and "=" in sign) and not _MIXED.search(value):
@@ -240,15 +242,33 @@ def _key_value(match: re.Match[str]) -> str | None:
     return before + _hide_value(value)
 
 
+def _is_listed(kind: str, value: str) -> bool:
+    """Whether what stands behind a comma is one more name of a list: `'token', 'clear-cookie', 'drop-query'`."""
+    bare = value.rstrip(",;").strip("\"'`")
+    return (
+        value in {"and", "or"}
+        or secret_kind(bare) is not None
+        or (kind in _WEAK and _HYPHENED.fullmatch(bare) is not None)
+    )
+
+
+_HYPHENED = re.compile(r"[a-z]+(?:-[a-z]+)+")
+
+
 def _begins_another(kind: str, match: re.Match[str]) -> bool:
     """Whether something else that is private begins where a value should, and would lose its head to this rule."""
     value = match["value"]
+    inner = _MEMBER.match(match.string, match.start("value"))
+    if inner and secret_kind(inner["key"]):  # `credentials: {'api_key': …}`
+        return True
     if _SHARE.match(value) or _PERSON.match(match.string, match.start("value")):  # a path goes on behind a blank
         return True
     return kind in _WEAK and begins_an_id(match.string, match.start("value"))
 
 
 _PERSON = re.compile(rf"\\*[\"']?(?:{PERSON_KEYS}|to|from)\\*[\"']?(?::\s|=\\*[\"'])", re.IGNORECASE)
+_DECLARED = re.compile(r":\s{1,3}(\w{2,40})\s{1,3}:?=")
+_MEMBER = re.compile(r"[{(\[]\s?\\*[\"'](?P<key>\w{2,40})\\*[\"']\s?:")
 _SHARE = re.compile(r"\\\\[\w.-]+\\\w|[A-Za-z]:[\\/]\w")
 _SIGNS = re.compile(r"[=:,-]")
 _MIXED = re.compile(r"\d[^\W\d]|[^\W\d]\d|[a-z][A-Z][a-z]*[A-Z]|\w[#$%^&*!~{}]+\w")
@@ -263,7 +283,9 @@ def _may_be_secret(kind: str, value: str, before: str) -> bool:
     if bare.isdigit():
         return kind != "tokens" and (len(bare) > _SMALL_NUMBER_DIGITS or kind.startswith("cv"))
     prose = before.endswith(" ") and "=" not in before and value[0] not in "\"'`\\"
-    return not (prose and kind in _WEAK and bare.isalpha() and bare.islower() and len(bare) <= _WORD_CHARACTERS)
+    # `PASS: Approximate memory`: what became of a test.
+    is_word = bare.islower() or (bare.istitle() and before.startswith("PASS:"))
+    return not (prose and kind in _WEAK and bare.isalpha() and is_word and len(bare) <= _WORD_CHARACTERS)
 
 
 def _is_code(kind: str, value: str, bare: str) -> bool:

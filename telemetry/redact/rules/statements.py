@@ -163,7 +163,8 @@ _BEHIND_A_SIGN = _pattern(
     r"|insert (?:/\*[^*]{0,300}\*/~)?(?:into )?<name>~(?:\(|select|values|as)",
     r"(?:fetch|move) (?:next|prior|first|last|all|forward|backward|absolute|relative"
     r"|[+-]?\d{1,9})\b[\w\s-]{0,30} ?(?:in|from) <name>\W*\Z",
-    r"(?:close|listen|unlisten|notify|deallocate|execute|vacuum|analyze|cluster|reindex|load|describe|desc"
+    r"(?:close|listen|unlisten|notify|deallocate|execute|vacuum|analyze|cluster|reindex|load(?! (?:\w+ )?key )"
+    r"|describe|desc"
     r"|install(?! \S{1,60} for )"
     r"|show|pragma"
     r"|call(?! [\w.]+\(\) [a-z])|prepare|summarize|from|reset|savepoint|release|explain|refresh|lock|optimize"

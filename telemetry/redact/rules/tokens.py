@@ -121,6 +121,7 @@ def _aws_paired(match: re.Match[str]) -> str | None:
 _SHORT = re.compile(r"(?<![\w.@/\\+~:#$%-])(?:\d-)?(?P<token>[A-Za-z0-9]{8,19}={0,2})(?![\w@/\\+~:(-]|\.\w)", re.ASCII)
 _MIXTURES = (r"[a-z]{2}[0-9]{1,4}[a-z]{2}", r"[0-9][a-z]{1,8}[0-9][a-z]", r"[a-z][0-9][a-z][0-9]")
 _MIXED = re.compile("|".join(_MIXTURES), re.IGNORECASE)
+_TYPED = re.compile(r"(?:u?int|float|utf|sha|md|base|crc|aes|mp|ipv|http|oauth)\d{1,3}(?=[A-Z_])", re.IGNORECASE)
 _CLASS = re.compile(r"[a-z]+|[A-Z]+|[0-9]+")
 _PAIR = re.compile(r"(?=([a-z]{2}))")
 _HEX = re.compile(r"[0-9a-f]*|[0-9A-F]*")
@@ -134,7 +135,7 @@ _USUAL_SHARE_OF_FEW = 0.2
 
 def is_made(value: str) -> bool:
     """Whether letters and digits change places too often, or stand together too seldom, for a name with a number."""
-    runs = _CLASS.findall(value)
+    runs = _CLASS.findall(_TYPED.sub("", value, count=1))
     digits = sum(map(str.isdigit, value))
     if not digits or len(runs) < _FEWEST_RUNS or _HEX.fullmatch("".join(runs)) or value[:2] in {"0x", "0X"}:
         return False
