@@ -128,12 +128,12 @@ BASE64 = (
     ),
     Rule(
         "opaque",
-        (r"[a-z0-9][!#$%&*^~|;?@][!-~]{1,40}[!#$%&*^~|;?@][!-~]{0,40}[a-z0-9]",),
+        (r"[a-z0-9][!#$%&*^~|][!-~]{1,40}[!#$%*^~|][!-~]{0,40}[a-z0-9]",),
         _SIGNED,
         _signed,
         "kanban hJ4K~W4|RHH--o}:BiwRhY9J2pl/5x refused",
         "kanban [opaque] refused",
-        weight=4,
+        weight=2,
     ),
 )
 RUNS = (
