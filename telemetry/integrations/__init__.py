@@ -1,1 +1,1 @@
-"""Events of frameworks, in one line each: a module a framework, which imports it, and is imported by nothing else."""
+"""Events of frameworks, in one line each: a module per framework, which imports it, and which nothing else imports."""

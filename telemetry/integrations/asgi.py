@@ -38,10 +38,10 @@ FLUSH_SECONDS = 0.3
 class RequestEvents:
     """Middleware that emits an event with `route`, `method`, `status` and `duration_ms` when a request has ended.
 
-    The route is its template as Starlette, FastAPI (`scope["route"]`) and Litestar (`scope["path_template"]`) tell it;
-    of a mounted application, its own part. An exception that the application lets out counts as a status of 500, and
-    goes on; a WebSocket has the method `websocket`, and its status is 101 once it was accepted. When the server ends,
-    what was emitted is flushed.
+    The route is the template given by Starlette, FastAPI (`scope["route"]`) and Litestar (`scope["path_template"]`);
+    in a mounted application, only its own part. An exception that the application raises counts as status 500, and
+    is passed on; a WebSocket has the method `websocket`, and its status is 101 once accepted. When the server ends,
+    all events are flushed.
 
     Args:
         app: the application.
@@ -91,7 +91,7 @@ class RequestEvents:
 
 
 def route_of(scope: Message) -> str:
-    """Return the template of the route that took a request; `unmatched` where none did."""
+    """Return the template of the route that took a request; `unmatched` if none did."""
     found = getattr(scope.get("route"), "path", None) or scope.get("path_template")
     return found if isinstance(found, str) else UNMATCHED
 

@@ -23,11 +23,11 @@ import telemetry
 from telemetry.native import perf_counter
 
 _MOST_RUNNING = 10_000
-"""Tasks whose start is remembered: of one whose worker was stopped in it, nobody hears the end."""
+"""The number of tasks whose start is remembered, since the end of a task whose worker was stopped is never reported."""
 
 
 def task_events(event: str = "task") -> None:
-    """Emit an event with `task`, `state` and `duration_ms` for each task that this process runs; no argument of it.
+    """Emit an event with `task`, `state` and `duration_ms`, but no arguments, for each task that this process runs.
 
     Args:
         event: the name of the event, which the catalog declares.

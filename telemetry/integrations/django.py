@@ -32,7 +32,7 @@ def request_events(get_response: Callable[[HttpRequest], Any]) -> Callable[[Http
     Place it first, so that it sees what the others answer themselves. An exception in a view is an answer by then.
 
     Args:
-        get_response: what answers, synchronous or not.
+        get_response: the next handler, synchronous or not.
     """
     event = getattr(settings, "TELEMETRY_REQUEST_EVENT", "request")
 

@@ -1,11 +1,11 @@
-"""The directory of a spool: what lies in it under which name, made and checked.
+"""The directory of a spool: the names of all that lies in it, made and checked.
 
 active/      being written by a shipper
 sealed/      waiting for the upload: <name><suffix> and its Seal, <name>.json
-sent/        copies of the last ones delivered, for the user to read; the first to go when the disk is full
+sent/        copies of the last segments delivered, for the user to read; the first to go when the disk is full
 quarantine/  rejected by the endpoint, or not what was written
 local/       collected under a consent that does not let it leave: for this machine's owner, never uploaded
-tripwire/    records of what the tripwire has held back, and of what a person has cleared
+tripwire/    records of the segments that the tripwire has held back, and of those that a person has cleared
 tombstones/  the last numbers of producers that left unconfirmed
 living/      a file of each producer, locked while it lives
 ledger.log   the fate of every event; ledger.spare is room for lines that must be recorded though the disk is full
@@ -51,7 +51,7 @@ log = logging.getLogger("telemetry.shipper")
 
 
 def prepare(directory: Path) -> None:
-    """Make a spool of a directory, or see that it is one; what is none of ours in it is put aside.
+    """Make a directory a spool, unless it is one; anything in it that is not ours is put aside.
 
     Raises:
         SpoolError: it is not ours alone, can't be written, or is of another format.
@@ -84,7 +84,7 @@ def prepare(directory: Path) -> None:
 
 
 def check_format(directory: Path, version: bytes) -> None:
-    """Raise SpoolError when what stands in a spool's file `format` is another version than this code's."""
+    """Raise SpoolError if a spool's file `format` has another version than this code's."""
     if version != FORMAT_VERSION.encode():
         raise SpoolError(
             f"{directory} is a spool of format {version[:20]!r}, this version knows {FORMAT_VERSION}: "

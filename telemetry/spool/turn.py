@@ -1,4 +1,4 @@
-"""The turn to deliver, which one of a spool's shippers has, and how it and the others hear of each other."""
+"""The turn to deliver, held by one of a spool's shippers, and the signals between it and the others."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Turn:
         return self._asked_ns != self._heeded_ns
 
     def heed(self) -> None:
-        """Take note that what was asked for is done."""
+        """Take note that the requested search is done."""
         self._heeded_ns = self._asked_ns
 
     def _read(self) -> str:

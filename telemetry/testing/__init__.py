@@ -6,7 +6,7 @@
         run_query("select 1")
     assert events.one("query_finished")["engine"] == "batch"
 
-No process is started, no socket opened, nothing is sent, and nobody's consent is asked. What a child process emits is
+No process is started, no socket opened, nothing is sent, and nobody's consent is asked. Events of a child process are
 not seen. For pytest there is the fixture `telemetry_events` (telemetry/pytest_plugin.py), which needs no import.
 """
 

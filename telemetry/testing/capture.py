@@ -1,4 +1,4 @@
-"""Capture of events: puts a recorder in the place of every client for as long as a block lasts."""
+"""Capture of events: a recorder takes the place of every client for as long as a block lasts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Captured:
-    """Record of what a program has emitted in a block of `capture`.
+    """Record of the events that a program has emitted in a block of `capture`.
 
     The methods that look for an event take some of its fields with the values that they leave with: an identifier
     leaves as a token, and an enum's value that is not declared as `other`.
@@ -47,7 +47,7 @@ class Captured:
         """Return the only event of this name whose fields have these values.
 
         Raises:
-            AssertionError: there is none, or there are several; it tells what was emitted.
+            AssertionError: there is none, or there are several; the text lists the events emitted.
         """
         found = self.all(name, **fields)
         if len(found) != 1:
@@ -60,7 +60,7 @@ class Captured:
         """Assert that there is no event of this name whose fields have these values.
 
         Raises:
-            AssertionError: there is one; it tells what was emitted.
+            AssertionError: there is one; the text lists the events emitted.
         """
         if found := self.all(name, **fields):
             raise AssertionError(
@@ -68,9 +68,9 @@ class Captured:
             )
 
     def take_problems(self) -> list[str]:
-        """Return what would not leave as it was emitted, a sentence each, and forget it.
+        """Return the problems, changes and losses of emitted events, in a sentence each, and forget them.
 
-        A test that emits such a thing on purpose takes the problems; of all others the fixture fails the test.
+        A test that causes some on purpose takes them; for any that is left the fixture fails the test.
         """
         taken = []
         for recorder in self._recorders:
@@ -85,12 +85,12 @@ class Captured:
         return [recorder.catalog for recorder in self._recorders]
 
     def record_by(self, catalog: Path, packages: tuple[str, ...] = ()) -> Recorder:
-        """Record what comes by a catalog from now on. Raises CatalogError when it can't be used."""
+        """Record by another catalog from now on. Raises CatalogError if it can't be used."""
         self._recorders.append(Recorder(catalog, packages, self._cache))
         return self._recorders[-1]
 
     def _told(self) -> str:
-        """The end of a failed assertion's text."""
+        """Return the end of a failed assertion's text."""
         emitted = [f"emitted: {', '.join(map(repr, self.events)) or 'nothing'}"]
         problems = [problem for recorder in self._recorders for problem in recorder.problems]
         return "; ".join(emitted + [f"problems: {', '.join(problems)}"] * bool(problems))
@@ -105,7 +105,7 @@ def capture(catalog: str | os.PathLike[str] | None = None, *, cache: Path | None
 
     Args:
         catalog: the path of the catalog by which the module-level calls record before `init` is called, for code that
-            leaves that to its main program; None to let such events go.
+            leaves that to its main program; None to discard such events.
         cache: a directory in which the scanner of free text is kept: making it takes a second. None keeps it for as
             long as the process lasts.
 

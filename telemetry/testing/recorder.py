@@ -1,4 +1,4 @@
-"""Takes events the way that host and shipper take them, in one process and one after the other."""
+"""Recorder of events, which does in one process the work of host and shipper."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Event(Mapping[str, Any]):
     """An event as it would leave: a mapping from its fields to their values.
 
     Attributes:
-        name: of the event.
-        redacted: by field, the rules that changed its value.
+        name: the event's name.
+        redacted: the rules that changed a field's value, by field.
     """
 
     def __init__(self, name: str, fields: dict[str, Any], redacted: dict[str, tuple[str, ...]]) -> None:
@@ -71,17 +71,17 @@ class Event(Mapping[str, Any]):
 
 
 class Recorder:
-    """Records what a program emits by one catalog. Safe between threads.
+    """Recorder of the events that a program emits by one catalog. Safe between threads.
 
     Args:
         catalog: the path of the TOML file.
-        packages: the program's own, whose places in the source an `error` field may name.
+        packages: the program's own packages, whose places in the source an `error` field may name.
         cache: a directory where the scanner of free text is kept for the next time; None to make it anew.
 
     Attributes:
-        catalog: its path.
-        events: what would leave, in order, without what `count` has counted since `settle`.
-        problems: what would not leave as it was emitted, a sentence each.
+        catalog: the catalog's path.
+        events: the events that would leave, in order, without those that `count` has counted since `settle`.
+        problems: the changes and losses of emitted events, a sentence each.
 
     Raises:
         CatalogError: the catalog can't be used.
@@ -99,19 +99,19 @@ class Recorder:
         self._lock = RLock()  # a signal handler may emit while its thread does
 
     def record(self, name: str, fields: dict[str, Any]) -> None:
-        """Take an event, as a client's `record`. Never raises: what is wrong with it is a problem."""
+        """Take an event, as a client's `record` does. Never raises: a fault of the event becomes a problem."""
         with self._lock:
             is_fit = self._note_fault(lambda: self._check(name, fields))
             self._take(name, fields, is_fit=is_fit)
 
     def tick(self, name: str, number: int, fields: dict[str, Any]) -> None:
-        """Count, as a client's `tick`."""
+        """Count, as a client's `tick` does."""
         with self._lock:
             if self._note_fault(lambda: self._check_count(name, number, fields)):
                 self._counters.calls.append((name, number, fields))
 
     def settle(self) -> None:
-        """Make events of what was counted: one for each counter and set of fields, as once a second in a program."""
+        """Make events of the counts: one for each counter and set of fields, as once a second in a program."""
         with self._lock:
             self._counters.hand_over(self._take_counts)
 
@@ -173,7 +173,7 @@ def _version(catalog: Path) -> tuple[int, ...]:
 
 @lru_cache(8)
 def _pipeline(catalog: Path, version: tuple[int, ...], cache: Path | None) -> Pipeline:  # noqa: ARG001 `version` is of the key
-    """The stages for a catalog's file as it is now: made once, since the scanner of free text takes a second."""
+    """Return the stages for a catalog's file as it is now: made once, since the scanner of free text takes a second."""
     loaded = load(catalog)
     whole = {name: replace(event, sample=1.0, max_per_second=None) for name, event in loaded.events.items()}
     today = dt.datetime.now(dt.UTC).date()
@@ -193,8 +193,8 @@ def _open_redactor(catalog: Catalog, cache: Path | None) -> FreeTextRedactor | N
 
 
 def _nothing(name: str, fields: dict[str, Any]) -> None:
-    """Record nothing: the check alone is wanted."""
+    """Record nothing: only the check is wanted."""
 
 
 def _nothing_counted(name: str, number: int, fields: dict[str, Any]) -> None:
-    """Count nothing, likewise."""
+    """Count nothing: only the check is wanted."""
