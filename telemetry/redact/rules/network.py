@@ -518,7 +518,7 @@ _SECTION = re.compile(
     r"(?:\bRFC ?-?\d{3,5},?|\bsections?|\bsec\.|§|\bchapter|\bclause|\bappendix|\bversion:?) \Z|\bversion=\Z|~~\Z",
     re.IGNORECASE,
 )
-"""What stands before four numbers that are no address: those of a chapter, or of a version; Windows writes `~~`."""
+"""The text before four numbers that are no address: those of a chapter, or of a version; Windows writes `~~`."""
 _SURELY_V4 = re.compile(
     r"(?:(?:(?:10|127)\.\d{1,3}|172\.(?:1[6-9]|2\d|3[01])|192\.168)(?:\.\d{1,3}){2}|\d{1,3}(?:\.\d{1,3}){3}(?=[:/]\d)"
     r"|0[0-7]{2,3}(?:\.0[0-7]{1,3}){3})(?![.\d])"

@@ -72,7 +72,7 @@ def _base64(match: re.Match[str]) -> str | None:
 
 
 def _signed(match: re.Match[str]) -> str | None:
-    """What only a generator of passwords makes: letters of both sizes, digits and signs, and no words."""
+    """Confirm a text that only a generator of passwords makes: letters of both cases, digits and signs, no words."""
     run, closing = split_closing(match[0])
     signs = {*_SIGNS.findall(run)}
     if len(signs) < _FEWEST_SIGNS or "://" in run or _ESCAPES.search(run) or (run[0] in "/~.$%" and "/" in run):

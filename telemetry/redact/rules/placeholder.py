@@ -28,7 +28,7 @@ _SHOWN = {mark: f"[{kind}]" for kind, mark in _MARK_OF.items()}
 MARKS = f"{chr(_FIRST)}-{chr(_FIRST + len(PLACEHOLDERS) - 1)}"
 """All marks, to stand within a character class of `re`."""
 ALL_MARKS = "".join(_MARK_OF.values())
-"""The same, one by one."""
+"""All marks, one after the other."""
 _MARK = re.compile(f"[{MARKS}]")
 _PLACEHOLDER = re.compile(rf"\[({'|'.join(sorted(PLACEHOLDERS, key=len, reverse=True))})\]")
 

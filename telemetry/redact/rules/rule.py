@@ -1,4 +1,4 @@
-"""What a rule is, and how one is applied to a text."""
+"""Rules of redaction, and their application to a text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from telemetry.redact.allowance import Allowance
 
 END = r"[^a-z0-9_\-]"
-"""For prefilters: after a word. It matches the scanner's separator, so it holds at the end of a text too."""
+"""The end of a word in a prefilter. It matches the scanner's separator, so it holds at the end of a text too."""
 QUOTED = r"(?:\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?|`[^`]*+`?)"  # an unfinished one runs to the end of the text
 
 
@@ -24,7 +24,7 @@ def nested(quote: str) -> str:
 
 
 DOUBLY_QUOTED = r"(?:\"\"[\w.@\\-]+\"\"|''[\w.@\\-]+'')"
-"""As SQL and tables with commas write quotes within quotes."""
+"""A name in doubled quotes, as SQL and tables with commas write quotes within quotes."""
 _WRITTEN = re.compile(f"[{MARKS}](?:.*[{MARKS}])?", re.DOTALL)
 _CLOSING = ".,;:!?)]}>'\"`"
 _CANDIDATE_CHARACTERS = 24  # to confirm one takes about as long as to search so many characters
@@ -32,7 +32,7 @@ _LEAD = 512  # a candidate begins at most so far before the end of a hit, or at 
 
 
 Span = tuple[int, int]
-"""Where a prefilter matched in a text: the end of its first and of its last match, in characters."""
+"""The span of a prefilter's matches in a text: the end of its first and of its last match, in characters."""
 
 EVERYWHERE: Span = (0, 1 << 62)
 """The span of a rule whose prefilters were not asked."""
@@ -120,7 +120,7 @@ def _first_blank_before(text: str, position: int) -> int:
 
 
 def _edit(start: int, end: int, new: str) -> Edit:
-    """What was really replaced: before the first mark and behind the last one, `new` is as it was."""
+    """Return the part really replaced: before the first mark and behind the last one, `new` is as it was."""
     if len(new) == 1:  # by far the most: nothing of the candidate is left
         return start, end, 1
     written = _WRITTEN.search(new)
