@@ -365,7 +365,7 @@ leave(emitted)
             ),
             ("uvicorn", "uvicorn()", 10, ("uvicorn",)),
             ("uvicorn, two workers", "uvicorn('--workers', '2', lifespans=2, code=0)", 20, ("uvicorn",)),
-            ("hypercorn, two workers", "hypercorn()", 20, ("hypercorn",)),
+            ("hypercorn", "hypercorn(1)", 10, ("hypercorn",)),
             ("daphne", "daphne()", 0, ("daphne",)),
             ("waitress, Ctrl-C", "waitress()", 0, ("waitress",)),
             ("uWSGI, prefork", "uwsgi()", 0, ("pyuwsgi",)),
@@ -377,6 +377,13 @@ leave(emitted)
             ("Celery solo, warm shutdown", "celery('-P', 'solo')", 0, ("celery",)),
         )
     ],
+    Row(
+        "hypercorn, two workers",
+        "from bench.exits.servers import hypercorn\nhypercorn(2, pause_seconds=1.0)",
+        CALLS + 20,
+        kept=CALLS,  # the one that ends later may be ended before it has come to its last
+        needs=("hypercorn",),
+    ),
     *[
         Row(f"{kind}, warm shutdown", f"from bench.exits.queues import {kind}\n{kind}()", needs=(kind, "redis-server"))
         for kind in ("rq", "arq", "dramatiq")

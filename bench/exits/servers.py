@@ -33,9 +33,10 @@ def uvicorn(*options: str, lifespans: int = 1, code: int = -SIGTERM) -> None:
     _serve("uvicorn", "bench.exits.asgi:app", "--uds", SOCKET, *quiet, *options, lifespans=lifespans, code=code)
 
 
-def hypercorn() -> None:
-    """Serve with two workers of hypercorn."""
-    _serve("hypercorn", "bench.exits.asgi:app", "--bind", f"unix:{SOCKET}", "-w", "2", lifespans=2)
+def hypercorn(workers: int, pause_seconds: float = 0.0) -> None:
+    """Serve with workers of hypercorn, which ends the others by SIGTERM as soon as the first one has ended."""
+    bound = ("--bind", f"unix:{SOCKET}", "-w", str(workers))
+    _serve("hypercorn", "bench.exits.asgi:app", *bound, lifespans=workers, pause_seconds=pause_seconds)
 
 
 def daphne() -> None:
@@ -73,11 +74,18 @@ def await_noted(what: str, times: int) -> None:
 
 
 def _serve(
-    module: str, *arguments: str, requests: int = 100, lifespans: int = 0, signal: int = SIGTERM, code: int = 0
+    module: str,
+    *arguments: str,
+    requests: int = 100,
+    lifespans: int = 0,
+    pause_seconds: float = 0.0,
+    signal: int = SIGTERM,
+    code: int = 0,
 ) -> None:
     with running(module, *arguments, signal=signal, code=code):
         await_noted("started", lifespans)
         _request(requests)
+        time.sleep(pause_seconds)
 
 
 @contextmanager
