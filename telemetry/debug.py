@@ -136,7 +136,9 @@ class Printer:
         try:
             self._prepare(config)
         except TelemetryError as fault:
-            self._stderr.print([f"# nothing can be shown, and nothing would be sent: {fault}"])
+            self._stderr.print(
+                f"# {line}" for line in f"nothing can be shown, and nothing would be sent: {fault}".splitlines()
+            )
 
     def show(self, frame: bytes) -> None:
         """Print the events of a frame, and the number dropped before it."""

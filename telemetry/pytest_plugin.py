@@ -14,6 +14,7 @@ of the catalogs that no test has emitted. pytest loads this module by its entry 
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,14 +46,19 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def telemetry_events(request: pytest.FixtureRequest) -> Iterator[Captured]:
     """Record the events that the test's code emits, and fail a test whose events would not leave as they are."""
-    from telemetry.testing.capture import capture  # noqa: PLC0415 for the runs that use it
+    from telemetry.errors import CatalogError  # noqa: PLC0415 for the runs that use it
+    from telemetry.testing.capture import capture  # noqa: PLC0415 as above
 
     config = request.config
     said = config.getini("telemetry_catalog")
     catalog = config.rootpath / said if said else None
     # A directory that is not there yet: it is made for this user alone, as what is loaded from it must be.
     kept = config.cache and config.cache.mkdir("telemetry") / "scanner"
-    with capture(catalog, cache=kept) as captured:
+    with ExitStack() as stack:
+        try:
+            captured = stack.enter_context(capture(catalog, cache=kept))
+        except CatalogError as fault:
+            pytest.fail(str(fault), pytrace=False)
         yield captured
     problems = captured.take_problems()
     emitted = config.stash[_EMITTED]

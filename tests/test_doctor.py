@@ -265,6 +265,17 @@ def test_a_place_that_can_not_be_written_is_named(catalog: Path) -> None:
     assert f"can't write in {catalog}" in _found(steps, "place", "fault")
 
 
+def test_a_place_in_which_no_file_can_be_made_is_no_full_disk(catalog: Path) -> None:
+    code, steps = _doctor("--catalog", catalog, TELEMETRY_HOME="/proc/nope")
+    assert code == 1
+    assert "where no file can be made" in _found(steps, "place", "fault")
+
+
+def test_a_home_that_is_ignored_is_told(catalog: Path) -> None:
+    _, steps = _doctor("--catalog", catalog, TELEMETRY_HOME="rel/ative")
+    assert "is no absolute path, and is ignored" in _found(steps, "place", "note")
+
+
 @pytest.mark.usefixtures("home")
 def test_a_product_that_nobody_knows_is_a_wrong_call() -> None:
     command = [sys.executable, "-m", "telemetry", "doctor"]

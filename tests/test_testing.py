@@ -154,6 +154,8 @@ def test_a_client_made_meanwhile_records_by_its_own_catalog_whatever_the_consent
     other.write_text(CATALOG.replace("query_finished", "query_ended"))
     with capture() as events:
         telemetry.emit("query_finished")  # nobody has called `init` yet
+        telemetry.count("queries")
+        assert [problem.partition(" ")[0] for problem in events.take_problems()] == ["query_finished", "queries"]
         telemetry.init(catalog=catalog, consent="off", **INIT)
         telemetry.emit("query_finished", engine="batch")
         with telemetry.Client(catalog=other, **INIT) as client:
@@ -210,10 +212,10 @@ def test_a_failed_assertion_tells_what_was_emitted(catalog: Path) -> None:
         telemetry.emit("query_finished", engine="row")
 
     with pytest.raises(
-        AssertionError, match=r"0 events are query_finished\(engine='stream'\); emitted: .*'batch'.*problems: "
+        AssertionError, match=r"expected one query_finished\(engine='stream'\), found 0; emitted: .*'batch'.*problems: "
     ):
         events.one("query_finished", engine="stream")
-    with pytest.raises(AssertionError, match=r"2 events are query_finished\(\)"):
+    with pytest.raises(AssertionError, match=r"expected no query_finished\(\), found 2"):
         events.none("query_finished")
     events.none("queries")
 
@@ -262,6 +264,25 @@ def test_the_fixture_fails_a_test_that_emits_amiss_and_the_report_tells_what_non
         "  never emitted: old",
         "  never emitted: failed",
     ]
+
+
+def test_without_a_catalog_the_fixture_fails_a_test_that_emits_and_of_one_with_faults_it_says_so(
+    catalog: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_acme.py").write_text(TESTS)
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "test_acme.py"]
+    without = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+    catalog.write_text(CATALOG.replace("technical", "tecnical"))
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\ntelemetry_catalog = {catalog.name}\n")
+    faulty = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+
+    assert "set `telemetry_catalog` in pytest's configuration" in without
+    assert "1 failed, 3 passed, 3 errors" in without, without
+    assert "4 errors" in faulty, faulty
+    assert "did you mean `technical`?" in faulty
+    assert "Traceback" not in faulty
+    assert "load.py" not in faulty
 
 
 def test_a_run_that_does_not_use_it_loads_next_to_nothing_of_it(tmp_path: Path) -> None:

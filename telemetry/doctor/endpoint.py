@@ -124,5 +124,6 @@ def examine_upload(
     if reply.outcome is Outcome.DELIVERED:
         yield good("send", f"a batch of no events was acknowledged ({reply.cause})")
     else:
-        advice = "look at the endpoint's log, and at what stands between"
+        is_explained = reply.cause.endswith(")")
+        advice = "as it says in brackets" if is_explained else "look at the endpoint's log, and at what stands between"
         yield fault("send", f"a batch of no events was not taken: {reply.cause}", advice)

@@ -50,6 +50,9 @@ def _is_ours(name: str) -> bool:
 
 def examine_place() -> Iterator[Step]:
     """Check that state and sockets have a place that this user alone can write, and that the disk has room."""
+    said = os.environ.get("TELEMETRY_HOME", "")
+    if said and not os.path.isabs(said):  # noqa: PTH117 as the variable is read
+        yield note("place", f"TELEMETRY_HOME={said!r} is no absolute path, and is ignored", "write it from the root on")
     for what, find in (("spools", paths.state_dir), ("sockets", paths.runtime_root)):
         directory = find()
         try:
@@ -66,6 +69,13 @@ def examine_place() -> Iterator[Step]:
             )
             continue
         found = os.statvfs(standing)
+        if not found.f_blocks:  # /proc and its like, which say that anybody may write there
+            yield fault(
+                "place",
+                f"{what} would lie in {directory}, where no file can be made",
+                "move all state by TELEMETRY_HOME",
+            )
+            continue
         free_bytes = found.f_bavail * found.f_frsize
         if free_bytes < LOW_BYTES or (found.f_files and not found.f_favail):
             yield fault(

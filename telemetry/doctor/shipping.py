@@ -33,7 +33,8 @@ def examine_shipper(shipper: dict[str, Any]) -> Iterator[Step]:
         shipper: the member `shipper` of the report of `telemetry status --json`.
     """
     if shipper["refused"]:
-        yield fault("shipper", f"one could not start: {shipper['refused']}", "mend that; hosts try again by themselves")
+        why = "; ".join(shipper["refused"].splitlines())
+        yield fault("shipper", f"one could not start: {why}", "mend that; hosts try again by themselves")
     runs = [run for run in (shipper, *shipper["others"]) if run["running"]]
     if not runs and not shipper["refused"]:
         yield note(
@@ -79,7 +80,11 @@ def examine_spool(spool: dict[str, Any], shipper: dict[str, Any], errors: list[s
     oldest = spool["oldest_sealed_seconds"]
     causes = {run["cause"] for run in (shipper, *shipper["others"]) if run.get("cause")}
     for cause in sorted(causes):
-        yield fault("spool", f"uploads fail: {cause}", "mend that; --send tries it at once")
+        yield fault(
+            "spool",
+            f"uploads fail: {cause}",
+            "mend that; --send tries it at once, with --host on if the program says so itself",
+        )
     if waits and not causes and oldest is not None and oldest > LONG_SECONDS:
         endpoints = {spool["endpoints"][place] or place for place, sealed in spool["sealed"].items() if sealed}
         served = {run.get("endpoint") for run in (shipper, *shipper["others"]) if run["running"]}

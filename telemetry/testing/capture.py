@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from telemetry import api
 from telemetry.client import CHOICES, Client
-from telemetry.terminal import counted
 from telemetry.testing.recorder import Event, Recorder
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ class Captured:
     def __init__(self, cache: Path | None) -> None:
         self._cache = cache
         self._recorders: list[Recorder] = []
+        self._let_go: dict[str, None] = {}
 
     @property
     def events(self) -> list[Event]:
@@ -49,11 +49,10 @@ class Captured:
         Raises:
             AssertionError: there is none, or there are several; the text lists the events emitted.
         """
+        __tracebackhide__ = True
         found = self.all(name, **fields)
         if len(found) != 1:
-            raise AssertionError(
-                f"{counted(len(found), 'event is', 'events are')} {_call(name, fields)}; {self._told()}"
-            )
+            raise AssertionError(f"expected one {_call(name, fields)}, found {len(found)}; {self._told()}")
         return found[0]
 
     def none(self, name: str, /, **fields: Any) -> None:
@@ -62,20 +61,18 @@ class Captured:
         Raises:
             AssertionError: there is one; the text lists the events emitted.
         """
+        __tracebackhide__ = True
         if found := self.all(name, **fields):
-            raise AssertionError(
-                f"{counted(len(found), 'event is', 'events are')} {_call(name, fields)}; {self._told()}"
-            )
+            raise AssertionError(f"expected no {_call(name, fields)}, found {len(found)}; {self._told()}")
 
     def take_problems(self) -> list[str]:
         """Return the problems, changes and losses of emitted events, in a sentence each, and forget them.
 
         A test that causes some on purpose takes them; for any that is left the fixture fails the test.
         """
-        taken = []
+        taken = self._problems()
+        self._let_go.clear()
         for recorder in self._recorders:
-            recorder.settle()
-            taken += recorder.problems
             recorder.problems = []
         return taken
 
@@ -89,10 +86,24 @@ class Captured:
         self._recorders.append(Recorder(catalog, packages, self._cache))
         return self._recorders[-1]
 
+    def let_go(self, name: str, *_: Any) -> None:
+        """Let go of an event that comes before there is a catalog, which is a problem."""
+        self._let_go[str(name)] = None
+
+    def _problems(self) -> list[str]:
+        for recorder in self._recorders:
+            recorder.settle()
+        without = [
+            f"{name} was emitted before init(), and by no catalog: set `telemetry_catalog` in pytest's configuration, "
+            "or name one to capture()"
+            for name in self._let_go
+        ]
+        return without + [problem for recorder in self._recorders for problem in recorder.problems]
+
     def _told(self) -> str:
         """Return the end of a failed assertion's text."""
         emitted = [f"emitted: {', '.join(map(repr, self.events)) or 'nothing'}"]
-        problems = [problem for recorder in self._recorders for problem in recorder.problems]
+        problems = self._problems()
         return "; ".join(emitted + [f"problems: {', '.join(problems)}"] * bool(problems))
 
 
@@ -105,7 +116,7 @@ def capture(catalog: str | os.PathLike[str] | None = None, *, cache: Path | None
 
     Args:
         catalog: the path of the catalog by which the module-level calls record before `init` is called, for code that
-            leaves that to its main program; None to discard such events.
+            leaves that to its main program; None where there are none: one that comes is a problem.
         cache: a directory in which the scanner of free text is kept: making it takes a second. None keeps it for as
             long as the process lasts.
 
@@ -114,7 +125,7 @@ def capture(catalog: str | os.PathLike[str] | None = None, *, cache: Path | None
     """
     captured = Captured(cache)
     before = api._client, api._record, api._tick  # noqa: SLF001 whose place is taken
-    api._client, api._record, api._tick = None, api._nothing, api._nothing_counted  # noqa: SLF001 as above
+    api._client, api._record, api._tick = None, captured.let_go, captured.let_go  # noqa: SLF001 as above
     if catalog is not None:
         recorder = captured.record_by(Path(catalog))
         api._record, api._tick = recorder.record, recorder.tick  # noqa: SLF001 as above
