@@ -182,6 +182,15 @@ def flush(timeout: float = 2.0, until: Literal["disk", "delivered"] = "disk") ->
     return True
 
 
+def hand_over() -> None:
+    """Flush for a moment, and leave to the shipper what stays unconfirmed: this may be the end of the process.
+
+    For integrations. The client goes on, for the process may as well: a test serves an application many times.
+    """
+    if _client is not None:
+        _client.hand_over()
+
+
 def close(timeout: float = 0.3) -> None:
     """Flush for at most `timeout` seconds and emit no more. It is called at exit, and may be called twice."""
     global _client, _record, _tick

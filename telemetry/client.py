@@ -192,6 +192,11 @@ class Client:
             return True
         return self._link.flush(timeout) if until == "disk" else self._link.deliver(timeout)
 
+    def hand_over(self) -> None:
+        """Flush for a moment, and leave to the shipper what stays unconfirmed, as `telemetry.api.hand_over` does."""
+        if self._link is not None:
+            self._link.hand_over()
+
     def close(self, timeout: float = 0.3) -> None:
         """Flush for at most `timeout` seconds and emit no more. It is called at exit, and may be called twice."""
         self.record, self.tick = _nothing, _nothing_counted

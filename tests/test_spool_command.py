@@ -191,7 +191,7 @@ def test_a_requeue_that_was_cut_short_is_finished_by_the_next_shipper(
 ) -> None:
     """Or by the one that runs: it must not take what is on its way back for something that is settled."""
     with monkeypatch.context() as patch:
-        patch.setattr(Spool, "_bring_back", lambda *_: None)
+        patch.setattr("telemetry.spool.spool.bring_back", lambda *_: None)
         assert _run("requeue", full, "--all").exit_code == 0
     assert _file(full, QUARANTINED).parent.name == "quarantine"
     spool, _ = Spool.open(full, lambda *_: False)

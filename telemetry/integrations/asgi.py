@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import telemetry
+from telemetry.api import hand_over
 from telemetry.native import perf_counter
 
 Message = MutableMapping[str, Any]
@@ -32,7 +33,6 @@ UNMATCHED = "unmatched"
 """The route of a request that no route takes, or of a framework that does not tell which does."""
 
 _FAILED = 500
-FLUSH_SECONDS = 0.3
 
 
 class RequestEvents:
@@ -41,7 +41,7 @@ class RequestEvents:
     The route is the template given by Starlette, FastAPI (`scope["route"]`) and Litestar (`scope["path_template"]`);
     in a mounted application, only its own part. An exception that the application raises counts as status 500, and
     is passed on; a WebSocket has the method `websocket`, and its status is 101 once accepted. When the server ends,
-    all events are flushed.
+    all events are handed over.
 
     Args:
         app: the application.
@@ -55,7 +55,7 @@ class RequestEvents:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, _flushing(send))
+            await self._app(scope, receive, _handing_over(send))
         elif scope["type"] in {"http", "websocket"}:
             await self._serve(scope, receive, send)
         else:
@@ -96,10 +96,10 @@ def route_of(scope: Message) -> str:
     return found if isinstance(found, str) else UNMATCHED
 
 
-def _flushing(send: Send) -> Send:
-    async def flush_and_send(message: Message) -> None:
+def _handing_over(send: Send) -> Send:
+    async def hand_over_and_send(message: Message) -> None:
         if message["type"].startswith("lifespan.shutdown."):
-            telemetry.flush(FLUSH_SECONDS)
+            hand_over()
         await send(message)
 
-    return flush_and_send
+    return hand_over_and_send
