@@ -59,6 +59,25 @@ def test_however_many_of_one_wait_another_one_finds_a_place_and_the_next_are_sha
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("places", "alone", "together"), [(3, 2, 1), (5, 4, 1), (9, 8, 2)])
+def test_two_who_come_at_one_time_leave_half_of_the_places_to_nobody(places: int, alone: int, together: int) -> None:
+    async def scenario() -> None:
+        turns, begun = Turns(places, lambda: 0.0), list[str]()
+        theirs = [Work(turns, "theirs", begun) for _ in range(20)]
+        await rounds()
+        assert begun == ["theirs"] * alone
+        ours = [Work(turns, "ours", begun) for _ in range(20)]
+        for work in theirs[:alone]:
+            work.may_end.set()
+        await rounds(20)
+        assert Counter(begun[alone:]) == {"theirs": together, "ours": together}
+        for work in [*theirs, *ours]:
+            work.may_end.set()
+        await asyncio.gather(*(work.task for work in [*theirs, *ours]))
+
+    asyncio.run(scenario())
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["begin", "end", "cancel"])), max_size=30))
 @settings(max_examples=50, deadline=None)
 def test_no_place_is_lost_or_given_twice(steps: list[tuple[str, str]]) -> None:

@@ -16,9 +16,8 @@ _RECENT_SECONDS = 1.0  # how long a client counts as present after its last requ
 class Turns:
     """A fixed number of places for work.
 
-    A client that is alone may take all but one, so that another finds one free; clients present at the same time share
-    them
-    evenly.
+    A client that is alone may take all but one, so that another finds one free. Clients present at the same time share
+    half of them evenly: with more places than processors, those of one client would slow down the others' work.
 
     Args:
         places: the number of places.
@@ -67,7 +66,8 @@ class Turns:
             raise
 
     def _call_next(self) -> None:
-        most = max(1, min(self._places - 1, self._places // len(self._seen or "1")))
+        together = len(self._seen)
+        most = max(1, self._places - 1 if together == 1 else self._places // (2 * max(together, 1)))
         for who in tuple(self._waiting):
             while self._free and self._taken[who] < most and who in self._waiting:
                 called = self._waiting[who][0]
