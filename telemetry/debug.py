@@ -13,7 +13,6 @@ import datetime as dt
 import random
 import sys
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ import msgspec
 
 from telemetry.catalog.compile import declared_fields
 from telemetry.catalog.facts import faults_of_report
-from telemetry.catalog.field_types import Treatment, type_of
+from telemetry.catalog.field_types import declares, is_free_text
 from telemetry.catalog.load import load
 from telemetry.errors import TelemetryError
 from telemetry.native import posix, sleep
@@ -167,9 +166,8 @@ class Printer:
         self._pipeline = Pipeline(self._catalog, today, self._format, self._open_redactor(), Session(), random.random)
 
     def _open_redactor(self) -> FreeTextRedactor | None:
-        """Return the redactor of free text, which takes a second to make; None if the catalog declares no free text."""
-        fields = chain.from_iterable(event.fields.values() for event in self._catalog.events.values())
-        if not any(type_of(field).treatment is Treatment.SCANNED for field in fields):
+        """Return the redactor of free text, which takes seconds to make; None if the catalog declares no free text."""
+        if not declares(self._catalog, is_free_text):
             return None
         try:
             names = know(names_of_this_machine(), constants_of(self._catalog))

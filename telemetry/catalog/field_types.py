@@ -36,6 +36,7 @@ from telemetry.catalog.model import (
     MAX_INT,
     MAX_STRING_LENGTH,
     OTHER,
+    Catalog,
     Field,
     Overflow,
     spellings,
@@ -167,6 +168,16 @@ class FieldType(NamedTuple):
 def type_of(field: Field) -> FieldType:
     """Return the row of a field's type."""
     return TYPES[field.type]
+
+
+def is_free_text(row: FieldType) -> bool:
+    """Return whether values of a type are searched for private data, which takes the compiled rules."""
+    return row.treatment is Treatment.SCANNED
+
+
+def declares(catalog: Catalog, wanted: Callable[[FieldType], bool]) -> bool:
+    """Return whether a catalog has a field of a wanted type."""
+    return any(wanted(type_of(field)) for event in catalog.events.values() for field in event.fields.values())
 
 
 def leaves_as(field: Field) -> str:

@@ -66,8 +66,8 @@ class Turns:
             raise
 
     def _call_next(self) -> None:
-        together = len(self._seen)
-        most = max(1, self._places - 1 if together == 1 else self._places // (2 * max(together, 1)))
+        together = len(self._seen)  # never nobody: who takes a turn was seen
+        most = max(1, self._places - 1 if together == 1 else self._places // (2 * together))
         for who in tuple(self._waiting):
             while self._free and self._taken[who] < most and who in self._waiting:
                 called = self._waiting[who][0]

@@ -7,17 +7,17 @@ new container is; a catalog without free text has no use for it.
 from __future__ import annotations
 
 import logging
-from itertools import chain
 from typing import TYPE_CHECKING
 
-from telemetry.catalog.field_types import EXCEPTION, Treatment, type_of
+from telemetry.catalog.field_types import EXCEPTION, declares, is_free_text
 from telemetry.paths import cache_dir
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.shipper.canaries import prove
 
 if TYPE_CHECKING:
-    from telemetry.catalog.model import Catalog, Field
+    from telemetry.catalog.field_types import FieldType
+    from telemetry.catalog.model import Catalog
     from telemetry.shipper.delivery.tripwire import Tripwire
     from telemetry.shipper.encode.format import Format
     from telemetry.shipper.own_names import OwnNames
@@ -47,8 +47,7 @@ class Texts:
 
     def redactor_for(self, catalog: Catalog) -> FreeTextRedactor | None:
         """Return the redactor, opened if need be; None where the catalog needs none, or there is none to be had."""
-        fields = chain.from_iterable(event.fields.values() for event in catalog.events.values())
-        if self._redactor is None and not self.are_dropped and any(map(_is_searched, fields)):
+        if self._redactor is None and not self.are_dropped and declares(catalog, _is_searched):
             self._open()
         return self._redactor
 
@@ -65,7 +64,6 @@ class Texts:
             self._names.tell(self._redactor.know)
 
 
-def _is_searched(field: Field) -> bool:
-    """Tell whether a field's values are searched for private data: a text for all of it, an error for own names."""
-    row = type_of(field)
-    return row.treatment is Treatment.SCANNED or row.python == EXCEPTION
+def _is_searched(row: FieldType) -> bool:
+    """Return whether values of a type are searched: texts for all that may not leave, errors for own names."""
+    return is_free_text(row) or row.python == EXCEPTION

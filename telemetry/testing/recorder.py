@@ -8,14 +8,13 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
-from itertools import chain
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import replace
 
-from telemetry.catalog.field_types import Treatment, type_of
+from telemetry.catalog.field_types import declares, is_free_text
 from telemetry.catalog.load import load
 from telemetry.catalog.strict import strict_record, strict_tick
 from telemetry.errors import TelemetryError
@@ -173,7 +172,7 @@ def _version(catalog: Path) -> tuple[int, ...]:
 
 @lru_cache(8)
 def _pipeline(catalog: Path, version: tuple[int, ...], cache: Path | None) -> Pipeline:  # noqa: ARG001 `version` is of the key
-    """Return the stages for a catalog's file as it is now: made once, since the scanner of free text takes a second."""
+    """Return the stages for a catalog's file as it is now: made once, since the scanner of free text takes seconds."""
     loaded = load(catalog)
     whole = {name: replace(event, sample=1.0, max_per_second=None) for name, event in loaded.events.items()}
     today = dt.datetime.now(dt.UTC).date()
@@ -182,9 +181,8 @@ def _pipeline(catalog: Path, version: tuple[int, ...], cache: Path | None) -> Pi
 
 
 def _open_redactor(catalog: Catalog, cache: Path | None) -> FreeTextRedactor | None:
-    """The scanner of free text, if the catalog declares any. It knows no names of this machine: a test must not."""
-    fields = chain.from_iterable(event.fields.values() for event in catalog.events.values())
-    if not any(type_of(field).treatment is Treatment.SCANNED for field in fields):
+    """Return the redactor of free text, if the catalog declares any; of this machine it knows no names: no test may."""
+    if not declares(catalog, is_free_text):
         return None
     try:
         return FreeTextRedactor(know({}, constants_of(catalog)), cache)
