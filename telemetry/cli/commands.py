@@ -15,6 +15,7 @@ _PLACES = {
     "forget": "forget",
     "keys": "keys",
     "local": "consent",
+    "metrics": "metrics",
     "off": "consent",
     "on": "consent",
     "place": "client",
