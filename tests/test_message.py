@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from time import process_time
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from telemetry.catalog.template import Hole, parse_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 TEMPLATES = [
     "all is well",
@@ -176,6 +178,45 @@ def test_nothing_that_is_put_into_a_bare_hole_is_ever_a_value(template: str, dat
 def test_every_template_that_a_text_fits_is_looked_at(text: str) -> None:
     alone = [template for template in TEMPLATES if Matcher([template]).match(text)]
     assert sorted(MATCHER.all_that_fit(text)) == sorted(alone)
+
+
+@pytest.fixture(scope="module")
+def scanning() -> Matcher:
+    matcher = Matcher([*TEMPLATES, *(f"{{a}} step{n} {{b}} at {{n:int}}" for n in range(100))])
+    matcher.open_scan(None)
+    assert matcher._scan is not None, "there are too few templates for a scan"
+    return matcher
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(HOSTILE | st.sampled_from(TEMPLATES) | st.text(), min_size=1, max_size=20), st.data())
+def test_a_scan_finds_for_many_texts_what_each_fits_by_itself(
+    scanning: Matcher, texts: list[str], data: st.DataObject
+) -> None:
+    step = data.draw(st.integers(0, 99))
+    texts += [f"a step{step} b at 5", f"step{step} b at 5", f" step{step} at 5 step{step} at 5 step7 at 6", ""]
+    assert scanning.match_all(texts) == list(map(scanning.match, texts))
+
+
+def test_a_scan_compares_no_text_that_is_too_long(scanning: Matcher) -> None:
+    texts = ["no route to " + "x" * length for length in (0, 3, MAX_CHARACTERS - 12, MAX_CHARACTERS - 11)]
+    assert [match is not None for match in scanning.match_all(texts)] == [True, True, True, False]
+
+
+def test_where_hyperscan_is_missing_or_refuses_each_text_is_looked_up_by_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "hyperscan", None)
+    matcher = Matcher(MANY)
+    matcher.open_scan(tmp_path)
+    texts = ["x step7 y is z of w in v at 3 of u", "step7"] * 5
+    assert matcher.match_all(texts) == list(map(matcher.match, texts))
+    assert matcher.match_all(texts)[0] is not None
+
+
+def test_few_templates_have_nothing_compiled(tmp_path: Path) -> None:
+    MATCHER.open_scan(tmp_path)
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_a_text_that_is_too_long_is_not_compared() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from telemetry.catalog.matcher import matcher_of
 from telemetry.catalog.model import Catalog, Event, Field
 from telemetry.names import gather
 from telemetry.paths import cache_dir
@@ -44,6 +45,23 @@ def test_a_catalog_without_free_text_has_nothing_compiled(home: Path) -> None:
     assert texts.redactor_for(_catalog(ms="float", kind="enum", why="message", table="identifier", sql="sql")) is None
     assert [*cache_dir().glob("scanner-*")] == []
     assert (texts.are_dropped, armed.state, home.exists()) == (False, "armed", True)
+
+
+def test_many_templates_of_messages_are_compiled_once_and_kept(home: Path) -> None:
+    for file in cache_dir().iterdir():
+        file.unlink()
+    templates = tuple(f"step {n} of {{job}} was left out" for n in range(100))
+    why = Field(name="why", type="message", purpose="a test", templates=templates)
+    catalog = _catalog(ms="float")
+    catalog.events["done"].fields["why"] = why
+    texts = _texts(Tripwire(lambda _: None))
+
+    assert texts.redactor_for(catalog) is None
+    assert texts.redactor_for(catalog) is None
+    assert len([*cache_dir().glob("scanner-*")]) == 1
+    said = ["step 7 of night-run was left out", "step 7 of was left out"] * 5
+    assert matcher_of(templates).match_all(said) == list(map(matcher_of(templates).match, said))
+    assert home.exists()
 
 
 @pytest.mark.parametrize("type_", ["text", "error"])

@@ -21,36 +21,40 @@ if TYPE_CHECKING:
 _DIGEST_BYTES = 32
 
 
-def open_database(hyperscan: Any, expressions: list[bytes], numbers: list[int], cache: Path | None) -> Any:
+def open_database(
+    hyperscan: Any, expressions: list[bytes], numbers: list[int], cache: Path | None, *, folds_case: bool = True
+) -> Any:
     """Return the database of these patterns, from the cache if it is there, otherwise compiled and cached.
 
     Args:
         hyperscan: the module; there is no wheel for every platform.
-        expressions: case-insensitive patterns.
+        expressions: the patterns.
         numbers: the number that each pattern reports.
         cache: a directory of ours; None to do without. An unusable one costs the time, and nothing else.
+        folds_case: whether the patterns are case-insensitive.
 
     Raises:
         hyperscan.error: it refuses a pattern.
     """
-    file = cache and cache / f"scanner-{_key(hyperscan, expressions, numbers)}"
+    flags = hyperscan.HS_FLAG_CASELESS if folds_case else 0
+    file = cache and cache / f"scanner-{_key(hyperscan, expressions, numbers, flags)}"
     if file and (kept := _read(file)) is not None:
         with suppress(hyperscan.error):
             database = hyperscan.loadb(kept, hyperscan.HS_MODE_BLOCK)
             database.scratch = hyperscan.Scratch(database)
             return database
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(expressions=expressions, ids=numbers, flags=hyperscan.HS_FLAG_CASELESS)
+    database.compile(expressions=expressions, ids=numbers, flags=flags)
     if file:
         with suppress(OSError):
             _write(file, hyperscan.dumpb(database))
     return database
 
 
-def _key(hyperscan: Any, expressions: list[bytes], numbers: list[int]) -> str:
+def _key(hyperscan: Any, expressions: list[bytes], numbers: list[int], flags: int) -> str:
     probe = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     probe.compile(expressions=[b"a"], ids=[0])
-    parts = repr((hyperscan.__version__, probe.info(), expressions, numbers))
+    parts = repr((hyperscan.__version__, probe.info(), expressions, numbers, flags))
     return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The redactor of free text, opened when the first catalog is read that has something for it to do.
+"""Supply of what texts are searched with, opened when the first catalog is read that has something for it to do.
 
 Compiling what it searches with takes seconds of a processor's time on a machine that has not done it before, as each
 new container is; a catalog without free text has no use for it.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from telemetry.catalog.field_types import EXCEPTION, declares, is_free_text
+from telemetry.catalog.field_types import EXCEPTION, Treatment, declares, is_free_text, type_of
+from telemetry.catalog.matcher import matcher_of
 from telemetry.paths import cache_dir
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.scanner import ScannerUnavailableError
@@ -46,7 +47,14 @@ class Texts:
         prove(names.known, None, tripwire, format_)
 
     def redactor_for(self, catalog: Catalog) -> FreeTextRedactor | None:
-        """Return the redactor, opened if need be; None where the catalog needs none, or there is none to be had."""
+        """Return the redactor, opened if need be; None where the catalog needs none, or there is none to be had.
+
+        If the catalog has many templates of messages, the scan for them is opened, too.
+        """
+        for event in catalog.events.values():
+            for field in event.fields.values():
+                if type_of(field).treatment is Treatment.MATCHED:
+                    matcher_of(field.templates).open_scan(cache_dir())
         if self._redactor is None and not self.are_dropped and declares(catalog, _is_searched):
             self._open()
         return self._redactor

@@ -15,7 +15,7 @@ import msgspec
 from telemetry.catalog.compile import may_be_card, text_reader
 from telemetry.catalog.field_types import Means, Treatment, type_of
 from telemetry.catalog.holes import parameter_name
-from telemetry.catalog.matcher import Match, matcher_of
+from telemetry.catalog.matcher import matcher_of
 from telemetry.catalog.model import OTHER
 from telemetry.drops import DropReason
 from telemetry.redact.checksum import holds_card
@@ -26,12 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from telemetry.catalog.compile import Compiled, Envelope, Plan
+    from telemetry.catalog.matcher import Match
     from telemetry.catalog.model import Field
     from telemetry.redact.free_text import FreeTextRedactor
     from telemetry.spool.tally import Tally
 
 OVERFLOW = "overflow"
 """The name that is counted along with the rules when a redacted text was cut."""
+
+_MESSAGE_RULE = "message_field"
+"""The name that is counted for each text of which only a template and parameters are left."""
 
 _TOKEN_BYTES = 8  # it takes about 2**32 identifiers in one session before two are likely to share a token
 _CACHED_TOKENS = 1 << 14  # 2 MB for usual names; 64 MB if all are as long as the catalog lets them be
@@ -80,6 +84,8 @@ class Redactor:
         taken: list[_Taken] = []
         for kind, alike in rows.items():
             special = self._special[kind]
+            for message in special.messages:  # before the others: its parameters are fields as they are
+                _match_message(message, alike, tally)
             for column in special.columns:
                 _rewrite_column(column, alike, tally)
             for text in special.texts:
@@ -117,15 +123,28 @@ class _Column(NamedTuple):
         name: the field's name.
         rewrite: turns a value into the one that leaves.
         rule: the name counted for each value that was rewritten; empty for none.
-        parameters: for a message, the fields that its typed holes become, by the hole; None if `rewrite` makes no
-            `Match`.
     """
 
     label: str
     name: str
     rewrite: Callable[[Any], Any]
     rule: str
-    parameters: dict[str, _Parameter] | None = None
+
+
+class _Message(NamedTuple):
+    """A field whose texts leave as the templates that they fit.
+
+    Attributes:
+        label: the field's label in the tally.
+        name: the field's name.
+        match_all: returns, for each text, what it fits, if anything.
+        parameters: the fields that its typed holes become, by the hole.
+    """
+
+    label: str
+    name: str
+    match_all: Callable[[list[str]], list[Match | None]]
+    parameters: dict[str, _Parameter]
 
 
 class _Parameter(NamedTuple):
@@ -151,8 +170,8 @@ _Taken = tuple[Any, _Text, str]
 
 
 def _rewrite_column(column: _Column, rows: list[Any], tally: Tally) -> None:
-    label, name, rewrite, rule, parameters = column
-    rewritten = unmatched = invalid = failed = 0
+    label, name, rewrite, rule = column
+    rewritten = invalid = failed = 0
     for fields in rows:
         raw = getattr(fields, name)
         if raw is None:
@@ -166,21 +185,38 @@ def _rewrite_column(column: _Column, rows: list[Any], tally: Tally) -> None:
         if redacted is None:
             invalid += 1
             continue
-        if parameters is None:
-            rewritten += 1
-        else:
-            match: Match = redacted
-            for hole, value in match.values.items():
-                _set_parameter(parameters[hole], fields, value, tally)
-            redacted = match.template
-            unmatched += match is _NO_MATCH
-            rewritten += match.has_holes
+        rewritten += 1
         setattr(fields, name, redacted)
     tally.drop_field(label, DropReason.REDACTION_FAILED, failed)
     tally.drop_field(label, DropReason.INVALID, invalid)
-    tally.redact(label, UNMATCHED, unmatched)
     if rule:
         tally.redact(label, rule, rewritten)
+
+
+def _match_message(message: _Message, rows: list[Any], tally: Tally) -> None:
+    label, name, match_all, parameters = message
+    taken: list[Any] = []
+    texts: list[str] = []
+    for fields in rows:
+        raw = getattr(fields, name)
+        if raw is not None:
+            setattr(fields, name, None)
+            taken.append(fields)
+            texts.append(raw)
+    try:
+        matches = match_all(texts)
+    except Exception:  # noqa: BLE001 whatever failed, a text that can't be compared does not leave
+        tally.drop_field(label, DropReason.REDACTION_FAILED, len(texts))
+        return
+    for fields, match in zip(taken, matches, strict=True):
+        if match is None:
+            setattr(fields, name, OTHER)
+            continue
+        for hole, value in match.values.items():
+            _set_parameter(parameters[hole], fields, value, tally)
+        setattr(fields, name, match.template)
+    tally.redact(label, UNMATCHED, matches.count(None))
+    tally.redact(label, _MESSAGE_RULE, sum(match is not None and match.has_holes for match in matches))
 
 
 def _set_parameter(parameter: _Parameter, fields: Any, raw: str | None, tally: Tally) -> None:
@@ -215,6 +251,7 @@ def _take_column(text: _Text, rows: list[Any]) -> list[_Taken]:
 class _Special(NamedTuple):
     """The fields of one event that need more than validation."""
 
+    messages: tuple[_Message, ...]
     columns: tuple[_Column, ...]
     texts: tuple[_Text, ...]
 
@@ -230,29 +267,23 @@ def special_fields(plan: Plan, means: Means) -> _Special:
     def parameter(name: str) -> _Parameter:
         return _Parameter(label[name], name, text_reader(fields[name]), may_be_card(fields[name]))
 
-    def message(field: Field) -> _Column:
+    def message(field: Field) -> _Message:
         matcher = matcher_of(field.templates)
         holes = {hole: parameter(parameter_name(field.name, hole)) for hole in matcher.typed}
-        match: Callable[[str], Match] = lambda text: matcher.match(text) or _NO_MATCH  # noqa: E731 two words
-        return _Column(label[field.name], field.name, match, "message_field", holes)
+        return _Message(label[field.name], field.name, matcher.match_all, holes)
 
     return _Special(
-        columns=(
-            *map(message, treated[Treatment.MATCHED]),  # before the others: its parameters are fields as they are
-            *(
-                _Column(label[field.name], field.name, rewrite, type_of(field).rule)
-                for field in treated[Treatment.ALONE]
-                if (rewrite := type_of(field).rewriter(field, means)) is not None
-            ),
+        messages=tuple(map(message, treated[Treatment.MATCHED])),
+        columns=tuple(
+            _Column(label[field.name], field.name, rewrite, type_of(field).rule)
+            for field in treated[Treatment.ALONE]
+            if (rewrite := type_of(field).rewriter(field, means)) is not None
         ),
         texts=tuple(
             _Text(label[field.name], field.name, field.max_length or 0, field.overflow == "cut")
             for field in treated[Treatment.SCANNED]
         ),
     )
-
-
-_NO_MATCH = Match(OTHER, has_holes=False, values={})
 
 
 def _token(secret: bytes, value: str | int) -> str:
