@@ -1,6 +1,6 @@
-"""Each sentence of the privacy page is one that a test holds; a new one needs a test, named here beside it.
+"""Each sentence of the privacy page, and about privacy in the READMEs, is one that a test holds.
 
-And so does each test that a README names.
+A new one needs a test, named here beside it. Each test that a README names exists.
 """
 
 from __future__ import annotations
@@ -148,6 +148,103 @@ LEAVES = {
 """The same for what is said to leave of a field of each type."""
 
 
+README = [
+    # The README: what the example shows, and its promises.
+    ("The table has become a token that means nothing outside", "redactor", "test_the_next_session_has_other_tokens"),
+    (
+        "the message one of the catalog's own texts",
+        "message",
+        "test_a_text_leaves_as_its_template_and_the_values_of_typed_holes",
+    ),
+    (
+        "the time is cut to the minute",
+        "encode_ndjson",
+        "test_each_event_has_its_own_rounded_time_whatever_its_neighbours_have",
+    ),
+    (
+        "^An event or a field that the catalog does not name does not arrive",
+        "catalog_agreement",
+        "test_what_is_not_declared_all_refuse",
+    ),
+    (
+        '^It is on by default only for `deployment="cloud"`, after a notice was shown, never in CI and never when self',
+        "consent_decide",
+        "test_nothing_is_on_without_an_explicit_yes_or_a_cloud_whose_notice_was_shown",
+    ),
+    ("is a no that nothing overrides", "consent_decide", "test_a_hard_no_added_to_any_situation_gives_off"),
+    ("and acts within a second", "withdrawal", "test_off_reaches_every_process_and_nothing_is_uploaded_after"),
+    (
+        "^What redaction finds, and what it can't",
+        "redact_recall",
+        "test_of_each_kind_as_much_is_found_as_is_promised",
+    ),
+    # Its part on consent.
+    (
+        '^Telemetry is on by default only for `deployment="cloud"`',
+        "consent_decide",
+        "test_every_combination_of_voices_and_values_is_decided_as_the_design_says",
+    ),
+    (
+        "where an explicit yes, the host's too, still counts",
+        "consent_decide",
+        "test_under_pytest_the_default_is_off_and_an_explicit_yes_counts",
+    ),
+    ("are each a no that nothing overrides", "off", "test_off_asks_the_kernel_for_nothing"),
+    (
+        "tells what was decided, and by which rule",
+        "consent_decide",
+        "test_every_voice_with_every_value_alone_is_decided_in_every_situation_as_the_design_says",
+    ),
+    (
+        "^A choice made at run time acts within a second in every process",
+        "withdrawal",
+        "test_off_reaches_every_process_and_nothing_is_uploaded_after",
+    ),
+    ("an upload under way is cut off", "withdrawal", "test_off_in_the_middle_of_an_upload_cuts_it_off"),
+    (
+        "the copies of what was sent are erased",
+        "withdrawal",
+        "test_off_erases_copies_quarantine_and_local_data_too",
+    ),
+    (
+        "^`telemetry on` later works without a restart and begins anew",
+        "withdrawal",
+        "test_on_again_works_without_a_restart_and_brings_nothing_back",
+    ),
+    (
+        "^Between yes and no: `technical` lets events leave that the catalog calls so",
+        "withdrawal",
+        "test_under_technical_what_is_technical_leaves_and_the_rest_stays_here_even_as_a_number",
+    ),
+    (
+        "`local` keeps all",
+        "consent_decide",
+        "test_a_local_added_to_any_situation_lets_nothing_leave",
+    ),
+    (
+        "^Both are said as a yes is: .* the strictest that anybody says holds",
+        "withdrawal",
+        "test_what_leaves_is_told_by_the_stricter_of_host_and_user_of_events_counters_and_reports",
+    ),
+    (
+        "^A batch holds events of one sensitivity",
+        "writer",
+        "test_each_sensitivity_has_a_segment_and_a_ledger_of_its_own",
+    ),
+    (
+        "a step down moves files|^Nothing that is kept so leaves after a step up",
+        "withdrawal",
+        "test_a_step_down_moves_files_and_what_a_host_keeps_follows_it_and_a_step_up_brings_nothing_back",
+    ),
+    (
+        "^A collector of a version that does not know the level answers 403",
+        "withdrawal",
+        "test_an_old_collector_that_refuses_the_level_pauses_uploads_and_loses_nothing",
+    ),
+]
+"""The same for the prose about privacy in the READMEs."""
+
+
 def catalog() -> Catalog:
     fields = [
         Field(name="a", type="text", purpose="p", max_length=10),
@@ -178,6 +275,19 @@ def catalog() -> Catalog:
     )
 
 
+def prose() -> Iterator[str]:
+    """Yield the sentences about privacy in the READMEs, outside of tables and of what is run."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    package = (ROOT / "telemetry/README.md").read_text(encoding="utf-8")
+    promised = readme.partition("## What is promised")[2].partition("\n## ")[0]
+    shown = readme.partition("\nThe table has become")
+    consent = package.partition("\n## Consent\n")[2].partition("\n## ")[0]
+    for text in (f"{shown[1]}{shown[2]}".partition("\n```")[0], promised.partition("\n")[2], consent):
+        for paragraph in text.strip().split("\n\n"):
+            if not paragraph.startswith("|"):
+                yield from re.split(r"(?<=\.) (?=[A-Z`])", paragraph.replace("\n", " "))
+
+
 def claims() -> Iterator[str]:
     """What the page says outside of its headings and tables: an item of a list, or a sentence."""
     for line in privacy_page(catalog()).splitlines():
@@ -205,9 +315,30 @@ def test_a_claim_stands_on_the_page(claim: str) -> None:
     assert any(re.search(claim, said) for said in claims())
 
 
-@pytest.mark.parametrize(("file", "name"), sorted({*((file, name) for _, file, name in CLAIMS), *LEAVES.values()}))
+@pytest.mark.parametrize("sentence", list(prose()))
+def test_what_the_readmes_say_of_privacy_has_a_test(sentence: str) -> None:
+    assert [one for one, _, _ in README if re.search(one, sentence)], (
+        "say no more than a test holds, and name it in README"
+    )
+
+
+@pytest.mark.parametrize("claim", [claim for claim, _, _ in README])
+def test_a_claim_stands_in_a_readme(claim: str) -> None:
+    assert any(re.search(claim, said) for said in prose())
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), sorted({*((file, name) for _, file, name in (*CLAIMS, *README)), *LEAVES.values()})
+)
 def test_what_holds_a_claim_is_a_test_that_exists(file: str, name: str) -> None:
     assert name in names_in(f"test_{file}.py")
+
+
+@pytest.mark.parametrize("part", ["Typed fields", "Free text", "The last look"])
+def test_each_paragraph_on_redaction_names_the_tests_that_hold_it(part: str) -> None:
+    said = (ROOT / "telemetry/redact/README.md").read_text(encoding="utf-8").partition(f"\n## {part}\n")[2]
+    for paragraph in said.partition("\n## ")[0].strip().split("\n\n"):
+        assert re.search(r"`tests/test_\w+\.py`", paragraph), paragraph
 
 
 def test_what_leaves_of_a_field_is_held_by_a_test_for_each_type_that_is_rewritten() -> None:
@@ -222,7 +353,7 @@ def test_the_catalog_in_the_readme_is_one_that_a_strict_reviewer_passes() -> Non
     assert lint(found, dt.date(2026, 11, 24)) == []
 
 
-@pytest.mark.parametrize("file", ["README.md", "tests/README.md"])
+@pytest.mark.parametrize("file", ["README.md", "tests/README.md", "telemetry/redact/README.md"])
 def test_the_tests_that_the_readme_names_exist(file: str) -> None:
     readme = (TESTS.parent / file).read_text(encoding="utf-8")
     named = re.findall(r"\b(test_\w+\.py)(?:::(\w+))?", readme)
