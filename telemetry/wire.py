@@ -1,6 +1,6 @@
 """The frame: what a producer sends to the shipper, one ZeroMQ message, one msgpack array that any language can write.
 
-    [protocol, producer, context, first, dropped, events]
+    [protocol, producer, context, first, dropped, events, kept]
 
     protocol   1
     producer   16 random bytes, new in every process, and under every consent; they never leave the machine
@@ -9,6 +9,8 @@
     first      the producer's running number of the first event in the frame, from 0
     dropped    {reason: running total} of what the producer itself has dropped
     events     [[name, unix_ns, {field: scalar}], ...]
+    kept       for a producer that keeps its events until they are taken (telemetry/rendezvous/taken.py), the number of
+               the first that it keeps; one that keeps none leaves it out
 
 `names` is {kind: [name, ...]}, the producer's own names, which the shipper takes out of free text before
 it reads the frame's events (telemetry/names.py). They go over the private socket, or encrypted, and are never written
@@ -20,11 +22,12 @@ field, as `unencodable`, and the event goes on. Msgpack's own extension for a mo
 A frame has at most `MAX_FRAME_BYTES` and `MAX_FRAME_EVENTS`, an event at most `MAX_EVENT_FIELDS`, and `names` at most
 what telemetry/names.py allows: what is larger is no frame, or no event.
 
-A whole number may be written as a float. What stands behind `events`, and what else is in `context`, is passed over; a
-reason that the shipper does not know counts as `in_transit`.
+A whole number may be written as a float. What else stands behind `events`, and what else is in `context`, is passed
+over; a reason that the shipper does not know counts as `in_transit`.
 
 Only what is in a frame on its way gets a number, so a hole in the numbers is what was lost in transit. A frame with no
-events says hello, or hands over counts.
+events says hello, or hands over counts. What a producer keeps is not lost: what is behind a hole that it can
+fill is put off until it has sent all of that again, in order; and what is taken already is passed over.
 
 While it lives, a producer holds a lock on a file in the spool (telemetry/rendezvous/life.py): `pid` tells its frames
 from those of others, and says nothing of whether it runs, for it may come from another pid namespace. Without the lock

@@ -212,7 +212,7 @@ class LedgerEquation(RuleBasedStateMachine):
         before = self.positions.get(producer.id, Position(1))
         after = advance(before, frame.first, frame.events, frame.dropped, tally)
         tally.emitted -= held_back
-        behind = _without({producer.id: after}, {producer.id: held_back})[producer.id]
+        behind = _without({producer.id: after}, {producer.id: frame.first}, {producer.id: held_back})[producer.id]
         self.positions[producer.id] = self.active.positions[producer.id] = behind
         self.active.tally.add(tally)
         return after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ class Questions:
         self._met_before = frozenset(intake.positions)  # producers that an earlier shipper may have segments of
         self._awaited: dict[tuple[str, int, int], frozenset[str]] = {}
         self._flushed_at = float("-inf")
+        self._id = os.urandom(8)
         self.answers: dict[str, Answer] = {"confirm": self._confirm, "deliver": self._deliver, "seal": self._seal}
 
     def _confirm(self, request: Message) -> Message:
@@ -47,7 +49,11 @@ class Questions:
         dropped = sum(position.dropped.values())
         if position.settled < request.get("accepted", 0) or dropped < request.get("dropped", 0):
             return {}
-        return {"accepted": position.settled, "dropped": dropped} if self._intake.make_durable() else {}
+        if not self._intake.make_durable():
+            return {}
+        # Who waits for nothing asks how far its events were taken, and whether by the shipper that it sent them to.
+        said = {"shipper": self._id} if "accepted" not in request else {}
+        return {"accepted": position.settled, "dropped": dropped, **said}
 
     def _deliver(self, request: Message) -> Message:
         """Tell whether all that a producer had emitted has left the spool; empty while that is not known.

@@ -26,6 +26,7 @@ from telemetry.inspect.contents import catalogs_in
 from telemetry.paths import ENDPOINT_FILE, product_dir, spool_dir
 from telemetry.redact.names.machine import names_of_this_machine
 from telemetry.rendezvous.control import answer_all
+from telemetry.rendezvous.taken import Records
 from telemetry.shipper.catalogs import Catalogs
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.tripwire import Tripwire
@@ -41,6 +42,7 @@ from telemetry.shipper.process import memory_bytes
 from telemetry.shipper.questions import Questions
 from telemetry.shipper.texts import Texts
 from telemetry.shipper.watch import Ground, Watch, may_live
+from telemetry.spool.positions import taken_numbers
 from telemetry.spool.spool import Spool
 from telemetry.spool.tombstones import bury_the_dead
 
@@ -127,6 +129,7 @@ class Shipper:
         self._delivery = Thread(target=self._uploader.run, name="delivery", daemon=True)
         # Intake.
         self._watch = Watch(spool)
+        self._records = Records(rendezvous, taken_numbers(ledger.positions))
         self._writer = Writer(self._spool, format_, settings, self._uploader.nudge)
         pipelines = Pipelines(self._catalogs, self._names, format_, self._texts, clock)
         self._intake = Intake(
@@ -140,6 +143,7 @@ class Shipper:
             Reports(settings, self._catalogs, pipelines, self._writer, self._watch),
             self._watch,
             Permission(State.ON),
+            self._records,
         )
         self._answers = {
             **Questions(self._intake, self._uploader, self._spool).answers,
@@ -167,6 +171,7 @@ class Shipper:
             self._intake.take_in(ready)
             self._answer(ready)
         self._writer.settle()
+        self._records.close()
 
     def finish(self) -> None:
         """Upload what waits, for a while and as long as it goes well; blocks. Another shipper may run already."""
@@ -213,6 +218,8 @@ class Shipper:
         if not self._keeps_place():
             log.info("another shipper has taken this one's place: leaving")
             self.stop()
+        else:
+            self._records.keep()
         if self._spool.is_removed:
             log.error(
                 "%s was removed, and what waited in it is lost: the next shipper begins anew", self._spool.directory

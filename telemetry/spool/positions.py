@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from telemetry.drops import DropReason
+from telemetry.wire import PRODUCER_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from telemetry.spool.tally import Tally
 
@@ -28,12 +30,20 @@ class Position(msgspec.Struct, array_like=True, frozen=True):
         next: the number that its next event will have.
         dropped: the running totals, by reason, of what it has dropped itself.
         ended: the number below which missing events count as lost, because the producer was buried; 0 before that.
+        half: the numbers, first and behind the last, of events of which only one sensitivity is on disk: a drain that
+            has both is written in two steps. `next` then lies behind by those that are not, so that they are missed.
     """
 
     pid: int
     next: int = 0
     dropped: dict[str, int] = {}
     ended: int = 0
+    half: tuple[int, int] | None = None
+
+    @property
+    def whole(self) -> int:
+        """The number below which every event has arrived, in one step or in both."""
+        return self.half[0] if self.half else self.next
 
     @property
     def settled(self) -> int:
@@ -65,7 +75,21 @@ def advance(position: Position, first: int, events: int, dropped: Mapping[Any, i
     tally.late += max(0, min(first + events, position.ended) - max(first, position.next))
     lost = _drop_new(position.dropped, dropped, tally)
     tally.emitted += hole + events + lost
-    return msgspec.structs.replace(position, next=first + events, dropped=_latest(position.dropped, dropped))
+    return msgspec.structs.replace(position, next=first + events, dropped=_latest(position.dropped, dropped), half=None)
+
+
+def complete(position: Position, end: int, events: int) -> Position:
+    """Take into account that the rest of a frame has arrived of which one sensitivity was on disk before.
+
+    Args:
+        position: the producer's position before.
+        end: the number behind the frame's last event.
+        events: the number of events that were missing.
+    """
+    _, last = position.half or (end, end)
+    if end >= last:
+        return msgspec.structs.replace(position, next=max(position.next, end), half=None)
+    return msgspec.structs.replace(position, next=position.next + events, half=(end, last))
 
 
 def bury(position: Position, accepted: int, dropped: dict[str, int], tally: Tally) -> Position:
@@ -91,6 +115,7 @@ def furthest(one: Position | None, other: Position) -> Position:
         next=max(one.next, other.next),
         dropped=_latest(one.dropped, other.dropped),
         ended=max(one.ended, other.ended),
+        half=_half(one, other),
     )
 
 
@@ -100,13 +125,26 @@ def up_to(first: int, one: Position | None, other: Position) -> Position:
     Another shipper may have come further: what it has beyond `first` was sent twice, and its numbers mean nothing here.
     """
     found = furthest(one, other)
-    return msgspec.structs.replace(found, next=min(found.next, first)) if found.next > first else found
+    return msgspec.structs.replace(found, next=first, half=None) if found.next > first else found
+
+
+def taken_numbers(positions: Positions) -> Iterator[tuple[bytes, int]]:
+    """Yield each producer's id and the number of its first event that is not taken; what is no id is passed over."""
+    for name, position in positions.items():
+        with suppress(ValueError):
+            if len(producer := bytes.fromhex(name)) == PRODUCER_BYTES:
+                yield producer, position.whole
 
 
 def catch_up(positions: dict[str, Position], others: Mapping[str, Position]) -> None:
     """Move each producer in `positions` on to its position in `others`, if that is further."""
     for producer, position in others.items():
         positions[producer] = furthest(positions.get(producer), position)
+
+
+def _half(one: Position, other: Position) -> tuple[int, int] | None:
+    """Return the numbers that are half on disk in two positions together: those of the further one, if it has any."""
+    return max(one, other, key=lambda found: (found.half[1] if found.half else found.next, found.next)).half
 
 
 def _latest(known: Mapping[str, int], totals: Mapping[Any, int]) -> dict[str, int]:

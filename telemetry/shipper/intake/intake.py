@@ -17,17 +17,21 @@ from telemetry.catalog.model import SENSITIVITIES
 from telemetry.drops import DropReason
 from telemetry.shipper.intake.admission import Admission
 from telemetry.shipper.intake.handovers import Handovers
-from telemetry.shipper.intake.receiver import decode_frame, decode_remote_frame, receive_waiting
+from telemetry.shipper.intake.order import in_order
+from telemetry.shipper.intake.receiver import decode_frame, decode_left_frame, decode_remote_frame, receive_waiting
 from telemetry.shipper.intake.session import Session
 from telemetry.shipper.watch import remembered
-from telemetry.spool.positions import MAX_POSITIONS, REMOTE_PID, Position, up_to
+from telemetry.spool.positions import MAX_POSITIONS, REMOTE_PID, Position, complete, furthest, up_to
+from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, KeysView
 
     from telemetry.catalog.model import Sensitivity
     from telemetry.receipt import Receipt
+    from telemetry.rendezvous.taken import Records
     from telemetry.shipper.catalogs import Catalogs, Source
+    from telemetry.shipper.intake.pipeline import Drain
     from telemetry.shipper.intake.pipelines import Pipelines
     from telemetry.shipper.intake.receiver import Frame
     from telemetry.shipper.intake.reports import Reports
@@ -61,6 +65,11 @@ class Terms(NamedTuple):
     not_before_ns: dict[Sensitivity, int]
     is_earlier: bool
 
+    @property
+    def bounds(self) -> tuple[str, dict[Sensitivity, int]]:
+        """The level of the receipt, and the times before which events are too old: what a pipeline asks for."""
+        return self.receipt.level, self.not_before_ns
+
 
 class Intake:
     """The intake of one shipper, made of its stages.
@@ -84,8 +93,10 @@ class Intake:
         reports: Reports,
         watch: Watch,
         permission: Permission,
+        records: Records,
     ) -> None:
         self.permission = permission
+        self._records = records
         self.positions = positions
         self.unreadable = 0
         self._sockets = sockets
@@ -118,26 +129,47 @@ class Intake:
         if ready.frames:
             self.take(receive_waiting(self._sockets.data))
         if left := self._handovers.take(self.positions):
-            self.take(left)
+            self.take(left, decode_left_frame)
         if ready.remote and self._sockets.remote:
             self.take(self._sockets.remote.receive_frames(), decode_remote_frame)
 
     def take(self, messages: list[bytes], decode: Callable[[bytes], Frame | None] = decode_frame) -> None:
         """Take messages the whole way, from bytes to the spool."""
-        frames = self._admit(messages, decode)
-        self._greet({frame.producer.hex() for frame in frames})
-        self._ask_for_what_is_missing(frames)
+        admitted = self._admit(messages, decode)
+        producers = {frame.producer.hex(): frame.producer for frame in admitted}
+        self._greet(producers.keys())
+        unsure = self._ask_for_what_is_missing(admitted)
+        halves, frames = in_order(admitted, self.position_of, unsure)
+        for half in halves:
+            self._take_the_rest_of(half)
         for terms, group in groupby(frames, key=self._terms_of):
-            receipt, source, not_before_ns, is_earlier = terms
-            drains = self._pipelines.of(source).run(group, self.positions, receipt.level, not_before_ns)
-            for drain in drains:
-                self.unreadable += drain.unreadable
-                kept = drain if self.permission.collects else drain.lost(DropReason.CONSENT)
-                ground = receipt.of(drain.sensitivity), source
-                self._writer.append(*ground, kept._replace(is_earlier=is_earlier), self.session)
-            positions = drains[-1].positions
-            self.positions |= positions
-            self._watch.see(positions, receipt, source.label)
+            self._write(terms, self._pipelines.of(terms.source).run(group, self.positions, *terms.bounds))
+        for name, producer in producers.items():
+            if name in self.positions:
+                self._records.write(producer, self.positions[name].whole)
+
+    def _take_the_rest_of(self, frame: Frame) -> None:
+        """Take those events of a frame that are not on disk: of one sensitivity, a killed shipper has written them."""
+        terms = self._terms_of(frame)
+        drains = self._pipelines.of(terms.source).run([frame], self.positions, *terms.bounds)
+        last = drains[-1]
+        producer = frame.producer.hex()
+        end = last.positions[producer].next if last.positions else frame.first
+        missing = last.tally.emitted if last.sensitivity == "technical" else 0
+        position = complete(self.positions[producer], end, missing)
+        rest = last if missing else last._replace(body=b"", tally=Tally())
+        self._write(terms, [rest._replace(positions={producer: position})])
+
+    def _write(self, terms: Terms, drains: list[Drain]) -> None:
+        """Write drains of some frames, and note how far their producers have come."""
+        for drain in drains:
+            self.unreadable += drain.unreadable
+            kept = drain if self.permission.collects else drain.lost(DropReason.CONSENT)
+            ground = terms.receipt.of(drain.sensitivity), terms.source
+            self._writer.append(*ground, kept._replace(is_earlier=terms.is_earlier), self.session)
+        positions = drains[-1].positions
+        self.positions |= positions
+        self._watch.see(positions, terms.receipt, terms.source.label)
 
     def take_in_the_rest(self) -> None:
         """Take in and seal everything that has arrived; blocks for half a second while more arrives.
@@ -232,29 +264,39 @@ class Intake:
         self._admission.refuse(len(frames) - len(readable))
         return readable
 
-    def _greet(self, producers: set[str]) -> None:
+    def _greet(self, producers: KeysView[str]) -> None:
         """Make sure that a new producer's events don't join the session of producers that are gone."""
         if self.session.is_used and not producers <= self.positions.keys():
             self._watch.look(lost_seconds=0.0)
             self.part()
 
-    def _ask_for_what_is_missing(self, frames: list[Frame]) -> None:
+    def _ask_for_what_is_missing(self, frames: list[Frame]) -> set[str]:
         """Ask the spool before a hole is counted: an earlier shipper may have the events, and have sealed them since.
 
         The ledger of a full spool takes a while to read, and anybody can send frames with holes, so it is done only now
-        and then.
+        and then. A hole that its producer can fill is none.
+
+        Returns:
+            The producers about which it was not asked, as it had been a moment ago.
         """
-        firsts: dict[str, int] = {}
+        firsts: dict[str, Frame] = {}
         for frame in frames:
-            firsts.setdefault(frame.producer.hex(), frame.first)
-        holes = {name for name, first in firsts.items() if first > self.position_of(name).settled}
+            firsts.setdefault(frame.producer.hex(), frame)
+        holes = {
+            name
+            for name, frame in firsts.items()
+            if (frame.first if frame.kept is None else min(frame.first, frame.kept)) > self.position_of(name).settled
+        }
         if not holes or monotonic() - self._asked_at < ASK_SECONDS:
-            return
+            return holes
         self._asked_at = monotonic()
         with suppress(OSError):
             known = self._spool.ledger().positions
             for name in holes & known.keys():
-                self.positions[name] = up_to(firsts[name], self.positions.get(name), known[name])
+                here, frame = self.positions.get(name), firsts[name]
+                keeps = frame.kept is not None
+                self.positions[name] = furthest(here, known[name]) if keeps else up_to(frame.first, here, known[name])
+        return set()
 
     def _terms_of(self, frame: Frame) -> Terms:
         context = frame.context
@@ -276,5 +318,5 @@ class Intake:
         self.take(messages)
         self._handovers.let_in()
         # Once nothing arrives at all, no earlier frames can precede those that were left.
-        self.take(self._handovers.take(self.positions, at_once=not messages))
+        self.take(self._handovers.take(self.positions, at_once=not messages), decode_left_frame)
         return bool(messages) or self._handovers.waits

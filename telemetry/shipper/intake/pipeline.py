@@ -135,6 +135,7 @@ class Pipeline:
         parts = {sensitivity: _Part() for sensitivity in SENSITIVITIES}
         tally = parts[self._common].tally
         positions: Positions = {}
+        begun: dict[str, int] = {}
         unreadable = 0
         for frame in frames:
             lost_before = tally.lost
@@ -145,6 +146,7 @@ class Pipeline:
                 continue
             number = len(valid) + tally.lost - lost_before
             producer = frame.producer.hex()
+            begun.setdefault(producer, frame.first)
             position = positions.get(producer) or known.get(producer) or Position(frame.context.pid)
             positions[producer] = advance(position, frame.first, number, frame.dropped, tally)
             for sensitivity, events in self._sorted(valid):
@@ -158,7 +160,7 @@ class Pipeline:
             for sensitivity, part in self._settled(parts)
         ]
         last = drains.pop()._replace(positions=positions, unreadable=unreadable)
-        behind = _without(positions, parts[last.sensitivity].numbers)
+        behind = _without(positions, begun, parts[last.sensitivity].numbers)
         return [*(drain._replace(positions=behind) for drain in drains), last]
 
     def run_report(self, raw: bytes) -> list[tuple[Drain, Report | None]]:
@@ -226,10 +228,18 @@ def _names_of(sensitivity: Sensitivity, compiled: Compiled) -> list[str]:
     return [plan.name for plan in compiled.plans.values() if plan.event.sensitivity == sensitivity]
 
 
-def _without(positions: Positions, numbers: Mapping[str, int]) -> Positions:
-    """Return the positions of producers before they had brought the given numbers of events."""
+def _without(positions: Positions, begun: Mapping[str, int], numbers: Mapping[str, int]) -> Positions:
+    """Return the positions of producers before the second drain of two.
+
+    Args:
+        positions: their positions after it.
+        begun: the number of each one's first event in both.
+        numbers: the number of each one's events in the second.
+    """
     return {
-        producer: replace(position, next=max(position.next - numbers.get(producer, 0), 0))
+        producer: replace(position, next=max(position.next - number, 0), half=(begun[producer], position.next))
+        if (number := numbers.get(producer, 0))
+        else position
         for producer, position in positions.items()
     }
 

@@ -63,7 +63,10 @@ class FrameContext(msgspec.Struct, frozen=True, gc=False):
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A frame, whose events are not decoded yet. Further elements, of a later version, are passed over."""
+    """A frame, whose events are not decoded yet. Further elements, of a later version, are passed over.
+
+    `kept` is None where its producer keeps nothing.
+    """
 
     protocol: Literal[1]
     producer: _Producer
@@ -71,6 +74,10 @@ class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
     first: _Count
     dropped: _Dropped
     events: msgspec.Raw
+    kept: _Count | None = None
+
+
+_ELEMENTS = 6  # that each frame has
 
 
 _DECODER = msgspec.msgpack.Decoder(Frame)
@@ -96,7 +103,7 @@ def decode_frame(message: bytes) -> Frame | None:
 
 def _decode_with_floats(message: bytes) -> Frame | None:
     try:
-        *head, events = _PARTS.decode(message)[: len(Frame.__struct_fields__)]
+        *head, events = _PARTS.decode(message)[:_ELEMENTS]
         protocol, producer, context, first, dropped = map(msgpack.unpackb, head)
         context, dropped = ({name: whole(value) for name, value in each.items()} for each in (context, dropped))
         return Frame(
@@ -116,6 +123,12 @@ def _by_known_reason(dropped: dict[str, int]) -> dict[str, int]:
     for reason, total in dropped.items():
         known[reason if reason in HOST_REASONS else DropReason.IN_TRANSIT] += total
     return dict(known)
+
+
+def decode_left_frame(message: bytes) -> Frame | None:
+    """Read a message that a producer has left when it ended, and that it will not send again, as a frame."""
+    frame = decode_frame(message)
+    return frame and replace(frame, kept=None)
 
 
 def decode_remote_frame(message: bytes) -> Frame | None:
