@@ -19,7 +19,7 @@ def main() -> None:
         case _:
             from telemetry.cli.commands import commands  # noqa: PLC0415 as above
 
-            commands()
+            commands(prog_name="telemetry")  # whatever it was started as: completion goes by it
 
 
 if __name__ == "__main__":

@@ -52,6 +52,28 @@ def _tell_once(name: str) -> None:
 _record: Callable[[str, dict[str, Any]], None] = _nothing
 _tick: Callable[[str, int, dict[str, Any]], None] = _nothing_counted
 _client: Client | None = None
+_options: dict[str, Any] = {}
+"""The arguments that the client was made with."""
+
+
+def _tell_of_change(options: dict[str, Any]) -> None:
+    """Report, under `strict` and in debug mode, a second `init` that says something else than the first.
+
+    Raises:
+        ConfigError: under `strict`.
+    """
+    from telemetry.settings import is_debugging  # noqa: PLC0415 `import telemetry` must cost next to nothing
+
+    changed = [name for name, value in options.items() if name != "notice" and value != _options.get(name)]
+    text = f"init() was called before with another {', '.join(changed)}: call it once, or close() before it"
+    if changed and options["strict"]:
+        from telemetry.errors import ConfigError  # noqa: PLC0415 as above
+
+        raise ConfigError(text)
+    if changed and is_debugging():
+        from telemetry.client import say  # noqa: PLC0415 as above
+
+        say(f"[telemetry] # {text}\n")
 
 
 def init(
@@ -93,10 +115,13 @@ def init(
         The client. Its `consent` tells what was decided for this process, and by which rule.
 
     Raises:
-        ConfigError: an argument is wrong, or the catalog can't be read.
+        ConfigError: an argument is wrong, or the catalog can't be read; under `strict` also, it was called before with
+            other arguments.
     """
     options = locals()
-    global _client, _record, _tick  # noqa: PLW0603 the module-level client is what this module is
+    global _client, _record, _tick, _options  # noqa: PLW0603 the module-level client is what this module is
+    if _client is not None and options != _options:
+        _tell_of_change(options)
     close()
     try:
         from telemetry.client import Client  # noqa: PLC0415 `import telemetry` must cost next to nothing
@@ -107,7 +132,7 @@ def init(
 
         check_shadows(fault)
         raise
-    _record, _tick = _client.record, _client.tick
+    _record, _tick, _options = _client.record, _client.tick, options
     return _client
 
 

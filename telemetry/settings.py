@@ -2,10 +2,13 @@
 
 import os
 import re
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, NamedTuple  # compiles each annotation that is a text, so none is here
 
 from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError
+from telemetry.terminal import did_you_mean
 
 DEBUG = "TELEMETRY_DEBUG"
 FORMATS = ("ndjson", "risingwave")
@@ -123,6 +126,25 @@ class ShipperSettings(NamedTuple):
         # A proxy's URL may hold a password, and a repr ends up in logs and reports of errors.
         values = self._asdict().items()
         return f"ShipperSettings({', '.join(f'{name}={shown(name, value)}' for name, value in values)})"
+
+
+def _telling_slips(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the constructor of settings that tells of an unknown name which one may have been meant."""
+
+    @wraps(make)
+    def make_or_tell(cls: type[ShipperSettings], *args: Any, **settings: Any) -> ShipperSettings:
+        for name in settings:
+            if name not in cls._fields:
+                hint = did_you_mean(name, cls._fields) or f"; it may be one of {', '.join(cls._fields)}"
+                raise ConfigError(f"ShipperSettings: {name} is no setting of a shipper{hint}")
+        made: ShipperSettings = make(cls, *args, **settings)
+        return made
+
+    return make_or_tell
+
+
+# A NamedTuple's own body may not define it.
+ShipperSettings.__new__ = _telling_slips(ShipperSettings.__new__)  # type: ignore[method-assign]
 
 
 class RemoteShipper(NamedTuple):

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 def counted(number: int, one: str, more: str = "") -> str:
     """Return a number with its noun: `1 event`, `2 events`; `more` is a plural that is not formed by an s."""
     return f"{number} {one if number == 1 else more or one + 's'}"
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return the end of an error about an unknown name, which suggests the nearest known one; empty if none is near."""
+    from difflib import get_close_matches  # noqa: PLC0415 it loads slowly, and only a mistake needs it
+
+    return "".join(f"; did you mean {close}?" for close in get_close_matches(str(name), known, 1))
 
 
 def printable(text: str) -> str:

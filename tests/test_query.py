@@ -328,3 +328,46 @@ def test_a_collector_keeps_the_catalogs_that_it_is_given(tmp_path: Path) -> None
     refused = subprocess.run([*command, "--catalog", str(tmp_path / "bad.toml")], capture_output=True, check=False)
     assert refused.returncode == 2
     assert b"bad.toml" in refused.stderr
+
+
+def test_without_sql_it_lists_views_columns_and_purposes(store: Path, tmp_path: Path) -> None:
+    keep(store, lines([{**EVENT, "workers": 3}, {**EVENT, "event": "stray", "n": 1}]))
+    (tmp_path / "acme.toml").write_text(
+        '[catalog]\nproduct = "acme-db"\nversion = 9\n[events.started]\npurpose = "count them"\nowner = "a"\n'
+        'expires = "9999-01-01"\nsensitivity = "technical"\n[events.started.fields]\n'
+        'workers = { type = "int", purpose = "it\'s for defaults" }\n'
+    )
+    answered = subprocess.run(
+        [*QUERY, "--store", str(store), "--catalog", str(tmp_path / "acme.toml"), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = [tuple(json.loads(line).values()) for line in answered.stdout.splitlines()]
+    assert [row[0] for row in rows[:2]] == ["events", "batches"]
+    assert rows[2:] == [
+        ("started", "", "", "count them"),
+        ("started", "workers", "BIGINT", "it's for defaults"),
+        ("stray", "", "", "no catalog names it"),
+        ("stray", "n", "BIGINT", ""),
+    ]
+
+
+def test_an_unknown_name_is_answered_by_one_of_ours(store: Path) -> None:
+    keep(store, lines([{**EVENT, "workers": 3}]))
+    assert (
+        complaint(store, "SELECT * FROM startd")
+        == 'telemetry query: there is no view "startd"; did you mean "started"?\n'
+    )
+    assert 'there is no column "wokers"; did you mean "workers"?' in complaint(store, "SELECT wokers FROM started")
+    assert "without SQL lists all views" in complaint(store, "SELECT xyzzy FROM started")
+
+
+def test_markdown_and_bars(store: Path) -> None:
+    keep(store, lines([{**EVENT, "kind": "a|b"}, {**EVENT, "kind": "c"}, {**EVENT, "kind": "c"}]))
+    sql = "SELECT kind, count(*) AS n FROM started GROUP BY ALL ORDER BY n"
+    assert run(store, sql, "--format", "markdown").stdout == "| kind | n |\n| --- | --- |\n| a\\|b | 1 |\n| c | 2 |\n"
+    one, two = run(store, sql, "--format", "bar", COLUMNS="25").stdout.splitlines()
+    assert (one, two) == ("a|b █████████▌ 1", f"c   {'█' * 19} 2")
+    assert "holds others" in run(store, "SELECT kind FROM started", "--format", "bar").stderr
+    assert run(store, f"{sql} LIMIT 0", "--format", "bar").stdout == ""

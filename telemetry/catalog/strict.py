@@ -6,7 +6,6 @@ not consent: they raise with consent off as well.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from telemetry.catalog.field_types import EXCEPTION, Treatment, type_of
@@ -14,9 +13,10 @@ from telemetry.catalog.load import load
 from telemetry.catalog.matcher import matcher_of
 from telemetry.errors import InvalidValueError, UndeclaredError
 from telemetry.scalar import as_scalar
+from telemetry.terminal import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
     from telemetry.catalog.model import Field, Kind
@@ -68,12 +68,12 @@ def _checker(path: Path, kind: Kind) -> Callable[[str, dict[str, Any]], None]:
     def check(name: str, fields: dict[str, Any]) -> None:
         event = events.get(name)
         if event is None:
-            raise UndeclaredError(f"{path} declares no event {name!r}{_nearest(name, events)}; declare it there")
+            raise UndeclaredError(f"{path} declares no event {name!r}{did_you_mean(name, events)}; declare it there")
         if event.kind != kind:
             raise UndeclaredError(f"{path}: {name} is of kind {event.kind}: {_CALLS[event.kind]}")
         for field, value in fields.items():
             if field not in event.fields:
-                hint = _nearest(field, event.fields)
+                hint = did_you_mean(field, event.fields)
                 raise UndeclaredError(f"{path}: event {name} declares no field {field!r}{hint}; declare it there")
             if fault := fault_of(event.fields[field], value):
                 raise InvalidValueError(f"{path}: event {name}, field {field}: {fault}")
@@ -104,7 +104,3 @@ def _template_fault(field: Field, text: Any) -> str:
     if type_of(field).treatment is Treatment.MATCHED and matcher_of(field.templates).match(text) is None:
         return "fits none of the `templates`; add one (`telemetry catalog templates` collects those of a program)"
     return ""
-
-
-def _nearest(name: str, declared: Iterable[str]) -> str:
-    return "".join(f"; did you mean {close}?" for close in get_close_matches(str(name), declared, 1))

@@ -11,9 +11,18 @@ import click
 from telemetry.consent import ConsentError, State, Stored, decide, find_product, known_products, store_choice
 from telemetry.consent.stored import iso_time
 from telemetry.errors import ConfigError, TelemetryError
+from telemetry.terminal import did_you_mean
+
+
+def _products(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
+    return [name for name in known_products() if name.startswith(begun)]
+
 
 product_option = click.option(
-    "--product", metavar="NAME", help="Whose data; may be left out when this machine knows only one product."
+    "--product",
+    metavar="NAME",
+    shell_complete=_products,
+    help="Whose data; may be left out when this machine knows only one product.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -57,13 +66,23 @@ def local(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click pas
 
 @click.command()
 @product_option
+@click.option("--all", "everything", is_flag=True, help="Of every product that this machine knows.")
 @json_option
-def off(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
+def off(product: str | None, *, everything: bool, as_json: bool) -> None:
     """Say no: nothing of a product is collected, whatever the product itself says; what was is erased.
+
+    With --all and --json, an object a line for each product.
 
     Exit codes: 1, the choice is stored, but not all could be erased; 2, it is not stored.
     """
-    _erase(_choose(State.OFF, product, as_json=as_json))
+    if everything and product is not None:
+        raise CommandError("--product and --all say two things; give one")
+    if everything and not known_products():
+        raise CommandError("no product has a choice or a spool on this machine yet: name one with --product NAME")
+    names = known_products() if everything else [product]
+    chosen = [_choose(State.OFF, name, as_json=as_json) for name in names]  # all, before anything can fail
+    for name in chosen:
+        _erase(name)
 
 
 def _choose(choice: State, product: str | None, *, as_json: bool) -> str:
@@ -77,6 +96,8 @@ def _choose(choice: State, product: str | None, *, as_json: bool) -> str:
     if name not in known:  # a choice may be made before the program is there; it may also be a slip of the hand
         others = f"; known are {', '.join(known)}" if known else ""
         click.echo(f"Nothing called {name} has asked or collected here so far{others}.", err=True)
+        if meant := did_you_mean(name, known).removeprefix("; "):
+            click.echo(f"D{meant[1:]} Then say it again: `telemetry {choice} --product ...`.", err=True)
     _warn_when_overruled(name, choice)
     return name
 

@@ -30,13 +30,8 @@ if TYPE_CHECKING:
 def metrics(product: str | None, textfile: Path | None) -> None:
     """Print events, drops, spool and shipper of each product as OpenMetrics.
 
-    \b
-    Examples:
-      telemetry metrics
-      telemetry metrics --textfile /var/lib/node_exporter/telemetry.prom
-
     Exit codes: 0, good; 1, the file can't be written; 2, no such product can be, or a library is missing.
-    """  # noqa: D301 click's mark for lines that stay as they are
+    """
     try:
         from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 of an extra
         from prometheus_client.openmetrics import exposition  # noqa: PLC0415 as above

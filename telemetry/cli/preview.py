@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 import msgspec
 
+from telemetry.cli.completion import batches
 from telemetry.cli.consent import CommandError, FailedError, json_option, product_option
 from telemetry.consent import find_product, read_stored
 from telemetry.errors import ConfigError, SpoolError
@@ -63,7 +64,12 @@ class _Chosen(NamedTuple):
 )
 @click.option("--sent", is_flag=True, help="Also what was sent, as far as copies are kept.")
 @click.option("--all", "everything", is_flag=True, help="Also what was sent, and what never is: local, quarantined.")
-@click.option("--batch", metavar="ID", help="This one, in whatever state; the beginning of its id will do.")
+@click.option(
+    "--batch",
+    metavar="ID",
+    shell_complete=batches,
+    help="This one, in whatever state; the beginning of its id will do.",
+)
 @click.option("--limit", default=3, show_default=True, type=click.IntRange(1), help="Batches shown of each state.")
 @click.option(
     "--events", type=click.IntRange(0), help=f"Events shown of each; all, or {TERMINAL_EVENTS} on a terminal."

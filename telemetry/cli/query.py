@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
 _SHOWN_ROWS = 1000  # more is for a program to read
 _HELD_BYTES = 16 << 20  # of an answer, before it goes to a temporary file
-_FORMATS = ["table", "vertical", "tsv", "csv", "json", "parquet"]
+_FORMATS = ["table", "vertical", "tsv", "csv", "json", "markdown", "bar", "parquet"]
+_BLOCKS = " ▏▎▍▌▋▊▉█"
+_LEAST_BAR = 10
 
 
 @click.command()
-@click.argument("sql")
+@click.argument("sql", required=False)
 @click.option("--store", "directory", required=True, type=click.Path(path_type=Path), help="The collector's directory.")
 @click.option(
     "--catalog",
@@ -42,11 +44,13 @@ _FORMATS = ["table", "vertical", "tsv", "csv", "json", "parquet"]
     "--format",
     "form",
     type=click.Choice(_FORMATS),
-    help="On a terminal a table, vertical where it is too wide; tsv into a pipe.",
+    help="On a terminal a table, vertical where it is too wide; tsv into a pipe. bar draws the last column's numbers.",
 )
 @click.option("--json", "as_json", is_flag=True, help="--format json: an object for each row, one a line.")
-def query(sql: str, directory: Path, catalogs: tuple[Path, ...], form: str | None, *, as_json: bool) -> None:
+def query(sql: str | None, directory: Path, catalogs: tuple[Path, ...], form: str | None, *, as_json: bool) -> None:
     """Answer one SELECT over `events` (a row an event), `batches` (a row an upload) and a view for each event.
+
+    Without SQL it lists these views, their columns, and the purpose of each as the catalogs have it.
 
     Reads the store's files where they lie; it can neither write nor read anything else. Times are UTC.
 
@@ -72,7 +76,7 @@ def query(sql: str, directory: Path, catalogs: tuple[Path, ...], form: str | Non
 
         try:
             word = ask(directory, sql, catalogs, take, _note)
-        except TelemetryError as fault:
+        except (TelemetryError, _NoBarsError) as fault:
             _fail(str(fault))
         out.seek(0)
         shutil.copyfileobj(out, sys.stdout.buffer)
@@ -105,6 +109,37 @@ def _parquet(asked: Asked, out: IO[bytes]) -> None:
     asked.write(out, "parquet")
 
 
+def _markdown(asked: Asked, out: IO[bytes]) -> str | None:
+    shown = _first_rows(asked)
+    for row in [shown.columns, ["---"] * len(shown.columns), *shown.rows]:
+        cells = ("" if cell is None else printable(cell).replace("\\", "\\\\").replace("|", "\\|") for cell in row)
+        out.write(f"| {' | '.join(cells)} |\n".encode())
+    return shown.word
+
+
+class _NoBarsError(Exception):
+    """Raised for an answer that can't be drawn."""
+
+
+def _bar(asked: Asked, out: IO[bytes]) -> str | None:
+    shown = _first_rows(asked)
+    try:
+        numbers = [float(row[-1] or 0) for row in shown.rows]
+    except ValueError:
+        raise _NoBarsError(f"bar draws the numbers of the last column, and {shown.columns[-1]} holds others") from None
+    if not all(0 <= number < float("inf") for number in numbers):
+        raise _NoBarsError(f"bar draws numbers of 0 or more, and {shown.columns[-1]} holds others")
+    labels = ["  ".join("" if cell is None else printable(cell) for cell in row[:-1]) for row in shown.rows]
+    told = ["" if row[-1] is None else row[-1] for row in shown.rows]
+    beside = max(map(len, labels), default=0) + max(map(len, told), default=0) + 2
+    width, most = max(_LEAST_BAR, shutil.get_terminal_size().columns - beside), max(numbers, default=0) or 1
+    for label, number, text in zip(labels, numbers, told, strict=True):
+        whole, part = divmod(round(8 * width * number / most), 8)
+        drawn = "█" * whole + _BLOCKS[part].strip()
+        out.write(f"{label:<{max(map(len, labels))}} {drawn} {text}\n".encode())
+    return shown.word
+
+
 def _table(asked: Asked, out: IO[bytes]) -> str | None:
     return _show(_first_rows(asked), out, is_vertical=lambda _: False)
 
@@ -124,6 +159,8 @@ _GIVEN: dict[str, Callable[[Asked, IO[bytes]], str | None]] = {
     "tsv": _tsv,
     "csv": _csv,
     "json": _json,
+    "markdown": _markdown,
+    "bar": _bar,
     "parquet": _parquet,
 }
 

@@ -25,19 +25,22 @@ from telemetry.collector.store import find_batches
 from telemetry.collector.views import (
     LINES,
     SCHEMA,
+    STAMPED,
+    UPLOADED,
     UPLOADS,
     Column,
     Plan,
     View,
     lines_sql,
     literal,
+    overview_sql,
     plan,
     time_sql,
     unfit_sql,
     view_sql,
 )
 from telemetry.errors import TelemetryError
-from telemetry.terminal import counted
+from telemetry.terminal import counted, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -51,6 +54,9 @@ _MEMORY = "1GiB"
 _FETCH_ROWS = 1000
 _NAMED = 10  # of the bodies that can't be read: the rest is counted
 _OUR_LINE = re.compile(r"\n*LINE [0-9]+: [^\n]*query\([^\n]*\n[ ^]*\Z")
+_NO_VIEW = re.compile(r'Table with name "?([^\s"!]+)"? does not exist')
+_NO_COLUMN = re.compile(r'Referenced column "([^"]*)" (?:was )?not found')
+_ALL_NAMES = "`telemetry query` without SQL lists all views and columns"
 _NO_LINES = "a line of it is no object of JSON, or names a field twice"
 _RECORD_COLUMNS = {
     "number": "BIGINT",
@@ -111,13 +117,13 @@ class Asked:
 
 
 def ask(
-    directory: Path, sql: str, catalogs: Iterable[Path], take: Callable[[Asked], _T], note: Callable[[str], None]
+    directory: Path, sql: str | None, catalogs: Iterable[Path], take: Callable[[Asked], _T], note: Callable[[str], None]
 ) -> _T:
     """Answer one SELECT over the views `events`, `batches` and one for each event.
 
     Args:
         directory: the store's directory.
-        sql: the statement, in DuckDB's dialect.
+        sql: the statement, in DuckDB's dialect; None for a list of the views, their columns and purposes.
         catalogs: files of catalogs, in addition to those kept in the store.
         take: receives the query and consumes the whole answer. It is called again when the store turns out to hold
             something unexpected, so anything taken before must be discarded.
@@ -139,8 +145,9 @@ def ask(
         raise QueryError(f"{batches} can't be read: {fault.strerror}") from None
     with tempfile.TemporaryDirectory(prefix="telemetry-query-") as spill, _open(bodies, spill) as connection:
         try:
-            reading = _Reading(connection, bodies, [*given, *_kept(directory, note)], note)
-            return reading.answer(sql, take)
+            known = [*given, *_kept(directory, note)]
+            reading = _Reading(connection, bodies, known, note)
+            return reading.answer(overview_sql(reading.plan, known) if sql is None else sql, take)
         finally:
             reading.tell()
 
@@ -173,7 +180,11 @@ def _open(bodies: Bodies, spill: str) -> duckdb.DuckDBPyConnection:
 
 
 class _Reading:
-    """The views over a store, created again whenever its contents do not fit them."""
+    """The views over a store, created again whenever its contents do not fit them.
+
+    Attributes:
+        plan: the views and their columns.
+    """
 
     def __init__(
         self,
@@ -189,7 +200,7 @@ class _Reading:
         self._passed_over = 0
         self._relaxed: dict[View, frozenset[Column]] = {}
         self._read_records()
-        self._plan = self._make_plan(catalogs)
+        self.plan = self._make_plan(catalogs)
 
     def answer(self, sql: str, take: Callable[[Asked], _T]) -> _T:
         try:
@@ -203,7 +214,18 @@ class _Reading:
                 return take(Asked(self._connection, self._bodies, sql))
             except duckdb.Error as fault:
                 if not self._mend(fault):
-                    raise QueryError(_OUR_LINE.sub("", str(fault))) from None
+                    raise QueryError(self._with_names(_OUR_LINE.sub("", str(fault)))) from None
+
+    def _with_names(self, fault: str) -> str:
+        """Return the text of a fault; of an unknown name with ours, since DuckDB suggests its own tables as well."""
+        views = [*(view.name for view in self.plan.views), "batches"]
+        columns = {column.name for view in self.plan.views for column in view.columns} | {*STAMPED, *UPLOADED}
+        for form, what, known in ((_NO_VIEW, "view", views), (_NO_COLUMN, "column", sorted(columns))):
+            if found := form.search(fault):
+                name, quoted = f'"{found[1]}"', [f'"{name}"' for name in known]
+                hint = did_you_mean(name, quoted)
+                return f"there is no {what} {name}{hint}" if hint else f"{fault}\n{_ALL_NAMES}"
+        return fault
 
     def tell(self) -> None:
         """Report the bodies that were passed over."""
@@ -253,16 +275,16 @@ class _Reading:
         return made
 
     def _create_views(self, sql: str) -> None:
-        lines = lines_sql(self._plan.fields, self._bodies.key, EVERY_BODY, is_empty=not self._bodies.files())
+        lines = lines_sql(self.plan.fields, self._bodies.key, EVERY_BODY, is_empty=not self._bodies.files())
         self._connection.execute(f"CREATE OR REPLACE VIEW {LINES} AS {lines}")
         # DuckDB takes some milliseconds for each, and a catalog may have hundreds.
-        named = [view for view in self._plan.views if view.name.lower() in sql.lower()]
-        for view in named or self._plan.views:
+        named = [view for view in self.plan.views if view.name.lower() in sql.lower()]
+        for view in named or self.plan.views:
             token = self._token_of(view)
             self._connection.execute(view_sql(view, self._bodies.key, token, self._relaxed.get(view, ())))
 
     def _token_of(self, view: View) -> str:
-        return f"{self._token}-{self._plan.views.index(view)}-"
+        return f"{self._token}-{self.plan.views.index(view)}-"
 
     def _mend(self, fault: duckdb.Error) -> bool:
         """Remove the obstacle that stopped an answer; return False if it was the query itself."""
@@ -271,7 +293,7 @@ class _Reading:
         if isinstance(fault, duckdb.IOException) or f"{SCHEME}://" in text or UnreadableError.__name__ in text:
             return self._pass_over_unreadable()
         if found := re.search(f"{self._token}-([0-9]+)-", text):
-            return self._relax(self._plan.views[int(found[1])])
+            return self._relax(self.plan.views[int(found[1])])
         return False
 
     def _pass_over_unreadable(self) -> bool:
@@ -284,7 +306,7 @@ class _Reading:
         return len(self._bodies.unreadable) > self._passed_over
 
     def _is_readable(self, path: str) -> bool:
-        lines = lines_sql(self._plan.fields, self._bodies.key, path)
+        lines = lines_sql(self.plan.fields, self._bodies.key, path)
         try:
             self._connection.execute(f"SELECT count(COLUMNS(*)) FROM ({lines})")
         except duckdb.Error:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from telemetry.catalog.columns import Fields
+    from telemetry.catalog.model import Catalog
 
 TIME = "TIMESTAMP WITH TIME ZONE"
 STAMPED = ("event", "time", "session")
@@ -148,6 +149,23 @@ def _distinct(names: Iterable[str], taken: set[str]) -> list[str]:
 def _folded(name: str) -> str:
     """Fold a name's case as DuckDB does, for ASCII alone."""
     return "".join(letter.lower() if letter.isascii() else letter for letter in name)
+
+
+def overview_sql(made: Plan, catalogs: Iterable[Catalog]) -> str:
+    """Return a statement that lists the views with their columns, types and purposes, as the first catalog has them."""
+    events = {event: known for catalog in reversed([*catalogs]) for event, known in catalog.events.items()}
+    rows = [
+        ("events", "", "", f"every event: {', '.join((*STAMPED, *UPLOADED))}, and all fields below"),
+        ("batches", "", "", "every upload: batch, product, catalog, received, receipt, ledger, route, bytes"),
+    ]
+    for view in made.views[1:]:
+        event = events.get(view.event or "")
+        rows.append((view.name, "", "", event.purpose if event else "no catalog names it"))
+        for column in view.columns[1:]:
+            field = event.fields.get(column.field) if event else None
+            rows.append((view.name, column.name, column.type, field.purpose if field else ""))
+    values = ", ".join(f"({', '.join(map(literal, row))})" for row in rows)
+    return f'SELECT * FROM (VALUES {values}) AS known(view, "column", type, purpose)'
 
 
 def lines_sql(fields: Iterable[str], key: str, path: str, *, is_empty: bool = False) -> str:

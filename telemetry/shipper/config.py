@@ -3,29 +3,36 @@
 A producer may be of another version: names that this version does not know are passed over, and missing ones have their
 defaults. In a file that a person writes they are faults. That file is TOML; paths in it are relative to it:
 
-product = "acme-db" catalog = "acme.toml" endpoint = "https://t.acme.example/v1/batches" segment_seconds = 5.0
-# and any other name of ShipperSettings
+    product = "acme-db"
+    catalog = "acme.toml"
+    endpoint = "https://t.acme.example/v1/batches"
+    segment_seconds = 5.0                  # and any other name of ShipperSettings
 
 And, for hosts on other machines:
 
-older_catalogs = ["acme-2.toml"]          # of those that are not upgraded yet listen = "tcp://0.0.0.0:4381" key_file =
-"shipper.key"                  # `telemetry keys shipper.key` clients_file = "clients"                  # the hosts'
-public keys, one a line
+    older_catalogs = ["acme-2.toml"]       # of those that are not upgraded yet
+    listen = "tcp://0.0.0.0:4381"
+    key_file = "shipper.key"               # `telemetry keys shipper.key`
+    clients_file = "clients"               # the hosts' public keys, one a line
+
+An environment variable goes before the file: TELEMETRY_SEGMENT_SECONDS=5.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import tomllib
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from telemetry.consent import check_product
 from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError
 from telemetry.settings import FILES, ShipperSettings, check_setting, check_tcp
+from telemetry.terminal import did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 PRODUCERS_SUFFIX = ".json"
@@ -92,8 +99,48 @@ def read_config(path: Path) -> ShipperConfig:
     older = _take_older(found, path)
     if path.suffix == PRODUCERS_SUFFIX:
         found = {name: value for name, value in found.items() if name in ShipperSettings._fields}
+    else:
+        found |= settings_of_environment(os.environ)
     settings = read_settings(found, str(path))
     return ShipperConfig(product, path.parent / catalog, endpoint, settings, listen, str(digest), older)
+
+
+def keys_of(path: Path) -> frozenset[str]:
+    """Return the names that a configuration gives a value. Raises ConfigError if it can't be read."""
+    return frozenset(_parse(path))
+
+
+def variable_of(setting: str) -> str:
+    """Return the name of the environment variable that goes before a setting in a person's file."""
+    return f"TELEMETRY_{setting.upper()}"
+
+
+def settings_of_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings that environment variables give, which go before a person's file.
+
+    Raises:
+        ConfigError: a variable has no value of its setting's type.
+    """
+    found: dict[str, Any] = {}
+    for name, default in ShipperSettings()._asdict().items():
+        text = environ.get(variable_of(name))
+        if text is not None and not isinstance(default, dict):  # a table of facts is no line of text
+            found[name] = _value_of(variable_of(name), text, type(default))
+    return found
+
+
+def _value_of(variable: str, text: str, kind: type) -> str | bool | float:
+    if kind is str:
+        return text
+    if kind is bool:
+        if text not in {"0", "1"}:
+            raise ConfigError(f"{variable}={text!r}: must be 0 or 1")
+        return text == "1"
+    try:
+        value: float = kind(text)
+    except ValueError:
+        raise ConfigError(f"{variable}={text!r}: must be {'a whole number' if kind is int else 'a number'}") from None
+    return value
 
 
 def read_settings(found: dict[str, Any], where: str) -> ShipperSettings:
@@ -105,7 +152,7 @@ def read_settings(found: dict[str, Any], where: str) -> ShipperSettings:
     defaults = ShipperSettings()._asdict()
     for name, value in found.items():
         if name not in defaults:
-            hint = "".join(f"; did you mean {close}?" for close in get_close_matches(name, defaults, 1))
+            hint = did_you_mean(name, defaults)
             known = f"; remove it, or take one of {', '.join(defaults)}"
             raise ConfigError(f"{where}: {name} is no setting of a shipper{hint or known}")
         check_setting(name, value, type(defaults[name]), where)
