@@ -51,6 +51,19 @@ def test_of_those_that_wait_newcomers_go_first_and_the_oldest_of_them() -> None:
     assert (second.is_cut, proven.is_cut, connections.cut) == (True, False, 2)
 
 
+def test_a_newcomer_that_has_spoken_outlives_those_that_are_silent() -> None:
+    connections = Connections(3, Clock())
+    speaks, silent, last = (One() for _ in range(3))
+    for newcomer in (speaks, silent, last):
+        connections.enter(newcomer)
+    connections.hear(speaks)
+    connections.hear(One())  # that has left
+    for _ in range(2):
+        assert connections.enter(One())
+    assert [one.is_cut for one in (speaks, silent, last)] == [False, True, True]
+    assert len(connections) == 3
+
+
 def test_the_slowest_upload_makes_room_once_it_had_time() -> None:
     clock = Clock()
     connections = Connections(4, clock)
@@ -73,7 +86,7 @@ def test_when_all_are_at_work_nobody_comes_in() -> None:
     assert not connections.enter(One())
 
 
-@given(st.lists(st.tuples(st.sampled_from(["enter", "upload", "work", "rest", "leave"]), st.integers(0, 7))))
+@given(st.lists(st.tuples(st.sampled_from(["enter", "hear", "upload", "work", "rest", "leave"]), st.integers(0, 7))))
 def test_never_are_there_more_than_the_bound_and_who_was_cut_off_does_not_come_back(
     steps: list[tuple[str, int]],
 ) -> None:

@@ -46,6 +46,23 @@ def test_a_shipper_uploads_beside(attack: str, attacked: Collector) -> None:
         shipper.close()
 
 
+@pytest.mark.parametrize("attack", [name for name in attacks("") if name.startswith("hello")])
+def test_a_shipper_that_comes_anew_each_time_gets_through_beginnings_of_tls(attack: str) -> None:
+    with collector(tls=True) as running:
+        shipper = Shipper(running)
+        target = Target(running.host, running.port, THEIRS)
+        hostile = threading.Thread(target=lambda: asyncio.run(run(attack, target, 2 * SECONDS)))
+        hostile.start()
+        try:
+            while hostile.is_alive():
+                assert shipper.upload(time.monotonic() + DEADLINE_SECONDS)
+                shipper.close()
+        finally:
+            hostile.join()
+        assert running.log_lines() == 1
+        assert running.memory_mb() < 400
+
+
 def test_a_bomb_is_refused(attacked: Collector) -> None:
     target = Target(attacked.host, attacked.port, THEIRS)
     for name in ("deep", *list(BOMBS)[-8:]):  # what the others cost is tested where bodies are

@@ -62,6 +62,11 @@ class Connections:
         self._unproven[connection] = None
         return True
 
+    def hear(self, connection: Connection) -> None:
+        """Note that a newcomer has begun to speak, so that those that are silent make room before it."""
+        if connection in self._unproven:
+            self._unproven.move_to_end(connection)
+
     def upload(self, connection: Connection) -> bool:
         """Admit an upload that begins; return False if there are too many and none of them is slow.
 

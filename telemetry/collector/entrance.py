@@ -10,7 +10,10 @@ import asyncio
 import contextlib
 import errno
 import logging
+import math
 import os
+from asyncio.sslproto import SSLProtocol
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from telemetry.collector.answers import FULL
@@ -26,12 +29,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
-# Two thousand a second: with fewer, clients that connect and leave would fill the queue before serious ones.
-_AT_ONCE = 4
+# With fewer, clients that connect and leave would fill the queue before serious ones.
+_ACCEPTED_PER_SECOND = 2000
+_MOST_AT_ONCE = 8  # however long the last turn of the loop took: those that are here come first
 _REST_SECONDS = 0.002
-_BETWEEN_SECONDS = 0.004  # two beginnings of TLS, each of which costs a millisecond
-_BEGINNING = 32  # with TLS, at one time
-_GRACE_SECONDS = 0.25  # before a handshake makes room for another
+_BETWEEN_SECONDS = 0.003  # two beginnings of TLS, each of which costs a millisecond
+_READ_BYTES = 32 << 10  # at once of TLS; asyncio would keep 256 KiB for each connection
 _PAUSE_SECONDS = 0.5  # after an accept that failed for want of descriptors or memory
 _GONE = {errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPROTO}  # the client's affair, accept(2)
 
@@ -59,14 +62,17 @@ class Entrance:
         self._patience_seconds = desk.limits.handshake_seconds if tls else desk.limits.stall_seconds
         self._loop = asyncio.get_running_loop()
         self._newcomers: set[Newcomer] = set()
-        self._greeted: dict[Newcomer, None] = {}  # by TLS, and not yet answered
-        self._beginning: dict[asyncio.Task[None], tuple[Conversation, float]] = {}
+        self._greeted: OrderedDict[Newcomer, None] = OrderedDict()  # by TLS, and not yet answered
+        self._is_latest_next = True
+        self._beginning: set[asyncio.Task[None]] = set()
+        self._accepted_at = 0.0
         self._rest: asyncio.TimerHandle | None = None
         self._is_failing = False
         self._is_closed = False
 
     def open(self) -> None:
         """Begin to accept clients."""
+        SSLProtocol.max_size = _READ_BYTES
         self._listening.settimeout(0)
         self._listening.listen(_BACKLOG)
         self._resume()
@@ -87,7 +93,8 @@ class Entrance:
     def _accept(self) -> None:
         """Accept a few clients, then pause: the clients already admitted come first."""
         self._loop.remove_reader(self._listening)
-        for _ in range(_AT_ONCE):
+        passed_seconds, self._accepted_at = self._loop.time() - self._accepted_at, self._loop.time()
+        for _ in range(min(_MOST_AT_ONCE, math.ceil(passed_seconds * _ACCEPTED_PER_SECOND))):
             try:
                 accepted, _ = self._listening.accept()
             except OSError as fault:
@@ -115,44 +122,34 @@ class Entrance:
             newcomer.end_with(answer)
             return
         newcomer.hold()
+        self._connections.hear(newcomer)
         self._greeted[newcomer] = None
-        self._answer_greetings()
-
-    def _answer_greetings(self) -> None:
         if self._rest is None:
             self._answer_next()
 
     def _answer_next(self) -> None:
         """Start a few conversations at a time: a TLS handshake is the dearest step, and takes memory until it ends.
 
-        The latest newcomer is served first, as it may have patience left. A stalled handshake makes room for another.
+        The latest newcomer and the one that has waited longest take turns: a crowd that came before delays nobody much,
+        and one that keeps coming buries nobody. A stalled handshake keeps its place while there is room: a client that
+        is cut off comes again, at the same cost.
         """
         self._rest = None
         while self._greeted and self._rest is None and not self._is_closed:
-            if len(self._beginning) >= _BEGINNING:
-                slowest, since = next(iter(self._beginning.values()))
-                left_seconds = since + _GRACE_SECONDS - self._loop.time()
-                if left_seconds <= 0:
-                    slowest.cut()
-                self._rest = self._loop.call_later(max(left_seconds, _BETWEEN_SECONDS), self._answer_next)
-                return
-            newcomer, _ = self._greeted.popitem()
+            newcomer, _ = self._greeted.popitem(last=self._is_latest_next)
             if self._tls is not None and newcomer.has_hung_up():
                 newcomer.cut()
                 continue
+            self._is_latest_next = not self._is_latest_next
             newcomer.release()
             self._lose(newcomer)
             protocol = Conversation(newcomer.accepted, self._desk)
             self._connections.enter(protocol)  # there is room: one has just left
             task = self._loop.create_task(self._begin(protocol, newcomer.accepted))
-            self._beginning[task] = protocol, self._loop.time()
-            task.add_done_callback(self._has_begun)
+            self._beginning.add(task)
+            task.add_done_callback(self._beginning.discard)
             if self._tls is not None:
                 self._rest = self._loop.call_later(_BETWEEN_SECONDS, self._answer_next)
-
-    def _has_begun(self, task: asyncio.Task[None]) -> None:
-        del self._beginning[task]
-        self._answer_greetings()
 
     def _lose(self, newcomer: Newcomer) -> None:
         self._newcomers.discard(newcomer)

@@ -39,7 +39,7 @@ class Limits(NamedTuple):
     bytes_per_second: int = 128 << 20
     stall_seconds: float = 20.0
     handshake_seconds: float = 5.0
-    connections: int = 400
+    connections: int = 1000
 
 
 class Bucket:

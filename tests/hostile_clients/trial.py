@@ -159,6 +159,7 @@ def try_out(attack: str, seconds: float, *, tls: bool) -> Result:
         for _ in range(5):
             shipper.upload(time.monotonic() + _DEADLINE_SECONDS)
         alone = shipper.rate(seconds)
+        shipper.close()  # beside the attack it has to come in anew, which is the harder part
         command = [sys.executable, "-m", "hostile_clients.attacks", attack, running.host, str(running.port), THEIRS]
         with subprocess.Popen([*command, str(seconds + 2)], stdout=subprocess.PIPE, text=True) as hostile:
             time.sleep(1.5)  # until it is at work
