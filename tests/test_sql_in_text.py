@@ -139,6 +139,21 @@ REDACTED = {
     "rollback": ("ran: rollback to savepoint pay", "ran: [sql]"),
     "a_role": ("ran: use role amy", "ran: [sql]"),
     "in_capitals_alone": ("ran: CLOSE amy", "ran: [sql]"),
+    "behind_a_remark": ("-- report 7 -- show open tables in staff", "-- report 7 -- [sql]"),
+    "labelled_behind_a_remark": ('query="/* app:web */ call amy" took=3', 'query="[sql]'),
+    "a_view_with_a_definer": ("ran: create algorithm = merge definer = 'amy'@'%' view pay as select 1", "ran: [sql]"),
+    "user_in_quotes": ("ran: create user 'amy'@'%' password expire", "ran: [sql]"),
+    "users_renamed": ("ran: rename user 'amy' to 'pay'", "ran: [sql]"),
+    "role_in_quotes": ("ran: grant 'staff' to 'amy'@'%'", "ran: [sql]"),
+    "replace_into": ("ran: replace delayed into staff values (1)", "ran: [sql]"),
+    "load_data": ("ran: load data infile '/tmp/t.csv' into table staff", "ran: [sql]"),
+    "values_of_a_function": ("ran: values cast('amy' as char)", "ran: [sql]"),
+    "an_index_of_a_kind": ("ran: create inverted index staff on pay(name)", "ran: [sql]"),
+    "a_property_graph": ("ran: create property graph pay node tables(staff)", "ran: [sql]"),
+    "a_pipe": ("ran: from staff as s |> aggregate count(*)", "ran: [sql]"),
+    "a_program_of_two_lines": ("ran: use amy\ngo\ndrop table pay", "ran: [sql]"),
+    "a_variable_of_the_server": ("ran: set @@session.pay = amy", "ran: [sql]"),
+    "select_with_a_mode": ("ran: select with anonymization anon_sum(pay) from staff", "ran: [sql]"),
 }  # fmt: skip
 
 
@@ -180,6 +195,11 @@ ENGLISH = [
     "use `pay_day` instead, or install `pay2` for it",
     'set it to "hard" or "soft"; the action "close file" was done',
     "usage: while True: data = read(7) if not data: do it",
+    "a, b -- directory names common -- list of file names found in both",
+    "if item_at in None the types are returned unchanged",
+    "note: set -- and show -- are kept, see tools/*.py and tests/*_a.py for more",
+    "failed: start of the process; rename is not possible, kill -9 was sent",
+    "query: start of the day, statement: close to the end",
 ]
 
 

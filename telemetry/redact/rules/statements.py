@@ -15,7 +15,7 @@ SQL = mark("sql")
 
 _BLANK = r"(?:\s|\\[nrt])"  # within JSON, the end of a line is two characters
 _PARTS = {
-    "<name>": r"[\w.\"`\[\]$#@\\]+",
+    "<name>": r"[\w.\"`\[\]$#@\\%]+",
     "<columns>": r"(?:\([^)]{0,300}\)~)?",
     "<clause>": r"(?:where|join|inner|left|right|full|cross|natural|group|order|limit|having|union|offset"
     r"|for update|qualify|window|sample|tablesample|lateral|fetch|asof|pivot|unpivot|connect by|start with)\b",
@@ -28,7 +28,8 @@ _PARTS = {
     r"|foreign|streaming|private|public|persistent|constraint|event|virtual|recursive|concurrently|only|or alter"
     r"|dynamic|multiset|columnstore|force|interactive|volatile|hybrid|iceberg|clustered|nonclustered|fulltext|spatial"
     r"|bitmap|secure|managed|live"
-    r"|storage|api|security|notification|masking|row access|network|session|resource|file"
+    r"|storage|api|security|notification|masking|row access|network|session|resource|file|vector|search|row"
+    r"|algorithm~=~\w+|definer~=~[\w.\"`'@%]+|sql security \w+"
     r"|if (?:not )?exists) )*",
     "<kind>": r"(?:table|view|index|source|sink|subscription|connection|secret|function|aggregate|procedure|routine"
     r"|trigger"
@@ -36,7 +37,9 @@ _PARTS = {
     r"|publication|policy|proc|rule|operator(?: class| family)?"
     r"|cast|collation|conversion|language|statistics|tablespace"
     r"|text search \w+|access method|macro|catalog|warehouse|stage|stream|task|pipe|share|dictionary|model|package"
-    r"|synonym|profile|keyspace|scope|space|format|integration|streamlit|tag|monitor|alert|repository)",
+    r"|synonym|profile|keyspace|scope|space|format|integration|streamlit|tag|monitor|alert|repository"
+    r"|property graph|placement policy|resource group|compaction group|import|constant|fragment"
+    r"|snapshot|flow|endpoint|authorization|analyzer|tokenizer|generator|exception|character set|parameter)",
     "<verdict>": r"(?:fail(?:s|ed|ures?|ing)?|done|errors?|success\w*|succeeded|started|finished|completed?|timeout"
     r"|timed|needs|is"
     r"|was|not|can(?:not|'t)?|could"
@@ -47,7 +50,8 @@ _PARTS = {
     r"|partition|returns|begin|clone|swap|replica|enable|disable|attach|detach|password|identified|superuser|inherit"
     r"|options|type|is|modify|inherits|cluster|character|row_format|owned|tablespace|delete|instead|increment|row|tag"
     r"|of|engine|comment|sql|language|server|before"
-    r"|after|stored|location|execute|replace|validate|\w{1,40}(?=~=))",
+    r"|after|stored|location|execute|replace|validate|where|start|minvalue|maxvalue|nocycle|nocache|cycle|cache|schema"
+    r"|version|require|sink|state|library|reroute|node|convert|force|format|label|default|update|\w{1,40}(?=~=))",
     "<as>": r"as~(?:(?:not )?materialized~)?\(",
     # To the first `from` within some hundred characters. Greedy runs up to each `f` are much faster than lazy steps.
     "<to_from>": r"[^f]{0,100}+(?:f(?!rom\b)[^f]{0,100}+){0,10}+from",
@@ -57,7 +61,7 @@ _PARTS = {
     r"|fail(?:s|ed)?|statements?|commands?|queries|returned|supports?|not) [a-z]{1,12}\b(?! ?[;(=])",
     "<privilege>": r"(?:all|select|insert|update|delete|usage|execute|create|connect|references|trigger|truncate"
     r"|temp(?:orary)?|maintain|ownership|apply|modify|monitor|operate|manage|imported|role|super|process|reload|file"
-    r"|replication|read|write|alter|attach|drop|index|show|lock)\b",
+    r"|replication|read|write|alter|attach|drop|index|show|lock|dql|dml|ddl|al)\b",
     "<article>": r"(?:an?(?!~(?:from|,|=|\.))|the|one|your|this|that|these|its|all|any|some|another|each|every)\b",
 }
 
@@ -107,6 +111,7 @@ _ANY_CASE = _pattern(
     r"select <to_from> <name>~(?:\w+ )?(?:<clause>|;|,)",
     r"insert (?:or \w+ |ignore )?into <name>~(?:\(|values|select|with|default|set|\Z)",
     r"insert overwrite (?:table )?<name>",
+    r"(?:replace|upsert|insert) (?:delayed |low_priority |high_priority )?into <name>~(?:\(|values|select|set|with)",
     r"update <name> (?:as )?(?:\w+ )?set <name>~=|delete from <name>~(?:where\b|using\b|returning\b|;)",
     r"merge into (?:only )?<name> (?:as |using |\w+ using)",
     r"create (?:or replace )?(?:temp(?:orary)? |unique |materialized |external |transient )?<kind> (?:if not exists )?"
@@ -122,7 +127,10 @@ _ANY_CASE = _pattern(
     r"[\w,\s]{0,100} on <name> (?:to|from) ",
     r"(?:alter|create) (?:user|role|login) <name> (?:with |password |identified )|alter system set ",
     r"(?:un)?cache (?:lazy )?table <name>",
-    r"exec(?:ute)? <name> (?:@|')|call <name>~\(~(?:'|\d|\?|@|:)|declare @|pragma \w+~[=(]|set @\w+~:?=",
+    r"exec(?:ute)? <name> (?:@|')|call <name>~\(~(?:'|\d|\?|@|:)|declare @|pragma \w+~[=(]|set @{1,2}[\w.`]+~:?=",
+    r"(?:alter|create|drop) user (?:if (?:not )?exists )?'[^'\n]{1,80}'(?:~@~'[^'\n]{1,80}')?"
+    r"~(?:,|;|\Z|(?:with|identified|password|require|account|comment|attribute|default)\b)",
+    r"load data (?:low_priority |concurrent )?(?:local )?(?:infile|inpath) ",
 )
 # Behind a sign stands what a program was given rather than a sentence.
 _BEHIND_A_SIGN = _pattern(
@@ -135,19 +143,29 @@ _BEHIND_A_SIGN = _pattern(
     r"|exclusive) ",
     r"analyze (?:table )?<name> (?:update|drop|compute|partition)\b|insert (?:(?:all|first) (?:(?:when|into)\b|/\*)"
     r"|/\*)"
-    r"|copy from database ",
+    r"|copy (?:from )?database |vacuum (?:full|freeze|verbose|analyze) \w+<end>|attach \w+ database |desc(?:ribe)? '",
     r"comment on large object |load data (?:local |into |inpath )|put \\*'?file:|show [a-z\x20]{1,40} in <symbol>"
     r"|explain from ",
     r"from <name> (?:where|qualify|filter|select|join|group by|order by|aggregate)\b|(?:drop"
-    r"|truncate) <kind> <name>~,",
+    r"|truncate) <kind> (?:if exists )?<name>~,",
     r"delete from (?!<article>)<name> (?:with~\(|partition~\(|as of |(?:as )?(?!<verdict>)\w+(?: (?:where|using) "
     r"|<end>))"
-    r"|if <symbol> is (?:not )?null then |begin [\w.\[\]]+~:=",
-    r"select (?!<article>)<to_from> (?!<article>)<name>",
+    r"|if (?:<symbol> (?:is (?:not )?null then |(?:not )?(?:in~\(|like ~'))|@{1,2}\w)|begin [\w.\[\]]+~:=",
+    r"select (?!<article>)<to_from> (?!<article>)<name>|select <to_from>~\(~(?:select|values|with)\b",
+    r"select (?:with \w+ options~\(|with \w+ \w+~\(|new <name>~[({]|as value |as struct )",
     r"select (?:distinct |all )?(?:[('\"`:@$?{*\[\x7e\\]|[+-]?\d|[+-][\w.(@]|[a-z]{1,2}&?\\*['\"]|<symbol>"
     r"|\w+\.\*|\w+~(?:[(,:|=<>+*/\[]|->|-~\d|[+-]?\\*['\"])|interval [+-]?\d"
     r"|(?!<article>)\w+ (?:as|like|is|between|over|or|and|not|collate) "
     r"|(?:case (?:[^\s]+ ){0,3}?when|not|null|true|false|current_\w+)\b)",
+    r"create (?!<article>)(?:\w+ ){1,4}?(?:table|index|view|function|procedure) (?:if not exists )?(?!<verdict>)<name>~"
+    r"(?:\(|(?:clustered|partitioned) |on <name>~\(|as select )|set (?:schema|catalog) <name><end>|execute (?:block"
+    r"|statement)\b",
+    r"explain \w+ (?:select|insert|update|delete|with) |show (?:\w+ ){1,3}(?:from|in|on) <name> (?:where|like) "
+    r"|select [\w.]+~[-+*/]~[\w.]+ as |use \w+~(?:\n|\\n)~go\b|exec(?:ute)? [\w.]+~(?:(?:\n|\\n)~go\b|;)|exec \.",
+    r"update top~\(|(?:fetch|open|close) (?:next )?(?:from )?@|declare (?:variable )?<symbol> [a-z]"
+    r"|declare \w+ type of "
+    r"|(?:commit|rollback|save) tran(?:saction)? (?!<verdict>)<name><end>|execute \w+ using |set width <symbol>"
+    r"|alter (?:database|character set \w+) set |comment on \w+ <symbol> is |set statistics (?:index )?<symbol>",
     r"delete from (?!<article>)<name><end>|(?:drop <kind>|truncate table) (?:if exists )?<name><end>",
     r"(?:create|alter|drop|undrop|comment on|reindex|refresh|truncate|attach|detach|describe|desc|show create|lock"
     r"|rename) "
@@ -160,42 +178,49 @@ _BEHIND_A_SIGN = _pattern(
     r"(?:~=| to )~(?!(?-i:True|False|None)\b)(?:'[^'\n]*'|[^\s;,]+)(?:~[,(+*/|-][^\n]*)?~(?:;"
     r"|<end>)",
     r"set (?:session authorization|variable|role) <name>|prepare transaction"
-    r"|insert (?:/\*[^*]{0,300}\*/~)?(?:into )?<name>~(?:\(|select|values|as)",
+    r"|insert (?:/\*[^*]{0,300}\*/~)?(?:into )?<name>~(?:\(|select|values|as)|insert~\(\w+~,",
     r"(?:fetch|move) (?:next|prior|first|last|all|forward|backward|absolute|relative"
-    r"|[+-]?\d{1,9})\b[\w\s-]{0,30} ?(?:in|from) <name>\W*\Z",
+    r"|[+-]?\d{1,9})\b[\w\s-]{0,30} ?(?:in|from) <name>(?:\W*\Z| into )",
     r"(?:close|listen|unlisten|notify|deallocate|execute|vacuum|analyze|cluster|reindex|load(?! (?:\w+ )?key )"
     r"|describe|desc"
     r"|install(?! \S{1,60} for )"
     r"|show|pragma"
-    r"|call(?! [\w.]+\(\) [a-z])|prepare|summarize|from|reset|savepoint|release|explain|refresh|lock|optimize"
+    r"|call(?! [\w.]+\(\) [a-z])|prepare|summarize|from(?! <article>)|reset|savepoint|release|explain|refresh|lock"
+    r"|optimize"
     r"|exec) (?:[a-z]+ ){0,2}?<symbol>~(?:[;(,]|=~[^\s=]|[^\w=]*\Z|(?:from|as|into|to|where|is|set|for|join"
     r"|select|group|order|limit|using|partition|with)\b)",
-    r"copy~\(|copy <name>~<columns>(?:from|to) (?:\\*['\"{$@]|std(?:in|out)\b|program\b|<symbol>)",
-    r"(?:grant|revoke) (?:grant option for )?<privilege>[\w(),\s*]{0,100} (?:on|to|from) (?!<article>)"
+    r"copy~\(|copy <name>~<columns>(?:from|to) (?:\\*['\"{$@]|std(?:in|out)\b|program\b|<symbol>|:\\*['\"]|\?"
+    r"|directory )",
+    r"(?:grant|revoke) (?:grant option for )?<privilege>[\w(),\s*]{0,600} (?:on|to|from) (?!<article>)"
     r"(?:<kind> |all \w+ in schema )?<name>",
-    r"(?:grant|revoke) \w+(?:~,~\w+){0,9} (?:to|from) (?!<article>)<name>(?: with \w+ option)?[\s;]*\Z",
+    r"(?:grant|revoke) <name>(?:~,~<name>){0,9} (?:to|from) (?!<article>)<name>(?:~,~<name>){0,9}(?: with \w+ option)?"
+    r"[\s;]*\Z",
     r"declare <name> [\w\x20]{0,40}cursor|show (?:full |terse )?\w+ (?:like \\*['\"]|(?:from|in|on) (?:schema"
     r"|database|table|account|<symbol>))|(?:vacuum|analyze|explain|cluster)~\(",
     r"drop cast |begin (?:get|declare|tran(?:saction)?|isolation)|comment on constraint |select \w+ (?:with"
     r"|without) time zone",
     r"(?:prepare|declare) <name> (?:as |cursor|\(|from |\w+ (?:;|:=|default))|do~\$",
+    r"values (?:\w+\(|\w+~[\['(] |multiset |\{fn |(?:date|time|timestamp|interval) ')",
     r"values~\(~(?:\\*['\"]|[\d$@:?({-]|null\b|default\b|true\b|false\b|row\b|select\b|\w+~[(,])",
     r"begin (?:\w+~:=|for |if |select |insert |update |delete |raise )|begin [\w.]+~:?=~[\w$'(]"
-    r"|if [^\n]{1,100}? then(?:\n|\\n)",
+    r"|if(?: |~\()[^\n]{1,100}?\)?~then(?:\n|\\n|\x20{2})",
     r"(?-i:use|USE) <symbol>\W*\Z|analyze \w+~\(|export (?:table|database) |replace <kind> |(?:attach"
     r"|detach) (?:database )?(?:if (?:not )?exists )?\\*['\"]",
     r"with (?:recursive )?<name>~<columns>as~\(|with function |with <name>~\(~(?:select|with|values)\b|explain (?:\("
     r"|analyze|verbose|select|insert|update|delete|with|create)",
     r"(?:import foreign schema|reassign owned by|alter (?:system|default)|security label) <name>"
     r"|call <name>~\([^\n]*\)<end>|from <name>~\(",
-    r"from <symbol>(?:~,|~;|[^\w=]*\Z)|replace~\(\w|(?:un)?pivot <name>|(?:drop|reassign) owned by <name>",
+    r"from <symbol>(?:~,|~;|[^\w=]*\Z)|replace~\(\w|(?:un)?pivot(?: <name>|~\()|(?:drop|reassign) owned by <name>",
     r"copy into (?!<article>)<name>(?: from ~[@(\\'\"`]| from <symbol>| \w{1,40}~=|~\(|<end>)|values row~\("
-    r"|merge (?!<article>)<name> (?:as )?(?:\w+ )?using |from <name>~(?:\|>|(?:un)?pivot~\()|truncate <name>~,"
-    r"|export data (?:options|with connection)|savepoint \w+<end>|(?:list|ls|remove|rm) ~@|exec(?:ute)? @\w",
-    r"rollback to (?:savepoint )?\w+<end>|set (?:var )?~\([^)\n]{1,200}\)~=|set '[^'\n]{1,80}'~=|set names (?:'"
+    r"|merge (?!<article>)<name> (?:as )?(?:\w+ )?using |from <name>(?: (?:as )?\w+)?~(?:\|>|(?:un)?pivot~\()"
+    r"|from '[^'\n]{1,200}' as \w|truncate <name>~,"
+    r"|export (?:data|model) (?:options|with connection)|savepoint \w+<end>|(?:list|ls|remove|rm) ~@|exec(?:ute)? @\w",
+    r"rollback (?:and (?:no )?chain )?to (?:savepoint )?\w+<end>|set (?:var )?~\([^)\n]{1,200}\)~="
+    r"|set '[^'\n]{1,80}'~=|set names (?:'"
     r"|\w+ collate|\w+<end>)"
     r"|set (?:context_info|xact_abort) "
-    r"|delete (?:top~\(|<symbol>(?:~,~<name>){0,5} (?:\w+ )?(?:from|where|output) )"
+    r"|delete (?:top~\(|(?:quick |low_priority |ignore )+(?!<article>)<name>|(?!<article>)<name> where (?:exists~\("
+    r"|<name>~(?:[=<>]|is |in |like ))|<symbol>(?:~,~<name>){0,5} (?:\w+ )?(?:from|where|output) )"
     r"|delete <name>(?:~,~<name>){0,5} from <name> (?:as )?(?:\w+ )?(?:join|inner|left|using|where) |use identifier~\("
     r"|truncate (?!<verdict>)<name>(?:~\*| (?:continue|restart) identity|<end>)|analyze \w+(?:~,~\w+){1,9}<end>",
     r"(?:grant|revoke) \w+(?: \w+){0,3} on account (?:to|from) |desc(?:ribe)? (?:table|function"
@@ -203,9 +228,20 @@ _BEHIND_A_SIGN = _pattern(
     r"|exec(?:ute)? <symbol> (?:[\d'@-]|default\b|null\b)|with~(?:\([^\n]{1,200}\)|\[[^\]\n]{1,200}\]"
     r"|'[^'\n]{1,200}') as \w+ select"
     r"|while [^\n:]{0,80}[<>=(][^\n:]{0,80} (?:loop|do)\b"
-    r"|update <name>(?:~,~<name>){1,5} set |update <name> (?:as )?(?:\w+ )?(?:inner |left )?join <name>|(?:update"
+    r"|update <name>(?:~,~<name>){1,5} set |update <name> (?:as )?(?:\w+ )?(?:inner |left )?join (?:<name>|~\()"
+    r"|(?:update"
     r"|delete) open(?:query|rowset)~\("
-    r"|analyze tables in <symbol>|update <name>~,~\(~select ",
+    r"|analyze tables in <symbol>|update <name>~,~\(~select |update~\(~<symbol>|update [\w.-]+ set [\w.`\"]+~=",
+    r"show (?:open |extended |full )*(?:tables|columns|fields|index(?:es)?|keys|triggers|table status"
+    r"|events) (?:from|in)"
+    r" (?!<article>)<name><end>|show grants for |show table <symbol>|rename (?:user|table|database"
+    r"|column) [^\n]{1,100}? to ",
+    r"(?:grant|revoke) (?:\\*'[^'\n]{1,80}'|proxy on )|lock tables? <name> (?:as <name> )?(?:read|write"
+    r"|low_priority)\b",
+    r"optimize table (?:<symbol>|<name>(?: (?:final|deduplicate|partition|zorder|compact)|<end>))"
+    r"|start transaction (?:read|with|isolation) "
+    r"|set transaction (?:snapshot|isolation|read)|set hivevar:|call <name>~\([^()\n]*\) as of |merge /\*",
+    r"declare <name> (?:[\w.]+%(?:row)?type|exception|resultset)\b|alter all row |drop all row |create statistics on ",
     r"(?-i:(?:CLOSE|OPEN|ANALYSE|TABLE|LISTEN) [\w.@]+(?:<end>| ORDER BY ))",
     r"use (?:schema|database|role|warehouse|catalog) <name>~(?:\(|<end>)"
     r"|analyze (?:local|no_write_to_binlog) table <name>|truncate (?:(?:table )?(?:only|if exists) "
@@ -243,7 +279,7 @@ _COMMENT = r"(?:/\*(?:[^*/]|\*(?!/)|/(?!\*)){0,1000}+\*/|--(?:[^\n\\-]|-(?!-)|\\
 # An edge of a word or some comments, and then the cheapest test first: most words of a text fail it.
 _STATEMENT = re.compile(
     rf"(?:(?<![\w-])|(?<=\\[nrt])|(?=[/-])(?:{_COMMENT}{_BLANK}*+){{1,4}}+)"
-    rf"(?:(?=[A-Z])(?:{_CAPITALS})|(?i:(?=[acdegimpstuvw])(?:{_ANY_CASE}))"
+    rf"(?:(?=[A-Z])(?:{_CAPITALS})|(?i:(?=[acdegilmprstuvw])(?:{_ANY_CASE}))"
     rf"|(?i:(?=[acdgimrstu])(?:{_IN_A_SENTENCE}))"
     rf"|(?i:(?=[a-z])(?:\A|(?<=[:=\"'(\[>;`\n/])|(?<=[:=\"'(\[>;`/]\s)|(?<=--\s)|(?<=--)"
     rf"|(?<=\\n))(?:{_BEHIND_A_SIGN})|(?<=[\"'`])(?:{_IN_QUOTES})|{_WHOLE_TEXT}))[\s\S]*"
@@ -252,14 +288,21 @@ _FIRST_WORD = (
     "select|insert|update|delete|merge|upsert|replace|create|alter|drop|truncate|grant|revoke|copy|call|explain|show"
     "|set"
     "|with|values|analyze|describe|desc|declare|exec|execute|pragma|refresh|comment|use|vacuum|attach|load|unload|begin"
-    "|from|lock|prepare|commit|rollback"
+    "|from|lock|prepare|commit|rollback|rename|savepoint|deallocate|undrop|reindex"
 )
+_ANY_FIRST_WORD = (
+    f"{_FIRST_WORD}|start|kill|fetch|close|open|import|detach|cache|uncache|optimize|reset|release|listen|notify"
+    f"|cluster"
+    "|analyse|pivot|unpivot|install|flush|purge|repair|put|remove|list|if|do|table|move|discard|summarize|reassign"
+)
+_REMARK = rf"(?:/\*[^*]{{0,300}}\*/|(?:\A|(?<=[:=\"'(\[>`]\s)|(?<=[:=\"'(\[>`]))--[^\n-]{{1,100}}--){_BLANK}{{0,4}}"
 # Behind these labels stands a statement, or a line of one, whatever its words.
 _LABELLED = re.compile(
     rf"(?P<kind>\[SQL:\s{{1,4}}|\b(?:STATEMENT|ANWEISUNG|INSTRUCTION|SENTENCIA|ISTRUZIONE|COMANDO)\s?:\s{{1,4}}|(?:语句"
     rf"|文|ОПЕРАТОР):\s{{0,4}}|\b(?:LINE|ZEILE|LIGNE|LÍNEA|RIGA|LINHA) \d{{1,4}}\s?:\s{{1,4}}"
     rf"|(?i:(?:sql|query|statement|stmt|ddl)(?:\\?[\"'])?{_BLANK}{{0,4}}[:=]{_BLANK}{{0,4}}(?:\\?[\"'])?[(\[]?"
-    rf"(?=(?:{_FIRST_WORD})(?:{_BLANK}|\())))\S[\s\S]*"
+    rf"(?=(?:{_FIRST_WORD})(?:{_BLANK}|\()))"
+    rf"|(?i:(?=(?:{_REMARK}){{1,4}}(?:{_ANY_FIRST_WORD})(?:{_BLANK}|\())))\S[\s\S]*"
 )
 
 # Each of them behind an edge; a `~` is for blanks, or none. A byte beyond ASCII is the end of a text.
@@ -291,8 +334,10 @@ _VERBS = (
     "|desc|show|use"
     "|pragma|call|prepare|summarize|from|reset|savepoint|release|explain|refresh|lock|optimize|set|do|rename|import"
     "|reassign"
-    "|security|begin|if|with|values|replace|pivot|unpivot|declare|execute|exec|drop|merge|list|ls|remove|rm|copy|truncate"
-    "|export|while|(?-i:CLOSE|OPEN|ANALYSE|TABLE|LISTEN)|rollback|update|delete|create|alter|truncate|grant|revoke"
+    "|security|begin|if|with|values|replace|pivot|unpivot|declare|execute|exec|drop|merge|list|ls|remove|rm|copy"
+    "|truncate"
+    "|export|while|start|(?-i:CLOSE|OPEN|ANALYSE|TABLE|LISTEN)|rollback|update|delete|create|alter|truncate|grant"
+    "|revoke"
 )
 _EDGE = r"(?:[^a-z0-9_\-]|\\[nrt])"
 
@@ -315,6 +360,7 @@ STATEMENTS = (
             r"(?:statement|anweisung|instruction|sentencia|istruzione|comando)\s?:\s",
             r"(?:line|zeile|ligne|riga|linha) [0-9]{1,4}\s?:\s",
             r"(?:sql|query|statement|stmt|ddl)[\s\\\"'nrt]{0,20}[:=]",
+            rf"(?:\*/|--)[\s\\nrt]{{0,8}}(?:{_ANY_FIRST_WORD})[\s\\(]",
         ),
         _LABELLED,
         lambda match: match["kind"] + SQL,
