@@ -27,8 +27,8 @@ def _nothing(name: str, fields: dict[str, Any]) -> None:  # noqa: ARG001 the for
         _tell_once(name)
 
 
-def _nothing_counted(name: str, number: int, fields: dict[str, Any]) -> None:  # noqa: ARG001 the form of its `tick`
-    """Discard a count, as `_nothing` does an event."""
+def _nothing_counted(name: str, number: float, fields: dict[str, Any]) -> None:  # noqa: ARG001 the form of its `tick`
+    """Discard a count, or a number observed, as `_nothing` does an event."""
     if not _is_told:
         _tell_once(name)
 
@@ -51,6 +51,8 @@ def _tell_once(name: str) -> None:
 # One name a call, looked up when it is made: that is all that stands between `emit` and the client's hot path.
 _record: Callable[[str, dict[str, Any]], None] = _nothing
 _tick: Callable[[str, int, dict[str, Any]], None] = _nothing_counted
+_note: Callable[[str, float, dict[str, Any]], None] = _nothing_counted
+_time: Callable[[str, float, dict[str, Any]], None] = _nothing_counted
 _client: Client | None = None
 _options: dict[str, Any] = {}
 """The arguments that the client was made with."""
@@ -119,7 +121,7 @@ def init(
             other arguments.
     """
     options = locals()
-    global _client, _record, _tick, _options  # noqa: PLW0603 the module-level client is what this module is
+    global _client, _record, _tick, _note, _time, _options  # noqa: PLW0603 they are what this module is
     if _client is not None and options != _options:
         _tell_of_change(options)
     close()
@@ -132,7 +134,8 @@ def init(
 
         check_shadows(fault)
         raise
-    _record, _tick, _options = _client.record, _client.tick, options
+    _record, _tick, _note, _time = _client.record, _client.tick, _client.note, _client.time
+    _options = options
     return _client
 
 
@@ -162,11 +165,28 @@ def count(name: str, n: int = 1, /, **fields: Any) -> None:
     _tick(name, n, fields)
 
 
+def observe(name: str, value: float, /, **fields: Any) -> None:
+    """Observe a number for a distribution of the catalog; never blocks and never raises, but under `strict`.
+
+    Once a second, and when nothing more is observed, one event for each set of `fields` leaves: how many numbers there
+    were, their sum, the least and the greatest, and how many fell into each of a row of buckets, as OpenTelemetry's
+    exponential histogram has them. No number leaves by itself: all are rounded to bounds of buckets.
+
+    Args:
+        name: an event of the catalog, of kind `distribution`.
+        value: a number, 0 or more.
+        **fields: its fields: scalars.
+    """
+    _note(name, value, fields)
+
+
 def timer(name: str, /, **fields: Any) -> Timer:
     """Time a `with` block, or as a decorator every call of a function, into the field `duration_ms`.
 
+    For a distribution the milliseconds are observed instead.
+
     Args:
-        name: an event of the catalog, which must have the field `duration_ms`.
+        name: an event of the catalog, which must have the field `duration_ms`; or a distribution.
         **fields: its other fields, as for `emit`.
 
     Returns:
@@ -174,12 +194,17 @@ def timer(name: str, /, **fields: Any) -> Timer:
     """
     from telemetry.timing import Timer  # noqa: PLC0415 as in init
 
-    return Timer(emit_fields, name, fields)
+    return Timer(time_fields, name, fields)
 
 
 def emit_fields(name: str, fields: dict[str, Any]) -> None:
     """Emit with the fields as a dict, by the client of the moment: a decorator may be applied before `init`."""
     _record(name, fields)
+
+
+def time_fields(name: str, milliseconds: float, fields: dict[str, Any]) -> None:
+    """Record for a timer how long something took, by the client of the moment."""
+    _time(name, milliseconds, fields)
 
 
 def flush(timeout: float = 2.0, until: Literal["disk", "delivered"] = "disk") -> bool:
@@ -218,7 +243,7 @@ def hand_over() -> None:
 
 def close(timeout: float = 0.3) -> None:
     """Flush for at most `timeout` seconds and emit no more. It is called at exit, and may be called twice."""
-    global _client, _record, _tick
-    client, _client, _record, _tick = _client, None, _nothing, _nothing_counted
+    global _client, _record, _tick, _note, _time
+    client, _client, _record, _tick, _note, _time = _client, None, _nothing, *[_nothing_counted] * 3
     if client is not None:
         client.close(timeout)

@@ -25,7 +25,7 @@ from telemetry.rendezvous.directory import foreground_dir, rendezvous_dir
 from telemetry.settings import FILES, FORMATS, RemoteShipper, ShipperSettings, check_setting, check_tcp, is_debugging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -111,16 +111,19 @@ class Client:
         config = {"product": product, "catalog": str(file), "endpoint": endpoint, **settings._asdict()}
         self.record: Callable[[str, dict[str, Any]], None] = _nothing
         self.tick: Callable[[str, int, dict[str, Any]], None] = _nothing_counted
+        self.note: Callable[[str, float, dict[str, Any]], None] = _nothing_counted
         self._link: Link | None = None
         if strict:
             with _needed():
                 _check_content(file, settings)
         data = _read(file)
+        head = _check_head(data, file, product)
+        self._distributions = head.distributions
         said: dict[str, Any] = {
             "product": product,
             "host": consent,
             "deployment": deployment,
-            "no_unless": _check_head(data, file, product).no_unless,
+            "no_unless": head.no_unless,
         }
         # In debugging the notice is left for the day on which something may leave.
         self.consent: consenting.Decision = consenting.evaluate(**said, callback=notice, may_tell=not is_debugging())
@@ -141,9 +144,10 @@ class Client:
                     packages,
                     flush_interval_seconds,
                     queue_bytes,
+                    head.distributions,
                     remote,
                 )
-            self.record, self.tick = self._link.recorder(), self._link.ticker()
+            self.record, self.tick, self.note = self._link.recorder(), self._link.ticker(), self._link.observer()
         if strict:
             self._be_strict(file)
         if handle_sigterm and self._link is not None:
@@ -164,11 +168,22 @@ class Client:
         """Add `n` to a counter of the catalog, as `telemetry.count` does."""
         self.tick(name, n, fields)
 
+    def observe(self, name: str, value: float, /, **fields: Any) -> None:
+        """Observe a number for a distribution of the catalog, as `telemetry.observe` does."""
+        self.note(name, value, fields)
+
     def timer(self, name: str, /, **fields: Any) -> Timer:
         """Time a `with` block, or as a decorator every call of a function, as `telemetry.timer` does."""
         from telemetry.timing import Timer
 
-        return Timer(self._emit_fields, name, fields)
+        return Timer(self.time, name, fields)
+
+    def time(self, name: str, milliseconds: float, fields: dict[str, Any]) -> None:
+        """Record for a timer how long something took; its block may end after `close`, which discards it."""
+        if type(name) is str and name in self._distributions:
+            self.note(name, milliseconds, fields)
+        else:
+            self.record(name, {**fields, "duration_ms": milliseconds})
 
     def flush(self, timeout: float = 2.0, until: Literal["disk", "delivered"] = "disk") -> bool:
         """Hand over now; block until the shipper has on disk what was emitted, for at most `timeout` seconds.
@@ -199,7 +214,7 @@ class Client:
 
     def close(self, timeout: float = 0.3) -> None:
         """Flush for at most `timeout` seconds and emit no more. It is called at exit, and may be called twice."""
-        self.record, self.tick = _nothing, _nothing_counted
+        self.record, self.tick, self.note = _nothing, _nothing_counted, _nothing_counted
         if self._link is not None:
             self._link.close(timeout)
 
@@ -211,14 +226,11 @@ class Client:
     ) -> None:
         self.close()
 
-    def _emit_fields(self, name: str, fields: dict[str, Any]) -> None:
-        """Emit for a timer, whose block may end after `close`."""
-        self.record(name, fields)
-
     def _be_strict(self, catalog: Path) -> None:
-        from telemetry.catalog.strict import strict_record, strict_tick
+        from telemetry.catalog.strict import strict_note, strict_record, strict_tick
 
         self.record, self.tick = strict_record(catalog, self.record), strict_tick(catalog, self.tick)
+        self.note = strict_note(catalog, self.note)
 
 
 def _check_interpreter() -> None:
@@ -261,6 +273,7 @@ def _link(
     packages: tuple[str, ...],
     flush_interval_seconds: float,
     queue_bytes: int,
+    scales: Mapping[str, int],
     remote: RemoteShipper | None,
 ) -> Link:
     """Load what a living client needs, now and on the caller's thread: an import in a thread hangs a forked child."""
@@ -298,7 +311,7 @@ def _link(
         from telemetry.producer.site import Site
 
         transport = LocalTransport(Site(find, config))
-    return Link(transport, reconsider, context, packages, flush_interval_seconds, queue_bytes)
+    return Link(transport, reconsider, context, packages, flush_interval_seconds, queue_bytes, scales)
 
 
 def _reconsider(said: dict[str, Any], *, is_remote: bool) -> tuple[consenting.Stored, consenting.Decision | None]:
@@ -320,8 +333,8 @@ def _nothing(name: str, fields: dict[str, Any]) -> None:
     """Discard an event, with consent off and after `close`."""
 
 
-def _nothing_counted(name: str, number: int, fields: dict[str, Any]) -> None:
-    """Discard a count, as `_nothing` does an event."""
+def _nothing_counted(name: str, number: float, fields: dict[str, Any]) -> None:
+    """Discard a count, or a number observed, as `_nothing` does an event."""
 
 
 def check_until(until: str) -> None:

@@ -1,4 +1,4 @@
-"""The timer, which emits how long something took as an event with the field `duration_ms`."""
+"""The timer, which tells how long something took: as the field `duration_ms` of an event, or as a number observed."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Record = Callable[[str, dict[str, Any]], None]
+Timed = Callable[[str, float, dict[str, Any]], None]
 
 
 class Timer:
-    """Context manager and decorator that emits an event with `duration_ms` when its block or call ends in any way.
+    """Context manager and decorator that tells the milliseconds that its block or call took, in whatever way it ends.
 
     As a decorator it serves any number of threads, recursion and `async def` functions; in a `with`, also `async with`,
     one block at a time.
     """
 
-    __slots__ = ("_fields", "_name", "_record", "_started")
+    __slots__ = ("_fields", "_name", "_started", "_timed")
 
-    def __init__(self, record: Record, name: str, fields: dict[str, Any]) -> None:
-        self._record = record
+    def __init__(self, timed: Timed, name: str, fields: dict[str, Any]) -> None:
+        self._timed = timed
         self._name = name
         self._fields = fields
 
@@ -39,7 +39,7 @@ class Timer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._record(self._name, {**self._fields, "duration_ms": (perf_counter() - self._started) * 1e3})
+        self._timed(self._name, (perf_counter() - self._started) * 1e3, self._fields)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -57,14 +57,14 @@ class Timer:
 
             @wraps(function)
             async def timed_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with Timer(self._record, self._name, self._fields):
+                with Timer(self._timed, self._name, self._fields):
                     return await function(*args, **kwargs)
 
             return timed_coroutine  # type: ignore[return-value] # R is a coroutine here, which mypy can't know
 
         @wraps(function)
         def timed(*args: P.args, **kwargs: P.kwargs) -> R:
-            with Timer(self._record, self._name, self._fields):
+            with Timer(self._timed, self._name, self._fields):
                 return function(*args, **kwargs)
 
         return timed

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from telemetry import api
-from telemetry.catalog.compile import compile_catalog
+from telemetry.catalog.compile import KIND_FIELDS, compile_catalog
 from telemetry.catalog.docs import privacy_page
 from telemetry.catalog.machine import machine_form
 from telemetry.catalog.model import Catalog, Event, Field
@@ -97,9 +97,12 @@ def with_holes(field: Field) -> dict[str, Field]:
     return {field.name: field, **holes}
 
 
+OF_KINDS = {name for fields in KIND_FIELDS.values() for name in fields}
+
+
 @st.composite
 def events(draw: st.DrawFn, name: str) -> Event:
-    kind: Any = draw(st.sampled_from(["event", "event", "counter", "report"]))
+    kind: Any = draw(st.sampled_from(["event", "event", "counter", "distribution", "report"]))
     thinned: dict[str, Any] = {
         "sample": draw(st.sampled_from([1.0, 0.5])),
         "max_per_second": draw(st.sampled_from([None, 50])),  # more than a test ships within one second
@@ -152,6 +155,11 @@ def values(field: Field) -> st.SearchStrategy[Any]:
             return VALUES[other]
 
 
+def spread(number: float) -> dict[str, Any]:
+    """What a host makes of one number, observed for a distribution of scale 0."""
+    return {"count": 1, "sum": number, "min": number, "max": number, "scale": 0, "offset": 1, "bucket_counts": [1]}
+
+
 class Made(NamedTuple):
     """A catalog and all that is made from it."""
 
@@ -169,7 +177,11 @@ class Made(NamedTuple):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(api, "_record", lambda name, fields: emitted.append((name, fields)))
             patch.setattr(api, "_tick", lambda name, n, fields: emitted.append((name, {"count": n, **fields})))
-            getattr(self.stubs, self.functions[event])(**given)
+            patch.setattr(
+                api, "_note", lambda name, number, fields: emitted.append((name, {**spread(number), **fields}))
+            )
+            number = [2.5] if self.catalog.events[event].kind == "distribution" else []
+            getattr(self.stubs, self.functions[event])(*number, **given)
         (one,) = emitted
         return one
 
@@ -207,7 +219,7 @@ def test_all_name_the_same_events_and_fields(catalog: Catalog) -> None:
     made = make(catalog)
     compiled = compile_catalog(catalog, TODAY)
     enforced = {
-        plan.name: ({"count"} & {field.name for field in msgspec.structs.fields(struct)}) | plan.event.fields.keys()
+        plan.name: (OF_KINDS & {field.name for field in msgspec.structs.fields(struct)}) | plan.event.fields.keys()
         for struct, plan in compiled.plans.items()
     }
     described: dict[str, set[str]] = {}
@@ -229,8 +241,8 @@ def test_all_name_the_same_events_and_fields(catalog: Catalog) -> None:
         name: {*inspect.signature(getattr(made.stubs, function)).parameters}
         for name, function in made.functions.items()
     }
-    assert {name: parameters - {"_n"} for name, parameters in callable_.items()} == {
-        name: names - ({"count"} if catalog.events[name].kind == "counter" else set())
+    assert {name: parameters - {"_n", "_value"} for name, parameters in callable_.items()} == {
+        name: names - KIND_FIELDS.get(catalog.events[name].kind, {}).keys()
         for name, names in enforced.items()
         if catalog.events[name].kind != "report"
     }

@@ -230,6 +230,7 @@ def test_a_call_passes_what_is_given_and_nothing_else(monkeypatch: pytest.Monkey
     calls: list[Any] = []
     monkeypatch.setattr(api, "_record", lambda name, fields: calls.append((name, fields)))
     monkeypatch.setattr(api, "_tick", lambda name, n, fields: calls.append((name, n, fields)))
+    monkeypatch.setattr(api, "_time", lambda name, ms, fields: calls.append((name, {**fields, "duration_ms": ms})))
     events = module(stubs(catalog))
     events.query_finished(duration_ms=0.0, ok=False, rows=None)
     events.index_built()

@@ -45,7 +45,7 @@ def take(counters: Counters, patience_seconds: float = 0.0) -> list[tuple[str, d
 @given(calls=CALLS, cut=st.integers(0, 20))
 def test_the_sums_are_those_of_the_calls(calls: list[tuple[str, int, dict[str, Any]]], cut: int) -> None:
     expected: Counter[tuple[str, tuple[tuple[str, Any], ...]]] = Counter()
-    counters = Counters()
+    counters = Counters({})
     for position, (name, number, fields) in enumerate(calls):
         expected[name, tuple(sorted(fields.items()))] += number
         counters.calls.append((name, number, fields))
@@ -96,7 +96,7 @@ class OfAngryClass(metaclass=AngryClass):
 
 @pytest.mark.parametrize("value", [[1], {}, Unhashable(), Angry()], ids=["list", "dict", "unhashable", "angry"])
 def test_fields_that_cannot_be_compared_go_alone(value: object) -> None:
-    counters = Counters()
+    counters = Counters({})
     for fields in ({"a": "x"}, {"a": value}, {"a": "x"}):
         counters.calls.append(("queries", 2, fields))
     assert take(counters) == [("queries", {"a": "x", "count": 4}), ("queries", {"a": value, "count": 2})]
@@ -104,7 +104,7 @@ def test_fields_that_cannot_be_compared_go_alone(value: object) -> None:
 
 @pytest.mark.parametrize("number", ["1", 1.5, None, Angry()], ids=["text", "float", "none", "angry"])
 def test_what_is_no_whole_number_goes_alone_and_spoils_no_sum(number: Any) -> None:
-    counters = Counters()
+    counters = Counters({})
     for n in (1, number, 2):
         counters.calls.append(("queries", n, {}))
     assert take(counters) == [("queries", {"count": 3}), ("queries", {"count": number})]
@@ -117,7 +117,7 @@ def test_what_is_no_whole_number_goes_alone_and_spoils_no_sum(number: Any) -> No
 )
 def test_of_labels_and_numbers_no_code_is_run_and_no_other_count_is_lost(n: Any, fields: dict[str, Any]) -> None:
     Angry.ran = AngryText.ran = 0
-    counters = Counters()
+    counters = Counters({})
     for turn in range(1001):
         counters.calls.append(("queries", n, fields) if turn == 500 else ("queries", 1, {"a": "x"}))
     taken = take(counters)
@@ -139,7 +139,7 @@ def test_a_name_of_a_field_that_has_code_of_its_own_goes_alone_under_what_it_pla
 
     fields = {Name("a"): "x", "b": 1}
     Name.ran = 0
-    counters = Counters()
+    counters = Counters({})
     counters.calls.append(("queries", 1, fields))
     assert take(counters) == [("queries", {"a": "x", "b": 1, "count": 1})]
     assert Name.ran == 0
@@ -147,14 +147,14 @@ def test_a_name_of_a_field_that_has_code_of_its_own_goes_alone_under_what_it_pla
 
 @pytest.mark.parametrize("number", [True, numpy.int8(1), numpy.uint64(1), Whole.ONE])
 def test_a_whole_number_of_another_type_counts_as_what_it_is(number: Any) -> None:
-    counters = Counters()
+    counters = Counters({})
     for n in (1, number, 2):
         counters.calls.append(("queries", n, {}))
     assert take(counters) == [("queries", {"count": 4})]
 
 
 def test_labels_that_are_equal_and_of_different_types_are_different_labels() -> None:
-    counters = Counters()
+    counters = Counters({})
     for value in (1, *[True] * 1000, 1.0, *[False] * 3, 0):
         counters.calls.append(("queries", 1, {"b": value}))
     taken = take(counters)
@@ -165,7 +165,7 @@ def test_labels_that_are_equal_and_of_different_types_are_different_labels() -> 
 
 @pytest.mark.parametrize("n", [2**62, 2**63 - 1, -(2**62), -(2**63) + 1])
 def test_a_sum_that_would_not_fit_leaves_in_parts(n: int) -> None:
-    counters = Counters()
+    counters = Counters({})
     for _ in range(10):
         counters.calls.append(("queries", n, {"a": "x"}))
     taken = take(counters)
@@ -176,7 +176,7 @@ def test_a_sum_that_would_not_fit_leaves_in_parts(n: int) -> None:
 
 
 def test_what_another_thread_has_in_hand_is_waited_for_and_not_taken_for_nothing() -> None:
-    counters = Counters()
+    counters = Counters({})
     counters.calls.append(("queries", 1, {}))
     with counters._lock:
         assert take(counters) is None
@@ -188,7 +188,7 @@ def test_what_another_thread_has_in_hand_is_waited_for_and_not_taken_for_nothing
 
 def test_what_is_on_its_way_to_the_outbox_is_in_hand_still() -> None:
     """Else a process that ends at that moment would find nothing to hand over, and lose it."""
-    counters = Counters()
+    counters = Counters({})
     counters.calls.append(("queries", 1, {}))
     seen: list[object] = []
     assert counters.hand_over(lambda taken: seen.extend([taken, take(counters)]))

@@ -64,6 +64,7 @@ CLAIMS = [
     ),
     ("How often: each time it happens$", "validator", "test_good_events_pass_in_order_and_nothing_is_counted"),
     ("How often: counted on your machine", "counters", "test_the_sums_are_those_of_the_calls"),
+    ("How often: counted on your machine into buckets", "distributions", "test_how_many_fell_into_each_bucket_leaves"),
     ("How often: every 6 hours", "catalog_docs", "test_a_counter_and_a_report_are_described_as_such"),
     ("It has no fields", "catalog_agreement", "test_what_is_not_declared_all_refuse"),
     # What goes with it.
@@ -264,6 +265,7 @@ def catalog() -> Catalog:
         Event(name="failed", fields={field.name: field for field in fields}, sample=0.5, max_per_second=9, **about),
         Event(name="counted", kind="counter", **about),
         Event(name="told", kind="report", **about),
+        Event(name="spread", kind="distribution", **about),
         Event(name="happened", **about),
     ]
     return Catalog(

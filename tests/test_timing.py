@@ -19,7 +19,10 @@ def recorded() -> Recorded:
 
 
 def timer(recorded: Recorded, **fields: Any) -> Timer:
-    return Timer(lambda name, fields: recorded.append((name, fields)), "query_finished", fields)
+    def timed(name: str, milliseconds: float, fields: dict[str, Any]) -> None:
+        recorded.append((name, {**fields, "duration_ms": milliseconds}))
+
+    return Timer(timed, "query_finished", fields)
 
 
 def test_a_block_is_one_event_with_its_fields_and_its_duration(recorded: Recorded) -> None:

@@ -88,7 +88,7 @@ def memory() -> Memory:
 
 @pytest.fixture
 def link(memory: Memory) -> Iterator[Link]:
-    made = Link(memory, lambda: (Stored(), ON), CONTEXT, (), 60.0, QUEUE_BYTES)
+    made = Link(memory, lambda: (Stored(), ON), CONTEXT, (), 60.0, QUEUE_BYTES, {})
     yield made
     made.close(0.0)
 

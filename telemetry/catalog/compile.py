@@ -21,6 +21,23 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterable
 
+    from telemetry.catalog.model import Kind
+
+KIND_FIELDS: dict[Kind, dict[str, tuple[str, int | None]]] = {
+    "counter": {"count": ("int", 0)},
+    "distribution": {
+        "count": ("int", 1),
+        "sum": ("bound", None),
+        "min": ("bound", None),
+        "max": ("bound", None),
+        "zero_count": ("int", 1),
+        "scale": ("int", None),
+        "offset": ("int", None),
+        "bucket_counts": ("counts", None),
+    },
+}
+"""The fields that every event of a kind has by itself: the type of each, and its least value if there is one."""
+
 MAX_TIME_NS = 2**63 - 1  # in the year 2262; every later one breaks somebody's clock
 
 
@@ -113,9 +130,7 @@ def _fields_struct(event: Event, expired: Iterable[str]) -> type[msgspec.Struct]
     stamped = [("time", UnsetType, UNSET)]
     if event.weighted:
         stamped.append(("weight", UnsetType, UNSET))
-    declared = [(name, _fast_type(field) | None, None) for name, field in event.fields.items()]
-    if event.kind == "counter":
-        declared.insert(0, ("count", _checked(declared_fields(event)["count"]) | None, None))
+    declared = [(name, _fast_type(field) | None, None) for name, field in declared_fields(event).items()]
     # They are taken with any value, for the validator to empty. Were they left out, each event that still comes with
     # one would fail as a whole: 3 us instead of 0.3, for as long as there are programs of that age.
     taken = [(name, Any, None) for name in expired]
@@ -131,10 +146,11 @@ def _fields_struct(event: Event, expired: Iterable[str]) -> type[msgspec.Struct]
 
 
 def declared_fields(event: Event) -> dict[str, Field]:
-    """Return the fields that may come from the wire, in order: a counter has `count` before its own."""
-    if event.kind != "counter":
-        return event.fields
-    return {"count": Field(name="count", type="int", purpose=event.purpose, min=0), **event.fields}
+    """Return the fields that may come from the wire, in order: those that its kind of event has, before its own."""
+    return {
+        name: Field(name=name, type=type_, purpose=event.purpose, min=least, scale=event.scale)
+        for name, (type_, least) in KIND_FIELDS.get(event.kind, {}).items()
+    } | event.fields
 
 
 def may_be_card(field: Field) -> bool:

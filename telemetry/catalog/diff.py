@@ -85,6 +85,10 @@ def _event_changes(old: Event, new: Event) -> Iterator[Change]:
     if (old.sample, old.max_per_second) != (new.sample, new.max_per_second):
         count = "sum(weight)" if new.weighted else "count(*), or sum(coalesce(weight, 1)) over both versions"
         yield Change("meaning", old.name, "", f"is thinned out in another way: count with {count}")
+    if old.scale != new.scale:
+        yield Change(
+            "meaning", old.name, "", "is counted into buckets of another width, which can be added up all the same"
+        )
     yield from _field_changes(old.name, declared_fields(old), declared_fields(new))
 
 

@@ -83,6 +83,8 @@ def _event(event: Event) -> Iterator[str]:
 def _how_often(event: Event) -> str:
     if event.kind == "counter":
         return "counted on your machine; the sums of a second, or less, leave"
+    if event.kind == "distribution":
+        return "counted on your machine into buckets; how many fell into each, within a second or less, leaves"
     if event.kind == "report":
         return f"every {ShipperSettings().report_seconds / 3600:g} hours"
     often = ["each time it happens"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import sys
 from bisect import bisect_right
+from collections import ChainMap
 from enum import Enum, IntEnum, StrEnum, auto
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast, get_args
@@ -41,6 +42,7 @@ from telemetry.catalog.model import (
     Overflow,
     spellings,
 )
+from telemetry.exponential import MAX_BUCKETS, MOST, nearest_bound
 from telemetry.redact import error, path, sql, version
 
 if TYPE_CHECKING:
@@ -167,7 +169,7 @@ class FieldType(NamedTuple):
 
 def type_of(field: Field) -> FieldType:
     """Return the row of a field's type."""
-    return TYPES[field.type]
+    return _ROWS[field.type]
 
 
 def is_free_text(row: FieldType) -> bool:
@@ -226,6 +228,10 @@ def _int_fault(field: Field, number: float) -> str:
 
 def _duration_fault(field: Field, number: float) -> str:
     return _bounds_fault(field, number) or ("is less than 0" if number < 0 else _bits_fault(field, number))
+
+
+def _bound_fault(_: Field, number: float) -> str:
+    return "" if 0 <= number <= MOST else f"must be from 0 to {MOST}"
 
 
 def _bound_key_faults(table: Mapping[str, Any]) -> Iterator[str]:
@@ -631,3 +637,37 @@ TYPES: dict[str, FieldType] = {
     ),
 }
 """The row of each type, by the name that stands in a catalog; their order is that of the privacy page."""
+
+OF_DISTRIBUTIONS: dict[str, FieldType] = {
+    "bound": FieldType(
+        takes="a number",
+        is_taken=is_of(int, float),
+        fault=_bound_fault,
+        leaves_as=lambda field: (
+            f"a number, 0 or more, as the nearest bound of a bucket, of {2**field.scale} to an octave"
+            if field.scale >= 0
+            else f"a number, 0 or more, as the nearest bound of a bucket, each of {2**-field.scale} octaves"
+        ),
+        schema=_always({"type": "number", "minimum": 0}),
+        checked=_always(Annotated[float, Meta(ge=0.0, le=MOST)]),
+        rewriter=lambda field, _means: lambda number: nearest_bound(number, field.scale),
+        exposure=Exposure.NONE,
+        is_endless=True,
+        python="float",
+        column="DOUBLE",
+    ),
+    "counts": FieldType(
+        takes="whole numbers",
+        is_taken=lambda _field, _value: False,
+        leaves_as=_always("how many numbers were in each bucket, from the one at `offset` on"),
+        schema=_always({"type": "array", "items": {"type": "integer", "minimum": 0}, "maxItems": MAX_BUCKETS}),
+        checked=_always(Annotated[list[Annotated[int, Meta(ge=0, le=MAX_INT)]], Meta(max_length=MAX_BUCKETS)]),
+        exposure=Exposure.NONE,
+        is_endless=True,
+        python="list[int]",
+        column="BIGINT[]",
+    ),
+}
+"""The rows of types that no field in a catalog's file may have, but those that a distribution has by itself."""
+
+_ROWS = ChainMap(TYPES, OF_DISTRIBUTIONS)

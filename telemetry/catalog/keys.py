@@ -19,6 +19,7 @@ from telemetry.catalog.forms import (
 )
 from telemetry.catalog.model import SENSITIVITIES, Kind
 from telemetry.consent.product import is_product
+from telemetry.exponential import SCALES
 
 DOCUMENT = {
     "catalog": Key("a table, [catalog]", is_table, required=True),
@@ -45,6 +46,9 @@ EVENT = {
     "kind": one_of(get_args(Kind)),
     "sample": Key("a number over 0 and up to 1", lambda value: is_number(value) and 0 < value <= 1),
     "max_per_second": COUNT,
+    "scale": Key(
+        f"a whole number from {SCALES[0]} to {SCALES[-1]}", lambda value: type(value) is int and value in SCALES
+    ),
     "fields": Key("a table, [events.NAME.fields]", is_table),
 }
 FIELD = {

@@ -145,10 +145,10 @@ def _field(field: Field, event: Event, today: dt.date) -> Iterator[_Objection]:
         yield _Objection(
             "fingerprint", "the exact number tells one machine from another; give it `buckets`, such as powers of two"
         )
-    if event.kind == "counter" and type_of(field).is_endless:
+    if event.kind in {"counter", "distribution"} and type_of(field).is_endless:
         yield _Objection(
             "counter-field",
-            f"a field of type {field.type} makes a counter of its own of nearly every call; "
+            f"a field of type {field.type} makes a {event.kind} of its own of nearly every call; "
             "declare it as `enum`, or make this an event",
         )
 

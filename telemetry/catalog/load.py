@@ -13,8 +13,9 @@ import os
 import reprlib
 import tomllib
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from telemetry.catalog.compile import KIND_FIELDS
 from telemetry.catalog.field_types import TYPES, Treatment
 from telemetry.catalog.forms import Key, is_table
 from telemetry.catalog.holes import parameter_name, parameters, template_faults, typed_holes
@@ -33,6 +34,8 @@ from telemetry.errors import CatalogError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from telemetry.catalog.model import Kind
 
 FORM = "form"
 """The code of a fault of form."""
@@ -131,9 +134,11 @@ def _event_faults(name: str, event: Mapping[str, Any]) -> Iterator[str]:
     if not EVENT_NAME(name):
         yield "the name must be a letter, then letters, digits, `_` or `.`; rename it"
     yield from _key_faults(event, EVENT)
-    if event.get("kind") in ("counter", "report"):  # a tuple: what stands there may not be hashable
+    if event.get("kind") in ("counter", "distribution", "report"):  # a tuple: it may not be hashable
         for key in event.keys() & {"sample", "max_per_second"}:
             yield f"`{key}` goes with kind event only, a {event['kind']} is rare by itself; remove it"
+    if "scale" in event and event.get("kind") != "distribution":
+        yield "`scale` goes with kind distribution only; remove it"
 
 
 def _field_faults(name: str, field: Any, event: Mapping[str, Any]) -> Iterator[str]:
@@ -206,8 +211,9 @@ def _field_name_faults(name: str, event: Mapping[str, Any]) -> Iterator[str]:
         yield "the name is reserved, every event has it by itself; rename or remove it"
     if name == "weight" and (event.get("sample", 1) != 1 or "max_per_second" in event):
         yield "the name is reserved where an event is sampled or capped; rename it"
-    if name == "count" and event.get("kind") == "counter":
-        yield "every counter has it by itself; remove it"
+    kind = event.get("kind")
+    if isinstance(kind, str) and name in KIND_FIELDS.get(cast("Kind", kind), {}):
+        yield f"every {kind} has it by itself; remove it"
 
 
 def _key_faults(table: Mapping[str, Any], keys: Mapping[str, Key], where: str = "") -> Iterator[str]:

@@ -46,6 +46,7 @@ def _event(event: Event) -> dict[str, Any]:
         "sensitivity": event.sensitivity,
         "sample": event.sample,
         "max_per_second": event.max_per_second,
+        **({"scale": event.scale} if event.kind == "distribution" else {}),
         "stamped": ["event", "time", "session", *(["weight"] if event.weighted else [])],
         "fields": {name: _field(field) for name, field in declared_fields(event).items()},
     }

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
+from telemetry.exponential import SCALE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-Kind = Literal["event", "counter", "report"]
+Kind = Literal["event", "counter", "distribution", "report"]
 Overflow = Literal["drop", "cut"]
 Sensitivity = Literal["technical", "interaction"]
 SENSITIVITIES: tuple[Sensitivity, ...] = get_args(Sensitivity)
@@ -50,6 +52,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
             `other`.
         parameter_of: the message field whose texts hold the values of this one, in the holes of its name; empty for a
             field that stands in the file.
+        scale: the scale of the exponential buckets that a number of a distribution is rounded to a bound of.
         expires: the last day on which it is collected, if it ends before its event does.
     """
 
@@ -68,6 +71,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     templates: tuple[str, ...] = ()
     parameter_of: str = ""
+    scale: int = SCALE
     expires: dt.date | None = None
 
 
@@ -86,7 +90,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: the name, as in `emit(name)`.
-        kind: `event`; `counter`, fed by `count()`; `report`, filled by the shipper itself.
+        kind: `event`; `counter`, fed by `count()`; `distribution`, fed by `observe()`; `report`, filled by the shipper
+            itself.
         purpose: the reason why it is collected.
         owner: the people who answer for it.
         expires: the last day on which it is collected.
@@ -94,6 +99,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         fields: the fields by name, in the order of the file, which is the order on the wire.
         sample: the share that is kept, over 0 and up to 1.
         max_per_second: the number kept of those that happened within one second; None for all.
+        scale: the scale of a distribution's buckets.
     """
 
     name: str
@@ -105,6 +111,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, Field] = {}
     sample: float = 1.0
     max_per_second: int | None = None
+    scale: int = SCALE
 
     @property
     def weighted(self) -> bool:

@@ -12,6 +12,7 @@ from telemetry.catalog.field_types import EXCEPTION, Treatment, type_of
 from telemetry.catalog.load import load
 from telemetry.catalog.matcher import matcher_of
 from telemetry.errors import InvalidValueError, UndeclaredError
+from telemetry.exponential import MOST
 from telemetry.scalar import as_scalar
 from telemetry.terminal import did_you_mean
 
@@ -23,9 +24,15 @@ if TYPE_CHECKING:
 
     Record = Callable[[str, dict[str, Any]], None]
     Tick = Callable[[str, int, dict[str, Any]], None]
+    Note = Callable[[str, float, dict[str, Any]], None]
 
 _SCALARS = (bool, int, float, str)
-_CALLS = {"event": "call emit() or timer()", "counter": "call count()", "report": "the shipper fills it; don't emit it"}
+_CALLS = {
+    "event": "call emit() or timer()",
+    "counter": "call count()",
+    "distribution": "call observe() or timer()",
+    "report": "the shipper fills it; don't emit it",
+}
 
 
 def strict_record(catalog_path: Path, record: Record) -> Record:
@@ -58,6 +65,24 @@ def strict_tick(catalog_path: Path, tick: Tick) -> Tick:
         if type(number) is not int or number < 0:
             raise InvalidValueError(f"{catalog_path}: {name} must be counted by whole numbers of 0 or more")
         tick(name, number, fields)
+
+    return strictly
+
+
+def strict_note(catalog_path: Path, note: Note) -> Note:
+    """Have `observe`, and `timer` for a distribution, raise before they observe.
+
+    Raises:
+        CatalogError: the catalog can't be used.
+    """
+    check = _checker(catalog_path, "distribution")
+
+    def strictly(name: str, number: float, fields: dict[str, Any]) -> None:
+        """Check, then observe; raises UndeclaredError, InvalidValueError."""
+        check(name, fields)
+        if type(number) not in {int, float} or not 0 <= number <= MOST:
+            raise InvalidValueError(f"{catalog_path}: {name} must be observed by numbers from 0 to {MOST:g}")
+        note(name, number, fields)
 
     return strictly
 

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 TIMED = "duration_ms"
 """The field that `timer` fills."""
 
+_CALLS = {
+    "event": ("Emit", "", '_emit("{}", _fields)'),
+    "counter": ("Count", "_n: int = 1", '_count("{}", _n, **_fields)'),
+    "distribution": ("Observe", "_value: float", '_observe("{}", _value, **_fields)'),
+}
+"""The verb for events of each kind, the parameter for a number, and the call."""
+
 # Names that the module needs unchanged. Its other names begin with `_`, as no event's and no field's does.
 _TAKEN = frozenset({*dir(builtins), *keyword.kwlist, "Literal"})
 
@@ -28,7 +35,8 @@ _TAKEN = frozenset({*dir(builtins), *keyword.kwlist, "Literal"})
 def stubs(catalog: Catalog) -> str:
     """Return the source of the module. Reports are left out: the shipper fills them itself.
 
-    An event with a `duration_ms` has a second function, `…_timer`, to time a block or a decorated function.
+    An event with a `duration_ms`, and a distribution, has a second function, `…_timer`, to time a block or a decorated
+    function.
     """
     events = [event for event in catalog.events.values() if event.kind != "report"]
     names = function_names([event.name for event in events])
@@ -63,7 +71,8 @@ def _candidates(name: str) -> Iterator[str]:
 
 def _is_timed(event: Event) -> bool:
     field = event.fields.get(TIMED)
-    return event.kind == "event" and field is not None and type_of(field).python == "float"
+    has_duration = event.kind == "event" and field is not None and type_of(field).python == "float"
+    return has_duration or event.kind == "distribution"
 
 
 def _head(catalog: Catalog, events: list[Event]) -> str:
@@ -72,6 +81,7 @@ def _head(catalog: Catalog, events: list[Event]) -> str:
     imports = {
         "from telemetry import Timer as _Timer": any(map(_is_timed, events)),
         "from telemetry import count as _count": "counter" in kinds,
+        "from telemetry import observe as _observe": "distribution" in kinds,
         "from telemetry import timer as _timer": any(map(_is_timed, events)),
         # Measured: emit itself would copy the fields, which doubles what a stub costs.
         "from telemetry.api import emit_fields as _emit": "event" in kinds,
@@ -93,37 +103,36 @@ def _head(catalog: Catalog, events: list[Event]) -> str:
 
 
 def _function(name: str, event: Event) -> str:
-    counter = event.kind == "counter"
     fields = event.fields.values()
-    call = f'_count("{event.name}", _n, **_fields)' if counter else f'_emit("{event.name}", _fields)'
+    does, number, call = _CALLS[event.kind]
     return "\n".join(
         [
-            *_signature(name, fields, "None", counter=counter),
-            *_docstring(event, fields, counter=counter),
-            *_body(fields, call),
+            *_signature(name, fields, "None", number),
+            *_docstring(event, fields, does),
+            *_body(fields, call.format(event.name)),
         ]
     )
 
 
 def _timer(name: str, event: Event) -> str:
-    fields = [field for field in event.fields.values() if field.name != TIMED]
+    fields = [field for field in event.fields.values() if event.kind == "distribution" or field.name != TIMED]
     return "\n".join(
         [
-            *_signature(name, fields, "_Timer", counter=False),
+            *_signature(name, fields, "_Timer"),
             f'    """Time a block, or each call of a function, for `{event.name}`."""',
             *_body(fields, f'return _timer("{event.name}", **_fields)'),
         ]
     )
 
 
-def _signature(name: str, fields: Iterable[Field], returns: str, *, counter: bool) -> Iterator[str]:
+def _signature(name: str, fields: Iterable[Field], returns: str, number: str = "") -> Iterator[str]:
     parameters = [line for field in fields for line in _parameter(field)]
-    if not parameters and not counter:
+    if not parameters and not number:
         yield f"def {name}() -> {returns}:"
         return
     yield f"def {name}("
-    if counter:
-        yield from ("    _n: int = 1,", "    /,")
+    if number:
+        yield from (f"    {number},", "    /,")
     if parameters:
         yield "    *,"
     yield from parameters
@@ -144,8 +153,7 @@ def _parameter(field: Field) -> Iterator[str]:
         yield "    | None = None,"
 
 
-def _docstring(event: Event, fields: Iterable[Field], *, counter: bool) -> Iterator[str]:
-    does = "Count" if counter else "Emit"
+def _docstring(event: Event, fields: Iterable[Field], does: str) -> Iterator[str]:
     yield f'    """{does} `{event.name}`: {_prose(event.purpose)}.'
     yield ""
     yield f"    Until {event.expires}. Owner: {_prose(event.owner)}."

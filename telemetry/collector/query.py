@@ -24,6 +24,7 @@ from telemetry.collector.look import look
 from telemetry.collector.store import find_batches
 from telemetry.collector.views import (
     LINES,
+    MACROS,
     SCHEMA,
     STAMPED,
     UPLOADED,
@@ -172,6 +173,8 @@ def _open(bodies: Bodies, spill: str) -> duckdb.DuckDBPyConnection:
         }
     )
     connection.register_filesystem(bodies)
+    for macro in MACROS:
+        connection.execute(macro)
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET allowed_directories = ['{SCHEME}://']")
     connection.execute("SET enable_external_access = false")

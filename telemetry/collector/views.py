@@ -28,6 +28,31 @@ SCHEMA = "_store"  # no event has such a name
 LINES = f"{SCHEMA}.lines"
 UPLOADS = f"{SCHEMA}.uploads"
 
+MACROS = (
+    "CREATE MACRO count_of(distribution) AS sum(distribution.count)",
+    "CREATE MACRO mean_of(distribution) AS sum(distribution.sum) / sum(distribution.count)",
+    # Each bucket by its upper bound, whatever its scale; of all rows together, in order, until enough are passed.
+    """
+    CREATE MACRO percentile_of(distribution, percent) AS if(sum(distribution.count) > 0, list_reduce(
+        list_sort(list_prepend(
+            {'bound': 0.0::DOUBLE, 'passed': coalesce(sum(distribution.zero_count), 0)::DOUBLE},
+            flatten(list(list_transform(
+                distribution.bucket_counts,
+                lambda number, place: {
+                    'bound': pow(2.0, (distribution."offset" + place) * pow(2.0, -distribution.scale)),
+                    'passed': number::DOUBLE
+                }
+            )))
+        )),
+        lambda before, bucket: CASE
+            WHEN before.passed >= greatest(percent / 100 * sum(distribution.count), 1) THEN before
+            ELSE {'bound': bucket.bound, 'passed': before.passed + bucket.passed}
+        END
+    ).bound, NULL)
+    """,
+)
+"""Aggregates over the rows of a distribution's view, which are passed whole: `mean_of(query_times)`."""
+
 _TIME_FORM = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)"
 _INEXACT = 2**53  # from it on, not every whole number is a DOUBLE
 _VIEW_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]*")  # as of an event in a catalog

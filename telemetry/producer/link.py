@@ -18,7 +18,8 @@ from telemetry.producer.outbox import CHUNK_EVENTS, Outbox, Settled
 from telemetry.rendezvous.control import MAX_WAIT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections import deque
+    from collections.abc import Callable, Mapping
 
     from telemetry import wire
     from telemetry.consent import Decision, Stored
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from telemetry.producer.transport import Transport
 
     Record = Callable[[str, dict[str, Any]], None]
-    Tick = Callable[[str, int, dict[str, Any]], None]
+    Tick = Callable[[str, Any, dict[str, Any]], None]
 
 HELLO_SECONDS = 0.05
 """The interval of telling a shipper that is behind this process's position: a frame that was lost on its way to one
@@ -55,6 +56,7 @@ class Link:
         packages: tuple[str, ...],
         flush_interval_seconds: float,
         queue_bytes: int,
+        scales: Mapping[str, int],
     ) -> None:
         self.transport = transport
         self._reconsider = reconsider
@@ -62,7 +64,7 @@ class Link:
         self._signal: int | None = None  # came while it closed
         self._counted_at = self._tallied_at = monotonic()
         self._interval_ns = int(flush_interval_seconds * 1e9)
-        self._counters = Counters()
+        self._counters = Counters(scales)
         self._outbox = Outbox(transport, context, queue_bytes, lambda error: reduce_exception(error, packages))
         self._renewing = Lock()
         self._flusher = Flusher(flush_interval_seconds, self._round, self._supervise)
@@ -98,11 +100,18 @@ class Link:
 
     def ticker(self) -> Tick:
         """Return the hot path of `count`, called with a name, a number and fields."""
-        awake, first, tally = self._flusher.awake.truth, self._first_call, self._counters.tally
-        calls, lose = self._counters.calls, self._lose
+        return self._path(self._counters.calls, self._first_count)
+
+    def observer(self) -> Tick:
+        """Return the hot path of `observe`, called with a name, a number and fields."""
+        return self._path(self._counters.observed, self._first_observed)
+
+    def _path(self, calls: deque[Any], first: Callable[[], None]) -> Tick:
+        """Return the hot path of calls that are tallied later."""
+        awake, tally, lose = self._flusher.awake.truth, self._counters.tally, self._lose
         append = calls.append
 
-        def tick(name: str, number: int, fields: dict[str, Any]) -> None:
+        def tick(name: str, number: float, fields: dict[str, Any]) -> None:
             try:
                 append((name, number, fields))
             except Exception:  # noqa: BLE001 as above
@@ -202,9 +211,14 @@ class Link:
         self._outbox.drain()
         self._outbox.shed()
 
-    def _first_call(self) -> None:
+    def _first_count(self) -> None:
         """Wake the thread for the first `count` after a pause."""
         if self._be_own(calls=1):
+            self._wake()
+
+    def _first_observed(self) -> None:
+        """Wake the thread for the first `observe` after a pause."""
+        if self._be_own(observed=1):
             self._wake()
 
     def _after_pause(self, now_ns: int) -> None:
@@ -236,7 +250,7 @@ class Link:
 
     def _tend_counters(self, now: float) -> None:
         """Tally the calls since the last round; make events of them when that is due."""
-        if self._counters.calls:
+        if self._counters.calls or self._counters.observed:
             self._counters.tally()
             self._counted_at = now
         if now - self._counted_at >= EBB_SECONDS or now - self._tallied_at >= TALLY_SECONDS:
@@ -344,13 +358,14 @@ class Link:
     def _leave_behind(self, frames: list[bytes]) -> None:
         self.transport.leave_behind(frames, self._outbox.last_word(self._counters.unsettled))
 
-    def _be_own(self, *, since_ns: float = inf, calls: int = 0) -> bool:
+    def _be_own(self, *, since_ns: float = inf, calls: int = 0, observed: int = 0) -> bool:
         """Begin anew if this is a child forked in C, where no hook has run: uWSGI forks its workers so.
 
         Args:
             since_ns: events from this time on are the child's own, in UNIX nanoseconds; those of its other threads are
                 told by the time of the fork.
             calls: how many of the newest calls of `count` are its own.
+            observed: how many of those of `observe` are.
 
         Returns:
             Whether all is this process's by now: False while another thread sees to it, and hands over what waits.
@@ -359,7 +374,7 @@ class Link:
             if not self._renewing.acquire(blocking=False):
                 return False
             try:
-                self._renew(min(since_ns, forked_before_ns()), calls)
+                self._renew(min(since_ns, forked_before_ns()), calls, observed)
             finally:
                 self._renewing.release()
         self._follow_user()
@@ -369,19 +384,20 @@ class Link:
         if self.transport.follow_user(self._outbox):
             self._flusher.watch_now()
 
-    def _renew(self, since_ns: float = inf, calls: int = 0) -> None:
+    def _renew(self, since_ns: float = inf, calls: int = 0, observed: int = 0) -> None:
         """Begin anew in a forked child, touching nothing that the parent shares.
 
         Args:
             since_ns: events from this time on are the child's own already.
             calls: how many of the newest calls of `count` are.
+            observed: how many of those of `observe` are.
         """
         self.transport.renew()
         self._closing, self._signal = False, None
         if self._closed:
             return
         self._sent_ns = 0
-        self._counters.renew(calls)
+        self._counters.renew(calls, observed)
         self._outbox.renew(os.getpid(), since_ns)
         self._flusher.renew()
         exits.at_exit_of_forked_child(self, self._exit)

@@ -124,18 +124,20 @@ def capture(catalog: str | os.PathLike[str] | None = None, *, cache: Path | None
         CatalogError: the catalog can't be used.
     """
     captured = Captured(cache)
-    before = api._client, api._record, api._tick  # noqa: SLF001 whose place is taken
+    before = api._client, api._record, api._tick, api._note, api._time  # noqa: SLF001 whose place is taken
     api._client, api._record, api._tick = None, captured.let_go, captured.let_go  # noqa: SLF001 as above
+    api._note = api._time = captured.let_go  # noqa: SLF001 as above
     if catalog is not None:
         recorder = captured.record_by(Path(catalog))
         api._record, api._tick = recorder.record, recorder.tick  # noqa: SLF001 as above
+        api._note, api._time = recorder.note, recorder.time  # noqa: SLF001 as above
     make = Client.__init__
     Client.__init__ = _made_for(captured, make)  # type: ignore[method-assign] # wherever its name was imported to
     try:
         yield captured
     finally:
         Client.__init__ = make  # type: ignore[method-assign] # as above
-        api._client, api._record, api._tick = before  # noqa: SLF001 as above
+        api._client, api._record, api._tick, api._note, api._time = before  # noqa: SLF001 as above
 
 
 def _made_for(captured: Captured, make: Any) -> Any:
@@ -147,7 +149,7 @@ def _made_for(captured: Captured, make: Any) -> Any:
         make(client, **{**options, "consent": said, "strict": False, "handle_sigterm": False})
         catalog = Path(options["catalog"])
         recorder = captured.record_by(catalog, tuple(options.get("packages", ())))
-        client.record, client.tick = recorder.record, recorder.tick
+        client.record, client.tick, client.note = recorder.record, recorder.tick, recorder.note
         if options.get("strict"):
             client._be_strict(catalog)  # noqa: SLF001 it is this client's own
 

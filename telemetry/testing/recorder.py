@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from telemetry.catalog.field_types import declares, is_free_text
 from telemetry.catalog.load import load
-from telemetry.catalog.strict import strict_record, strict_tick
+from telemetry.catalog.strict import strict_note, strict_record, strict_tick
 from telemetry.errors import TelemetryError
 from telemetry.producer.counters import Counters
 from telemetry.producer.encode import Encoder
@@ -79,7 +79,7 @@ class Recorder:
 
     Attributes:
         catalog: the catalog's path.
-        events: the events that would leave, in order, without those that `count` has counted since `settle`.
+        events: the events that would leave, in order, without what `count` and `observe` were given since `settle`.
         problems: the changes and losses of emitted events, a sentence each.
 
     Raises:
@@ -93,8 +93,12 @@ class Recorder:
         self._pipeline = _pipeline(catalog, _version(catalog), cache)
         self._check = strict_record(catalog, _nothing)
         self._check_count = strict_tick(catalog, _nothing_counted)
+        self._check_observed = strict_note(catalog, _nothing_counted)
+        self._scales = {
+            event.name: event.scale for event in load(catalog).events.values() if event.kind == "distribution"
+        }
         self._encoder = Encoder(lambda error: reduce_exception(error, packages))
-        self._counters = Counters()
+        self._counters = Counters(self._scales)
         self._lock = RLock()  # a signal handler may emit while its thread does
 
     def record(self, name: str, fields: dict[str, Any]) -> None:
@@ -109,8 +113,21 @@ class Recorder:
             if self._note_fault(lambda: self._check_count(name, number, fields)):
                 self._counters.calls.append((name, number, fields))
 
+    def note(self, name: str, number: float, fields: dict[str, Any]) -> None:
+        """Observe, as a client's `note` does."""
+        with self._lock:
+            if self._note_fault(lambda: self._check_observed(name, number, fields)):
+                self._counters.observed.append((name, number, fields))
+
+    def time(self, name: str, milliseconds: float, fields: dict[str, Any]) -> None:
+        """Record how long something took, as a client's `time` does."""
+        if name in self._scales:
+            self.note(name, milliseconds, fields)
+        else:
+            self.record(name, {**fields, "duration_ms": milliseconds})
+
     def settle(self) -> None:
-        """Make events of the counts: one for each counter and set of fields, as once a second in a program."""
+        """Make events of what was counted and observed: one for each set of fields, as once a second in a program."""
         with self._lock:
             self._counters.hand_over(self._take_counts)
 
@@ -194,5 +211,5 @@ def _nothing(name: str, fields: dict[str, Any]) -> None:
     """Record nothing: only the check is wanted."""
 
 
-def _nothing_counted(name: str, number: int, fields: dict[str, Any]) -> None:
+def _nothing_counted(name: str, number: float, fields: dict[str, Any]) -> None:
     """Count nothing: only the check is wanted."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from telemetry.catalog.compile import may_be_card, text_reader
+from telemetry.catalog.compile import declared_fields, may_be_card, text_reader
 from telemetry.catalog.field_types import Means, Treatment, type_of
 from telemetry.catalog.holes import parameter_name
 from telemetry.catalog.matcher import matcher_of
@@ -258,7 +258,7 @@ class _Special(NamedTuple):
 
 def special_fields(plan: Plan, means: Means) -> _Special:
     """Return the fields of an event that need more than validation, each treated by the row of its type."""
-    fields = plan.event.fields
+    fields = declared_fields(plan.event)
     treated: dict[Treatment, list[Field]] = {treatment: [] for treatment in Treatment}
     for field in fields.values():
         treated[type_of(field).treatment].append(field)
