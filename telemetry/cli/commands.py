@@ -31,6 +31,7 @@ _PLACES = {
     "status": "status",
     "technical": "consent",
     "tripwire": "tripwire",
+    "view": "view",
 }
 _FAST = {
     "redact": "A filter by the very code that redacts `text` fields; `telemetry redact --help` has its options.",

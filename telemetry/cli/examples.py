@@ -53,6 +53,7 @@ EXAMPLES = {
     "technical": ["telemetry technical --product acme-db"],
     "tripwire clear": ["telemetry tripwire clear --all --yes"],
     "tripwire show": ["telemetry tripwire show --product acme-db"],
+    "view": ["telemetry view", "telemetry view --product acme-db --open"],
 }
 """The examples of each command, by its name with that of its group."""
 
