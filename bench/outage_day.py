@@ -37,12 +37,12 @@ from telemetry.shipper.intake.writer import Writer
 from telemetry.shipper.permission import permission_of
 from telemetry.spool import segment
 from telemetry.spool.positions import Position
-from telemetry.spool.segment import open_stream
 from telemetry.spool.spool import Spool
+from telemetry.spool.stream import open_stream
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
-    from telemetry.shipper.delivery.outcome import Reply
+    from telemetry.shipper.outcome import Reply
     from telemetry.spool.segment import Seal
 
 DEAD_ENDPOINT = "http://127.0.0.1:9/v1/batches"
@@ -132,7 +132,7 @@ class Day:
     def __init__(self, directory: Path, endpoint: str, events_per_second: int, spool_bytes: int) -> None:
         self.clock = Clock()
         self.bodies = [_body(events_per_second, seed) for seed in range(BODIES)]
-        fresh_bytes_per_second = len(open_stream(compressed=True).write(self.bodies[0]))
+        fresh_bytes_per_second = len(open_stream("zstd").write(self.bodies[0]))
         self.settings = ShipperSettings(
             spool_bytes=spool_bytes,
             sent_bytes=0,

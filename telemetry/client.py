@@ -22,7 +22,16 @@ from telemetry.ground import DEPLOYMENTS
 from telemetry.native import posix
 from telemetry.producer.start import GUARD
 from telemetry.rendezvous.directory import foreground_dir, rendezvous_dir
-from telemetry.settings import FILES, FORMATS, RemoteShipper, ShipperSettings, check_setting, check_tcp, is_debugging
+from telemetry.settings import (
+    COMPRESSIONS,
+    FILES,
+    FORMATS,
+    RemoteShipper,
+    ShipperSettings,
+    check_setting,
+    check_tcp,
+    is_debugging,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -393,6 +402,10 @@ def _check_settings(settings: ShipperSettings) -> None:
         check_setting(name, value, type(default), "shipper")
     if settings.format not in FORMATS:
         raise ConfigError(f"shipper: format={settings.format!r}: must be one of {', '.join(FORMATS)}")
+    if settings.compression not in COMPRESSIONS:
+        raise ConfigError(
+            f"shipper: compression={settings.compression!r}: must be one of {', '.join(COMPRESSIONS[1:])}"
+        )
     check_proxy(settings.proxy)
 
 

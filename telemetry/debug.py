@@ -159,7 +159,9 @@ class Printer:
     def _prepare(self, config: dict[str, Any]) -> None:
         ours = {name: value for name, value in config.items() if name in ShipperSettings._fields}
         settings = read_settings(ours, "ShipperSettings")
-        self._format = open_format(settings.format, settings.node, is_test=settings.is_test)
+        self._format = open_format(
+            settings.format, settings.node, is_test=settings.is_test, compression=settings.compression
+        )
         self._catalog = load(Path(config["catalog"]))
         self._stderr.print(f"# {fault}" for fault in faults_of_report(self._catalog, settings.report))
         today = dt.datetime.now(dt.UTC).date()

@@ -29,6 +29,7 @@ class DropReason(StrEnum):
     SPOOL_AGE = "spool_age"  # a segment over the limit of age
     CORRUPT = "corrupt"  # the segment is not what was written
     REJECTED = "rejected"  # by the endpoint
+    REFUSED_BY_RECEIVER = "refused_by_receiver"  # in a batch that it took; which of its events, it does not say (OTLP)
 
 
 HOST_REASONS = frozenset(

@@ -12,6 +12,7 @@ from telemetry.terminal import did_you_mean
 
 DEBUG = "TELEMETRY_DEBUG"
 FORMATS = ("ndjson", "risingwave")
+COMPRESSIONS = ("", "zstd", "gzip", "none")
 FILES = ("ca_file", "client_certificate", "token_file")
 """The settings that name a file."""
 
@@ -32,8 +33,12 @@ class ShipperSettings(NamedTuple):
 
     Attributes:
         format: "ndjson". The upload format: `ndjson` or `risingwave`.
+        compression: "". That of the format; else `zstd`, `gzip` or `none`, for an endpoint that takes no other. With
+            `ndjson` it is zstd; `risingwave` is not compressed.
         segment_bytes: 4 MiB. A segment is sealed at this size on disk, or at an eighth of `spool_bytes`. Collectors
             commonly take bodies of up to 10 MiB.
+        body_bytes: 0. A batch has at most this size before compression, which is what receivers bound; 0 is the size
+            of the format: 32 MiB.
         segment_seconds: 10 s. A segment is sealed at this age; RisingWave's own interval.
         fsync_interval_seconds: 0.5 s. A power cut takes at most this much; Vector's figure.
         spool_bytes: 256 MiB. What waits for its upload, with its ledger, takes no more: the oldest sealed segment is
@@ -82,7 +87,9 @@ class ShipperSettings(NamedTuple):
     """
 
     format: str = "ndjson"
+    compression: str = ""
     segment_bytes: int = 4 << 20
+    body_bytes: int = 0
     segment_seconds: float = 10.0
     fsync_interval_seconds: float = 0.5
     spool_bytes: int = 256 << 20

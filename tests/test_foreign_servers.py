@@ -22,13 +22,13 @@ from spools import Endpoint, add_segment, open_spool
 
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.http_sink import HttpSink
-from telemetry.shipper.delivery.outcome import Outcome
+from telemetry.shipper.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from telemetry.shipper.delivery.outcome import Reply
+    from telemetry.shipper.outcome import Reply
 
 DAY = timedelta(days=1)
 FAR = "far.example"

@@ -15,8 +15,8 @@ from spools import Answer, Endpoint, append, make_head, open_spool
 from telemetry.errors import ConfigError
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.http_sink import MAX_REPLY_BYTES, USER_AGENT, HttpSink
-from telemetry.shipper.delivery.outcome import Outcome
 from telemetry.shipper.delivery.recorder import read_head
+from telemetry.shipper.outcome import Outcome
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:

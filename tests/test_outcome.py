@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from telemetry.shipper.delivery.outcome import Outcome, is_doubtful, outcome_of
+from telemetry.shipper.outcome import Outcome, is_doubtful, outcome_of
 
 JSON, HTML = "application/json", "text/html; charset=utf-8"
 

@@ -34,6 +34,7 @@ from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.spool import segment
 from telemetry.spool.segment import Head, Seal, load
 from telemetry.spool.spool import Spool
+from telemetry.spool.stream import ENDINGS
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -185,12 +186,12 @@ def _rows(*arguments: str) -> dict[str, dict[str, Any]]:
 
 def _head(id_: str, level: str, format_: str = "ndjson", route: str = "") -> Head:
     format_of = open_format(format_, "compute")
-    suffix = format_of.suffix + (".zst" if format_of.compressed else "")
+    suffix = format_of.suffix + ENDINGS[format_of.compression]
     return Head(
         id=id_,
         file=f"{int(id_[0], 16):020d}-{id_}{suffix}",
         format=format_,
-        compressed=format_of.compressed,
+        compressed=format_of.compression != "none",
         content_type=format_of.content_type,
         route=route,
         catalog="acme-db/3",

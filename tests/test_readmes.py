@@ -37,7 +37,7 @@ from telemetry.catalog.lint import lint
 from telemetry.catalog.load import parse
 from telemetry.cli.commands import commands
 from telemetry.shipper.config import read_config
-from telemetry.shipper.delivery.outcome import Outcome, outcome_of
+from telemetry.shipper.outcome import Outcome, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

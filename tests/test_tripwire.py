@@ -25,7 +25,7 @@ from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.constants import Constants
 from telemetry.shipper.delivery.forbidden import FORBIDDEN, Forbidden
 from telemetry.shipper.delivery.http_sink import HttpSink
-from telemetry.shipper.delivery.tripwire import PIECE_BYTES, Tripwire, _by_event
+from telemetry.shipper.delivery.tripwire import Tripwire, _by_event
 from telemetry.shipper.delivery.uploader import IDLE_SECONDS, Uploader
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.encode import telemetry_pb2 as pb
@@ -33,7 +33,7 @@ from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.own_names import constants_of
 from telemetry.shipper.permission import permission_of
 from telemetry.spool import segment
-from telemetry.spool.segment import Head, open_stream
+from telemetry.spool.stream import PIECE_BYTES, open_stream
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from telemetry.names import Names
     from telemetry.shipper.encode.format import Format
+    from telemetry.spool.segment import Head
     from telemetry.spool.spool import Spool
 
 
@@ -206,7 +207,7 @@ def test_a_body_of_many_pieces_is_looked_at_to_its_end() -> None:
     clean = encode(NDJSON, {"detail": "all is well"})
     dirty = encode(NDJSON, {"detail": "by janeroe"})
     body = (clean * (PIECE_BYTES // len(clean)) + dirty) * 2 + clean + dirty
-    stream = open_stream(compressed=True)
+    stream = open_stream("zstd")
     assert tripwire().find(head(compressed=True), stream.write(body) + stream.finish()) == {"own:user": 3}
 
 
@@ -227,7 +228,7 @@ def test_other_names_take_the_place_of_as_many() -> None:
 
 
 def test_a_compressed_body_without_lines_is_looked_at() -> None:
-    stream = open_stream(compressed=True)
+    stream = open_stream("zstd")
     body = stream.write(encode(RISINGWAVE, {"detail": "by janeroe"})) + stream.finish()
     assert tripwire().find(head(RISINGWAVE, compressed=True), body) == {"own:user": 1}
 

@@ -28,7 +28,7 @@ from telemetry.shipper.delivery.http_sink import USER_AGENT, HttpSink
 from telemetry.shipper.intake.receiver import decode_frame
 from telemetry.shipper.shipper import Shipper
 from telemetry.shipper.sockets import bind
-from telemetry.spool.segment import open_stream
+from telemetry.spool.stream import open_stream
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _is_function_of_plain(body: bytes) -> bool:
     """Whether a compressed body is what anybody gets who compresses the same events, as many at a time."""
     decompressor = zstandard.ZstdDecompressor().decompressobj()
     blocks = [block for at in range(len(body)) if (block := decompressor.decompress(body[at : at + 1]))]
-    stream = open_stream(compressed=True)
+    stream = open_stream("zstd")
     return b"".join(map(stream.write, blocks)) + stream.finish() == body
 
 

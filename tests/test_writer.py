@@ -373,7 +373,9 @@ def test_the_spool_is_at_its_limit_and_never_beyond_it(
     limit_bytes = 1 << 20
     settings = ShipperSettings(spool_bytes=limit_bytes, segment_seconds=1000.0)
     writer, session = (
-        Writer(spool, dataclasses.replace(NDJSON, compressed=compressed), settings, lambda: None),
+        Writer(
+            spool, dataclasses.replace(NDJSON, compressions=("zstd" if compressed else "none",)), settings, lambda: None
+        ),
         Session(),
     )
     source = source_of(catalog)

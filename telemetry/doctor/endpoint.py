@@ -16,9 +16,10 @@ from telemetry.errors import ConfigError
 from telemetry.receipt import Receipt
 from telemetry.shipper.delivery.cause import cause_of
 from telemetry.shipper.delivery.http_sink import HttpSink
-from telemetry.shipper.delivery.outcome import Outcome
 from telemetry.shipper.delivery.proxy import UnusableProxyError, find_proxy
-from telemetry.spool.segment import Head, Seal, open_stream
+from telemetry.shipper.outcome import Outcome
+from telemetry.spool.segment import Head, Seal
+from telemetry.spool.stream import encode
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -96,8 +97,7 @@ def examine_upload(
             "say yes first: telemetry on; where the program says it itself, --host on",
         )
         return
-    stream = open_stream(compressed=True)
-    body = stream.write(b"") + stream.finish()
+    body = encode("zstd", b"")
     id_ = os.urandom(16).hex()
     head = Head(
         id=id_,

@@ -47,4 +47,5 @@ REMEDIES = {
     DropReason.REJECTED: (
         "the endpoint refused it for good: its log says why; `telemetry spool requeue` sends it again"
     ),
+    DropReason.REFUSED_BY_RECEIVER: "the receiver took the batch and said how many of it it did not: its log says why",
 }

@@ -9,13 +9,12 @@ import os
 import zlib
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-import zstandard
-
 from telemetry.errors import SpoolError
 from telemetry.paths import ENDPOINT_FILE
 from telemetry.spool import segment
 from telemetry.spool.layout import FORMAT_FILE, check_format
 from telemetry.spool.segment import Head, Mark, Seal, created_unix_seconds, id_of, is_data
+from telemetry.spool.stream import ENDINGS, DamagedError, decode
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -135,6 +134,8 @@ def read_batch(spool: Path, found: Found) -> Batch:
 def read_data(spool: Path, found: Found) -> bytes:
     """Return a segment's bytes as they lie; those of an active one as far as its marks vouch for them.
 
+    One of a format with an envelope is returned in it, as its end would write it.
+
     Raises:
         FileNotFoundError: the segment is gone.
     """
@@ -144,7 +145,7 @@ def read_data(spool: Path, found: Found) -> bytes:
     read = segment.read_marks(path.with_name(segment.marks_name(found.file)))
     data = path.read_bytes()  # after the marks: it holds all that they speak of
     good = segment.last_good(read[1] if read else [], data)
-    return data[: good.length_bytes] if good else b""
+    return _as_it_leaves(read[0], data[: good.length_bytes]) if good and read else b""
 
 
 def read_body(spool: Path, found: Found) -> bytes:
@@ -156,17 +157,20 @@ def read_body(spool: Path, found: Found) -> bytes:
     """
     try:
         return decompress(found, read_data(spool, found))
-    except zstandard.ZstdError:
+    except DamagedError:
         raise SpoolError(
             f"segment {found.id} can't be decompressed; `telemetry spool verify {spool}` says what is wrong"
         ) from None
 
 
 def decompress(found: Found, data: bytes) -> bytes:
-    """Return a segment's bytes as they were before compression. Raises ZstdError if they are damaged."""
-    if not found.suffix.endswith(".zst"):
-        return data
-    return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+    """Return a segment's bytes as they were before compression. Raises DamagedError if they are no such stream."""
+    return decode(next((name for name, end in ENDINGS.items() if end and found.suffix.endswith(end)), "none"), data)
+
+
+def _as_it_leaves(head: Head, data: bytes) -> bytes:
+    """Return an active segment's bytes as they would leave by now: those without an envelope do so piece by piece."""
+    return segment.finished(head, data) if head.wraps else data
 
 
 def follow(spool: Path, found: Found, read: Callable[[Path, Found], T]) -> T | None:
@@ -191,8 +195,8 @@ def _read_unfinished(path: Path, found: Found) -> Batch:
     last = marks[-1] if marks else Mark(0, 0, Tally())
     if marks and segment.last_good(marks, data) is not last:
         raise SpoolError(f"segment {found.id} does not hold what its last mark says")
-    seal = Seal(head, last.length_bytes, last.crc, last.tally, {}, Tally())
-    return Batch(found, seal, data[: last.length_bytes])
+    body = _as_it_leaves(head, data[: last.length_bytes])
+    return Batch(found, Seal(head, len(body), zlib.crc32(body), last.tally, {}, Tally()), body)
 
 
 def _in_folder(spool: Path, folder: str) -> Iterator[Found]:

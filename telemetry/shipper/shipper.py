@@ -116,7 +116,9 @@ class Shipper:
         self._tripwire = Tripwire(self._catalogs.of_segment)
         self._tripwire.know(self._names.known)
         self._names.tell(self._tripwire.know)
-        format_ = open_format(settings.format, settings.node, is_test=settings.is_test)
+        format_ = open_format(
+            settings.format, settings.node, is_test=settings.is_test, compression=settings.compression
+        )
         self._texts = Texts(self._names, self._tripwire, format_)
         self._sink = HttpSink(config.endpoint, settings, os.environ)  # first, for it may refuse its settings
         # Between them.

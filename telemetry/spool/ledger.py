@@ -5,7 +5,7 @@ later lines say where the segment went. Replay is idempotent: a line that repeat
 
     total       the sum of a log that was compacted
     seal        a segment is finished; `tally.kept` of its events lie on disk
-    ack         ... were delivered
+    ack         ... were delivered, but for those that the receiver said it refused
     drop        ... were lost for `reason` (spool_full, spool_age, consent)
     quarantine  ... were set aside for `reason` (corrupt, rejected)
     requeue     ... were brought back from there, and await their fate again
@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from telemetry import files
-from telemetry.drops import DropReason  # noqa: TC001 msgspec reads the annotations of a Struct
+from telemetry.drops import DropReason
 from telemetry.files import private_file
 from telemetry.spool.journal import read_good_lines, write_line
 from telemetry.spool.positions import MAX_POSITIONS, Position, Positions, catch_up
@@ -59,10 +59,16 @@ class Sealed(msgspec.Struct, tag="seal", tag_field="is", omit_defaults=True):
     positions: Positions = {}
 
 
-class Acked(msgspec.Struct, tag="ack", tag_field="is"):
-    """Line of the ledger for a segment that was delivered."""
+class Acked(msgspec.Struct, tag="ack", tag_field="is", omit_defaults=True):
+    """Line of the ledger for a segment that was delivered.
+
+    Attributes:
+        id: the segment's id.
+        refused: the number of its events that the receiver said it did not take; which ones, it does not say.
+    """
 
     id: str
+    refused: int = 0
 
 
 class Dropped(msgspec.Struct, tag="drop", tag_field="is"):
@@ -156,7 +162,7 @@ class Ledger:
             case Sealed() | Noted():
                 self._begin(line)
             case Acked():
-                self.delivered += self.live.pop(line.id, 0)
+                self._deliver(line)
             case Dropped():
                 self.tally.drop(line.reason, self.live.pop(line.id, 0))
             case Quarantined():
@@ -200,6 +206,13 @@ class Ledger:
         catch_up(self.positions, line.positions)
         if isinstance(line, Sealed) and line.tally.kept:
             self.live[line.id] = line.tally.kept
+
+    def _deliver(self, line: Acked) -> None:
+        events = self.live.pop(line.id, 0)
+        refused = min(line.refused, events)
+        self.delivered += events - refused
+        if refused:
+            self.tally.drop(DropReason.REFUSED_BY_RECEIVER, refused)
 
     def _requeue(self, line: Requeued) -> None:
         if (aside := self.aside.pop(line.id, None)) is not None:

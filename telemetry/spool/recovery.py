@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import glob
 import os
-import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING
-
-import zstandard
 
 from telemetry import files
 from telemetry.drops import DropReason
 from telemetry.spool import segment
 from telemetry.spool.positions import catch_up
 from telemetry.spool.segment import MARKS, Head, Mark, Seal
+from telemetry.spool.stream import DamagedError
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
     from telemetry.spool.positions import Positions
 
-_CHUNK_BYTES = 1 << 20
 _NOTHING = Mark(0, 0, Tally())
 
 
@@ -101,7 +98,10 @@ def _finish(marks_path: Path, spool: Path) -> Seal | None:
         seal = _salvage(head, marks, data_path, sealed)
     else:
         if data_path.exists() and not (sealed / data_path.name).exists():  # there, when a recovery was cut short
-            data_path.replace(sealed / data_path.name)
+            if head.wraps:  # an active file is not the body yet
+                seal = _salvage(head, marks, data_path, sealed)
+            else:
+                data_path.replace(sealed / data_path.name)
     files.sync_directory(sealed)  # before the old data goes: after a power cut, one of them is there
     return seal
 
@@ -114,7 +114,7 @@ def _salvage(head: Head, marks: list[Mark], data_path: Path, sealed: Path) -> Se
     good, body = _read_good(head, marks, data_path, sealed)
     tally = _account(marks, good)
     told = Tally(emitted=tally.kept, kept=tally.kept)  # what else is in the account may be of events that stay here
-    seal = Seal(head, len(body), zlib.crc32(body), tally, _positions(marks), told)
+    seal = segment.seal_of(head, body, tally, _positions(marks), told, good.length_bytes)
     if tally.kept:
         files.write_durably(sealed / data_path.name, body)
         segment.store(seal, sealed)
@@ -128,8 +128,8 @@ def _read_good(head: Head, marks: list[Mark], data_path: Path, sealed: Path) -> 
     if not good.tally.kept:
         return good, b""
     try:
-        return good, b"".join(_rewrite(head, data[: good.length_bytes]))
-    except zstandard.ZstdError:  # altered so that the CRC still fits: one in 2**32
+        return good, segment.finished(head, data[: good.length_bytes])
+    except DamagedError:  # altered so that the CRC still fits: one in 2**32
         return _NOTHING, b""
 
 
@@ -151,18 +151,6 @@ def _account(marks: list[Mark], good: Mark) -> Tally:
 
 def _positions(marks: list[Mark]) -> Positions:
     return {name: position for mark in marks for name, position in mark.positions.items()}
-
-
-def _rewrite(head: Head, data: bytes) -> Iterator[bytes]:
-    """Yield the whole blocks in `data` as a finished stream."""
-    stream = segment.open_stream(compressed=head.compressed)
-    if not head.compressed:
-        yield data
-        return
-    decompressor = zstandard.ZstdDecompressor().decompressobj()
-    for start in range(0, len(data), _CHUNK_BYTES):
-        yield stream.write(decompressor.decompress(data[start : start + _CHUNK_BYTES]))
-    yield stream.finish()
 
 
 def _set_aside(marks_path: Path, quarantine: Path) -> None:

@@ -1,9 +1,12 @@
 """Segments while they are active: each drain is appended as one flushed block, for which a mark vouches.
 
-    active/<name><suffix>    one zstd stream (or plain bytes), a block flush per drain
+    active/<name><suffix>    one zstd or gzip stream (or plain bytes), a flush per drain
     active/<name>.marks      a journal: the Head, then a Mark per drain
     sealed/<name><suffix>    the finished stream: the body of one upload, byte for byte
     sealed/<name>.json       its Seal
+
+Of a format with an envelope around its events, an active file holds the events alone, as they are: its end writes the
+body anew, in its envelope and then its encoding.
 
 A name is `<creation, UNIX ns, 20 digits>-<id>`, so that names sort by age; only the id leaves the machine.
 
@@ -13,14 +16,14 @@ that whatever is cut off or altered, the last mark that fits tells exactly what 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import zlib
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
-import zstandard
 from msgspec import UNSET, UnsetType
 
 from telemetry import files
@@ -28,6 +31,7 @@ from telemetry.catalog.model import Sensitivity  # noqa: TC001 msgspec reads the
 from telemetry.receipt import Receipt  # noqa: TC001 the same
 from telemetry.spool.journal import read_lines, write_line
 from telemetry.spool.positions import Positions  # noqa: TC001 the same
+from telemetry.spool.stream import Wrap, decode, encode, open_stream, unwrap, wrap
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -36,11 +40,6 @@ if TYPE_CHECKING:
 
 MARKS = ".marks"
 SEAL = ".json"
-ZSTD = zstandard.ZstdCompressionParameters.from_level(1, window_log=17, write_checksum=True)
-"""The compression of bodies. Measured on a mix of events, level 3 takes 1.4 times as long and saves nothing, and level
-1's own window of 512 KiB, half of a core's cache, takes 1.24 times as long and saves a twentieth. The checksum, four
-bytes, lets whoever keeps a body find damage without our Seal."""
-
 _DATA_NAME = re.compile(r"\d{20}-[0-9a-f]+(\.[a-z0-9]+)+")
 _NAME_CHARACTERS = 200  # twice what ours have; file systems take 255, and `files.write_durably` adds some
 
@@ -52,7 +51,7 @@ class Head(msgspec.Struct, frozen=True, tag="head", tag_field="is"):
         id: 32 random hexadecimal digits; the batch id of its upload.
         file: the name of its data file.
         format: the name of its body's format, as in the settings.
-        compressed: whether the body is one zstd stream.
+        compressed: whether the body is one compressed stream, zstd unless `compression` says otherwise.
         content_type: the Content-Type of the upload.
         route: the path appended to that of the endpoint.
         catalog: `product/version`.
@@ -61,6 +60,8 @@ class Head(msgspec.Struct, frozen=True, tag="head", tag_field="is"):
         since_unix_seconds: the date of the stored consent under which it was begun, 0 for none; it never leaves.
         catalog_digest: the SHA-256 of the catalog's file, in hexadecimal; empty in segments of versions that lack it.
         sensitivity: the sensitivity of its events; segments of versions that lack it may hold both.
+        compression: the compression, where it is not that of all versions.
+        wraps: the envelope around its events, the outermost message first; unset for none.
     """
 
     id: str
@@ -75,6 +76,13 @@ class Head(msgspec.Struct, frozen=True, tag="head", tag_field="is"):
     since_unix_seconds: float = 0.0
     catalog_digest: str = ""
     sensitivity: Sensitivity | UnsetType = UNSET
+    compression: str | UnsetType = UNSET
+    wraps: tuple[Wrap, ...] | UnsetType = UNSET
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the body: `zstd`, `gzip` or `none`."""
+        return (self.compression or "zstd") if self.compressed else "none"
 
 
 class Mark(msgspec.Struct, tag="mark", tag_field="is", omit_defaults=True):
@@ -99,6 +107,7 @@ class Seal(msgspec.Struct, frozen=True):
             carries.
         depth: how often it was split off: 0, or 1 and more for a part.
         refusals: how many times the segment that it is a part of was refused.
+        body_bytes: the length of its body before compression; unset where only that of the file matters.
         check: the CRC of all the above but the sensitivity, as JSON; set by `store`, checked by `load`.
     """
 
@@ -111,51 +120,10 @@ class Seal(msgspec.Struct, frozen=True):
     depth: int = 0
     refusals: int = 0
     check: int = 0
+    body_bytes: int | UnsetType = UNSET
 
 
 MarksLine = Head | Mark
-
-
-class Stream(Protocol):
-    """A body that is being written."""
-
-    def write(self, data: bytes) -> bytes:
-        """Return bytes for the file, after which everything written so far can be read back."""
-
-    def finish(self) -> bytes:
-        """Return the last bytes of the body."""
-
-
-class ZstdStream:
-    """A body as one zstd frame."""
-
-    def __init__(self) -> None:
-        self._compressor = zstandard.ZstdCompressor(compression_params=ZSTD).compressobj()
-
-    def write(self, data: bytes) -> bytes:
-        """Return the data as one or more whole blocks."""
-        return self._compressor.compress(data) + self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
-
-    def finish(self) -> bytes:
-        """Return the end of the frame."""
-        return self._compressor.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
-
-
-class PlainStream:
-    """A body without compression."""
-
-    def write(self, data: bytes) -> bytes:
-        """Return the data unchanged."""
-        return data
-
-    def finish(self) -> bytes:
-        """Return no bytes: a plain body has no end mark."""
-        return b""
-
-
-def open_stream(*, compressed: bool) -> Stream:
-    """Begin a new body."""
-    return ZstdStream() if compressed else PlainStream()
 
 
 class ActiveSegment:
@@ -175,7 +143,7 @@ class ActiveSegment:
         self.tally = Tally()
         self.positions: Positions = {}
         self._crc = 0
-        self._stream = open_stream(compressed=head.compressed)
+        self._stream = open_stream("none" if head.wraps else head.encoding)
         self._marks_bytes = 0
         self._dirty = False
         self._has_durable_names = False
@@ -236,6 +204,8 @@ class ActiveSegment:
         Raises:
             OSError: the disk refuses; the active files are left for recovery.
         """
+        if self.head.wraps:
+            return self._seal_anew(sealed, session_tally)
         end = self._stream.finish()
         files.write_all(self._data, end)
         os.fsync(self._data)
@@ -250,6 +220,23 @@ class ActiveSegment:
         store(seal, sealed)
         self.data_path.replace(sealed / self.data_path.name)
         files.sync_directory(sealed)
+        return seal
+
+    def _seal_anew(self, sealed: Path, session_tally: Tally) -> Seal:
+        """Write the body as it leaves to `sealed`. The Seal is there first: a listing must not find a body alone."""
+        try:
+            events = files.read_file(self.data_path)
+        except ValueError:
+            events = b""
+        if len(events) != self.length_bytes or zlib.crc32(events) != self._crc:
+            raise OSError(errno.EIO, f"{self.data_path} is not what was written")
+        data = finished(self.head, events)
+        seal = seal_of(self.head, data, self.tally, self.positions, session_tally, self.body_bytes)
+        if self.tally.kept:
+            store(seal, sealed)
+            files.write_durably(sealed / self.data_path.name, data)
+            files.sync_directory(sealed)
+        self.data_path.unlink()
         return seal
 
     def close(self) -> None:
@@ -269,6 +256,31 @@ class ActiveSegment:
     def _append_mark(self, line: bytes) -> None:
         files.write_all(self._marks, line)
         self._marks_bytes += len(line)
+
+
+def finished(head: Head, data: bytes) -> bytes:
+    """Return the body of an upload that an active segment's data, cut behind a drain, becomes at its end.
+
+    Raises:
+        DamagedError: it is not what was written.
+    """
+    if head.wraps:
+        return encode(head.encoding, wrap(head.wraps, data))
+    return data if head.encoding == "none" else encode(head.encoding, decode(head.encoding, data))
+
+
+def plain_events(head: Head, body: bytes) -> bytes:
+    """Return the bytes of a finished body's events, without its encoding and its envelope. Raises DamagedError."""
+    plain = decode(head.encoding, body)
+    return unwrap(head.wraps, plain) if head.wraps else plain
+
+
+def seal_of(
+    head: Head, data: bytes, tally: Tally, positions: Positions, session_tally: Tally, body_bytes: int | None = None
+) -> Seal:
+    """Return the Seal of a body; `body_bytes` is noted where the head has an envelope: such formats bound it."""
+    of_body = UNSET if body_bytes is None or not head.wraps else body_bytes
+    return Seal(head, len(data), zlib.crc32(data), tally, positions, session_tally, body_bytes=of_body)
 
 
 def folder_of(head: Head) -> str:

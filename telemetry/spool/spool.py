@@ -299,12 +299,15 @@ class Spool:
 
     # A segment that was wiped while on its way is settled already: the outcome of its upload changes nothing.
 
-    def ack(self, seal: Seal, sent_bytes: int) -> None:
-        """Record a delivery; keep a copy, within `sent_bytes` for all copies and the space that the disk can spare."""
+    def ack(self, seal: Seal, sent_bytes: int, refused: int = 0) -> None:
+        """Record a delivery; keep a copy, within `sent_bytes` for all copies and the space that the disk can spare.
+
+        `refused` of its events were not taken, as the receiver said, and count as lost.
+        """
         with self._lock:
             if seal.head.file not in self._sealed:
                 return
-            self.log.append(Acked(seal.head.id))
+            self.log.append(Acked(seal.head.id, refused))
             self._sealed.move(seal.head.file, self._sent)
             self._limit_copies(sent_bytes)
 

@@ -10,7 +10,7 @@ from endpoint_faults import behaviours as does
 from endpoint_faults.behaviours import HTML, answers, reply
 from endpoint_faults.server import OK, takes_all
 from endpoint_faults.stage import TRAP
-from telemetry.shipper.delivery.outcome import Outcome
+from telemetry.shipper.outcome import Outcome
 
 if TYPE_CHECKING:
     from endpoint_faults.server import Behaviour

@@ -15,9 +15,9 @@ from endpoint_faults.faults import BATCHES
 from endpoint_faults.stage import SETTINGS, TRAP, set_stage
 from telemetry.consent import Stored
 from telemetry.shipper.delivery.http_sink import HttpSink
-from telemetry.shipper.delivery.outcome import Outcome
 from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import Uploader
+from telemetry.shipper.outcome import Outcome
 from telemetry.shipper.permission import permission_of
 from telemetry.spool.positions import Position
 from telemetry.spool.tally import Tally
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from endpoint_faults.faults import Fault
     from endpoint_faults.stage import Resolver, Stage
     from telemetry.settings import ShipperSettings
-    from telemetry.shipper.delivery.outcome import Reply
+    from telemetry.shipper.outcome import Reply
     from telemetry.spool.ledger import Ledger
     from telemetry.spool.segment import Seal
     from telemetry.spool.spool import Spool

@@ -35,6 +35,7 @@ from telemetry.spool.ledger import Acked, Dropped, Ledger, Noted, Quarantined, S
 from telemetry.spool.positions import Position
 from telemetry.spool.segment import Head, Mark, Seal
 from telemetry.spool.spool import Spool
+from telemetry.spool.stream import open_stream as stream_of
 from telemetry.spool.tally import Tally, Touched
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _spool(folder: Path) -> Target:
         finally:
             shutil.rmtree(folder)
 
-    stream = segment.ZstdStream()
+    stream = stream_of("zstd")
     active = stream.write(_BODY)
     marks = _json_lines(_HEAD, Mark(len(active), zlib.crc32(active), Tally(3, 3), _POSITIONS))
     head = msgspec.structs.replace(_HEAD, id="ef" * 16, file=_OTHER)

@@ -27,12 +27,12 @@ from telemetry.rendezvous.handover import LENGTH
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.backoff import MAX_RETRY_AFTER_SECONDS, retry_after
 from telemetry.shipper.delivery.http_sink import HttpSink
-from telemetry.shipper.delivery.outcome import outcome_of
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.intake.handovers import Left
 from telemetry.shipper.intake.pipeline import Pipeline
 from telemetry.shipper.intake.receiver import decode_frame
 from telemetry.shipper.intake.session import Session
+from telemetry.shipper.outcome import outcome_of
 from telemetry.shipper.questions import Questions
 from telemetry.shipper.shipper import Shipper
 from telemetry.shipper.watch import Watch

@@ -6,7 +6,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "consent/decide.py": ("consent_decide", "consent_notice"),
     "consent/stored.py": ("consent_stored", "consent_cli"),
     "shipper/delivery/backoff.py": ("backoff", "uploader"),
-    "shipper/delivery/outcome.py": ("outcome", "endpoint_faults"),
+    "shipper/outcome.py": ("outcome", "endpoint_faults"),
     "shipper/delivery/pace.py": ("pace", "queue", "uploader"),
     "shipper/delivery/queue.py": ("queue", "uploader"),
     "shipper/delivery/tripwire.py": ("tripwire", "tripwire_command"),

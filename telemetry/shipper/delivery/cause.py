@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, ProxyError, ReadTimeoutError
 
-from telemetry.shipper.delivery.outcome import is_in_the_way, is_page
+from telemetry.shipper.outcome import is_in_the_way, is_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,8 +93,8 @@ def cause_of(fault: BaseException) -> str:
     return _explained(kind, _words_of_line(root) or _find(_KINDS, kind, kind.removeprefix("proxy: ")))
 
 
-def cause_of_status(status: int, content_type: str, body: bytes, *, has_token: bool) -> str:
-    """Name a reply that confirms nothing."""
+def cause_of_status(status: int, content_type: str, body: bytes, said: str = "", *, has_token: bool) -> str:
+    """Name a reply that confirms nothing; `said` are the words that its format has for it."""
     kind = f"HTTP {status}"
     if status == 401:  # noqa: PLR2004 of HTTP
         missing = "it does not take the token" if has_token else "it asks for a token, and none is set"
@@ -104,6 +104,8 @@ def cause_of_status(status: int, content_type: str, body: bytes, *, has_token: b
         specific = next(words for pattern, words in _PAGE_SAYS.items() if re.search(pattern, body, re.IGNORECASE))
         general = _find(_STATUSES, str(status))
         return _explained(kind, general if general and specific == _PAGE_SAYS[rb""] else specific)
+    if said:
+        return _explained(kind, said)
     words = _find(_STATUSES, str(status))
     return _explained(kind, words if status >= 300 or is_page(content_type, body) else "")  # noqa: PLR2004 the same
 

@@ -27,9 +27,10 @@ from telemetry.files import read_secret
 from telemetry.shipper.delivery.backoff import retry_after
 from telemetry.shipper.delivery.cause import cause_of, cause_of_status
 from telemetry.shipper.delivery.lines import Lines
-from telemetry.shipper.delivery.outcome import Outcome, Reply, is_doubtful, outcome_of
 from telemetry.shipper.delivery.proxy import UnusableProxyError, find_proxy
 from telemetry.shipper.delivery.recorder import record
+from telemetry.shipper.encode import format_named
+from telemetry.shipper.outcome import Outcome, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from telemetry.settings import ShipperSettings
     from telemetry.shipper.delivery.recorder import RequestHead
-    from telemetry.spool.segment import Seal
+    from telemetry.spool.segment import Head, Seal
     from telemetry.spool.tally import Tally
 
 
@@ -121,18 +122,18 @@ class HttpSink:
             response.close()
             return Reply(Outcome.RETRY, cause_of(UploadTimeout()))
         with response:
-            return self._read(response, is_whole=upload.tell() == len(body))
+            return self._read(response, seal.head, is_whole=upload.tell() == len(body))
 
-    def _read(self, response: requests.Response, *, is_whole: bool) -> Reply:
+    def _read(self, response: requests.Response, head: Head, *, is_whole: bool) -> Reply:
         with self._lines.within(self._settings.read_timeout_seconds):
             said = _read_body(response)
-        answer = response.status_code, response.headers.get("Content-Type", ""), said
-        outcome = outcome_of(*answer)
-        if outcome is Outcome.DELIVERED and not is_whole:
-            return Reply(Outcome.RETRY, f"HTTP {response.status_code} before the end of the upload")
-        cause = cause_of_status(*answer, has_token=self.is_authorized)
+        status, content_type = response.status_code, response.headers.get("Content-Type", "")
+        answer = format_named(head.format).read_reply(status, content_type, said)
+        if answer.outcome is Outcome.DELIVERED and not is_whole:
+            return Reply(Outcome.RETRY, f"HTTP {status} before the end of the upload")
+        cause = cause_of_status(status, content_type, said, answer.words, has_token=self.is_authorized)
         asked_seconds = retry_after(response.headers.get("Retry-After"), time.time())
-        return Reply(outcome, cause, response.status_code, asked_seconds, is_doubtful(*answer))
+        return Reply(answer.outcome, cause, status, asked_seconds, answer.is_doubtful, answer.refused)
 
     def preview(self, seal: Seal, body: bytes) -> RequestHead:
         """Return the head of the request that `deliver` would make, by the same code; nothing is sent.
@@ -158,7 +159,7 @@ class HttpSink:
     def _post(self, session: requests.Session, seal: Seal, body: BytesIO) -> requests.Response:
         settings = self._settings
         return session.post(
-            f"{self._endpoint.rstrip('/')}{seal.head.route}" if seal.head.route else self._endpoint,
+            _with_route(self._endpoint, seal.head.route),
             # As a stream it goes piece by piece: given whole, all of it would have to be sent within one timeout.
             data=body,
             headers=self._headers(seal),
@@ -207,9 +208,15 @@ class _Adapter(requests.adapters.HTTPAdapter):
         return pool
 
 
+def _with_route(endpoint: str, route: str) -> str:
+    """Append a format's route to an endpoint, unless the endpoint names it already."""
+    base = endpoint.rstrip("/")
+    return f"{base}{route}" if route and not base.endswith(route) else endpoint
+
+
 def upload_headers(seal: Seal) -> dict[str, str]:
     """Return the headers of a batch, which are the same on every try, even after a restart."""
-    encoding = {"Content-Encoding": "zstd"} if seal.head.compressed else {}
+    encoding = {"Content-Encoding": seal.head.encoding} if seal.head.compressed else {}
     return {
         "Content-Type": seal.head.content_type,
         **encoding,

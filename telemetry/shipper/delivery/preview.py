@@ -10,11 +10,9 @@ import os
 from time import sleep
 from typing import TYPE_CHECKING, NamedTuple
 
-import zstandard
-
 from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError, SpoolError
-from telemetry.inspect.contents import Batch, Found, decompress, find_segments, follow, read_batch
+from telemetry.inspect.contents import Batch, Found, find_segments, follow, read_batch
 from telemetry.paths import spool_dir
 from telemetry.rendezvous.directory import CONFIG_FILE
 from telemetry.rendezvous.find import find_rendezvous
@@ -22,8 +20,8 @@ from telemetry.settings import ShipperSettings
 from telemetry.shipper.config import ShipperConfig, read_config
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.recorder import RequestHead
-from telemetry.shipper.encode import open_format
-from telemetry.spool.segment import folder_of
+from telemetry.shipper.encode import format_named
+from telemetry.spool.segment import folder_of, plain_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -158,6 +156,6 @@ def _state(batch: Batch) -> str:
 def _lines(batch: Batch) -> list[bytes]:
     head = batch.seal.head
     try:
-        return list(open_format(head.format, "compute").show(decompress(batch.found, batch.data), head.route))
-    except (zstandard.ZstdError, ValueError, ConfigError):
+        return list(format_named(head.format).show(plain_events(head, batch.data), head.route))
+    except (ValueError, ConfigError):
         raise SpoolError(f"segment {head.id} can't be read as {head.format}") from None

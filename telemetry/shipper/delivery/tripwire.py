@@ -17,8 +17,6 @@ from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-import zstandard
-
 from telemetry.redact.names import prefilter
 from telemetry.redact.names.find import find
 from telemetry.redact.names.name import Name, Reach, allowing
@@ -27,6 +25,8 @@ from telemetry.redact.rules.placeholder import protect
 from telemetry.shipper.delivery.constants import Constants
 from telemetry.shipper.delivery.forbidden import FORBIDDEN
 from telemetry.shipper.encode import format_named
+from telemetry.spool.segment import plain_events
+from telemetry.spool.stream import DamagedError, decode_pieces
 from telemetry.terminal import counted
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
     from telemetry.catalog.model import Catalog
     from telemetry.spool.segment import Head, Seal
-
-PIECE_BYTES = 128 << 10
-"""How much of a body is held in memory at a time."""
 
 _ADVICE = (
     "see `telemetry tripwire show`: upgrade what let it through, or, if it is harmless, `telemetry tripwire clear`"
@@ -86,7 +83,7 @@ class Tripwire:
             return True
         try:
             found = self.find(seal.head, body)
-        except zstandard.ZstdError:
+        except DamagedError:
             found = Counter({"unreadable": seal.tally.kept})
         except Exception:  # noqa: BLE001 as above; its text may hold data
             self.die()
@@ -132,12 +129,15 @@ class Tripwire:
 
     def _pieces(self, head: Head, body: bytes) -> Iterator[bytes]:
         """Yield a body uncompressed, in pieces of whole events."""
-        if not head.compressed:
+        if head.wraps:  # the envelope holds constants alone
+            yield plain_events(head, body)
+            return
+        if head.encoding == "none":
             yield body
             return
         rest = b""
         by_line = format_named(head.format).by_line
-        for chunk in zstandard.ZstdDecompressor().read_to_iter(body, write_size=PIECE_BYTES):
+        for chunk in decode_pieces(head.encoding, body):
             end = chunk.rfind(b"\n") + 1 if by_line else 0
             if end:
                 yield rest + chunk[:end]

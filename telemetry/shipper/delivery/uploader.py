@@ -25,16 +25,18 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
-import zstandard
+from msgspec import UNSET
 
 from telemetry.drops import DropReason
+from telemetry.errors import ConfigError
 from telemetry.shipper.delivery.backoff import full_jitter
-from telemetry.shipper.delivery.outcome import Outcome, Reply
 from telemetry.shipper.delivery.pace import Bandwidth, Pace
 from telemetry.shipper.delivery.queue import Queue
 from telemetry.shipper.encode import format_named
+from telemetry.shipper.outcome import Outcome, Reply
 from telemetry.spool import held
-from telemetry.spool.segment import Seal, open_stream
+from telemetry.spool.segment import Seal, plain_events
+from telemetry.spool.stream import ENDINGS, encode, wrap
 from telemetry.spool.tally import Tally
 from telemetry.terminal import counted
 
@@ -227,6 +229,9 @@ class Uploader:
         return self._pace.wait_seconds(seal.head.id, self._spool.seen_at(seal), now)
 
     def _deliver(self, seal: Seal) -> float:
+        if obstacle := _obstacle(seal):
+            events = counted(seal.tally.kept, "event")
+            return self._set_aside(seal, f"{events} wait for a shipper that can read them: {obstacle}")
         body = self._spool.read(seal)
         if body is None:
             log.error("a sealed segment of %s is not what was written: quarantined", counted(seal.tally.kept, "event"))
@@ -238,13 +243,13 @@ class Uploader:
         return self._settle(seal, body, self._send(seal, body))
 
     def _is_over_cap(self, seal: Seal) -> bool:
-        cap = format_named(seal.head.format).max_events
-        return cap is not None and seal.tally.kept > cap
+        return seal.tally.kept > _most_events(seal, format_named(seal.head.format), self._settings.body_bytes)
 
     def _cut(self, seal: Seal, body: bytes) -> float:
-        """Replace a batch that has more events than the endpoint takes by smaller ones."""
+        """Replace a batch that is more than the endpoint takes by smaller ones."""
         try:
-            self._is_splitting = self._spool.split(seal, cut(seal, body, format_named(seal.head.format)))
+            parts = cut(seal, body, format_named(seal.head.format), self._settings.body_bytes)
+            self._is_splitting = self._spool.split(seal, parts)
         except ValueError:  # not a body of this format: no event of it can be told apart
             return self._reject(Reply(Outcome.REJECTED, "unreadable"), seal)
         return 0.0
@@ -293,8 +298,11 @@ class Uploader:
     def _settle(self, seal: Seal, body: bytes, reply: Reply) -> float:
         match reply.outcome:
             case Outcome.DELIVERED:
-                self._spool.ack(seal, self._settings.sent_bytes)
+                self._spool.ack(seal, self._settings.sent_bytes, reply.refused)
                 self._succeed(seal)
+                if reply.refused:
+                    events = counted(min(reply.refused, seal.tally.kept), "event")
+                    log.warning("the receiver took a batch but for %s: counted as refused_by_receiver", events)
                 return 0.0
             case Outcome.SPLIT if seal.tally.kept > 1:
                 return self._deliver_halves(seal, body, reply)
@@ -336,10 +344,16 @@ class Uploader:
 
     def _leave_alone(self, seal: Seal, reply: Reply) -> float:
         """Set a batch that a page refuses aside: it is tried once in a while and given up by its age alone."""
+        events = counted(seal.tally.kept, "event")
+        return self._set_aside(
+            seal, f"a page refuses {events} while others go, so they wait by themselves: {reply.cause}"
+        )
+
+    def _set_aside(self, seal: Seal, text: str) -> float:
+        """Let a batch wait by itself, and log a text once."""
         self._spool.put_back()
         self._pace.set_aside(seal.head.id, self._clock() + self._settings.pause_seconds)
-        events = counted(seal.tally.kept, "event")
-        self._say(f"a page refuses {events} while others go, so they wait by themselves: {reply.cause}")
+        self._say(text)
         return 0.0
 
     def _reject(self, reply: Reply, *seals: Seal) -> float:
@@ -391,6 +405,17 @@ class Uploader:
         return wait_seconds
 
 
+def _obstacle(seal: Seal) -> str:
+    """Return why a batch can't be read here: another version, or one with other extras, wrote it; empty if it can."""
+    if seal.head.encoding not in ENDINGS:
+        return f"its compression is {seal.head.encoding}"
+    try:
+        format_named(seal.head.format)
+    except ConfigError as fault:
+        return str(fault)
+    return ""
+
+
 def halve(seal: Seal, body: bytes, format_: Format) -> list[tuple[Seal, bytes]]:
     """Split a refused batch into its two halves; repeating it gives the same bytes and ids.
 
@@ -403,20 +428,35 @@ def halve(seal: Seal, body: bytes, format_: Format) -> list[tuple[Seal, bytes]]:
     return _parts(refused, [events[:middle], events[middle:]])
 
 
-def cut(seal: Seal, body: bytes, format_: Format) -> list[tuple[Seal, bytes]]:
-    """Split a batch into parts of at most `format_.max_events`; repeating it gives the same bytes and ids.
+def cut(seal: Seal, body: bytes, format_: Format, body_bytes: int = 0) -> list[tuple[Seal, bytes]]:
+    """Split a batch into parts that the endpoint takes; repeating it gives the same bytes and ids.
+
+    Args:
+        seal: the batch's Seal.
+        body: its body.
+        format_: its format, whose bounds hold.
+        body_bytes: the bound of a body before compression instead of the format's; 0 for that.
 
     Raises:
         ValueError: the body can't be read as its format, or holds another number of events than its Seal says.
     """
     events = _events_of(seal, body, format_)
-    most = format_.max_events or len(events)
+    most = _most_events(seal, format_, body_bytes)
     return _parts(seal, [events[start : start + most] for start in range(0, len(events), most)])
 
 
+def _most_events(seal: Seal, format_: Format, body_bytes: int) -> int:
+    """Return the number of a batch's events that make a body: by the bound of events, and by that of bytes."""
+    events = seal.tally.kept
+    most = min(format_.max_events or events, events)
+    if seal.body_bytes and seal.body_bytes > (most_bytes := body_bytes or format_.max_body_bytes):
+        bodies = -(-seal.body_bytes // most_bytes)
+        most = min(most, events // bodies)
+    return max(most, 1)
+
+
 def _events_of(seal: Seal, body: bytes, format_: Format) -> list[bytes]:
-    plain = _decompress(body) if seal.head.compressed else body
-    events = format_.split(plain)
+    events = format_.split(plain_events(seal.head, body))
     if len(events) != seal.tally.kept:
         raise ValueError(f"a body of {counted(len(events), 'event')} has a Seal for {seal.tally.kept}")
     return events
@@ -427,8 +467,8 @@ def _parts(seal: Seal, parts: list[list[bytes]]) -> list[tuple[Seal, bytes]]:
 
 
 def _part(seal: Seal, number: int, events: list[bytes]) -> tuple[Seal, bytes]:
-    stream = open_stream(compressed=seal.head.compressed)
-    body = stream.write(b"".join(events)) + stream.finish()
+    plain = b"".join(events)
+    body = encode(seal.head.encoding, wrap(seal.head.wraps or (), plain))
     id_ = hashlib.blake2b(f"{seal.head.id}/{number}".encode(), digest_size=16).hexdigest()
     head = msgspec.structs.replace(seal.head, id=id_, file=seal.head.file.replace(seal.head.id, id_))
     part = msgspec.structs.replace(
@@ -439,12 +479,6 @@ def _part(seal: Seal, number: int, events: list[bytes]) -> tuple[Seal, bytes]:
         tally=Tally(emitted=len(events), kept=len(events)),
         positions={},
         depth=seal.depth + 1,
+        body_bytes=len(plain) if seal.head.wraps else UNSET,
     )
     return part, body
-
-
-def _decompress(body: bytes) -> bytes:
-    try:
-        return zstandard.ZstdDecompressor().decompressobj().decompress(body)
-    except zstandard.ZstdError as fault:
-        raise ValueError("a sealed body is no zstd stream") from fault

@@ -18,6 +18,7 @@ from telemetry.errors import ConfigError
 from telemetry.shipper.encode import telemetry_pb2 as pb
 from telemetry.shipper.encode.format import Format, Report
 from telemetry.shipper.encode.precision import rounded_seconds
+from telemetry.spool.stream import read_varint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,7 +34,6 @@ _REPORTS = {
     "compactor": (pb.CompactorReport, pb.TELEMETRY_NODE_TYPE_COMPACTOR),
 }
 _EVENTS_TAG = 0x0A  # field 1 of BatchEventMessage, with a length
-_MAX_VARINT_BYTES = 10
 _MAX_ID = (1 << 31) - 1  # RisingWave's ids of objects are positive numbers of an int32
 _MAX_UINT32 = (1 << 32) - 1
 _ID_ROUNDS = 10  # of a Feistel network over 32 bits; as many as NIST SP 800-38G has for short domains
@@ -61,7 +61,7 @@ def risingwave(node: str, *, is_test: bool = False) -> Format:
         name="risingwave",
         suffix=".pb",
         content_type="application/x-protobuf",
-        compressed=False,  # the endpoint takes none
+        compressions=("none",),
         route="/events",
         encode=partial(encode, is_test=is_test),
         split=split,
@@ -140,7 +140,7 @@ def split(body: bytes) -> list[bytes]:
     while start < len(body):
         if body[start] != _EVENTS_TAG:
             raise ValueError(f"no event begins at byte {start} of a body of {len(body)}: quarantine it")
-        length, payload = _read_varint(body, start + 1)
+        length, payload = read_varint(body, start + 1)
         end = payload + length
         if end > len(body):
             raise ValueError(f"the event at byte {start} ends beyond the body's {len(body)} bytes: quarantine it")
@@ -262,16 +262,6 @@ def _shown(field: FieldDescriptor, value: Any) -> Any:
     if field.enum_type is not None:
         return field.enum_type.values_by_number[value].name
     return value
-
-
-def _read_varint(body: bytes, start: int) -> tuple[int, int]:
-    """Return the varint at `start`, and the offset where it ends."""
-    value = 0
-    for position, byte in enumerate(body[start : start + _MAX_VARINT_BYTES]):
-        value |= (byte & 0x7F) << (7 * position)
-        if byte < 0x80:  # noqa: PLR2004 the high bit says that more follows
-            return value, start + position + 1
-    raise ValueError(f"the length at byte {start} of a body of {len(body)} never ends: quarantine it")
 
 
 def _numbers(items: Iterable[tuple[str, int]], prefix: str) -> dict[str, int]:

@@ -12,9 +12,12 @@ import os
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from telemetry.drops import DropReason
 from telemetry.shipper.intake.pipeline import Drain
 from telemetry.spool.segment import ActiveSegment, Head
+from telemetry.spool.stream import ENDINGS
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -32,9 +35,6 @@ if TYPE_CHECKING:
 
 ROOM_BYTES = 64 << 10
 """The room that a drain may take beside its body: a mark, the end of the stream, the Seal, lines of the ledger."""
-
-MAX_BODY_BYTES = 32 << 20
-"""The uncompressed size at which a segment is sealed: receivers bound the unpacked size of a body."""
 
 log = logging.getLogger("telemetry.shipper")
 
@@ -56,6 +56,7 @@ class Writer:
         self._disk_refuses = False  # said, and not yet taken back
         self._has_to_mend = spool.is_unfinished or not spool.log.has_room
         self._room_bytes = 0
+        self._body_bytes = settings.body_bytes or format_.max_body_bytes
         # So that the oldest segment, when it is dropped, is but a small part of what waits.
         self._segment_bytes = min(settings.segment_bytes, settings.spool_bytes // 8)
         self._synced_at = monotonic()
@@ -69,7 +70,7 @@ class Writer:
         try:
             if self._unsynced:
                 raise self._unsynced
-            active = self._active_segment(ground, session)
+            active = self._active_segment(ground, session, len(drain.body))
             active.append(drain.body, tally, self._owed.positions | drain.positions)
         except OSError as fault:
             if ground in self._active:
@@ -173,7 +174,10 @@ class Writer:
             )
         self._room_bytes -= need_bytes
 
-    def _active_segment(self, ground: Ground, session: Session) -> ActiveSegment:
+    def _active_segment(self, ground: Ground, session: Session, body_bytes: int) -> ActiveSegment:
+        """Return the segment that takes `body_bytes` more: a new one, if they are too many for the present one."""
+        if ground in self._active and self._active[ground][0].body_bytes + body_bytes > self._body_bytes:
+            self._seal_ground(ground, session)
         if ground not in self._active:
             head = _head(ground, self._format, session, self._format.route)
             self._active[ground] = self._spool.begin(head), monotonic()
@@ -183,7 +187,7 @@ class Writer:
         cap = self._format.max_events
         return (
             active.length_bytes >= self._segment_bytes
-            or active.body_bytes >= MAX_BODY_BYTES
+            or active.body_bytes >= self._body_bytes
             or (cap is not None and active.tally.kept >= cap)
         )
 
@@ -254,12 +258,13 @@ class Writer:
 def _head(ground: Ground, format_: Format, session: Session, route: str) -> Head:
     receipt, source, sensitivity = ground
     id_ = os.urandom(16).hex()
-    suffix = format_.suffix + (".zst" if format_.compressed else "")
+    compression = format_.compression
+    wraps = format_.envelope(source.label, source.digest) if format_.envelope and route == format_.route else UNSET
     return Head(
         id=id_,
-        file=f"{time_ns():020d}-{id_}{suffix}",
+        file=f"{time_ns():020d}-{id_}{format_.suffix}{ENDINGS[compression]}",
         format=format_.name,
-        compressed=format_.compressed,
+        compressed=compression != "none",
         content_type=format_.content_type,
         route=route,
         catalog=source.label,
@@ -268,6 +273,8 @@ def _head(ground: Ground, format_: Format, session: Session, route: str) -> Head
         since_unix_seconds=session.since_unix_seconds,
         catalog_digest=source.digest,
         sensitivity=sensitivity,
+        compression=compression if compression not in {"zstd", "none"} else UNSET,  # as all versions read it
+        wraps=wraps,
     )
 
 

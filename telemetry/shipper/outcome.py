@@ -17,6 +17,23 @@ class Outcome(Enum):
     PAUSED = "paused"  # the endpoint is not what we take it for: no upload at all for a while
 
 
+class Answer(NamedTuple):
+    """The meaning of a reply for the batch that it answers, in one format.
+
+    Attributes:
+        outcome: the outcome of the upload.
+        is_doubtful: whether a page refuses what a collector would refuse of a batch. Either something on the way
+            refuses everything, or the collector speaks HTML about this batch: the reply alone does not tell.
+        refused: the number of events that the receiver did not take of a batch that it took.
+        words: the reason in words of the format, never the receiver's own; empty for none.
+    """
+
+    outcome: Outcome
+    is_doubtful: bool = False
+    refused: int = 0
+    words: str = ""
+
+
 class Reply(NamedTuple):
     """An endpoint's answer, reduced to what the uploader acts on.
 
@@ -25,8 +42,8 @@ class Reply(NamedTuple):
         cause: words for the log and `telemetry status`: the status or the kind of fault, and what to do. Never a body.
         status: the HTTP status; 0 if there was none.
         retry_after_seconds: the delay that it asked for; 0 for none.
-        is_doubtful: whether a page refuses what a collector would refuse of a batch. Either something on the way
-            refuses everything, or the collector speaks HTML about this batch: the reply alone does not tell.
+        is_doubtful: as in `Answer`.
+        refused: as in `Answer`.
     """
 
     outcome: Outcome
@@ -34,6 +51,7 @@ class Reply(NamedTuple):
     status: int = 0
     retry_after_seconds: float = 0.0
     is_doubtful: bool = False
+    refused: int = 0
 
 
 _ALREADY_THERE = 409
@@ -58,6 +76,11 @@ _SERVERS_WORDS = re.compile(
     re.IGNORECASE,
 )
 _MOST_WORDS_BYTES = 512
+
+
+def read_reply(status: int, content_type: str, body: bytes) -> Answer:
+    """Read a reply as our collector means it: by its status, unless it is a page."""
+    return Answer(outcome_of(status, content_type, body), is_doubtful(status, content_type, body))
 
 
 def outcome_of(status: int, content_type: str, body: bytes = b"") -> Outcome:
