@@ -31,7 +31,7 @@ from telemetry.redact.names.name import know
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.settings import DEBUG, ShipperSettings
 from telemetry.shipper.config import read_settings
-from telemetry.shipper.encode import open_format
+from telemetry.shipper.encode import format_of
 from telemetry.shipper.intake.pipeline import Pipeline
 from telemetry.shipper.intake.receiver import decode_frame
 from telemetry.shipper.intake.session import Session
@@ -159,9 +159,7 @@ class Printer:
     def _prepare(self, config: dict[str, Any]) -> None:
         ours = {name: value for name, value in config.items() if name in ShipperSettings._fields}
         settings = read_settings(ours, "ShipperSettings")
-        self._format = open_format(
-            settings.format, settings.node, is_test=settings.is_test, compression=settings.compression
-        )
+        self._format = format_of(settings, self._product)
         self._catalog = load(Path(config["catalog"]))
         self._stderr.print(f"# {fault}" for fault in faults_of_report(self._catalog, settings.report))
         today = dt.datetime.now(dt.UTC).date()

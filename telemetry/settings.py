@@ -11,7 +11,7 @@ from telemetry.errors import ConfigError
 from telemetry.terminal import did_you_mean
 
 DEBUG = "TELEMETRY_DEBUG"
-FORMATS = ("ndjson", "risingwave")
+FORMATS = ("ndjson", "otlp", "risingwave")
 COMPRESSIONS = ("", "zstd", "gzip", "none")
 FILES = ("ca_file", "client_certificate", "token_file")
 """The settings that name a file."""
@@ -32,13 +32,13 @@ class ShipperSettings(NamedTuple):
     what it bounds and why it is that.
 
     Attributes:
-        format: "ndjson". The upload format: `ndjson` or `risingwave`.
-        compression: "". That of the format; else `zstd`, `gzip` or `none`, for an endpoint that takes no other. With
-            `ndjson` it is zstd; `risingwave` is not compressed.
+        format: "ndjson". The upload format: `ndjson`, `otlp` or `risingwave`.
         segment_bytes: 4 MiB. A segment is sealed at this size on disk, or at an eighth of `spool_bytes`. Collectors
             commonly take bodies of up to 10 MiB.
+        compression: "". That of the format; else `zstd`, `gzip` or `none`, for an endpoint that takes no other. With
+            `ndjson` it is zstd, with `otlp` gzip; `risingwave` is not compressed.
         body_bytes: 0. A batch has at most this size before compression, which is what receivers bound; 0 is the size
-            of the format: 32 MiB.
+            of the format: 32 MiB, with `otlp` 4 MiB.
         segment_seconds: 10 s. A segment is sealed at this age; RisingWave's own interval.
         fsync_interval_seconds: 0.5 s. A power cut takes at most this much; Vector's figure.
         spool_bytes: 256 MiB. What waits for its upload, with its ledger, takes no more: the oldest sealed segment is
@@ -79,6 +79,8 @@ class ShipperSettings(NamedTuple):
         node: "compute". With `format = "risingwave"`: whose report it is (meta, compute, frontend or compactor).
         is_test: False. With `format = "risingwave"`: whether all messages are marked as a test's, which its endpoint
             checks and does not store.
+        service_version: "". With `format = "otlp"`: the product's version that leaves as `service.version`, if any;
+            one that few have tells who sends.
         allow_http: False. Whether plain http may go beyond the loopback address: anybody on the way could read it.
         proxy: "". The proxy's URL; when empty, HTTPS_PROXY, HTTP_PROXY and NO_PROXY are read.
         ca_file: "". A PEM file of certificate authorities to trust instead of the public ones.
@@ -87,8 +89,8 @@ class ShipperSettings(NamedTuple):
     """
 
     format: str = "ndjson"
-    compression: str = ""
     segment_bytes: int = 4 << 20
+    compression: str = ""
     body_bytes: int = 0
     segment_seconds: float = 10.0
     fsync_interval_seconds: float = 0.5
@@ -113,6 +115,7 @@ class ShipperSettings(NamedTuple):
     report: dict[str, str | float] = {}  # noqa: RUF012 a NamedTuple's default, which nobody changes
     node: str = "compute"
     is_test: bool = False
+    service_version: str = ""
     allow_http: bool = False
     proxy: str = ""
     ca_file: str = ""

@@ -64,7 +64,7 @@ queries = st.builds(
 drains = st.lists(pings | queries, max_size=12)
 
 every_format = pytest.mark.parametrize(
-    "format_", [open_format("ndjson", "compute"), open_format("risingwave", "compute")], ids=lambda f: f.name
+    "format_", [open_format(name, "compute", product="test") for name in FORMATS], ids=lambda f: f.name
 )
 
 
@@ -95,7 +95,7 @@ def test_a_drain_of_no_events_is_no_bytes(format_: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "node", "remedy"),
     [
-        pytest.param("xml", "compute", "'ndjson' or 'risingwave'", id="format"),
+        pytest.param("xml", "compute", "'ndjson', 'otlp' or 'risingwave'", id="format"),
         pytest.param("risingwave", "client", "meta, compute, frontend, compactor", id="node"),
     ],
 )

@@ -22,7 +22,7 @@ from telemetry.catalog.compile import Envelope, compile_catalog
 from telemetry.catalog.load import load
 from telemetry.catalog.model import Catalog, Event, Field, Kind
 from telemetry.shipper.encode import telemetry_pb2 as pb
-from telemetry.shipper.encode.risingwave import encode, risingwave, session_id_of, split
+from telemetry.shipper.encode.risingwave import encode, risingwave, session_id_of
 from telemetry.shipper.intake.cgroup import Limits
 from telemetry.shipper.intake.report import facts, raw_report
 from telemetry.shipper.intake.validator import Validator
@@ -31,6 +31,7 @@ from telemetry.spool.tally import Tally
 if TYPE_CHECKING:
     from telemetry.shipper.encode.format import Report
 
+split = risingwave("compute").split
 BUILT_IN = Path(telemetry.catalog.__file__).with_name("risingwave.toml")
 TIME_NS = 1_700_000_099 * 10**9 + 999_999_999
 MINUTE = 1_700_000_040

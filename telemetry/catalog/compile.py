@@ -139,6 +139,7 @@ def _fields_struct(event: Event, expired: Iterable[str]) -> type[msgspec.Struct]
         [*stamped, *declared, *taken],
         tag_field="event",
         tag=event.name,
+        namespace={"__errors__": frozenset(name for name, field in event.fields.items() if field.type == "error")},
         omit_defaults=True,
         forbid_unknown_fields=True,
         gc=False,

@@ -31,7 +31,7 @@ from telemetry.shipper.catalogs import Catalogs
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import Uploader
-from telemetry.shipper.encode import open_format
+from telemetry.shipper.encode import format_of
 from telemetry.shipper.intake.intake import Intake
 from telemetry.shipper.intake.pipelines import Pipelines
 from telemetry.shipper.intake.reports import Reports
@@ -116,9 +116,7 @@ class Shipper:
         self._tripwire = Tripwire(self._catalogs.of_segment)
         self._tripwire.know(self._names.known)
         self._names.tell(self._tripwire.know)
-        format_ = open_format(
-            settings.format, settings.node, is_test=settings.is_test, compression=settings.compression
-        )
+        format_ = format_of(settings, config.product)
         self._texts = Texts(self._names, self._tripwire, format_)
         self._sink = HttpSink(config.endpoint, settings, os.environ)  # first, for it may refuse its settings
         # Between them.

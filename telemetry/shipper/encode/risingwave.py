@@ -18,7 +18,7 @@ from telemetry.errors import ConfigError
 from telemetry.shipper.encode import telemetry_pb2 as pb
 from telemetry.shipper.encode.format import Format, Report
 from telemetry.shipper.encode.precision import rounded_seconds
-from telemetry.spool.stream import read_varint
+from telemetry.shipper.encode.protobuf import split_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,7 +33,7 @@ _REPORTS = {
     "frontend": (pb.FrontendReport, pb.TELEMETRY_NODE_TYPE_FRONTEND),
     "compactor": (pb.CompactorReport, pb.TELEMETRY_NODE_TYPE_COMPACTOR),
 }
-_EVENTS_TAG = 0x0A  # field 1 of BatchEventMessage, with a length
+_EVENTS = 1  # the number of BatchEventMessage's only field
 _MAX_ID = (1 << 31) - 1  # RisingWave's ids of objects are positive numbers of an int32
 _MAX_UINT32 = (1 << 32) - 1
 _ID_ROUNDS = 10  # of a Feistel network over 32 bits; as many as NIST SP 800-38G has for short domains
@@ -64,7 +64,7 @@ def risingwave(node: str, *, is_test: bool = False) -> Format:
         compressions=("none",),
         route="/events",
         encode=partial(encode, is_test=is_test),
-        split=split,
+        split=partial(split_records, number=_EVENTS),
         values=values,
         by_line=False,
         show=show,
@@ -127,26 +127,6 @@ def _permuted(secret: bytes, number: int) -> int:
         digest = blake2b(bytes([turn]) + right.to_bytes(2, "big"), key=secret, digest_size=2).digest()
         left, right = right, left ^ int.from_bytes(digest, "big")
     return left << 16 | right
-
-
-def split(body: bytes) -> list[bytes]:
-    """Split a BatchEventMessage into its records: each is one event and, alone, a body of one.
-
-    Raises:
-        ValueError: the body is no sequence of whole records.
-    """
-    records = []
-    start = 0
-    while start < len(body):
-        if body[start] != _EVENTS_TAG:
-            raise ValueError(f"no event begins at byte {start} of a body of {len(body)}: quarantine it")
-        length, payload = read_varint(body, start + 1)
-        end = payload + length
-        if end > len(body):
-            raise ValueError(f"the event at byte {start} ends beyond the body's {len(body)} bytes: quarantine it")
-        records.append(body[start:end])
-        start = end
-    return records
 
 
 def values(record: bytes) -> dict[str, Any]:
