@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from telemetry import consent as consenting
 from telemetry import paths
 from telemetry.catalog.head import read_head
+from telemetry.catalog.source import read_whole
 from telemetry.endpoint import check_endpoint, check_proxy
 from telemetry.errors import ConfigError
 from telemetry.ground import DEPLOYMENTS
@@ -456,6 +457,6 @@ def _check_content(catalog: Path, settings: ShipperSettings) -> None:
 
 def _read(catalog: Path) -> bytes:
     try:
-        return catalog.read_bytes()
+        return read_whole(catalog)
     except OSError as fault:
         raise ConfigError(f"catalog={str(catalog)!r}: {fault.strerror}; give the path of the catalog's TOML") from None

@@ -302,7 +302,7 @@ def test_everybody_can_use_it(browser: Browser, served: Served, axe: str) -> Non
         found = page.evaluate("axe.run()")
         assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        if directory := os.environ.get("TELEMETRY_SHOTS"):
+        if directory := os.environ.get("VIEW_SHOTS"):
             page.screenshot(path=f"{directory}/view-{scheme}-{width}.png", full_page=True)
 
 

@@ -29,6 +29,7 @@ from telemetry.catalog.keys import (
     HOLE,
 )
 from telemetry.catalog.model import Catalog, Event, Field
+from telemetry.catalog.source import KEY, read_whole
 from telemetry.errors import CatalogError
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _inspect(data: bytes) -> tuple[Catalog | None, list[Fault]]:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_whole(path)
     except ValueError:  # a path that holds what no file's name can
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from None
 
@@ -152,6 +153,12 @@ def _field_faults(name: str, field: Any, event: Mapping[str, Any]) -> Iterator[s
         yield from _key_faults({key: field[key] for key in field if key not in own}, FIELD)
         return
     row = TYPES[kind]
+    if (named := field.get(KEY)) is not None and "values" in row.keys:
+        yield (
+            f"`{KEY}` is {reprlib.repr(named)}, must be the name of a file beside the catalog, in double "
+            "quotes, with a value a line (`telemetry catalog values` writes one)"
+        )
+        return
     yield from _key_faults(field, {**FIELD, **row.keys}, f" of type {kind}")
     yield from row.key_faults(field)
     if row.treatment is Treatment.MATCHED:

@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING
 import click
 
 from telemetry.catalog.load import Fault, inspect
+from telemetry.errors import ConfigError
 from telemetry.terminal import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from telemetry.catalog.model import Catalog
+
+_PROGRAMS = ("asgi", "django", "flask", "celery", "arq", "click", "loggers", "entry-points")
+"""The kinds of programs that `values` looks at, as in telemetry/catalog/values.py, which loads only when asked."""
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 output_option = click.option(
@@ -116,6 +120,46 @@ def templates(sources: tuple[Path, ...], output: Path | None) -> None:
     read = list(map(_read_source, _files(sources)))
     _put(output, lines_for_review(collect(source for source in read if source)))
     sys.exit(0 if all(read) else 1)
+
+
+@catalog.command()
+@click.argument("kind", type=click.Choice(_PROGRAMS))
+@click.argument("source")
+@click.option("--field", metavar="NAME", help="Only the values of this field: `command` or `option`, of click.")
+@click.option(
+    "--check",
+    "checked",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Only the values that this file lacks, a catalog's `values_file`.",
+)
+@output_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def values(kind: str, source: str, field: str | None, checked: Path | None, output: Path | None, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
+    """Collect the values that an enum takes of a program, for a `values_file`, one a line.
+
+    SOURCE is `module:name` of an ASGI or Flask application, a Celery application, arq's settings, or a command of
+    click or typer, which are imported; the settings' module for django; files of Python for loggers; a group's name
+    for entry points. For a reviewer, who takes away what need not leave.
+
+    Exit codes: 0, written, or nothing lacks; 1, the file of --check lacks some; 2, SOURCE is no such program.
+    """
+    from telemetry.catalog.source import values_in  # noqa: PLC0415 as above
+    from telemetry.catalog.values import collect_values, written  # noqa: PLC0415 as above
+
+    try:
+        found = collect_values(kind, source)
+        listed = set(values_in(checked.read_text("utf-8"))) if checked else set()
+    except ConfigError as fault:
+        raise click.UsageError(str(fault)) from None
+    except OSError as fault:
+        raise click.UsageError(f"{checked} can't be read ({fault.strerror}); name another file") from None
+    if field is not None and field not in found:
+        raise click.UsageError(f"--field: {kind} has {', '.join(found)}")
+    lists = {
+        name: [value for value in each if value not in listed] for name, each in found.items() if field in {name, None}
+    }
+    _put(output, json.dumps(lists) + "\n" if as_json else written(lists))
+    sys.exit(1 if checked and any(lists.values()) else 0)
 
 
 def _files(sources: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:

@@ -14,6 +14,10 @@ EXAMPLES = {
     "catalog json": ["telemetry catalog json acme.toml --schema"],
     "catalog stubs": ["telemetry catalog stubs acme.toml --output acme/events.py"],
     "catalog templates": ["telemetry catalog templates src/acme"],
+    "catalog values": [
+        "telemetry catalog values asgi acme.web:app --output routes.txt",
+        "telemetry catalog values loggers src/acme --check loggers.txt",
+    ],
     "collect": ["telemetry collect --listen 127.0.0.1:4380 --store store --catalog acme.toml"],
     "completion": [
         "source <(telemetry completion bash)",

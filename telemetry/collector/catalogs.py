@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from telemetry.catalog.load import inspect, load
+from telemetry.catalog.source import read_whole
 from telemetry.files import private_dir, write_private
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def keep_catalogs(directory: Path, files: Iterable[Path]) -> None:
         CatalogError: one of them has faults; then none is kept.
         OSError: the disk refuses.
     """
-    contents = [(load(file), file.read_bytes())[1] for file in files]
+    contents = [(load(file), read_whole(file))[1] for file in files]
     folder = directory / FOLDER
     for content in contents:
         private_dir(folder)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from telemetry.catalog.copies import digest_of
 from telemetry.catalog.load import inspect
+from telemetry.catalog.source import read_whole
 from telemetry.doctor.declared import decide_here, examine_catalog, examine_consent
 from telemetry.doctor.endpoint import examine_endpoint, examine_upload
 from telemetry.doctor.machine import examine_package, examine_place
@@ -63,6 +64,6 @@ def examine(case: Case) -> Iterator[Step]:
         yield from examine_endpoint(endpoint, settings)
         if case.send:
             version = f"{case.product}/{catalog.version if catalog else 1}"
-            digest = digest_of(case.catalog.read_bytes()) if case.catalog else ""
+            digest = digest_of(read_whole(case.catalog)) if case.catalog else ""
             yield from examine_upload(endpoint, settings, decision, version, digest)
     yield from examine_losses(report["ledger"], case.by_field)

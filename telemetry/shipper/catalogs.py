@@ -18,6 +18,7 @@ from telemetry.catalog import copies
 from telemetry.catalog.copies import digest_of
 from telemetry.catalog.load import parse
 from telemetry.catalog.model import Catalog
+from telemetry.catalog.source import read_whole
 from telemetry.errors import CatalogError, ConfigError
 from telemetry.shipper.day import utc_day
 
@@ -64,7 +65,7 @@ def read_source(file: Path) -> Source:
         CatalogError: it can't be read, or has faults.
     """
     try:
-        data = file.read_bytes()
+        data = read_whole(file)
         written = copies.written_unix_seconds(file)
     except (OSError, ValueError) as fault:
         reason = getattr(fault, "strerror", None) or "no file can have that name"
@@ -174,7 +175,7 @@ class Catalogs:
     def _keep(self, digest: str, file: Path) -> None:
         """Keep a copy of a configured catalog, which may be replaced before all its events are read."""
         with suppress(OSError):  # no disk to keep it on
-            data = file.read_bytes()
+            data = read_whole(file)
             if digest_of(data) == digest:
                 copies.keep(self._product, data, file)
 

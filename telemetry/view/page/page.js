@@ -142,7 +142,9 @@ function draw(now, ledger) {
     at("rate").setAttribute("aria-label", `In the last second ${latest[1]} emitted, ${latest[2]} delivered, ${latest[3]} dropped`);
   }
   const times = Object.entries(now.kept.times).map(([time, many]) => [Date.parse(time) / 1000, many]).filter(([time]) => !Number.isNaN(time));
-  charts.times?.setData([times.map(([time]) => time), times.map(([, many]) => many)]);
+  // uPlot makes years of a single time: with nothing on both sides it is a quarter of an hour at least.
+  const padded = times.length ? [[times[0][0] - 450, null], ...times, [times.at(-1)[0] + 450, null]] : [];
+  charts.times?.setData([padded.map(([time]) => time), padded.map(([, many]) => many)]);
   at("times").setAttribute("aria-label", `${number(times.reduce((all, [, many]) => all + many, 0))} events at ${number(times.length)} times`);
 }
 
@@ -152,7 +154,6 @@ function makeCharts() {
   const clock = (seconds, more) => new Date(seconds * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", ...more });
   const time = (more) => ({ ...axis, space: 80, values: (_, splits) => splits.map((seconds) => clock(seconds, more)) });
   const told = (more) => ({ label: "time", value: (_, seconds) => (seconds === null || seconds === undefined ? "" : clock(seconds, more)) });
-  const wide = { range: (_, least, most) => [(least ?? 0) - 300, (most ?? 0) + 300] };
   const seconds = { second: "2-digit" };
   const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
   const width = Math.max(240, at("rate").clientWidth);
@@ -161,7 +162,7 @@ function makeCharts() {
   const series = (label, name, more = {}) => ({ label, stroke: colour(name), width: 2, value: values, ...more });
   charts = {
     rate: new uPlot({ width, height: 220, scales, axes: [time(seconds), axis], series: [told(seconds), series("emitted", "--one"), series("delivered", "--two", { dash: [8, 4] }), series("dropped", "--three", { dash: [2, 4] })] }, rates, at("rate")),
-    times: new uPlot({ width, height: 160, scales: { ...scales, x: wide }, axes: [time(), axis], series: [told(), series("events", "--one", { fill: colour("--one"), paths: uPlot.paths.bars({ size: [0.6, 40, 2] }), points: { show: false } })] }, [[], []], at("times")),
+    times: new uPlot({ width, height: 160, scales, axes: [time(), axis], series: [told(), series("events", "--one", { fill: colour("--one"), paths: uPlot.paths.bars({ size: [0.6, 40, 2] }), points: { show: false } })] }, [[], []], at("times")),
   };
 }
 
