@@ -29,7 +29,9 @@ _PLACES = {
     "query": "query",
     "spool": "spool",
     "status": "status",
+    "tail": "tail",
     "technical": "consent",
+    "top": "top",
     "tripwire": "tripwire",
     "view": "view",
 }
