@@ -10,7 +10,7 @@ import sys
 if sys.version_info < (3, 11):  # noqa: UP036 who copies it, or installs by hand, is told in one sentence
     raise ImportError(f"telemetry needs Python 3.11 or newer; this is {sys.version.split()[0]} at {sys.executable}")
 
-from telemetry.api import close, count, emit, flush, init, observe, timer
+from telemetry.api import bind, close, count, emit, flush, init, observe, timer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = [
     "TelemetryError",
     "Timer",
     "UndeclaredError",
+    "bind",
     "close",
     "count",
     "emit",

@@ -85,6 +85,7 @@ def init(
     endpoint: str,
     deployment: str | None = None,
     consent: str | None = None,
+    fields: dict[str, Any] | None = None,
     strict: bool = False,
     notice: Callable[[str], None] | None = None,
     packages: tuple[str, ...] = (),
@@ -103,6 +104,7 @@ def init(
         endpoint: the URL that batches are sent to.
         deployment: `cloud`, `self-hosted`, `enterprise`, or None when unknown. Only `cloud` is ever on by default.
         consent: what the program says itself: `on`, `technical`, `local`, `off`, or None when it says nothing.
+        fields: what every event carries, of the catalog's common fields, as by `bind`: scalars.
         strict: raise `UndeclaredError` or `InvalidValueError` where something is emitted that would not leave as it
             is. For development: it reads the catalog in this process.
         notice: called with the text of the notice where there is no terminal to show it on.
@@ -137,6 +139,24 @@ def init(
     _record, _tick, _note, _time = _client.record, _client.tick, _client.note, _client.time
     _options = options
     return _client
+
+
+def bind(**fields: Any) -> None:
+    """Have every later event, count and number observed carry these fields, which a call may still set otherwise.
+
+    For the common fields of the catalog, `[catalog.common]`, which all of its events have. It is for the whole process,
+    and does nothing before `init` and after `close`.
+
+    Args:
+        **fields: scalars; None lets a field go that was bound before.
+    """
+    global _record, _tick, _note, _time
+    if _client is None:
+        if not _is_told:
+            _tell_once("bind")
+        return
+    _client.bind(**fields)
+    _record, _tick, _note, _time = _client.record, _client.tick, _client.note, _client.time
 
 
 def emit(name: str, /, **fields: Any) -> None:

@@ -70,6 +70,7 @@ class Client:
         endpoint: the URL that batches are sent to.
         deployment: `cloud`, `self-hosted`, `enterprise`, or None when unknown. Only `cloud` is ever on by default.
         consent: what the program says itself: `on`, `technical`, `local`, `off`, or None when it says nothing.
+        fields: what every event carries, of the catalog's common fields, as by `bind`: scalars.
         strict: raise `UndeclaredError` or `InvalidValueError` where something is emitted that would not leave as it
             is. For development: it reads the catalog in this process.
         notice: called with the text of the notice where there is no terminal to show it on.
@@ -92,6 +93,7 @@ class Client:
         endpoint: str,
         deployment: str | None = None,
         consent: str | None = None,
+        fields: dict[str, Any] | None = None,
         strict: bool = False,
         notice: Callable[[str], None] | None = None,
         packages: tuple[str, ...] = (),
@@ -108,6 +110,7 @@ class Client:
         )
         _check_range("queue_bytes", queue_bytes, MIN_QUEUE_BYTES)
         _check_packages(packages)
+        _check_fields(fields)
         if handle_sigterm:
             _check_main_thread()
         file = _check_catalog(catalog)
@@ -123,6 +126,8 @@ class Client:
         self.tick: Callable[[str, int, dict[str, Any]], None] = _nothing_counted
         self.note: Callable[[str, float, dict[str, Any]], None] = _nothing_counted
         self._link: Link | None = None
+        self._bound: dict[str, Any] = {}
+        self._unbound: tuple[Callable[..., None], Callable[..., None], Callable[..., None]] | None = None
         if strict:
             with _needed():
                 _check_content(file, settings)
@@ -160,10 +165,29 @@ class Client:
             self.record, self.tick, self.note = self._link.recorder(), self._link.ticker(), self._link.observer()
         if strict:
             self._be_strict(file)
+        if fields:
+            self.bind(**fields)
         if handle_sigterm and self._link is not None:
             from telemetry.producer.exits import on_sigterm
 
             on_sigterm(self._link.flush, self._link.close_for)
+
+    def bind(self, **fields: Any) -> None:
+        """Have every later event carry these fields, as `telemetry.bind` does; who binds none pays nothing for it."""
+        self._bound = {name: value for name, value in {**self._bound, **fields}.items() if value is not None}
+        self._unbound = self._unbound or (self.record, self.tick, self.note)
+        bound, (record, tick, note) = self._bound, self._unbound
+
+        def record_bound(name: str, given: dict[str, Any]) -> None:
+            record(name, {**bound, **given})
+
+        def tick_bound(name: str, number: int, given: dict[str, Any]) -> None:
+            tick(name, number, {**bound, **given})
+
+        def note_bound(name: str, number: float, given: dict[str, Any]) -> None:
+            note(name, number, {**bound, **given})
+
+        self.record, self.tick, self.note = record_bound, tick_bound, note_bound
 
     def emit(self, name: str, /, **fields: Any) -> None:
         """Record that something happened, as `telemetry.emit` does.
@@ -225,6 +249,7 @@ class Client:
     def close(self, timeout: float = 0.3) -> None:
         """Flush for at most `timeout` seconds and emit no more. It is called at exit, and may be called twice."""
         self.record, self.tick, self.note = _nothing, _nothing_counted, _nothing_counted
+        self._unbound = None
         if self._link is not None:
             self._link.close(timeout)
 
@@ -368,6 +393,13 @@ def _check_packages(packages: tuple[str, ...]) -> None:
     # A bare text would be taken for the packages of its letters.
     if not isinstance(packages, tuple) or not all(isinstance(package, str) for package in packages):
         raise ConfigError(f'packages={packages!r}: must be a tuple of names, as in ("acme",)')
+
+
+def _check_fields(fields: dict[str, Any] | None) -> None:
+    if fields is not None and not (isinstance(fields, dict) and all(isinstance(name, str) for name in fields)):
+        raise ConfigError(
+            f'fields={fields!r}: must be a dict of names and scalars, as in {{"edition": "free"}}, or None'
+        )
 
 
 def _check_main_thread() -> None:

@@ -34,6 +34,7 @@ CATALOG = {
     "version": COUNT._replace(required=True),
     "policy_url": Key('a URL, such as "https://acme.example/privacy"', matches("https?://\\S+")),
     "time_precision_seconds": COUNT,
+    "common": Key("a table, [catalog.common], of fields that every event has", is_table),
     "no_unless": Key(
         'variables with the words that do not mean no, such as { ENABLE_TELEMETRY = ["1", "true"] }', is_variables
     ),

@@ -122,6 +122,9 @@ def _read(path: Path) -> bytes:
 def _document_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     faults = [*_key_faults(document, DOCUMENT), *_key_faults(_table(document, "catalog"), CATALOG)]
     yield from (Fault("", "", fault) for fault in faults)
+    common = _table(_table(document, "catalog"), "common")
+    for name, field in common.items():
+        yield from (Fault("", name, fault) for fault in _field_faults(name, field, {"fields": common}))
     for name, event in _table(document, "events").items():
         if not is_table(event):
             yield Fault(name, "", f"must be a table; write [events.{name}]")
@@ -129,6 +132,8 @@ def _document_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
         yield from (Fault(name, "", fault) for fault in _event_faults(name, event))
         for field_name, field in _table(event, "fields").items():
             yield from (Fault(name, field_name, fault) for fault in _field_faults(field_name, field, event))
+            if field_name in common:
+                yield Fault(name, field_name, "is a common field, which every event has; remove it here, or rename it")
 
 
 def _event_faults(name: str, event: Mapping[str, Any]) -> Iterator[str]:
@@ -247,15 +252,17 @@ def _table(document: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _catalog(document: Mapping[str, Any]) -> Catalog:
-    events = {name: _event(name, table) for name, table in document.get("events", {}).items()}
-    said = document["catalog"]
+    said = {key: value for key, value in document["catalog"].items() if key != "common"}
+    common = document["catalog"].get("common", {})
+    events = {name: _event(name, table, common) for name, table in document.get("events", {}).items()}
     no_unless = {name: tuple(words) for name, words in said.get("no_unless", {}).items()}
     return Catalog(**{**said, "events": events, "no_unless": no_unless})
 
 
-def _event(name: str, table: Mapping[str, Any]) -> Event:
+def _event(name: str, table: Mapping[str, Any], common: Mapping[str, Any]) -> Event:
     fields: dict[str, Field] = {}
-    for field, keys in table.get("fields", {}).items():
+    shared = {} if table.get("kind") == "report" else common  # the shipper fills that, which binds nothing
+    for field, keys in {**table.get("fields", {}), **shared}.items():
         fields[field] = _field(field, keys)
         implied = parameters(field, keys) if _is_matched(keys["type"]) else {}
         fields |= {one: _field(one, of_hole) for one, of_hole in implied.items()}

@@ -146,12 +146,13 @@ def _made_for(captured: Captured, make: Any) -> Any:
     def make_recording(client: Client, **options: Any) -> None:
         consent = options.get("consent")
         said = "off" if consent is None or consent in CHOICES else consent  # a wrong word is an error, here too
-        make(client, **{**options, "consent": said, "strict": False, "handle_sigterm": False})
+        make(client, **{**options, "consent": said, "strict": False, "handle_sigterm": False, "fields": None})
         catalog = Path(options["catalog"])
         recorder = captured.record_by(catalog, tuple(options.get("packages", ())))
         client.record, client.tick, client.note = recorder.record, recorder.tick, recorder.note
         if options.get("strict"):
             client._be_strict(catalog)  # noqa: SLF001 it is this client's own
+        client.bind(**options.get("fields") or {})
 
     return make_recording
 
