@@ -50,7 +50,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, help="how long: outage, simulated (86,400); soak (600); idle (20)")
     parser.add_argument("--dirty", type=float, default=0.01, help="pipeline: share with something private (0.01)")
     parser.add_argument("--store", action="store_true", help="guard: keep this run's ratios as those to compare with")
-    parser.add_argument("--peers", action="store_true", help="emit: the other libraries too, in their own environment")
+    parser.add_argument(
+        "--peers", action="store_true", help="emit: other libraries, too; pipeline: syslog-ng, which has to be there"
+    )
     parser.add_argument("--canaries", type=int, default=300, help="redact: of each kind, planted 13 times each (300)")
     parser.add_argument("--detailed", action="store_true", help="redact: recall by carrier and encoding too")
     parser.add_argument("--plot", metavar="FILE", help="draw the first metric as bars into FILE (.svg, .png)")
@@ -78,7 +80,7 @@ def _measure(options: argparse.Namespace) -> list[Result]:
         "latency": lambda: latency.measure(runs, events),
         "message": lambda: message.measure(runs),
         "outage": lambda: outage.measure(runs, events, seconds),
-        "pipeline": lambda: pipeline.measure(runs, events, options.dirty),
+        "pipeline": lambda: pipeline.measure(runs, events, options.dirty, peers=options.peers),
         "redact": lambda: redact.measure(runs, options.canaries, detailed=options.detailed),
         "respawn": lambda: respawn.measure(runs),
         "rounds": lambda: rounds.measure(runs),

@@ -1,12 +1,16 @@
 """How many events a second go from emit to an acknowledged upload, with validation, redaction and disk on?
 
 Two producer processes and the shipper share the machine's cores; the endpoint only reads. The clock runs from the
-first emit to the last acknowledgement in the ledger.
+first emit to the last acknowledgement in the ledger. With peers, the same events go through syslog-ng, and either
+shipper is killed in the middle of a further run.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+from functools import partial
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -15,30 +19,50 @@ import zstandard
 
 from bench.load import CHUNK_EVENTS, Load
 from bench.measure import Result, progress, summarize
+from bench.peers import syslog
+from bench.peers.syslog import PLANTED
 from bench.site import Site, site
 from telemetry.rendezvous.control import Control
 from telemetry.spool.ledger import Ledger, LedgerLog
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 PRODUCERS = 2
 
 
-def measure(runs: int, events: int, dirty_share: float) -> list[Result]:
+def measure(runs: int, events: int, dirty_share: float, *, peers: bool) -> list[Result]:
     """Measure the whole way, several times."""
-    found: dict[tuple[str, str], list[float]] = {}
     load = Load(events // PRODUCERS // CHUNK_EVENTS, dirty_share=dirty_share)
-    for run in range(runs + 1):
-        progress(f"pipeline: {events:,} events, run {run or 'to warm up'}")
+    name = f"pipeline, {dirty_share:.0%} dirty"
+
+    def ours() -> dict[tuple[str, str], float]:
         with site() as place:
-            figures = one_run(place, PRODUCERS, load)
-        for metric, value in figures.items():
+            return one_run(place, PRODUCERS, load)
+
+    def ours_killed() -> dict[tuple[str, str], float]:
+        with site() as place:
+            return {("lost by a kill", "events"): killed_run(place, PRODUCERS, load)}
+
+    if not peers:
+        return _repeated(name, runs, ours)
+    results = [*_repeated(name, runs, ours), *_repeated(name, runs, ours_killed)]
+    for kind in syslog.KINDS:
+        theirs = f"syslog-ng by {kind}, {dirty_share:.0%} dirty"
+        results += _repeated(theirs, runs, partial(syslog.one_run, kind, load))
+        results += _repeated(theirs, runs, partial(syslog.killed_run, kind, load))
+    return results
+
+
+def _repeated(name: str, runs: int, one: Callable[[], dict[tuple[str, str], float]]) -> list[Result]:
+    found: dict[tuple[str, str], list[float]] = {}
+    for run in range(runs + 1):
+        progress(f"{name}: run {run or 'to warm up'}")
+        for metric, value in one().items():
             if run:
                 found.setdefault(metric, []).append(value)
-    name = f"pipeline, {dirty_share:.0%} dirty"
     return [summarize(name, metric, unit, values) for (metric, unit), values in found.items()]
 
 
@@ -65,15 +89,41 @@ def one_run(place: Site, number: int, load: Load) -> dict[tuple[str, str], float
         ("host CPU per event", "us"): sum(report["cpu"] for report in reports) / events * 1e6,
         ("shipper CPU per event", "us"): (after["cpu_seconds"] - before["cpu_seconds"]) / events * 1e6,
         ("shipper memory", "MB"): after["memory_bytes"] / 1e6,
-        ("disk and wire", "% of NDJSON"): _share_of_ndjson(place.home),
+        **_of_bodies(place.home, load, number),
     }
 
 
-def _share_of_ndjson(home: Path) -> float:
-    """What bodies take, by the copies of those that were sent."""
+def killed_run(place: Site, number: int, load: Load) -> int:
+    """Emit as `one_run` does, and kill the shipper in the middle; return the number of events that did not arrive."""
+    events = number * load.chunks * CHUNK_EVENTS
+    producers = start(place, number, load)
+    (rendezvous,) = (place.home / "run").iterdir()
+    with Control(zmq.Context.instance(), rendezvous) as control:
+        pid = control.ask({"op": "status"}, 10)["pid"]
+    go(producers)
+    (spool,) = place.home.glob("state/*/spool-*")
+    while LedgerLog(spool).read().tally.emitted < events // 4:
+        sleep(0.01)
+    os.kill(pid, signal.SIGKILL)
+    for producer in producers:
+        _report_of(producer)
+        producer.communicate()
+    ledger, _ = _wait_for_acks(place.home)
+    if ledger.balance:
+        raise SystemExit(f"bench: {ledger.balance} events unaccounted for: not a valid run")
+    return events - ledger.delivered
+
+
+def _of_bodies(home: Path, load: Load, number: int) -> dict[tuple[str, str], float]:
+    """What bodies take, and what is left in them of what was planted, by the copies of those that were sent."""
     bodies = [body.read_bytes() for body in home.glob("state/*/spool-*/sent/*.zst")]
-    plain_bytes = sum(len(zstandard.ZstdDecompressor().decompressobj().decompress(body)) for body in bodies)
-    return 100 * sum(map(len, bodies)) / plain_bytes
+    plain = [zstandard.ZstdDecompressor().decompressobj().decompress(body) for body in bodies]
+    planted = sum(len(PLANTED.findall(str(fields))) for _, fields in load.emissions()) * load.chunks * number
+    figures = {("disk and wire", "% of NDJSON"): 100 * sum(map(len, bodies)) / sum(map(len, plain))}
+    if planted:
+        left = sum(len(PLANTED.findall(body.decode())) for body in plain)
+        figures["planted values left", "%"] = 100 * left / planted
+    return figures
 
 
 def start(place: Site, number: int, load: Load) -> list[subprocess.Popen[str]]:
