@@ -30,9 +30,11 @@ CHUNK_EVENTS = 50_000
 """Emitted at full speed between two flushes: less than the queue holds, so that nothing is dropped."""
 CPU = "host CPU per event"
 FLOOR = "floor: msgpack + send"
-OURS = ("emit", "emit, consent off", "count", FLOOR)
+OURS = ("emit", "emit, consent off", "count", "observe", FLOOR)
 START = "start"
 COUNT = "call('used', engine='batch')"
+OBSERVE = "call('waited', 12.5, engine='batch')"
+OBSERVED = CATALOG.with_name("observed.toml")
 HAND_OVER_SECONDS = 0.07
 """A little more than events wait for their like, and enough for ZeroMQ's threads; waiting takes no CPU."""
 PEER_EVENTS = 20_000
@@ -77,11 +79,13 @@ def subject(name: str, endpoint: str, events: int) -> dict[str, tuple[float, str
             return {CPU: (send(events), "us")}
     import telemetry  # noqa: PLC0415 the floor must not have it loaded
 
+    catalog = OBSERVED if name == "observe" else CATALOG
     client = telemetry.init(
-        product="bench", catalog=CATALOG, endpoint=endpoint, consent="off" if name.endswith("off") else "on"
+        product="bench", catalog=catalog, endpoint=endpoint, consent="off" if name.endswith("off") else "on"
     )
     telemetry.flush(10)
-    call, statement = (telemetry.count, COUNT) if name == "count" else (telemetry.emit, EMIT)
+    calls = {"count": (telemetry.count, COUNT), "observe": (telemetry.observe, OBSERVE)}
+    call, statement = calls.get(name, (telemetry.emit, EMIT))
     figures = cost(call, telemetry.flush, events, CHUNK_EVENTS, statement)
     emitted, _ = figures.pop("emitted")
     if name == "emit":

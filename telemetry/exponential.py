@@ -40,22 +40,26 @@ class Buckets(NamedTuple):
     counts: list[int]
 
 
-def indexes(numbers: Iterable[float], scale: int) -> Counter[int]:
-    """Count numbers over 0 by the index of their bucket."""
-    per_octave = 2.0**scale
-    return Counter([ceil(log2(number) * per_octave) - 1 for number in numbers])
+def by_bound(numbers: Iterable[float], scale: int) -> Counter[int]:
+    """Count numbers over 0 by the index of the bound that is at or above them, which is the bucket's index and one."""
+    return Counter(map(ceil, map((2.0**scale).__mul__, map(log2, numbers))))  # no step of it in Python
 
 
 def buckets(filled: Counter[int], scale: int) -> Buckets:
-    """Return buckets in a row, at the scale or a lesser one if they would be too many."""
+    """Return buckets in a row, at the scale or a lesser one if they would be too many.
+
+    Args:
+        filled: numbers by bound, as `by_bound` counts them.
+        scale: the scale that they were counted at.
+    """
     if not filled:
         return Buckets(scale, 0, [])
     shift = 0
-    while (max(filled) >> shift) - (min(filled) >> shift) >= MAX_BUCKETS:
+    while (max(filled) - 1 >> shift) - (min(filled) - 1 >> shift) >= MAX_BUCKETS:
         shift += 1
     joined: Counter[int] = Counter()
-    for index, number in filled.items():
-        joined[index >> shift] += number
+    for bound, number in filled.items():
+        joined[bound - 1 >> shift] += number
     first, last = min(joined), max(joined)
     return Buckets(scale - shift, first, [joined[index] for index in range(first, last + 1)])
 

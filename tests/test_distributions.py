@@ -20,7 +20,7 @@ from test_query import keep, lines
 import telemetry
 from telemetry.catalog.load import load, parse
 from telemetry.errors import CatalogError, InvalidValueError, UndeclaredError
-from telemetry.exponential import MAX_BUCKETS, MOST, SCALES, buckets, indexes, nearest_bound
+from telemetry.exponential import MAX_BUCKETS, MOST, SCALES, buckets, by_bound, nearest_bound
 from telemetry.producer.counters import Counters
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.intake.pipeline import Pipeline
@@ -77,8 +77,8 @@ def spread(numbers: list[float], scale: int = 4) -> dict[str, Any]:
 
 @given(st.floats(5e-324, MOST), SCALE)
 def test_a_number_is_in_the_bucket_whose_bounds_are_on_its_sides(number: float, scale: int) -> None:
-    ((index, _),) = indexes([number], scale).items()
-    assert index * 2.0**-scale <= math.log2(number) <= (index + 1) * 2.0**-scale
+    ((bound, _),) = by_bound([number], scale).items()
+    assert (bound - 1) * 2.0**-scale <= math.log2(number) <= bound * 2.0**-scale
 
 
 @given(st.floats(0, MOST), SCALE)

@@ -6,14 +6,14 @@ end within a tenth of a second, by a signal that lets none of our code run.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from math import inf, nan
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 from msgspec.msgpack import encode as pack
 
-from telemetry.exponential import MOST, SCALE, buckets, indexes, nearest_bound
+from telemetry.exponential import MOST, SCALE, buckets, by_bound, nearest_bound
 from telemetry.native import Lock
 from telemetry.producer.alone import alone
 from telemetry.scalar import as_scalar
@@ -116,14 +116,15 @@ class Counters:
         self._tally_observed()
 
     def _tally_observed(self) -> None:
-        popleft, found = self.observed.popleft, dict[Key, list[float]]()
+        popleft = self.observed.popleft
+        found: defaultdict[Key, list[float]] = defaultdict(list)
         for _ in range(len(self.observed)):
             name, value, fields = popleft()
             number = value if type(value) is float else _number(value)
             if type(name) is not str or not 0 <= number <= MOST:
                 self._apart.append(_NO_EVENT)
-            elif (key := _key(name, fields) if fields else (name,)) is not None:
-                found.setdefault(key, []).append(number)
+            elif (key := _key(name, fields)) is not None:
+                found[key].append(number)
             else:  # no scalars: it goes on alone, and what can't be sent of it is counted there
                 one = _Spread(SCALE)
                 one.add([number])
@@ -137,16 +138,7 @@ class Counters:
         popleft, totals = self.calls.popleft, self._totals
         for _ in range(len(self.calls)):
             name, number, fields = popleft()
-            key: Key | None = None
-            if type(name) is str:
-                if len(fields) == 1:
-                    ((label, value),) = fields.items()
-                    if type(value) is str and type(label) is str:
-                        key = name, label, value
-                elif not fields:
-                    key = (name,)
-                if key is None:
-                    key = _key(name, fields)
+            key = _key(name, fields) if type(name) is str else None
             whole = number if type(number) is int else _whole(number)
             if key is None or whole is None:
                 # No scalars, or no whole number: it goes on alone, and what can't be sent of it is counted there.
@@ -170,11 +162,12 @@ class _Spread:
         self._least, self._most = inf, 0.0
 
     def add(self, numbers: list[float]) -> None:
-        positive = [number for number in numbers if number]
+        least = min(numbers)
+        positive = numbers if least else [number for number in numbers if number]
         self._zeros += len(numbers) - len(positive)
-        self._filled += indexes(positive, self._scale)
+        self._filled.update(by_bound(positive, self._scale))
         self._sum = min(self._sum + sum(positive), MOST)
-        self._least, self._most = min(self._least, *numbers), max(self._most, *numbers)
+        self._least, self._most = min(self._least, least), max(self._most, *numbers)
 
     def fields(self) -> dict[str, Any]:
         """Return the fields that every event of a distribution has, rounded so that no single number can be read."""
@@ -213,6 +206,12 @@ def _whole(number: object) -> int | None:
 
 def _key(name: str, fields: dict[str, Any]) -> Key | None:
     """Return the key of a counter; None if it can't be compared without running the host's code."""
+    if len(fields) == 1:
+        ((label, value),) = fields.items()
+        if type(value) is str and type(label) is str:
+            return name, label, value
+    elif not fields:
+        return (name,)
     for label, value in fields.items():
         if type(label) is not str or id(type(value)) not in _KNOWN:
             return None
