@@ -134,6 +134,17 @@ def _health(collector: Collector) -> bytes:
         return everything(line)
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/v1/batches"])
+def test_a_head_alone_is_what_a_load_balancer_gets_that_asks_for_it(path: str, tmp_path: Path) -> None:
+    with running(tmp_path / "store") as collector:
+        for _ in range(2):  # the first is answered from the disk, the next one from what is known
+            with connect(collector) as line:
+                line.sendall(f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                answer = everything(line)
+            assert answer.startswith(b"HTTP/1.1 405 " if path == "/v1/batches" else b"HTTP/1.1 200 ")
+            assert answer.partition(b"\r\n\r\n")[1:] == (b"\r\n\r\n", b"")
+
+
 def test_each_token_has_its_own_rate_and_is_told_when_to_come_again(tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
     tokens.touch(0o600)

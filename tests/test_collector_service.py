@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import resource
+import secrets
 import socket
 import ssl
 import subprocess
@@ -87,6 +88,17 @@ def test_health_tells_whether_an_upload_could_be_kept(tmp_path: Path) -> None:
         until(lambda: get(collector, "/healthz").status_code == 503)
         reply = get(collector, "/healthz")
         assert reply.json() == {"ok": False, "reason": "the store has no room by --max-store-bytes"}
+
+
+def test_health_tells_that_the_store_was_moved_away_and_that_it_is_back(tmp_path: Path) -> None:
+    with running(tmp_path / "store") as collector:
+        for folder in ("store", "store/batches", "store/incoming"):
+            (tmp_path / folder).rename(tmp_path / "elsewhere")
+            until(lambda: get(collector, "/healthz").status_code == 503)
+            assert collector.post(Idempotency_Key=secrets.token_hex(16)).status_code == 507
+            (tmp_path / "elsewhere").rename(tmp_path / folder)
+            until(lambda: get(collector, "/healthz").status_code == 200)
+            assert collector.post(Idempotency_Key=secrets.token_hex(16)).status_code == 200
 
 
 def test_tokens_are_read_again_when_they_change_and_stay_when_they_can_not_be_read(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -216,6 +217,14 @@ def test_blank_lines_blanks_and_a_missing_newline_are_no_fault(store: Asking) ->
     assert found == [{"event": "started", "n": 3, "batches": 1}, {"event": None, "n": 1, "batches": 1}]
 
 
+def test_blank_lines_by_the_million_in_a_small_body_take_no_memory_of_their_own(store: Asking) -> None:
+    store.keep_file(zstandard.compress(b"\n" * (60 << 20) + json.dumps(EVENT).encode()))
+    tracemalloc.start()
+    assert store("SELECT count(event) AS n FROM events") == [{"n": 1}]
+    assert tracemalloc.get_traced_memory()[1] < 200 << 20  # a list of them has 256 MiB, and another one is made of it
+    tracemalloc.stop()
+
+
 def test_what_is_no_body_of_the_store_is_not_read(store: Asking, tmp_path: Path) -> None:
     store.keep(EVENT)
     batches = store.directory / "batches"
@@ -386,6 +395,14 @@ def test_whole_and_other_numbers_are_numbers_until_one_would_not_be_exact(store:
     store.keep({**EVENT, "value": 9007199254740993})
     assert {row["value"] for row in store("SELECT value FROM events")} == {"1", "1.5", "9007199254740993"}
     assert "events.value: 1 value is no DOUBLE (the column is text)" in store.notes[0]
+
+
+def test_numbers_with_an_exponent_are_numbers_however_large(store: Asking) -> None:
+    store.keep(*({**EVENT, "value": value} for value in (1.5, 1e16, 1e308, -5e-324)))
+    assert store("SELECT max(value) AS most, typeof(min(value)) AS type FROM events") == [
+        {"most": 1e308, "type": "DOUBLE"}
+    ]
+    assert store.notes == []
 
 
 def test_a_value_beyond_the_look_that_does_not_fit_makes_its_column_text(store: Asking) -> None:

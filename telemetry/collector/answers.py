@@ -24,6 +24,7 @@ GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 JSON = "application/json"
 
+_END = b"\r\n\r\n"
 _MORE = {401: "WWW-Authenticate: Bearer\r\n", 405: "Allow: POST\r\n"}  # RFC 9110, 15.5.2 and 15.5.6
 
 
@@ -40,6 +41,11 @@ def refuse(refusal: Refusal) -> bytes:
     if refusal.retry_after_seconds:
         more += f"Retry-After: {math.ceil(refusal.retry_after_seconds)}\r\n"
     return answer(refusal.status, msgspec.json.encode({"error": refusal.reason}), more=more)
+
+
+def without_body(said: bytes) -> bytes:
+    """Return the head alone of a response, which is all that a client may be sent for HEAD."""
+    return said[: said.index(_END) + len(_END)]
 
 
 FULL = refuse(Refusal(503, "too many clients are at work", 5.0))
@@ -81,9 +87,13 @@ class Answers:
             The complete response, after which the connection ends; or the head, if answering takes more than the head;
             None while the head is incomplete.
         """
+        heard = self._hear(data)
+        return without_body(heard) if isinstance(heard, bytes) and data.startswith(b"HEAD ") else heard
+
+    def _hear(self, data: bytes) -> bytes | Head | None:
         found = read_head(data)
         if isinstance(found, Head):
-            is_health = found.path == "/healthz" and found.method == "GET"
+            is_health = found.path == "/healthz" and found.method != "POST"
             if is_health and (known := self._health.known()):
                 return answer(*known)
             if is_health or self._tokens.holder_of(found.headers.get("authorization", [""])[0]):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from telemetry.collector.answers import GO_ON, answer, refuse
+from telemetry.collector.answers import GO_ON, answer, refuse, without_body
 from telemetry.collector.head import MAX_HEAD_BYTES
 from telemetry.collector.judge import Refusal
 from telemetry.collector.limits import LEAST_BYTES_PER_SECOND, Limits
@@ -213,8 +213,8 @@ class Conversation(asyncio.Protocol):
         del self._held[: head.head_bytes]
         self._is_last = head.is_last
         self._who = self._desk.answers.name_of(head)
-        if head.method == "GET":
-            self._do(self._tell(head.path))
+        if head.method != "POST":
+            self._do(self._tell(head))
             return
         came = self._desk.reception.let_in(head)
         if isinstance(came, Arrival) and not self._desk.connections.upload(self):
@@ -280,13 +280,13 @@ class Conversation(asyncio.Protocol):
         self._say(self._answer_of(came))
         self._go_on()
 
-    async def _tell(self, path: str) -> None:
-        if path == "/metrics":
+    async def _tell(self, head: Head) -> None:
+        if head.path == "/metrics":
             told = answer(200, self._desk.metrics.page(), CONTENT_TYPE)
         else:
             told = answer(*await asyncio.to_thread(self._desk.health.look))
         self._work = None
-        self._end_with(told)
+        self._end_with(told if head.method == "GET" else without_body(told))
 
     # Answering.
 

@@ -24,6 +24,7 @@ _HEADERS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[^\x00-\x08\x0a-\x1f\x7
 _TRANSFER_ENCODING = re.compile(rb"\n[ \t]*transfer[-_]encoding[ \t]*:", re.IGNORECASE)
 _ORIGIN = re.compile(r"https?://[^/?]*", re.IGNORECASE)  # RFC 9112, 3.2.2: has to be taken, means nothing here
 _READ = ("/healthz", "/metrics")
+_READING = ("GET", "HEAD")
 
 Headers = Mapping[str, list[str]]
 """The values of each header, by its name in lower case."""
@@ -33,7 +34,7 @@ class Head(NamedTuple):
     """The head of a readable request.
 
     Attributes:
-        method: `GET` or `POST`.
+        method: `GET`, `HEAD` or `POST`.
         path: the path of the target, without the query.
         headers: the values by their names in lower case.
         head_bytes: the length of the head.
@@ -64,7 +65,7 @@ def read_head(data: bytes) -> Head | int | None:  # noqa: PLR0911 a list of reas
         return 400
     method, target, minor = (part.decode("ascii") for part in request.groups())
     path = _ORIGIN.sub("", target, 1).partition("?")[0]
-    if method != "POST" and not (method == "GET" and path in _READ):
+    if method != "POST" and not (method in _READING and path in _READ):
         return 405
     if _TRANSFER_ENCODING.search(head):
         return 411
@@ -73,7 +74,7 @@ def read_head(data: bytes) -> Head | int | None:  # noqa: PLR0911 a list of reas
     headers: dict[str, list[str]] = {}
     for name, value in _HEADER.findall(head, request.end()):
         headers.setdefault(name.decode("ascii").lower(), []).append(value.decode("latin-1").rstrip(" \t"))
-    lengths = headers.get("content-length", ["0"] if method == "GET" else [])
+    lengths = headers.get("content-length", ["0"] if method in _READING else [])
     if not lengths:
         return 411
     is_length = lengths[0].isascii() and lengths[0].isdecimal() and len(lengths[0]) <= _MOST_DIGITS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from telemetry.catalog.field_types import TEXT
-from telemetry.collector.bodies import Bodies, Body, UnreadableError
+from telemetry.collector.bodies import Bodies, Body, UnreadableError, split_lines
 from telemetry.collector.shapes import Value
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _lines(pieces: Iterator[bytes], share_bytes: int) -> Iterator[bytes | None]:
     """Yield the lines of some pieces, up to a share of bytes; then None if there are more."""
     rest = b""
     for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
+        *lines, rest = split_lines(rest + piece)
         yield from lines
         share_bytes -= len(piece)
         if share_bytes < 0:

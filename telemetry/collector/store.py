@@ -170,6 +170,7 @@ class Store:
                 self.grant(_PROBE_BYTES)
                 self.grant(-_PROBE_BYTES)
                 file.write(bytes(_PROBE_BYTES))
+            sync_directory(self.batches)  # which somebody may have moved away
         except OSError as fault:
             return fault.strerror
         return None

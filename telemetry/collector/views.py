@@ -287,7 +287,7 @@ def _fits(column: Column) -> str:
         case "BIGINT":
             return f"{cast}::VARCHAR = {source}"
         case "DOUBLE":
-            exact = "" if column.declared else f" AND (abs({cast}) < {_INEXACT} OR contains({source}, '.'))"
+            exact = "" if column.declared else f" AND (abs({cast}) < {_INEXACT} OR regexp_matches({source}, '[.eE]'))"
             return f"isfinite({cast}){exact}"
         case _:
             return f"{cast} IS NOT NULL"
