@@ -87,6 +87,9 @@ class DebugTransport:
         self._printer.show(frame)
         return True
 
+    def taken(self, producer: bytes) -> None:
+        """Say nothing: what is printed would not be sent again."""
+
     def disconnect(self, linger_milliseconds: int = 0) -> None:
         """Do nothing: nothing is held."""
 

@@ -153,7 +153,7 @@ class StandIn:
 
     def _read(self, sockets: Sockets) -> None:
         message = sockets.data.recv()
-        self.frames.append(Frame._make([*msgpack.unpackb(message), len(message)]))
+        self.frames.append(Frame._make([*msgpack.unpackb(message)[:6], len(message)]))
 
     def _answer(self, sockets: Sockets) -> None:
         identity, message = sockets.control.recv_multipart()

@@ -37,18 +37,21 @@ class Pipe:
         self.socket.send(frame, zmq.NOBLOCK)
         return True
 
+    def taken(self, producer: bytes) -> None:
+        """A shipper of a version that says nothing."""
+
 
 def _backlog(pipe: Pipe) -> Backlog:
     return Backlog(cast("Transport", pipe), CONTEXT, LIMIT_BYTES)
 
 
 def _add(backlog: Backlog, first: int, batch: list[Any]) -> bool:
-    backlog.accepted = first
+    assert first >= 0
     return backlog.add(msgpack.packb(batch), len(batch))
 
 
 def _number_and_events(frame: bytes) -> list[Any]:
-    _, _, _, first, _, events = msgpack.unpackb(frame)
+    _, _, _, first, _, events, _ = msgpack.unpackb(frame)
     return [first, events]
 
 
@@ -150,7 +153,7 @@ def test_a_hello_is_a_frame_without_events_and_says_nothing_new_where_one_waits(
     pair: tuple[Backlog, zmq.Socket[bytes]],
 ) -> None:
     backlog, reading = pair
-    backlog.accepted = 7
+    backlog._following = 7
     backlog.hello()
     assert _number_and_events(reading.recv()) == [7, []]
     assert _add(backlog, 7, ["one"])
@@ -176,7 +179,7 @@ def test_a_frame_that_an_interrupt_left_in_both_places_is_left_behind_once(
     backlog, _ = pair
     assert _add(backlog, 0, ["one"])
     backlog.send()
-    backlog._frames.append(backlog._unsure[0])
+    backlog._frames.append(backlog._kept[0])
     assert [*_events(backlog.unsure())] == ["one"]
 
 

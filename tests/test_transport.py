@@ -47,6 +47,9 @@ class Memory:
             self.frames.append(frame)
         return not self.is_full
 
+    def taken(self, producer: bytes) -> None:
+        pass
+
     def disconnect(self, linger_milliseconds: int = 0) -> None:
         self.done.append(f"disconnect {linger_milliseconds}")
 
@@ -147,7 +150,7 @@ def test_what_it_does_not_confirm_is_left_behind_with_the_account_of_all(memory:
     ((frames, word),) = memory.behind
     assert [name for name, _, _ in events(frames)] == ["e", "c"]
     assert (word.accepted, word.dropped, memory.left) == (2, {"exit_unconfirmed": 0}, [])
-    assert msgpack.unpackb(word.frame)[3:] == [2, {"exit_unconfirmed": 0}, []]
+    assert msgpack.unpackb(word.frame)[3:] == [2, {"exit_unconfirmed": 0}, [], 2]
 
 
 def test_a_forked_child_has_it_begin_anew(memory: Memory, link: Link) -> None:

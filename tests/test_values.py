@@ -318,7 +318,7 @@ def test_an_event_out_of_which_something_is_thrown_again_and_again_alone_goes(er
 
 def _count(outbox: Outbox, kept: list[bytes], packed: bytes, number: int) -> None:
     kept.append(packed)
-    outbox._backlog.accepted += number
+    outbox._backlog._following += number
 
 
 UNENCODABLE: list[tuple[str, Any]] = [

@@ -497,7 +497,7 @@ def test_what_a_host_lost_under_local_is_told_here_and_in_no_upload(start: Calla
         host.emit(1, 1)
         shipper = shipper_of(home)
         shipper.suspend()
-        host.ask("emit", 150_000, 1)
+        host.ask("emit", 300_000, 1)
 
         _say("on")
 

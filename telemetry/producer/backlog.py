@@ -1,6 +1,14 @@
 """Backlog of encoded chunks on their way to the shipper.
 
-Numbered, joined to frames, bounded, kept until they have left.
+Numbered, joined to frames, bounded, and kept until the shipper has taken them (telemetry/rendezvous/taken.py):
+
+    open        chunks that will make the next frame
+    waiting     frames that the transport has not been given
+    kept        frames that it has been given, and that are not known to be taken: sent again, in order, to another
+                shipper, and to one that seems to hear nothing
+
+A shipper of an earlier version does not say what it has taken. Of what such a one was sent only the last frames are
+kept, and they are left behind when the host ends.
 
 A frame (telemetry/wire.py) is built here, and nowhere else. For one thread at a time. An interrupt between two steps
 sends a frame twice rather than not at all.
@@ -16,9 +24,10 @@ import msgspec
 
 from telemetry import wire
 from telemetry.drops import DropReason
+from telemetry.native import monotonic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from telemetry.producer.transport import Transport
 
@@ -27,14 +36,26 @@ FRAME_EVENTS = 576
 it, and waking that thread costs some 15 us."""
 
 SOCKET_FRAMES = 16
-"""The frames inside ZeroMQ, whose own limit counts messages: 4 MiB at their largest. The rest waits here."""
+"""The frames inside ZeroMQ, whose own limit counts messages."""
+
+SOCKET_BYTES = SOCKET_FRAMES * wire.MAX_FRAME_BYTES
+"""The size of those at their largest, 4 MiB. The rest waits here."""
 
 UNSURE_FRAMES = 3 * SOCKET_FRAMES
-"""The last frames sent, of which some may never leave: those inside ZeroMQ, and beside them 8 KiB that it encoded and
-not written, which is one frame, or two dozen hellos. What it has written the kernel keeps."""
+"""The last frames sent to a shipper that does not say what it takes, of which some may never leave: those inside
+ZeroMQ, and beside them 8 KiB that it encoded and not written, which is one frame, or two dozen hellos."""
 
 TOTALS_BYTES = 128
-"""The room for the numbers in a frame's head, of its first event and by reason, which take less."""
+"""The room for the numbers in a frame, of its first event, of the first that is kept and by reason, which take less."""
+
+OVERDUE_SECONDS = 0.1
+"""The time after which it is asked what has become of a shipper that takes nothing."""
+
+PATIENCE_SECONDS = 2.0
+"""The time after which frames are sent again to a shipper that runs and takes nothing: a connection may have broken.
+Doubled each time: one that stands still is not to find many copies."""
+
+MAX_PATIENCE_SECONDS = 30.0
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -55,60 +76,124 @@ class LastWord(NamedTuple):
     frame: bytes
 
 
+class Numbered(NamedTuple):
+    """A frame, but for the number of the first event that its producer keeps, which changes until it is sent.
+
+    Attributes:
+        producer: the producer.
+        context: the context under which it is to be taken.
+        first: the number of its first event.
+        end: the number behind its last event.
+        dropped: the number of events that its totals tell of.
+        body: the frame so far.
+    """
+
+    producer: bytes
+    context: wire.Context
+    first: int
+    end: int
+    dropped: int
+    body: bytes
+
+    def as_frame(self, kept: int) -> bytes:
+        """Return the whole frame; `kept` is the number of the first event that its producer keeps."""
+        return self.body + _pack(kept)
+
+
 class Backlog:
-    """The frames of this process that have not surely left, and the producer that numbers their events.
+    """The frames of this process that are not known to be taken, and the producer that numbers their events.
 
     Attributes:
         context: the context under which events added now were emitted.
         producer: a random id; new in a forked child, under another consent and at another place.
-        accepted: the running number of the next event: how many were handed to the transport or wait here.
         dropped: the running totals by reason.
         has_sent: whether the transport has taken a frame since it was disconnected last.
         chunk_limit_bytes: the size of the largest chunk that may be added.
     """
 
-    def __init__(self, transport: Transport, context: wire.Context, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        context: wire.Context,
+        limit_bytes: int,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         """Begin empty.
 
         Args:
             transport: takes the frames.
             context: the context of the process.
-            limit_bytes: the limit of what may wait here.
+            limit_bytes: the limit of what may wait here; with `SOCKET_BYTES` more, of all that waits or is kept until a
+                shipper says that it has taken it.
+            clock: monotonic seconds.
         """
         self._transport = transport
         self._limit_bytes = limit_bytes
+        self._clock = clock
+        self._open: list[bytes] = []  # of the next frame: its head, and chunks
+        self._open_first = self._open_dropped = self._following = 0
         self.renew(context)
 
     def renew(self, context: wire.Context) -> None:
         """Begin anew in a forked child: waiting frames are its parent's to send."""
         self.has_sent = False
+        self._shipper: object = None  # that says what it takes, as far as it was heard
+        self._moved_at, self._patience_seconds = self._clock(), PATIENCE_SECONDS
         self.clear()
         self.begin(context, {})
 
     def begin(self, context: wire.Context, dropped: dict[str, int]) -> None:
-        """Be a producer that has numbered nothing yet; waiting frames stay as they are.
+        """Be a producer that has numbered nothing yet; frames that wait or are kept stay as they are.
 
         Args:
             context: the context under which the next events are emitted.
             dropped: the totals to begin with.
         """
+        self.close_frame()
         self.producer = os.urandom(wire.PRODUCER_BYTES)
-        self.accepted = 0
+        self._following = 0
         self.dropped = dropped
-        self.context = context
-        self._prefix = bytes([0x96, wire.PROTOCOL]) + _pack(self.producer) + _pack(_said(context))
-        self.chunk_limit_bytes = wire.MAX_FRAME_BYTES - len(self._prefix) - TOTALS_BYTES
+        self._go_on_under(context)
 
     def clear(self) -> None:
-        """Discard all frames that wait or may not have left."""
-        self._frames: deque[bytes] = deque()
-        self._unsure: deque[bytes] = deque(maxlen=UNSURE_FRAMES)
-        self._open: list[bytes] = []  # of the next frame: its head, and chunks
-        self._open_events = self._open_bytes = self._closed_bytes = 0
+        """Discard all frames that wait or are kept."""
+        self._following = self.accepted
+        self._frames: deque[Numbered] = deque()
+        self._kept: deque[Numbered] = deque()
+        self._open = []
+        self._open_events = self._open_bytes = self._waiting_bytes = self._kept_bytes = 0
 
     def __bool__(self) -> bool:
         """Return whether anything waits."""
         return bool(self._frames or self._open)
+
+    @property
+    def accepted(self) -> int:
+        """The running number of the next event: how many were handed to the transport or wait here.
+
+        Counted from what is in the open frame: after an interrupt, a number at hand might be off.
+        """
+        return self._open_first + sum(map(_length_of, self._open[1:])) if self._open else self._following
+
+    @property
+    def hears(self) -> bool:
+        """Whether the shipper says what it takes."""
+        return self._shipper is not None
+
+    @property
+    def awaits(self) -> bool:
+        """Whether frames are kept that a shipper is expected to say it has taken."""
+        return self.hears and bool(self._kept)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether such frames have waited for so long that the shipper may be gone."""
+        return self.awaits and self._clock() - self._moved_at >= OVERDUE_SECONDS
+
+    @property
+    def kept(self) -> set[bytes]:
+        """The producers of the frames that are kept."""
+        return {frame.producer for frame in self._kept}
 
     def add(self, chunk: bytes, events: int) -> bool:
         """Number the events of a chunk, and have them leave with the next frame.
@@ -120,17 +205,14 @@ class Backlog:
         Returns:
             False if there is no room for it.
         """
-        if not self._has_room(len(chunk)):
-            self.send()
-            if not self._has_room(len(chunk)):
-                return False
+        if not self._has_room(len(chunk)) and not self._makes_room(len(chunk)):
+            return False
         if self._open_events >= FRAME_EVENTS or self._open_bytes + len(chunk) > wire.MAX_FRAME_BYTES:
             self.close_frame()
-        self._open_frame(self.accepted)
+        self._open_frame()
         self._open.append(chunk)
         self._open_bytes += len(chunk)
         self._open_events += events
-        self.accepted += events
         return True
 
     def drop(self, reason: DropReason, events: int) -> None:
@@ -140,17 +222,13 @@ class Backlog:
     def hello(self) -> None:
         """Have a frame leave that tells the producer's position; one without events if none waits."""
         if not self:
-            self._open_frame(self.accepted)
+            self._open_frame()
         self.send()
 
-    def conclude(self, taken_back: list[bytes]) -> None:
-        """End the waiting frames with one that tells the producer's position, because another producer's follow.
-
-        Args:
-            taken_back: the frames that `take_back` has returned, which the producer has not come up to.
-        """
+    def conclude(self) -> None:
+        """End the frames of this producer with one that tells its position, because another producer's follow."""
         self.close_frame()
-        self._open_frame(_first(taken_back[0]) if taken_back else self.accepted)
+        self._open_frame()
         self.close_frame()
         self.send()
 
@@ -158,7 +236,8 @@ class Backlog:
         """Return the account of a producer that ends now, with `lost` events that never got a number."""
         unconfirmed = DropReason.EXIT_UNCONFIRMED.value
         dropped = {**self.dropped, unconfirmed: self.dropped.get(unconfirmed, 0) + lost}
-        frame = b"".join((self._prefix, _pack(self.accepted), _pack(dropped), _pack([])))
+        accepted = _pack(self.accepted)
+        frame = b"".join((self._prefix, accepted, _pack(dropped), _pack([]), accepted))
         return LastWord(self.producer, self.accepted, dropped, frame)
 
     def close_frame(self) -> None:
@@ -167,9 +246,12 @@ class Backlog:
             return
         head, *chunks = self._open
         # Counted anew: after an interrupt the count at hand may be off.
-        frame = b"".join((head, _array_head(sum(map(_length_of, chunks))), *map(_elements, chunks)))
-        self._frames.append(frame)
-        self._closed_bytes += len(frame)
+        events = sum(map(_length_of, chunks))
+        body = b"".join((head, _array_head(events), *map(_elements, chunks)))
+        self._following = self._open_first + events
+        first, end, dropped = self._open_first, self._following, self._open_dropped
+        self._frames.append(Numbered(self.producer, self.context, first, end, dropped, body))
+        self._waiting_bytes += len(body)
         self._open = []
         self._open_events = self._open_bytes = 0
 
@@ -189,25 +271,107 @@ class Backlog:
         if self._open_events >= FRAME_EVENTS:
             self.close_frame()
         while self._frames and self._sent(self._frames[0]):
-            self._closed_bytes -= len(self._frames.popleft())
+            self._waiting_bytes -= len(self._frames.popleft().body)
+
+    def settle(self) -> None:
+        """Let go of what the shipper has taken; send the rest again if it is another one, or seems to hear nothing."""
+        shipper = None
+        for producer in dict.fromkeys((self.producer, *(frame.producer for frame in self._kept))):
+            taken = self._transport.taken(producer)
+            if taken is None:
+                return
+            shipper = taken.shipper
+            self.trust(producer, taken.number, taken.dropped)
+        if shipper is None:
+            return
+        is_another, self._shipper = self._shipper not in {None, shipper}, shipper
+        if not self._kept:
+            self._moved_at = self._clock()
+            self._count_bytes()  # an interrupt may have had something counted twice
+        elif is_another:
+            self._patience_seconds = PATIENCE_SECONDS
+            self.send_again()
+        elif self._clock() - self._moved_at >= self._patience_seconds:
+            self._patience_seconds = min(2 * self._patience_seconds, MAX_PATIENCE_SECONDS)
+            self.send_again()
+
+    def trust(self, producer: bytes, number: int, dropped: int) -> None:
+        """Let go of what a producer was told is taken. A number beyond all that it has sent is none.
+
+        Args:
+            producer: this producer, or one that the process was before.
+            number: the number of the first event that is not taken.
+            dropped: the number of events that the producer is known to have dropped itself.
+        """
+        sent = next((frame.end for frame in reversed(self._kept) if frame.producer == producer), 0)
+        if number > sent:
+            return
+        before = len(self._kept)
+        if self._kept and self._kept[-1].producer == self._kept[0].producer == producer:  # there is no other
+            while self._kept and self._kept[0].end <= number and self._kept[0].dropped <= dropped:
+                self._forget_oldest()
+        else:
+            gone = [
+                frame
+                for frame in self._kept
+                if frame.producer == producer and frame.end <= number and frame.dropped <= dropped
+            ]
+            for frame in gone:
+                self._kept.remove(frame)
+                self._kept_bytes -= len(frame.body)
+        if len(self._kept) < before:
+            self._moved_at, self._patience_seconds = self._clock(), PATIENCE_SECONDS
+
+    def send_again(self) -> None:
+        """Have all that is not taken leave once more, in order, by a new connection."""
+        self._take_back()
+        self._moved_at = self._clock()
+        self.send()
+
+    def reconnect(self) -> None:
+        """Have the next frame go to where the shipper is met now, and before it all that is not taken.
+
+        Of a shipper that does not say what it takes, what the transport holds for it is lost.
+        """
+        if self._shipper is None:
+            self.disconnect()
+        else:
+            self.send_again()
+
+    def narrow(self, context: wire.Context, has_continued: Callable[[wire.Context], bool]) -> None:
+        """Put what has not left under a stricter context; what has left under the earlier one is passed over there.
+
+        Numbers stay, so that nothing counts twice. Of a shipper that does not say what it takes only what it has not
+        been sent changes: it would take the rest twice.
+
+        Args:
+            context: the stricter context.
+            has_continued: tells whether a frame's context is to become that one.
+        """
+        self.close_frame()
+        if self._shipper is not None:
+            self._take_back()
+        self._frames = deque(
+            part
+            for frame in self._frames
+            for part in (_under(context, frame) if has_continued(frame.context) else (frame,))
+        )
+        self._count_bytes()
+        self._go_on_under(context)
+        self.send()
 
     def waiting(self) -> list[bytes]:
         """Return the frames that the transport has not been given, in order."""
         self.close_frame()
-        return list(self._frames)
-
-    def take_back(self) -> list[bytes]:
-        """Remove and return the frames that the transport has not been given, in order."""
-        frames = self.waiting()
-        self._frames.clear()
-        self._closed_bytes = 0
-        return frames
+        return [frame.as_frame(frame.first) for frame in self._frames]
 
     def unsure(self) -> list[bytes]:
-        """Return the frames that wait or may not have left, in order; all others surely have."""
+        """Return the frames that wait or are not known to be taken, in order."""
         self.close_frame()
         # Once each: an interrupt may have come between sending a frame and taking it out.
-        return list(dict.fromkeys([*self._unsure, *self._frames]))
+        every = {frame.body: frame for frame in (*self._kept, *self._frames)}.values()
+        firsts: dict[bytes, int] = {}
+        return [frame.as_frame(firsts.setdefault(frame.producer, frame.first)) for frame in every]
 
     def chunks_of(self, frames: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
         """Yield the chunks in frames, none larger than may be added now, each with the number of its events."""
@@ -221,26 +385,73 @@ class Backlog:
         self._transport.disconnect(linger_milliseconds)
         self.has_sent = False
 
-    def _has_room(self, more_bytes: int) -> bool:
-        return self._closed_bytes + self._open_bytes + more_bytes <= self._limit_bytes
+    def _take_back(self) -> None:
+        """Have all that is not taken wait again, and what the transport holds of it never leave."""
+        self.disconnect()
+        self._frames.extendleft(reversed(self._kept))
+        self._kept.clear()
+        self._count_bytes()
 
-    def _open_frame(self, first: int) -> None:
+    def _count_bytes(self) -> None:
+        self._waiting_bytes = sum(len(frame.body) for frame in self._frames)
+        self._kept_bytes = sum(len(frame.body) for frame in self._kept)
+
+    def _go_on_under(self, context: wire.Context) -> None:
+        self.context = context
+        self._prefix = _prefix(self.producer, context)
+        self.chunk_limit_bytes = wire.MAX_FRAME_BYTES - len(self._prefix) - TOTALS_BYTES
+
+    def _has_room(self, more_bytes: int) -> bool:
+        kept_bytes = self._kept_bytes - SOCKET_BYTES if self.hears else 0
+        return self._waiting_bytes + self._open_bytes + kept_bytes + more_bytes <= self._limit_bytes
+
+    def _makes_room(self, more_bytes: int) -> bool:
+        """Make room by what has been taken, or can leave, since."""
+        self.settle()
+        self.send()
+        return self._has_room(more_bytes)
+
+    def _open_frame(self) -> None:
         if not self._open:
-            head = b"".join((self._prefix, _pack(first), _pack(self.dropped)))
+            self._open_first, self._open_dropped = self._following, sum(self.dropped.values())
+            head = b"".join((self._prefix, _pack(self._open_first), _pack(self.dropped)))
             self._open_events, self._open_bytes = 0, len(head)
             self._open = [head]
 
-    def _sent(self, frame: bytes) -> bool:
-        if not self._transport.send(frame):
+    def _sent(self, frame: Numbered) -> bool:
+        if not self._transport.send(frame.as_frame(self._first_kept(frame))):
             return False
-        self._unsure.append(frame)
         self.has_sent = True
+        if frame.first < frame.end or frame.dropped > self._told_of(frame.producer):
+            self._keep(frame)
         return True
+
+    def _keep(self, frame: Numbered) -> None:
+        if not self._kept:
+            self._moved_at = self._clock()
+        self._kept.append(frame)
+        self._kept_bytes += len(frame.body)
+        if not self.hears and len(self._kept) > UNSURE_FRAMES:
+            if taken := self._transport.taken(self.producer):  # it may be up only now
+                self._shipper = taken.shipper
+            if not self.hears:
+                self._forget_oldest()
+
+    def _told_of(self, producer: bytes) -> int:
+        """Return the number of drops of a producer that are known to the shipper, or are told by what is kept."""
+        return next((kept.dropped for kept in reversed(self._kept) if kept.producer == producer), 0)
+
+    def _forget_oldest(self) -> None:
+        self._kept_bytes -= len(self._kept.popleft().body)
+
+    def _first_kept(self, frame: Numbered) -> int:
+        """Return the number of the first event that the producer of a frame keeps, at most that of the frame's own."""
+        return next((kept.first for kept in self._kept if kept.producer == frame.producer), frame.first)
 
 
 def producer_of(frame: bytes) -> bytes:
     """Return the producer of a frame."""
-    return msgspec.msgpack.decode(frame, type=tuple[int, bytes, msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw])[1]
+    return msgspec.msgpack.decode(msgspec.msgpack.decode(frame, type=list[msgspec.Raw])[1], type=bytes)
 
 
 def _said(context: wire.Context) -> dict[str, object]:
@@ -250,14 +461,26 @@ def _said(context: wire.Context) -> dict[str, object]:
     return said
 
 
-def _first(frame: bytes) -> int:
-    """Return the number of a frame's first event."""
-    return msgspec.msgpack.decode(msgspec.msgpack.decode(frame, type=list[msgspec.Raw])[3], type=int)
+def _prefix(producer: bytes, context: wire.Context) -> bytes:
+    """Return the beginning of each frame of a producer under a context."""
+    return bytes([_HEAD, wire.PROTOCOL]) + _pack(producer) + _pack(_said(context))
+
+
+def _under(context: wire.Context, frame: Numbered) -> Iterator[Numbered]:
+    """Yield a frame under another context, or the parts of it that fit into a frame under that one."""
+    prefix = _prefix(frame.producer, context)
+    *_, dropped, events, _ = msgspec.msgpack.decode(frame.as_frame(0), type=list[msgspec.Raw])
+    first = frame.first
+    for chunk in _fitting(bytes(events), wire.MAX_FRAME_BYTES - len(prefix) - TOTALS_BYTES):
+        end = first + _length_of(chunk)
+        body = b"".join((prefix, _pack(first), bytes(dropped), chunk))
+        yield Numbered(frame.producer, context, first, end, frame.dropped, body)
+        first = end
 
 
 def _events(frame: bytes) -> bytes:
     """Return the events of a frame, as one chunk."""
-    return bytes(msgspec.msgpack.decode(frame, type=list[msgspec.Raw])[-1])
+    return bytes(msgspec.msgpack.decode(frame, type=list[msgspec.Raw])[5])
 
 
 def _fitting(chunk: bytes, limit_bytes: int) -> Iterator[bytes]:
@@ -289,5 +512,6 @@ def _elements(array: bytes) -> memoryview:
     return memoryview(array)[1 if _is_short(array) else 3 :]
 
 
+_HEAD = 0x97  # of an array of seven
 _SHORT = 0x90
 _SHORT_ELEMENTS = 16

@@ -16,10 +16,11 @@ from telemetry.native import SimpleQueue, monotonic, pause, posix, start_new_thr
 from telemetry.producer.backlog import SOCKET_FRAMES
 from telemetry.producer.exits import forks_in_c
 from telemetry.rendezvous.control import Control
+from telemetry.rendezvous.taken import Taken
 from telemetry.system_calls import check_system_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from telemetry.rendezvous.keys import Peer
 
@@ -28,6 +29,12 @@ EXIT_SECONDS = 0.2
 
 LOCK_SECONDS = 0.05
 """The time for a draining thread to release the lock: about as long as encoding the most that may wait."""
+
+ASK_SECONDS = 1.0
+"""The interval of questions how far events were taken, where no record tells."""
+
+ASK_WAIT_SECONDS = 0.2
+"""The time for an answer to such a question: it is asked by the thread that flushes."""
 
 CONFIRM_POLL_SECONDS = 0.005
 """The interval of questions whether a shipper has everything; one of its drains takes about as long."""
@@ -117,6 +124,17 @@ class Channel:
         except zmq.ZMQError as fault:
             raise OSError(fault.errno, fault.strerror) from None
         return reply
+
+    def ask_taken(self, producers: Iterable[bytes], seconds: float) -> Iterator[tuple[bytes, Taken]]:
+        """Ask the shipper, once, how far it has taken some producers; yield what it answers.
+
+        Blocks for at most `seconds`. Raises OSError as `ask`.
+        """
+        deadline = monotonic() + seconds
+        for producer in producers:
+            if not (reply := self.ask({"op": "confirm", "producer": producer, "shipper": None}, deadline)):
+                return
+            yield producer, Taken(reply["accepted"], reply["dropped"], reply.get("shipper"))
 
     def leave(self, producer: bytes, deadline: float) -> None:
         """Say goodbye; a shipper that does not hear it will find this process gone."""

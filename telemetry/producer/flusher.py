@@ -27,6 +27,9 @@ SUPERVISE_SECONDS = 0.5
 """The interval of looks at consent and shipper while there is traffic: a withdrawal must act within a second."""
 
 
+FRESH_SECONDS = 0.1
+"""The time for which a look is fresh, and none is needed even if something seems wrong."""
+
 FAULT_SECONDS = 0.05
 """The time for which the thread rests when something failed: most often there is no memory."""
 
@@ -98,6 +101,11 @@ class Flusher:
     def due(self) -> bool:
         """Whether nobody has looked for half a second."""
         return monotonic() - self._watched_at >= SUPERVISE_SECONDS
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether somebody has looked a moment ago."""
+        return monotonic() - self._watched_at < FRESH_SECONDS
 
     def _live(self) -> None:
         """Run until stopped, whatever happens. Two callers may have started a thread: one is enough."""

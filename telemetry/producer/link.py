@@ -13,7 +13,7 @@ from telemetry.producer import exits
 from telemetry.producer.counters import EBB_SECONDS, TALLY_CALLS, TALLY_SECONDS, Counters
 from telemetry.producer.exception import reduce_exception
 from telemetry.producer.flag import forked_before_ns
-from telemetry.producer.flusher import Flusher
+from telemetry.producer.flusher import SUPERVISE_SECONDS, Flusher
 from telemetry.producer.outbox import CHUNK_EVENTS, Outbox, Settled
 from telemetry.rendezvous.control import MAX_WAIT_SECONDS
 
@@ -227,7 +227,9 @@ class Link:
             return
         if now_ns - self._sent_ns > self._interval_ns:
             self._sent_ns = now_ns
-            if self._outbox.drain() and not self._flusher.due:
+            # Somebody must look whether it is taken: the thread, unless it looks by itself in a moment.
+            has_watch = self._flusher.keeps_watch or not self._outbox.hears
+            if self._outbox.drain() and has_watch and not self._flusher.due:
                 return
         self._wake()
 
@@ -239,6 +241,7 @@ class Link:
         self._flusher.watch()
         self._emit_counters()
         self._outbox.drain()
+        self._outbox.tend()
 
     def _round(self) -> bool:
         """Do one round of the flusher."""
@@ -246,6 +249,10 @@ class Link:
             self._tend_counters(monotonic())
         # Without a shipper encoded frames can't go on, and the flusher comes back only to keep watch.
         done = self._outbox.drain() or (self._flusher.keeps_watch and not self._outbox.events)
+        self._outbox.tend()
+        if self._outbox.is_overdue and not self._flusher.is_fresh:
+            self._flusher.watch_now()  # it may be gone, and the next one is to come soon
+        self._flusher.keeps_watch |= self._awaits
         return done and not self._counters
 
     def _tend_counters(self, now: float) -> None:
@@ -277,7 +284,18 @@ class Link:
         self._be_own()
         self._obey()
         self._watch_servers()
-        self._flusher.keeps_watch = self.transport.supervise(self._outbox)
+        is_expected = self.transport.supervise(self._outbox)
+        self._outbox.tend()
+        self._flusher.keeps_watch = is_expected or self._awaits
+
+    @property
+    def _awaits(self) -> bool:
+        """Whether something was sent of which the shipper is expected to say that it is taken, or will be in a moment.
+
+        The latter, so that a host with an event now and then does not wake the thread for each.
+        """
+        is_flowing = self._outbox.hears and abs(time_ns() - self._sent_ns) < SUPERVISE_SECONDS * 1e9
+        return self._outbox.awaits or is_flowing
 
     def _watch_servers(self) -> None:
         """Make sure that a server which ends this process without `atexit` hands everything over before."""
@@ -301,7 +319,10 @@ class Link:
         settled = self._settle(deadline)
         if settled is None or self._outbox.off or not self._outbox.used:
             return settled
-        return settled if self._ask("confirm", settled, deadline) is not None else None
+        if self._ask("confirm", settled, deadline) is None:
+            return None
+        self._outbox.trust(settled)
+        return settled
 
     def _settle(self, deadline: float) -> Settled | None:
         """Number or drop all that was emitted; None if that can't be done in time."""
@@ -335,8 +356,10 @@ class Link:
                 said_at = monotonic()
                 self._outbox.hello()
             self._outbox.drain()
+            self._outbox.tend()
 
         self._outbox.drain()
+        self._outbox.tend()
         return self.transport.confirm({"op": op, **settled._asdict()}, deadline, meanwhile)
 
     def _end(self, confirmed: Settled | None, deadline: float) -> None:

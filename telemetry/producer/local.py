@@ -6,12 +6,14 @@ from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from telemetry.native import monotonic
 from telemetry.producer import exits
 from telemetry.producer.backlog import producer_of
-from telemetry.producer.channel import EXIT_SECONDS, LOCK_SECONDS, Channel
+from telemetry.producer.channel import ASK_SECONDS, ASK_WAIT_SECONDS, EXIT_SECONDS, LOCK_SECONDS, Channel
 from telemetry.rendezvous import handover
 from telemetry.rendezvous.life import Sign
 from telemetry.rendezvous.lock import shipper_runs
+from telemetry.rendezvous.taken import Reader, Taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,9 @@ class LocalTransport:
         self.site = site
         self.channel = Channel(site.make_private)
         self._sign = Sign()
+        self._records = Reader()
+        self._told: dict[bytes, Taken] = {}
+        self._asked_at = float("-inf")
         self._is_elsewhere = False  # where the shipper is met, since frames went there last
 
     @property
@@ -55,6 +60,14 @@ class LocalTransport:
         """Hand a frame over to ZeroMQ; False if it takes none now."""
         return self.channel.send(frame)
 
+    def taken(self, producer: bytes) -> Taken | None:
+        """Return what stands in the shipper's record, or what it has answered, if that is more."""
+        found = self._records.read(self.site.directory, producer)
+        told = self._told.get(producer)
+        if found is None or told is None:
+            return found or (told and told._replace(shipper=None))
+        return found if found[:2] >= told[:2] else told._replace(shipper=found.shipper)
+
     def disconnect(self, linger_milliseconds: int = 0) -> None:
         """Close the socket for frames."""
         self.channel.disconnect(linger_milliseconds)
@@ -73,6 +86,7 @@ class LocalTransport:
         self._is_elsewhere |= self.site.look()
         if self._is_elsewhere:
             self._is_elsewhere = not outbox.reconnect()
+        self._ask(outbox)
         return not self.site.runs
 
     def follow_user(self, outbox: Outbox) -> bool:
@@ -91,6 +105,16 @@ class LocalTransport:
     def leave(self, producer: bytes, deadline: float) -> None:
         """Say goodbye to the shipper."""
         self.channel.leave(producer, deadline)
+
+    def _ask(self, outbox: Outbox) -> None:
+        """Ask a shipper that runs and has no record of what it was sent: of an earlier version, say."""
+        kept = outbox.kept
+        self._told = {producer: taken for producer, taken in self._told.items() if producer in kept}
+        if not outbox.is_overdue or not self.site.runs or monotonic() - self._asked_at < ASK_SECONDS:
+            return
+        self._asked_at = monotonic()
+        with suppress(OSError):
+            self._told |= self.channel.ask_taken(kept, ASK_WAIT_SECONDS)
 
     def leave_behind(self, frames: list[bytes], word: LastWord) -> None:
         """Leave frames at the shipper's door, and the account of their producer in the spool."""
@@ -111,6 +135,7 @@ class LocalTransport:
     def close(self, *, is_free: bool) -> None:
         """Show no sign of life any more, and end ZeroMQ's threads."""
         self._sign.let_go()
+        self._records.close()
         if is_free:
             self.channel.close()
 

@@ -15,17 +15,17 @@ from itertools import repeat, starmap
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from telemetry import wire
 from telemetry.consent import State, strictest
 from telemetry.drops import DropReason
 from telemetry.native import Lock
 from telemetry.producer.alone import alone
-from telemetry.producer.backlog import SOCKET_FRAMES, Backlog
+from telemetry.producer.backlog import SOCKET_BYTES, Backlog
 from telemetry.producer.encode import Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from telemetry import wire
     from telemetry.consent import Decision, Stored
     from telemetry.producer.backlog import LastWord
     from telemetry.producer.encode import RawEvent
@@ -68,7 +68,7 @@ class Outbox:
         self.events: deque[RawEvent] = deque()
         self.off = False
         self._transport = transport
-        self._backlog = Backlog(transport, context, queue_bytes - SOCKET_FRAMES * wire.MAX_FRAME_BYTES)
+        self._backlog = Backlog(transport, context, queue_bytes - SOCKET_BYTES)
         self._waiting_limit = queue_bytes // WAITING_EVENT_BYTES
         self._shed: deque[None] = deque()
         self._encoder = Encoder(reduce)
@@ -127,6 +127,34 @@ class Outbox:
         alone(self._lock, self._drain)
         return not self.events and not self._backlog
 
+    def tend(self) -> None:
+        """Let go of what the shipper has taken, and send the rest again if it is another one. Never blocks."""
+        alone(self._lock, self._tend)
+
+    def trust(self, settled: Settled) -> None:
+        """Let go of what the shipper has said is taken."""
+        alone(self._lock, lambda: self._backlog.trust(*settled))
+
+    @property
+    def awaits(self) -> bool:
+        """Whether events were sent of which a shipper is expected to say that it has taken them."""
+        return self._backlog.awaits
+
+    @property
+    def hears(self) -> bool:
+        """Whether the shipper says what it takes."""
+        return self._backlog.hears
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether they have waited for so long that the shipper may be gone."""
+        return self._backlog.is_overdue
+
+    @property
+    def kept(self) -> set[bytes]:
+        """The producers, this one and those that the process was before, of which something is kept."""
+        return self._backlog.kept
+
     def shed(self) -> None:
         """Discard the newest event if too many wait: other threads emit faster than the draining one encodes.
 
@@ -171,8 +199,8 @@ class Outbox:
     def turn(self, decision: Decision, stored: Stored) -> bool:
         """Go on as a new producer under this consent, stored as given.
 
-        Waiting frames are handed over with the consent that they were emitted under; with this one, if it is the
-        stricter and there was none between that was stricter still.
+        What is not taken goes on under the consent that it was emitted under; under this one, if it is the stricter
+        and there was none between that was stricter still.
 
         Numbers begin anew: none may tell what was emitted before a no, and a shipper may have erased them since. The
         shipper hears the last ones under the earlier consent, unless that was a no.
@@ -182,23 +210,18 @@ class Outbox:
         """
 
         def turn() -> None:
-            backlog, frames = self._backlog, []
-            if not self.off and self._narrows(decision) and stored.continues(self.since):
-                frames = backlog.take_back()
+            backlog = self._backlog
+            context = _under(decision, stored.since_unix_seconds, backlog.context)
+            if not self.off and _narrows(backlog.context, context) and stored.continues(self.since):
+                backlog.narrow(context, lambda old: _narrows(old, context) and stored.continues(old.since))
             else:
                 self._drain()
             if not self.off and (self.accepted or self.dropped):
-                backlog.conclude(frames)
-            backlog.begin(_under(decision, stored.since_unix_seconds, backlog.context), {})
+                backlog.conclude()
+            backlog.begin(context, {})
             self.off = False
-            self._keep_anew(frames)
 
         return alone(self._lock, turn)
-
-    def _narrows(self, decision: Decision) -> bool:
-        """Tell whether a consent is stricter than the present one."""
-        now = State(self._backlog.context.consent)
-        return decision.state is not now and strictest(decision.state, now) is decision.state
 
     def hello(self) -> None:
         """Send a frame without events: it makes a producer known, or hands over its last counts."""
@@ -213,33 +236,32 @@ class Outbox:
         return self._backlog.last_word(self.unsettled + counted)
 
     def unsure(self, timeout_seconds: float) -> list[bytes]:
-        """Return the frames that may not have left; none if another thread did not release them in time."""
+        """Return the frames that may not be taken; none if another thread did not release them in time."""
         unsure: list[bytes] = []
 
         def collect() -> None:
             self._drain()
+            self._tend()
             unsure.extend(self._backlog.unsure())
 
         alone(self._lock, collect, timeout_seconds)
         return unsure
 
     def reconnect(self) -> bool:
-        """Have the next frame go to where the shipper is met now.
-
-        Frames that the transport holds for the old one are lost.
+        """Have the next frame go to where the shipper is met now, and before it all that is not taken.
 
         Returns:
             False if another thread is draining: ask again.
         """
-        return alone(self._lock, self._backlog.disconnect)
+        return alone(self._lock, self._backlog.reconnect)
 
     def move(self, change: Callable[[], object], *, is_connected: bool) -> bool:
-        """Go on as a new producer at another place, with all that has not left; numbers begin anew there.
+        """Go on as a new producer at another place, with all that is not taken; numbers begin anew there.
 
         Args:
             change: changes the place.
-            is_connected: whether a shipper took what was sent so far; if not, the frames that the transport holds move
-                as well.
+            is_connected: whether a shipper runs at the present place, and will take what was sent to it; if not, that
+                moves as well.
 
         Returns:
             False if another thread is draining: ask again.
@@ -247,6 +269,7 @@ class Outbox:
 
         def move() -> None:
             self._drain()
+            self._tend()
             change()
             backlog = self._backlog
             frames = backlog.waiting() if is_connected else backlog.unsure()
@@ -264,14 +287,14 @@ class Outbox:
         Ask for confirmation before.
 
         Returns:
-            The final totals, and the frames, in order, that may not have left; None if another thread, or work that a
+            The final totals, and the frames, in order, that may not be taken; None if another thread, or work that a
             signal handler interrupted, did not release them in time.
         """
         final: list[tuple[Settled, list[bytes]]] = []
 
         def close() -> None:
             self._drain()
-            self._backlog.send()
+            self._tend()
             self._closed = True
             self._backlog.disconnect()
             final.append((self._totals, self._backlog.unsure()))
@@ -297,6 +320,11 @@ class Outbox:
         self._shed.clear()
         self._backlog.clear()
         self._backlog.disconnect()
+
+    def _tend(self) -> None:
+        if not self._closed and not self.off:
+            self._backlog.settle()
+            self._backlog.send()
 
     @property
     def _settled(self) -> int:
@@ -414,6 +442,11 @@ class Outbox:
             self._hand_over_packed(packed, chunk)
         else:
             self._backlog.drop(reason, 1)
+
+
+def _narrows(old: wire.Context, new: wire.Context) -> bool:
+    """Tell whether the consent of a context is stricter than that of another."""
+    return new.consent != old.consent and strictest(State(new.consent), State(old.consent)).value == new.consent
 
 
 def _under(decision: Decision, since: float, context: wire.Context) -> wire.Context:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from telemetry.producer.channel import EXIT_SECONDS, LOCK_SECONDS, Channel
+from telemetry.native import monotonic
+from telemetry.producer.channel import ASK_SECONDS, ASK_WAIT_SECONDS, EXIT_SECONDS, LOCK_SECONDS, Channel
+from telemetry.rendezvous.taken import Taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,18 +32,35 @@ class RemoteTransport:
 
     def __init__(self, peer: Peer) -> None:
         self._channel = Channel(lambda: peer)
+        self._told: dict[bytes, Taken] = {}
+        self._asked_at = float("-inf")
 
     def send(self, frame: bytes) -> bool:
         """Hand a frame over to ZeroMQ; False if it takes none now."""
         return self._channel.send(frame)
 
+    def taken(self, producer: bytes) -> Taken | None:
+        """Return what the shipper has answered last; before that, and of one it was not asked about, nothing."""
+        shipper = next((taken.shipper for taken in self._told.values()), None)
+        return self._told.get(producer, Taken(0, 0, shipper) if self._told else None)
+
     def disconnect(self, linger_milliseconds: int = 0) -> None:
         """Close the socket for frames."""
         self._channel.disconnect(linger_milliseconds)
 
-    def supervise(self, outbox: Outbox) -> bool:  # noqa: ARG002 nobody here can tell whether that shipper runs
-        """Do nothing: frames that the shipper does not take wait, and are dropped beyond the limit."""
-        return False
+    def supervise(self, outbox: Outbox) -> bool:
+        """Ask how far the shipper has taken what it was sent, once in a while.
+
+        Nobody here can tell whether it runs: what it does not take waits, and is dropped beyond the limit.
+        """
+        kept = outbox.kept
+        if outbox.off or not kept or monotonic() - self._asked_at < ASK_SECONDS:
+            return bool(kept) and not outbox.off
+        self._asked_at = monotonic()
+        with suppress(OSError):
+            if told := dict(self._channel.ask_taken(kept, ASK_WAIT_SECONDS)):
+                self._told = told
+        return True
 
     def follow_user(self, outbox: Outbox) -> bool:  # noqa: ARG002 as above
         """Do nothing: any user with the keys can use the way, and they have been read."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from telemetry.producer.backlog import LastWord
     from telemetry.producer.outbox import Outbox
+    from telemetry.rendezvous.taken import Taken
 
 
 class Transport(Protocol):
@@ -38,6 +39,13 @@ class Transport(Protocol):
 
     def send(self, frame: bytes) -> bool:
         """Take a frame over; False if that is impossible now. Never blocks."""
+        ...
+
+    def taken(self, producer: bytes) -> Taken | None:
+        """Return how far the shipper has taken a producer's events, by its last word; None if it has said nothing.
+
+        Never blocks.
+        """
         ...
 
     def disconnect(self, linger_milliseconds: int = 0) -> None:
@@ -85,7 +93,7 @@ class Transport(Protocol):
         ...
 
     def leave_behind(self, frames: list[bytes], word: LastWord) -> None:
-        """Leave frames that may not have arrived to the present or a later shipper, as nobody will send them again.
+        """Leave frames that may not be taken to the present or a later shipper, as nobody will send them again.
 
         Args:
             frames: the frames in order; each is of the producer of `word`, or of one that it was before.

@@ -7,7 +7,7 @@ of step: open a new one.
 
 The first three name a `producer`. `confirm` is answered with the numbers of its events that are durable or accounted
 for, `{accepted, dropped}`; the request may give by the same names the numbers it waits for, and until they are reached
-the answer is empty. To a request that gives none, `shipper` is added, another value for each shipper. `deliver` gives
+the answer is empty. To a request that has `shipper`, the same is added, another value for each shipper. `deliver` gives
 the numbers it waits for likewise. Those events are sealed and uploaded at once; the answer is `{"delivered": true}`
 when each has left the spool, false when nothing is uploaded now, and empty until then.
 """

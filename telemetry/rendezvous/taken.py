@@ -4,9 +4,10 @@ An event is taken when it is in the disk buffer and a mark vouches for it, or wh
 that is killed then loses nothing of it. Until then its producer keeps it, and sends it again to the next shipper.
 
     taken     buckets, each of so many records; a producer's records lie in the bucket that its id tells
-    record    (producer: 16 bytes; number: 8; check: CRC-32 of both, 4), big-endian
+    record    (producer: 16 bytes; number: 8; dropped: 8; check: CRC-32 of these, 4), big-endian
 
-`number` is that of the first event that is not taken. The shipper makes the file anew before it lets anybody in, with
+`number` is that of the first event that is not taken, and `dropped` how many the producer has said to have dropped
+itself. The shipper makes the file anew before it lets anybody in, with
 what its predecessors have taken, and writes a record when it is done with a drain. So another file under the name is
 another shipper. The host reads its bucket by one `pread`: never by mmap, for a map of a file that is cut kills.
 
@@ -37,9 +38,9 @@ BUCKETS = 1024
 BUCKET_RECORDS = 8
 """The records in a bucket: of 2,000 producers one in some thousand finds its own full, and asks."""
 
-_NUMBER = struct.Struct(f">{PRODUCER_BYTES}sQ")
+_SAID = struct.Struct(f">{PRODUCER_BYTES}sQQ")
 _CHECK = struct.Struct(">I")
-RECORD_BYTES = _NUMBER.size + _CHECK.size
+RECORD_BYTES = _SAID.size + _CHECK.size
 BUCKET_BYTES = BUCKET_RECORDS * RECORD_BYTES
 FILE_BYTES = BUCKETS * BUCKET_BYTES
 
@@ -52,28 +53,30 @@ class Taken(NamedTuple):
 
     Attributes:
         number: the number of the first event that is not taken, as far as the shipper has said; 0 if it says nothing.
+        dropped: how many events the producer has dropped itself, as far as the shipper has heard.
         shipper: a value that is another one for each shipper; None for one of a version that writes no records.
     """
 
     number: int
+    dropped: int
     shipper: object
 
 
-def pack(producer: bytes, number: int) -> bytes:
+def pack(producer: bytes, number: int, dropped: int) -> bytes:
     """Return a record."""
-    said = _NUMBER.pack(producer, number)
+    said = _SAID.pack(producer, number, dropped)
     return said + _CHECK.pack(crc32(said))
 
 
-def unpack(bucket: bytes, producer: bytes) -> int | None:
-    """Return the number in a bucket's record of a producer; None if there is none that is whole."""
+def unpack(bucket: bytes, producer: bytes) -> tuple[int, int] | None:
+    """Return `number` and `dropped` in a bucket's record of a producer; None if there is none that is whole."""
     at = bucket.find(producer)
     while at >= 0:
         record = bucket[at : at + RECORD_BYTES]
         if at % RECORD_BYTES == 0 and len(record) == RECORD_BYTES:
-            said, check = record[: _NUMBER.size], record[_NUMBER.size :]
+            said, check = record[: _SAID.size], record[_SAID.size :]
             if _CHECK.unpack(check)[0] == crc32(said):
-                return int(_NUMBER.unpack(said)[1])
+                return _SAID.unpack(said)[1:]
         at = bucket.find(producer, at + 1)
     return None
 
@@ -81,25 +84,25 @@ def unpack(bucket: bytes, producer: bytes) -> int | None:
 class Records:
     """The file of a shipper, in its rendezvous. Never raises: where it can't be written, hosts ask."""
 
-    def __init__(self, directory: Path, taken: Iterable[tuple[bytes, int]]) -> None:
+    def __init__(self, directory: Path, taken: Iterable[tuple[bytes, int, int]]) -> None:
         """Make the file anew.
 
         Args:
             directory: the rendezvous.
-            taken: the producers that may come, and how far each was taken.
+            taken: the producers that may come, each with its number and what it has dropped.
         """
         self._path = directory / TAKEN_FILE
         self._buckets: dict[int, dict[bytes, int]] = {}  # the place of each producer's record, the last written last
         self._table = bytearray(FILE_BYTES)
         self._file: int | None = None
         self._found: os.stat_result | None = None
-        for producer, number in taken:
-            self._enter(producer, number)
+        for record in taken:
+            self._enter(*record)
         self._make()
 
-    def write(self, producer: bytes, number: int) -> None:
+    def write(self, producer: bytes, number: int, dropped: int) -> None:
         """Write how far a producer was taken; call it when the marks are written."""
-        at = self._enter(producer, number)
+        at = self._enter(producer, number, dropped)
         if self._file is not None:
             with suppress(OSError):
                 posix.pwrite(self._file, self._table[at : at + RECORD_BYTES], at)
@@ -117,7 +120,7 @@ class Records:
                 self._path.unlink()
         self._let_go()
 
-    def _enter(self, producer: bytes, number: int) -> int:
+    def _enter(self, producer: bytes, number: int, dropped: int) -> int:
         """Enter a record into the table, in the place of the one written longest ago if there is no other."""
         bucket = _bucket_of(producer)
         places = self._buckets.setdefault(bucket, {})
@@ -126,7 +129,7 @@ class Records:
             place = len(places) if len(places) < BUCKET_RECORDS else places.pop(next(iter(places)))
         places[producer] = place
         at = bucket * BUCKET_BYTES + place * RECORD_BYTES
-        self._table[at : at + RECORD_BYTES] = pack(producer, number)
+        self._table[at : at + RECORD_BYTES] = pack(producer, number, dropped)
         return at
 
     def _make(self) -> None:
@@ -168,7 +171,7 @@ class Reader:
             bucket = posix.pread(file, BUCKET_BYTES, _bucket_of(producer) * BUCKET_BYTES)
         except OSError:
             return None
-        return Taken(unpack(bucket, producer) or 0, (found.st_dev, found.st_ino))
+        return Taken(*(unpack(bucket, producer) or (0, 0)), (found.st_dev, found.st_ino))
 
     def close(self) -> None:
         """Close the file, unless the host has put another one under its descriptor."""

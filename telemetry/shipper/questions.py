@@ -51,8 +51,7 @@ class Questions:
             return {}
         if not self._intake.make_durable():
             return {}
-        # Who waits for nothing asks how far its events were taken, and whether by the shipper that it sent them to.
-        said = {"shipper": self._id} if "accepted" not in request else {}
+        said = {"shipper": self._id} if "shipper" in request else {}
         return {"accepted": position.settled, "dropped": dropped, **said}
 
     def _deliver(self, request: Message) -> Message:

@@ -128,12 +128,12 @@ def up_to(first: int, one: Position | None, other: Position) -> Position:
     return msgspec.structs.replace(found, next=first, half=None) if found.next > first else found
 
 
-def taken_numbers(positions: Positions) -> Iterator[tuple[bytes, int]]:
-    """Yield each producer's id and the number of its first event that is not taken; what is no id is passed over."""
+def taken_numbers(positions: Positions) -> Iterator[tuple[bytes, int, int]]:
+    """Yield each producer's record of what is taken (telemetry/rendezvous/taken.py); what is no id is passed over."""
     for name, position in positions.items():
         with suppress(ValueError):
             if len(producer := bytes.fromhex(name)) == PRODUCER_BYTES:
-                yield producer, position.whole
+                yield producer, position.whole, sum(position.dropped.values())
 
 
 def catch_up(positions: dict[str, Position], others: Mapping[str, Position]) -> None:

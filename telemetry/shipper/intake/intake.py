@@ -21,11 +21,11 @@ from telemetry.shipper.intake.order import in_order
 from telemetry.shipper.intake.receiver import decode_frame, decode_left_frame, decode_remote_frame, receive_waiting
 from telemetry.shipper.intake.session import Session
 from telemetry.shipper.watch import remembered
-from telemetry.spool.positions import MAX_POSITIONS, REMOTE_PID, Position, complete, furthest, up_to
+from telemetry.spool.positions import MAX_POSITIONS, REMOTE_PID, Position, complete, furthest, taken_numbers, up_to
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, KeysView
+    from collections.abc import Callable
 
     from telemetry.catalog.model import Sensitivity
     from telemetry.receipt import Receipt
@@ -136,17 +136,16 @@ class Intake:
     def take(self, messages: list[bytes], decode: Callable[[bytes], Frame | None] = decode_frame) -> None:
         """Take messages the whole way, from bytes to the spool."""
         admitted = self._admit(messages, decode)
-        producers = {frame.producer.hex(): frame.producer for frame in admitted}
-        self._greet(producers.keys())
+        producers = {frame.producer.hex() for frame in admitted}
+        self._greet(producers)
         unsure = self._ask_for_what_is_missing(admitted)
         halves, frames = in_order(admitted, self.position_of, unsure)
         for half in halves:
             self._take_the_rest_of(half)
         for terms, group in groupby(frames, key=self._terms_of):
             self._write(terms, self._pipelines.of(terms.source).run(group, self.positions, *terms.bounds))
-        for name, producer in producers.items():
-            if name in self.positions:
-                self._records.write(producer, self.positions[name].whole)
+        for record in taken_numbers({name: self.positions[name] for name in producers if name in self.positions}):
+            self._records.write(*record)
 
     def _take_the_rest_of(self, frame: Frame) -> None:
         """Take those events of a frame that are not on disk: of one sensitivity, a killed shipper has written them."""
@@ -264,7 +263,7 @@ class Intake:
         self._admission.refuse(len(frames) - len(readable))
         return readable
 
-    def _greet(self, producers: KeysView[str]) -> None:
+    def _greet(self, producers: set[str]) -> None:
         """Make sure that a new producer's events don't join the session of producers that are gone."""
         if self.session.is_used and not producers <= self.positions.keys():
             self._watch.look(lost_seconds=0.0)
