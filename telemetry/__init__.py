@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from telemetry.settings import RemoteShipper, ShipperSettings
     from telemetry.timing import Timer
 
+    __version__: str
+
 __all__ = [
     "CatalogError",
     "Client",
@@ -57,6 +59,10 @@ _LAZY = {
 
 def __getattr__(name: str) -> object:
     """Load a public name when it is asked for: `import telemetry` alone must cost a host next to nothing."""
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 as above
+
+        return version("telemetry-shipper")
     if name not in _LAZY:
         raise AttributeError(f"module 'telemetry' has no attribute {name!r}")
     from importlib import import_module  # noqa: PLC0415 as above
