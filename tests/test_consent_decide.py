@@ -312,6 +312,7 @@ DEFAULTS = [
         deployment="cloud",
         notice_shown=1,
     ),
+    Row("pytest", OFF, "pytest", "none", {"PYTEST_VERSION": "9"}, deployment="cloud", notice_shown=1),
     Row(
         "CI empty, 0 and False are not CI",
         ON,
@@ -322,7 +323,11 @@ DEFAULTS = [
         notice_shown=1,
     ),
 ]
-ROWS = HARD_NO + LOCALS + TECHNICALS + YESES + DEFAULTS
+NAMED = [
+    Row("a word of 16 letters", OFF, f"DO_NOT_TRACK={'x' * 16}", "environment", {"DO_NOT_TRACK": "x" * 16}),
+    Row("one of 17", OFF, "DO_NOT_TRACK (unknown value)", "environment", {"DO_NOT_TRACK": "x" * 17}),
+]
+ROWS = NAMED + HARD_NO + LOCALS + TECHNICALS + YESES + DEFAULTS
 
 
 def _decide(row: Row) -> Decision:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -29,6 +30,7 @@ from telemetry.consent import (
     store_notice,
 )
 from telemetry.consent.decide import _CI_VARIABLES
+from telemetry.consent.notice import is_terminal, notice_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,6 +70,32 @@ def test_the_notice_says_what_and_where_and_how_to_say_no() -> None:
     (text,) = shown
     for part in ("acme", "anonymous usage data", POLICY, "telemetry off --product acme", "DO_NOT_TRACK=1"):
         assert part in text
+
+
+def test_a_notice_with_another_text_has_another_version() -> None:
+    text = notice_text("acme", POLICY)
+    assert (NOTICE_VERSION, hashlib.sha256(text.encode()).hexdigest()[:16]) == (1, "c22d2ccfa82addeb"), "raise both"
+
+
+def test_the_notice_is_on_the_screen_before_anything_else_happens() -> None:
+    class Screen(io.StringIO):
+        shown = ""
+
+        def isatty(self) -> bool:
+            return True
+
+        def flush(self) -> None:
+            self.shown = self.getvalue()
+
+    screen = Screen()
+    assert show_notice("acme", POLICY, callback=None, stream=screen)
+    assert screen.shown == notice_text("acme", POLICY) + "\n"
+
+
+def test_a_closed_stream_is_no_terminal() -> None:
+    with _terminal() as (stream, _):
+        assert is_terminal(stream)
+    assert not is_terminal(stream)
 
 
 def test_without_a_policy_the_notice_names_the_status_command() -> None:
@@ -238,6 +266,20 @@ def test_while_another_process_shows_the_notice_this_one_stays_local_and_shows_n
     assert (first.state, second[0].state, shown) == (State.ON, State.LOCAL, [])
     assert _cloud(callback=shown.append).state is State.ON
     assert shown == []
+
+
+def test_what_another_process_has_shown_while_this_one_took_its_turn_is_not_shown_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @contextmanager
+    def after_another(product: str) -> Iterator[bool]:
+        store_notice(product, NOTICE_VERSION, 1.8e9)
+        yield True
+
+    monkeypatch.setattr(sys.modules["telemetry.consent.evaluate"], "sole_teller", after_another)
+    shown: list[str] = []
+
+    assert (_cloud(callback=shown.append).state, shown) == (State.ON, [])
 
 
 def _raise_notice(monkeypatch: pytest.MonkeyPatch, by: int) -> None:

@@ -143,7 +143,7 @@ def test_however_often_a_user_goes_to_and_fro_the_file_stays_one_that_is_read() 
         store_choice("acme", (ON, TECHNICAL)[second % 2], NOON + second)
     stored = read_stored("acme")
     assert (stored.choice, stored.since_unix_seconds, stored.unbroken[-1]) == (TECHNICAL, NOON + 199, NOON + 198)
-    assert len(stored.unbroken) < 100
+    assert len(stored.unbroken) == 32
 
 
 DAMAGED = {
@@ -161,6 +161,9 @@ DAMAGED = {
     "strange dates": b'{"version": 1, "choice": null, "since": "2027-01-15T08:00Z", "notice": 0, "unbroken": [1]}',
     "no list of dates": b'{"version": 1, "choice": "on", "since": "2027-01-15T08:00:00Z", "notice": 0, "unbroken": 5}',
     "negative notice": b'{"version": 1, "choice": null, "since": "2027-01-15T08:00:00Z", "notice": -1}',
+    "a date later than any event's": b'{"version": 1, "choice": "on", "since": "2262-04-11T23:47:17Z", "notice": 0}',
+    "a byte too long": b'{"version": 1, "choice": "on", "since": "2027-01-15T08:00:00Z", "notice": 0'.ljust(4096)
+    + b"}",
     "nested too deep": b"[" * 4000,
     "too long": b'{"version": 1, "choice": "on", "x": "' + b"x" * 5000 + b'"}',
 }
@@ -172,6 +175,66 @@ def test_a_damaged_file_is_a_no_and_says_so(raw: bytes) -> None:
     stored = read_stored("acme")
     assert stored.choice is State.OFF
     assert stored.fault
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"version": 1, "choice": "on", "since": "2262-04-11T23:47:16Z", "notice": 0}',
+        b'{"version": 1, "choice": "on", "since": "2027-01-15T08:00:00Z", "notice": 0'.ljust(4095) + b"}",
+    ],
+    ids=["the last second", "the longest file"],
+)
+def test_what_is_just_within_the_bounds_is_read(raw: bytes) -> None:
+    _write(raw)
+    assert read_stored("acme")[::3] == (State.ON, "")
+
+
+def test_a_file_that_others_may_write_is_a_no() -> None:
+    store_choice("acme", State.ON, NOON)
+    paths.consent_file("acme").chmod(0o666)
+    assert read_stored("acme")[::3] == (State.OFF, "can't be read (others may write it)")
+
+
+def test_neither_a_reader_nor_a_writer_keeps_a_descriptor() -> None:
+    store_choice("acme", State.ON, NOON)
+    before = len([*Path("/proc/self/fd").iterdir()])
+    for choice in State:
+        store_choice("acme", choice, NOON)
+        read_stored("acme")
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+def test_a_choice_is_safe_from_a_power_cut_when_it_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[bool] = []
+    fsync = os.fsync
+
+    def spy(file: int) -> None:
+        synced.append(stat.S_ISDIR(os.fstat(file).st_mode))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    store_choice("acme", State.ON, NOON)
+    assert synced[-2:] == [False, True], "the file, then its name"
+
+
+def test_a_writer_waits_for_one_that_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl  # noqa: PLC0415 as below
+
+    store_choice("acme", State.ON, NOON)
+    pauses: list[float] = []
+    with paths.consent_file("acme").with_suffix(".lock").open("r+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 3:
+                fcntl.flock(lock, fcntl.LOCK_UN)
+
+        monkeypatch.setattr("telemetry.consent.stored.pause", pause)
+        monkeypatch.setattr("telemetry.consent.stored.monotonic", lambda: NOON)
+        store_choice("acme", State.OFF, NOON)
+    assert len(pauses) == 3
 
 
 @pytest.mark.parametrize("raw", DAMAGED.values(), ids=DAMAGED.keys())

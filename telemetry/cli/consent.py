@@ -9,9 +9,9 @@ import time
 import click
 
 from telemetry.consent import ConsentError, State, Stored, decide, find_product, known_products, store_choice
-from telemetry.consent.stored import iso_time
 from telemetry.errors import ConfigError, TelemetryError
 from telemetry.terminal import did_you_mean
+from telemetry.times import iso_time
 
 
 def _products(_: click.Context, __: click.Parameter, begun: str) -> list[str]:

@@ -19,7 +19,6 @@ import click
 
 from telemetry.cli.consent import CommandError, json_option, product_option
 from telemetry.consent import State, decide, find_product, known_products, read_stored
-from telemetry.consent.stored import iso_time
 from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError, ShipperUnreachableError, SpoolError
 from telemetry.inspect import account
@@ -28,6 +27,7 @@ from telemetry.paths import TOMBSTONES, product_dir
 from telemetry.rendezvous.find import Rendezvous, find_rendezvous
 from telemetry.rendezvous.refusal import HELD_SECONDS
 from telemetry.terminal import counted, printable
+from telemetry.times import iso_time
 from telemetry.wire import CONTROL_SOCKET
 
 if TYPE_CHECKING:

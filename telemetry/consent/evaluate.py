@@ -63,7 +63,7 @@ def evaluate(
         return decision
     with sole_teller(product) as is_ours:
         # It may have been shown while we took our turn.
-        decision = decided(read_stored(product)) if is_ours else decision
+        decision = decided(read_stored(product))
         if not is_ours or decision.rule != NOTICE_NOT_SHOWN:
             return decision
         if not show_notice(product, policy_url, callback=callback, stream=stream):

@@ -189,6 +189,8 @@ def _parse_time(text: object) -> float:
 def _format(stored: Stored) -> bytes:
     import json  # noqa: PLC0415 as above
 
+    from telemetry.times import iso_time  # noqa: PLC0415 as above
+
     document = {
         "version": _VERSION,
         "choice": stored.choice,
@@ -197,13 +199,6 @@ def _format(stored: Stored) -> bytes:
         **({"unbroken": [*map(iso_time, stored.unbroken)]} if stored.unbroken else {}),
     }
     return json.dumps(document).encode() + b"\n"
-
-
-def iso_time(unix_seconds: float) -> str:
-    """Format a time as ISO 8601 in UTC, to the millisecond: `2027-01-31T08:00:00.000Z`."""
-    from datetime import UTC, datetime  # noqa: PLC0415 as above
-
-    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @contextmanager

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from telemetry.receipt import Receipt
     from telemetry.spool.segment import Head
 
-"""The one basis that rests on the notice, and so on its date."""
-
 UNSURE_NS = 60_000_000_000
 """The age up to which an event is taken if no clock tells whether it is older than the consent."""
 

@@ -15,7 +15,6 @@ from telemetry.catalog import copies
 from telemetry.catalog.load import inspect, parse
 from telemetry.catalog.machine import machine_form
 from telemetry.consent import State, check_product, known_products, read_stored, store_choice
-from telemetry.consent.stored import iso_time
 from telemetry.doctor.remedies import REMEDIES
 from telemetry.errors import ConfigError, SpoolError, TelemetryError
 from telemetry.inspect import account
@@ -24,6 +23,7 @@ from telemetry.inspect.erase import erase_product, spools_of, withdraw
 from telemetry.rendezvous.find import find_rendezvous
 from telemetry.shipper.delivery.preview import Preview, Source, find_sources
 from telemetry.shipper.permission import permission_of
+from telemetry.times import iso_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

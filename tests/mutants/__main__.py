@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
 import sys
-import tempfile
+from collections import Counter
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from mutants.run import fates
-from mutants.targets import TARGETS
+from mutants.run import Fate, Runner
+from mutants.targets import MODULES
+
+if TYPE_CHECKING:
+    from mutants.mutate import Mutant
 
 _KNOWN = Path(__file__).with_name("survivors.txt")
 
@@ -18,35 +25,68 @@ _KNOWN = Path(__file__).with_name("survivors.txt")
 @click.command(context_settings={"max_content_width": 120})
 @click.argument("modules", nargs=-1)
 @click.option("--workers", type=int, default=os.cpu_count(), show_default=True, help="Mutants at once.")
+@click.option("--seconds", default=20.0, show_default=True, help="How long the tests on one mutant may take.")
+@click.option("--share", default=1.0, show_default=True, help="Try a share of the mutants, the same each time.")
+@click.option("--all", "as_all", is_flag=True, help="Print survivors that are listed, too.")
 @click.option("--list", "as_list", is_flag=True, help="Print the modules and stop.")
-def main(modules: tuple[str, ...], workers: int, *, as_list: bool) -> None:
+def main(modules: tuple[str, ...], workers: int, seconds: float, share: float, *, as_all: bool, as_list: bool) -> None:
     """Change one thing of MODULES (all, if none is named) after the other, and print each change that no test sees.
 
-    Survivors that change nothing are listed, with the reason, in tests/mutants/survivors.txt. Exit code: 0 when all
-    others are killed, 1 when not.
+    Survivors that change nothing are listed, with the reason, in tests/mutants/survivors.txt. What became of each
+    mutant is kept in .mutants/ as long as module and tests stay as they are: a run that was stopped goes on. Exit code:
+    0 when at most 5 % survive and all that do are listed, 1 when not.
     """
     if as_list:
-        click.echo("\n".join(TARGETS))
+        click.echo("\n".join(MODULES))
         return
-    if unknown := set(modules) - TARGETS.keys():
+    if unknown := set(modules) - MODULES.keys():
         raise click.UsageError(f"no such module: {', '.join(sorted(unknown))}; see --list")
     known = {line.partition("  #")[0] for line in _KNOWN.read_text().splitlines() if line and line[0] != "#"}
-    is_good = True
-    for module in modules or TARGETS:
-        made = killed = listed = 0
-        with tempfile.TemporaryDirectory(prefix="telemetry-mutants-") as directory:
-            for fate in fates(module, TARGETS[module], workers, Path(directory)):
-                made += 1
-                killed += fate.is_killed
-                is_known = f"{module} {fate.mutant.key}" in known
-                listed += is_known and not fate.is_killed
-                if not fate.is_killed and not is_known:
-                    click.echo(f"{module}:{fate.mutant.line} {fate.mutant.key}")
-        click.echo(
-            f"{module}: {made} mutants, {killed} killed, {listed} change nothing, {made - killed - listed} survive"
-        )
-        is_good &= made == killed + listed
-    sys.exit(0 if is_good else 1)
+    whole: Counter[str] = Counter()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    runner = Runner(workers, seconds)
+    try:
+        for _, room in groupby(modules or MODULES, key=MODULES.__getitem__):
+            chosen = {module: _sample(runner.mutants(module), share) for module in room}
+            fates: dict[str, list[Fate]] = {module: [] for module in chosen}
+            for module, fate in runner.fates(chosen):
+                fates[module].append(fate)
+            for module, all_of in fates.items():
+                counts = _counts(module, all_of, known)
+                whole += counts
+                for fate in sorted(all_of, key=lambda fate: fate.mutant.line):
+                    is_known = f"{module} {fate.mutant.key}" in known
+                    if fate.fate == "survived" and (as_all or not is_known):
+                        click.echo(f"{module}:{fate.mutant.line} {fate.mutant.key}")
+                click.echo(_told(module, counts, share))
+    finally:
+        runner.close()
+    click.echo(_told("all", whole, share))
+    survive = whole["listed"] + whole["survive"]
+    sys.exit(1 if whole["survive"] or survive > 0.05 * whole["made"] else 0)
+
+
+def _sample(mutants: list[Mutant], share: float) -> list[Mutant]:
+    return mutants if share >= 1 else random.Random(0).sample(mutants, round(len(mutants) * share))
+
+
+def _counts(module: str, fates: list[Fate], known: set[str]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for mutant, fate, _ in fates:
+        if fate != "same":
+            is_known = f"{module} {mutant.key}" in known
+            counts["made"] += 1
+            counts["killed" if fate != "survived" else "listed" if is_known else "survive"] += 1
+            counts["timeout"] += fate == "timeout"
+    return counts
+
+
+def _told(name: str, counts: Counter[str], share: float) -> str:
+    sample = f" (a sample of {share:.0%})" if share < 1 else ""
+    return (
+        f"{name}{sample}: {counts['made']} mutants, {counts['killed']} seen ({counts['timeout']} by a test that hung), "
+        f"{counts['listed']} change nothing, {counts['survive']} survive"
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Pure: source in, mutants out. The rest of the file stays as it is, byte by byte.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -26,22 +27,21 @@ class Mutant(NamedTuple):
 
     Attributes:
         line: where, counted from 1.
+        statement: the line of the innermost statement of a function's body that it stands in; 0 outside of any.
         function: in which function or class, by its qualified name; empty for the module itself.
         before: what stood there.
         after: what stands there now.
         source: the whole module.
+        key: a name for the change that holds as long as its function stays as it is, wherever it moves.
     """
 
     line: int
+    statement: int
     function: str
     before: str
     after: str
     source: str
-
-    @property
-    def key(self) -> str:
-        """What names the change as long as its function stays as it is, wherever it moves."""
-        return f"{self.function}: {_one_line(self.before)} -> {_one_line(self.after)}"
+    key: str
 
 
 def mutants(source: str) -> Iterator[Mutant]:
@@ -50,29 +50,50 @@ def mutants(source: str) -> Iterator[Mutant]:
     starts = [0]
     for line in text.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    for node, function in _walk(ast.parse(source), ""):
+    keys: Counter[str] = Counter()
+    for node, function, statement in _walk(ast.parse(source), "", 0):
         for changed, after in _changes(node):
             begin = starts[changed.lineno - 1] + changed.col_offset
             end = starts[(changed.end_lineno or changed.lineno) - 1] + (changed.end_col_offset or 0)
             before = text[begin:end].decode()
-            yield Mutant(node.lineno, function, before, after, (text[:begin] + after.encode() + text[end:]).decode())
+            key = f"{function}: {_one_line(before)} -> {_one_line(after)}"
+            keys[key] += 1
+            if keys[key] > 1:
+                key += f" [{keys[key]}]"
+            changed_text = (text[:begin] + after.encode() + text[end:]).decode()
+            yield Mutant(node.lineno, statement, function, before, after, changed_text, key)
 
 
-def _walk(node: ast.AST, function: str) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
+def _walk(node: ast.AST, function: str, statement: int) -> Iterator[tuple[ast.expr | ast.stmt, str, int]]:
     """What can be changed; annotations, docstrings, and what only types are made of, are left alone."""
-    returns = node.returns if isinstance(node, ast.FunctionDef) else None
-    for child in ast.iter_child_nodes(node):
-        if child is returns or (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+    is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    for field, child in _children(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
             continue
+        innermost = statement
+        if isinstance(child, ast.stmt) and (statement or (is_function and field == "body")):
+            innermost = child.lineno
         if isinstance(child, ast.expr | ast.stmt):
-            yield child, function
+            yield child, function, innermost
         inside = function
-        if isinstance(child, ast.FunctionDef | ast.ClassDef):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             inside = f"{function}.{child.name}".lstrip(".")
         if isinstance(child, ast.AnnAssign):
-            yield from _walk(child.value, inside) if child.value else ()
+            yield from _walk(child.value, inside, innermost) if child.value else ()
         elif not isinstance(child, ast.arg):
-            yield from _walk(child, inside)
+            yield from _walk(child, inside, innermost)
+
+
+def _children(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """Yield what can hold a change; what only says what a class is made of can't."""
+    left_alone = {"returns", "decorator_list", "keywords"} if isinstance(node, ast.ClassDef) else {"returns"}
+    for field, value in ast.iter_fields(node):
+        if field not in left_alone:
+            yield from (
+                (field, child)
+                for child in (value if isinstance(value, list) else [value])
+                if isinstance(child, ast.AST)
+            )
 
 
 def _changes(node: ast.expr | ast.stmt) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
