@@ -43,7 +43,7 @@ def _tell_once(name: str) -> None:
         if is_debugging():
             from telemetry.client import say  # noqa: PLC0415 as above
 
-            say(f"[telemetry] # {str(name)[:64]!r} is let go: emitted before init(), or after close()\n")
+            say(f"[telemetry] # {str(name)[:64]!r} is discarded: emitted before init() or after close()\n")
     except Exception:  # noqa: BLE001, S110 `emit` never raises, in a `__del__` at the interpreter's end neither
         pass
 

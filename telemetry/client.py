@@ -413,7 +413,7 @@ def _check_main_thread() -> None:
         signal.signal(signal.SIGTERM, handler)
     except ValueError:
         raise ConfigError(
-            "handle_sigterm=True: Python takes signal handlers from the main thread only; call it there"
+            "handle_sigterm=True: Python allows signal handlers to be set from the main thread only; call it there"
         ) from None
 
 
@@ -449,7 +449,7 @@ def _with_whole_paths(settings: ShipperSettings) -> ShipperSettings:
         named |= {name: str(Path(value).absolute()) for name, value in named.items()}
         return settings._replace(**named)
     except OSError:
-        raise ConfigError(f"shipper: {', '.join(named)}: the working directory is gone; give whole paths") from None
+        raise ConfigError(f"shipper: {', '.join(named)}: the working directory is gone; give absolute paths") from None
 
 
 def _check_catalog(catalog: str | os.PathLike[str]) -> Path:

@@ -129,11 +129,11 @@ def address_of(host: str) -> IPv4Address | IPv6Address | None:
 def _remedy(endpoint: str) -> str:
     """Return the remedy for a faulty URL, if it can be told."""
     if _BLANK.search(endpoint):
-        return "; it has a blank or the end of a line in it: remove that"
+        return "; it contains a space or a line break: remove that"
     if not endpoint.isascii():
         return "; in ASCII: write a host as xn--..., and escape the rest with %"
     if "\\" in endpoint:
         return "; without backslashes"
     if "?" in endpoint or "#" in endpoint:
-        return "; without a query and a fragment"
+        return "; without a query or a fragment"
     return ""

@@ -51,7 +51,7 @@ def check_private(path: Path) -> None:
         found = path.lstat()
         if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
             raise PermissionError(
-                f"{path} must be a directory of user {os.getuid()} alone (mode 0700): remove it or mend its mode"
+                f"{path} must be a directory of user {os.getuid()} alone (mode 0700): remove it or fix its mode"
             )
     check_parents(path)
 
@@ -99,7 +99,7 @@ def private_file(path: Path, flags: int) -> int:
     if stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and found.st_nlink <= 1:
         return file
     os.close(file)
-    raise PermissionError(f"{path} must be a file of user {os.getuid()}, and no link: remove it")
+    raise PermissionError(f"{path} must be a file of user {os.getuid()}, and not a link: remove it")
 
 
 def open_append(path: Path) -> int:
@@ -298,7 +298,7 @@ def read_secret(path: Path, name: str) -> bytes:
         reason = os.strerror(fault.errno or 0)
         raise ConfigError(f"{name}={str(path)!r}: {reason}; name a file that user {os.getuid()} can read") from None
     except ValueError:
-        raise ConfigError(f"{name}={str(path)!r}: no file can have that name; name one that is there") from None
+        raise ConfigError(f"{name}={str(path)!r}: no file can have that name; name an existing file") from None
 
 
 def _given_to_our_group(found: os.stat_result) -> int:

@@ -146,7 +146,7 @@ def _telling_slips(make: Callable[..., Any]) -> Callable[..., Any]:
         for name in settings:
             if name not in cls._fields:
                 hint = did_you_mean(name, cls._fields) or f"; it may be one of {', '.join(cls._fields)}"
-                raise ConfigError(f"ShipperSettings: {name} is no setting of a shipper{hint}")
+                raise ConfigError(f"ShipperSettings: {name} is not a setting of a shipper{hint}")
         made: ShipperSettings = make(cls, *args, **settings)
         return made
 

@@ -28,8 +28,8 @@ def check_shadows(fault: BaseException) -> None:
     """
     found = {name: file for name, file in _loaded(fault) if _is_shadow(name, file)}
     if found:
-        files = "; ".join(f"{file} stands in the place of the module {name}" for name, file in found.items())
-        raise ConfigError(f"can't load what telemetry needs, for {files}: rename it") from None
+        files = "; ".join(f"{file} hides the module {name}" for name, file in found.items())
+        raise ConfigError(f"can't load what telemetry needs because {files}: rename it") from None
 
 
 def _loaded(fault: BaseException) -> Iterator[tuple[str, str]]:

@@ -168,7 +168,7 @@ def test_an_event_past_its_date_is_no_fault(tmp_path: Path) -> None:
             id="prefix-is-a-number",
         ),
         pytest.param("table =", "Table =", "field Table: the name must be", id="field-name"),
-        pytest.param("table =", "class =", "field class: the name is a keyword", id="keyword"),
+        pytest.param("table =", "class =", "field class: the name is a Python keyword", id="keyword"),
         pytest.param("table =", "event =", "field event: the name is reserved", id="reserved-event"),
         pytest.param("table =", "time =", "field time: the name is reserved", id="reserved-time"),
         pytest.param("table =", "session =", "field session: the name is reserved", id="reserved-session"),
@@ -176,7 +176,7 @@ def test_an_event_past_its_date_is_no_fault(tmp_path: Path) -> None:
         pytest.param(
             'sensitivity = "interaction"',
             'sensitivity = "interaction"\nfields.count = { type = "int", purpose = "p" }',
-            "event queries: field count: every counter has it by itself",
+            "event queries: field count: every counter already has it",
             id="reserved-count",
         ),
         pytest.param('"identifier"', '"identifer"', "did you mean `identifier`?", id="misspelt-type"),

@@ -157,6 +157,6 @@ def test_a_file_that_is_no_python_is_passed_over_and_named(tmp_path: Path) -> No
     (tmp_path / "latin.py").write_bytes('# coding: latin-1\nraise ValueError("völlig leer")'.encode("latin-1"))
     code, lines, said = run(tmp_path, "--output", tmp_path / "lines.toml")
     assert (code, lines) == (1, "")
-    assert said == f"{tmp_path / 'bad.py'}: is passed over, it can't be read as Python (SyntaxError)\n"
+    assert said == f"{tmp_path / 'bad.py'}: is skipped: it can't be read as Python (SyntaxError)\n"
     written = (tmp_path / "lines.toml").read_text(encoding="utf-8")
     assert ("all is lost" in written, "völlig leer" in written) == (True, True)

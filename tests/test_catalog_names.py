@@ -26,7 +26,7 @@ def smell(name: str, type_: Any) -> str:
     """.split(),
 )
 def test_a_text_of_such_a_name_smells_and_gets_a_remedy(name: str) -> None:
-    assert "smells of private data" in smell(name, "text")
+    assert "suggests private data" in smell(name, "text")
     assert "rename" in smell(name, "text")
 
 

@@ -292,7 +292,7 @@ def test_it_speaks_tls_and_no_old_one(tmp_path: Path) -> None:
     key.chmod(0o640)
     assert "chmod 600" in refused(tmp_path, "--tls-cert", str(certificate), "--tls-key", str(key))
     key.chmod(0o600)
-    assert "no pair" in refused(tmp_path, "--tls-cert", str(key), "--tls-key", str(key))
+    assert "are not a certificate and its key" in refused(tmp_path, "--tls-cert", str(key), "--tls-key", str(key))
     assert "--tls-key" in refused(tmp_path, "--tls-cert", str(certificate))
 
 

@@ -116,7 +116,7 @@ def test_tokens_are_read_again_when_they_change_and_stay_when_they_can_not_be_re
         assert collector.post(Authorization="Bearer new").status_code == 200
         _, _, err = collector.end()
         assert err.count("chmod 600") == 1
-        assert err.count("tokens read anew: acme\n") == 2
+        assert err.count("tokens reloaded: acme\n") == 2
         assert not re.search(r"\b(old|new)\b", err)
 
 
@@ -225,7 +225,10 @@ def test_what_is_no_session_s_id_is_not_erased(tmp_path: Path, session: str) -> 
 def test_a_session_of_which_nothing_is_here_will_not_be_taken(tmp_path: Path) -> None:
     with running(tmp_path / "store") as collector:
         said = CliRunner().invoke(forget, [SESSION, "--store", str(collector.store)])
-        assert (said.exit_code, said.stdout) == (0, "nothing of this session is here; it will not be taken\n")
+        assert (said.exit_code, said.stdout) == (
+            0,
+            "nothing of this session is stored here; it will be refused from now on\n",
+        )
         assert collector.post(zstandard.compress(LINE)).json()["stored"] is False
 
 

@@ -166,7 +166,7 @@ def test_a_mistyped_product_is_answered_by_the_one_that_is_known(home: Path) -> 
 
 
 def test_a_misspelt_setting_is_a_config_error_with_what_was_meant() -> None:
-    with pytest.raises(telemetry.ConfigError, match=r"segment_second is no setting .* did you mean segment_seconds"):
+    with pytest.raises(telemetry.ConfigError, match=r"segment_second is not a setting .* did you mean segment_seconds"):
         telemetry.ShipperSettings(segment_second=1.0)  # type: ignore[call-arg] # that is the slip
     with pytest.raises(telemetry.ConfigError, match="it may be one of format, "):
         telemetry.ShipperSettings(xyzzy=1.0)  # type: ignore[call-arg] # the same

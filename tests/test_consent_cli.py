@@ -100,7 +100,7 @@ def test_what_is_no_products_directory_is_not_taken_for_one(home: Path) -> None:
 def test_a_name_that_would_be_a_bad_path_is_refused(name: str, home: Path) -> None:
     result = _run(off, "--product", name)
     assert result.exit_code == 2
-    assert "can't name a product" in result.stderr
+    assert "is no product name" in result.stderr
     assert not home.exists()
 
 

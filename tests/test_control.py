@@ -86,7 +86,7 @@ def test_an_answer_that_is_no_map_is_an_error(
     directory: Path, context: zmq.Context[zmq.Socket[bytes]], reply: bytes
 ) -> None:
     thread = answer(directory, context, reply)
-    no_reply = pytest.raises(ShipperUnreachableError, match="no shipper of this version")
+    no_reply = pytest.raises(ShipperUnreachableError, match="not a shipper of this version")
     with Control(context, directory) as control, no_reply:
         control.ask({"op": "status"}, 30)
     thread.join()

@@ -372,7 +372,7 @@ def test_what_is_emitted_before_init_is_told_once_and_only_in_debug_mode(debug: 
     environment = {**os.environ, "TELEMETRY_DEBUG": debug}
     command = [sys.executable, "-c", EARLY]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    told = "[telemetry] # 'failed' is let go: emitted before init(), or after close()\n"
+    told = "[telemetry] # 'failed' is discarded: emitted before init() or after close()\n"
     assert (done.stdout, done.stderr) == ("", told if debug == "1" else "")
 
 

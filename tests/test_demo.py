@@ -286,9 +286,7 @@ def test_a_directory_with_something_in_it_is_refused(fresh: Path) -> None:
         [*COMMAND, "demo", "--keep", str(fresh)], capture_output=True, text=True, check=False, env=environment(fresh)
     )
     assert ended.returncode == 1
-    assert ended.stderr.splitlines() == [
-        f"telemetry demo: --keep {fresh}: there is something in it already; name a new directory"
-    ]
+    assert ended.stderr.splitlines() == [f"telemetry demo: --keep {fresh}: it is not empty; name a new directory"]
     assert list(fresh.iterdir()) == [fresh / "mine"]
 
 

@@ -209,16 +209,16 @@ def test_what_is_wrong_on_the_way_out_is_said(catalog: Path, plain_server: int, 
     for endpoint, environ, said in (
         (ELSEWHERE, {}, "nobody listens there"),
         ("http://nobody.invalid/v1", {}, "plain http goes to this machine only"),
-        ("https://nobody.invalid/v1", {}, "nobody knows the name nobody.invalid"),
-        (f"https://127.0.0.1:{plain_server}/v1", {}, "no TLS is spoken there"),
-        (f"https://127.0.0.1:{untrusted_server}/v1", {}, "nobody's that is trusted here"),
+        ("https://nobody.invalid/v1", {}, "there is no such name: nobody.invalid"),
+        (f"https://127.0.0.1:{plain_server}/v1", {}, "it does not speak TLS"),
+        (f"https://127.0.0.1:{untrusted_server}/v1", {}, "its certificate is not trusted here"),
         ("https://t.acme.example/v1", {"ALL_PROXY": "socks5://127.0.0.1:9"}, "ALL_PROXY names a socks5 proxy"),
         (
             "https://t.acme.example/v1",
             {"HTTPS_PROXY": "http://127.0.0.1:9"},
             "the proxy http://127.0.0.1:9: Connection",
         ),
-        ("http://127.0.0.1:9/v1\n", {}, "it has a blank or the end of a line in it"),
+        ("http://127.0.0.1:9/v1\n", {}, "it contains a space or a line break"),
         (ELSEWHERE, {"TELEMETRY_TOKEN": "two words"}, "holds no token"),
     ):
         code, steps = _doctor("--catalog", catalog, "--endpoint", endpoint, **environ)

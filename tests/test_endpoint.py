@@ -119,7 +119,7 @@ def test_what_is_no_endpoint_or_could_be_read_in_two_ways_is_refused(endpoint: s
 @pytest.mark.parametrize(
     ("endpoint", "remedy"),
     [
-        ("https://h/v1\n", "the end of a line"),
+        ("https://h/v1\n", "a line break"),
         ("https://h/\u00fc", "in ASCII"),
         ("https://h\\x", "without backslashes"),
         ("https://h/?a", "without a query"),

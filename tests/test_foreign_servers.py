@@ -150,7 +150,7 @@ def _nginx(place: Place, name: str, *servers: str) -> str:
     ("certificate", "outcome", "says"),
     [
         ("", Outcome.PAUSED, "HTTP 400 (it asks for a client certificate"),
-        ("expired", Outcome.PAUSED, "HTTP 400 (it asks for a client certificate, or for another"),
+        ("expired", Outcome.PAUSED, "HTTP 400 (it asks for a client certificate, or a different one"),
         ("good", Outcome.DELIVERED, "HTTP 200"),
     ],
 )
@@ -173,17 +173,17 @@ def test_nginx_that_verifies_clients(
 @pytest.mark.parametrize(
     ("url", "outcome", "says"),
     [
-        ("http://127.0.0.1:{tls}/v1", Outcome.PAUSED, "HTTP 400 (TLS is spoken there: its address begins with https://)"),
-        ("https://127.0.0.1:{plain}/v1", Outcome.RETRY, "SSLError: WRONG_VERSION_NUMBER (no TLS is spoken there"),
+        ("http://127.0.0.1:{tls}/v1", Outcome.PAUSED, "HTTP 400 (it speaks TLS: the address must begin with https://)"),
+        ("https://127.0.0.1:{plain}/v1", Outcome.RETRY, "SSLError: WRONG_VERSION_NUMBER (it does not speak TLS"),
         ("http://127.0.0.1:{plain}/gone", Outcome.RETRY, "HTTP 502"),
         ("http://127.0.0.1:{plain}/elsewhere", Outcome.PAUSED, "HTTP 421 (it serves no such host)"),
-        ("http://127.0.0.1:{plain}/old", Outcome.PAUSED, "HTTP 426 (it asks for another protocol than HTTP/1.1)"),
-        ("http://127.0.0.1:{plain}/law", Outcome.PAUSED, "HTTP 451 (somebody in the way forbids it by law)"),
+        ("http://127.0.0.1:{plain}/old", Outcome.PAUSED, "HTTP 426 (it asks for a protocol other than HTTP/1.1)"),
+        ("http://127.0.0.1:{plain}/law", Outcome.PAUSED, "HTTP 451 (it is blocked for legal reasons)"),
         ("http://127.0.0.1:{plain}/file", Outcome.PAUSED, "HTTP 405 (nothing takes batches there: is the path right?)"),
         ("http://127.0.0.1:{plain}/moved", Outcome.PAUSED, "HTTP 301 (it redirects"),
         ("http://127.0.0.1:{plain}/busy", Outcome.RETRY, "HTTP 429"),
-        ("http://127.0.0.1:{plain}/portal", Outcome.PAUSED, "HTTP 200 (a page for people"),
-        ("http://127.0.0.1:{plain}/small", Outcome.SPLIT, "HTTP 413 (a server or a proxy in the way says so"),
+        ("http://127.0.0.1:{plain}/portal", Outcome.PAUSED, "HTTP 200 (an HTML page"),
+        ("http://127.0.0.1:{plain}/small", Outcome.SPLIT, "HTTP 413 (this comes from a server or a proxy in between"),
         ("http://127.0.0.1:{plain}/hangs-up", Outcome.RETRY, HANGS_UP),
     ],
 )  # fmt: skip
@@ -243,8 +243,8 @@ backend nobody
 @pytest.mark.parametrize(
     ("url", "certificate", "outcome", "says"),
     [
-        ("https://127.0.0.1:{port}/", "", Outcome.PAUSED, "HTTP 400 (a server or a proxy in the way says so"),
-        ("https://127.0.0.1:{port}/", "expired", Outcome.PAUSED, "HTTP 403 (it does not let us"),
+        ("https://127.0.0.1:{port}/", "", Outcome.PAUSED, "HTTP 400 (this comes from a server or a proxy in between"),
+        ("https://127.0.0.1:{port}/", "expired", Outcome.PAUSED, "HTTP 403 (it refuses access"),
         ("https://127.0.0.1:{port}/", "good", Outcome.DELIVERED, "HTTP 200"),
         ("http://127.0.0.1:{port}/", "", Outcome.RETRY, HANGS_UP),
         ("http://127.0.0.1:{newer}/", "", Outcome.RETRY, HANGS_UP),
@@ -271,7 +271,7 @@ def test_a_server_of_http_2_alone(
     start(port, "nghttpd", "-a", "127.0.0.1", *([str(port), pem, pem] if tls else ["--no-tls", str(port)]))
     reply = upload(f"http{tls}://127.0.0.1:{port}/", place.settings())
     assert reply.outcome is Outcome.RETRY
-    assert "HTTP/2 alone" in reply.cause or "is HTTP/1.1 spoken there" in reply.cause or "or of HTTP/2?" in reply.cause
+    assert "only HTTP/2" in reply.cause or "does it speak HTTP/1.1" in reply.cause or "or HTTP/2?" in reply.cause
 
 
 APACHE = """
@@ -302,8 +302,8 @@ MODULES = ("mpm_event", "authz_core", "ssl", "proxy", "proxy_http", "socache_shm
         ("https://127.0.0.1:{tls}/", "", Outcome.RETRY, "SSLError: TLSV13_ALERT_CERTIFICATE_REQUIRED (it asks"),
         ("https://127.0.0.1:{tls}/", "expired", Outcome.RETRY, "SSLError: SSLV3_ALERT_CERTIFICATE_EXPIRED (our client"),
         ("https://127.0.0.1:{tls}/", "good", Outcome.DELIVERED, "HTTP 200"),
-        ("http://127.0.0.1:{tls}/", "", Outcome.PAUSED, "HTTP 400 (TLS is spoken there"),
-        ("https://127.0.0.1:{plain}/", "", Outcome.RETRY, "SSLError: WRONG_VERSION_NUMBER (no TLS is spoken there"),
+        ("http://127.0.0.1:{tls}/", "", Outcome.PAUSED, "HTTP 400 (it speaks TLS"),
+        ("https://127.0.0.1:{plain}/", "", Outcome.RETRY, "SSLError: WRONG_VERSION_NUMBER (it does not speak TLS"),
         ("http://127.0.0.1:{plain}/gone", "", Outcome.RETRY, "HTTP 503"),
         ("http://127.0.0.1:{plain}/", "", Outcome.PAUSED, "HTTP 40"),
     ],
@@ -364,9 +364,9 @@ http_access allow all
 @pytest.mark.parametrize(
     ("url", "outcome", "says"),
     [
-        ("http://asked.example/", Outcome.PAUSED, "HTTP 407 (the proxy asks for user and password"),
-        ("https://asked.example/", Outcome.RETRY, "proxy: HTTP 407 (the proxy asks for user and password"),
-        ("http://denied.example/", Outcome.PAUSED, "HTTP 403 (it does not let us"),
+        ("http://asked.example/", Outcome.PAUSED, "HTTP 407 (the proxy asks for a user and a password"),
+        ("https://asked.example/", Outcome.RETRY, "proxy: HTTP 407 (the proxy asks for a user and a password"),
+        ("http://denied.example/", Outcome.PAUSED, "HTTP 403 (it refuses access"),
         ("https://denied.example/", Outcome.RETRY, "proxy: HTTP 403 (the proxy does not let us through"),
         ("http://nobody.invalid/", Outcome.RETRY, "HTTP 50"),
         ("https://nobody.invalid/", Outcome.RETRY, "proxy: HTTP 50"),
@@ -402,7 +402,7 @@ def test_tinyproxy(place: Place, start: Callable[..., None], upload: Callable[[s
     start(port, "tinyproxy", "-d", "-c", str(file))
     asked = upload("https://far.example:8443/", place.settings(proxy=f"http://127.0.0.1:{port}"))
     barred = upload("https://far.example:8443/", place.settings(proxy=f"http://user:pass@127.0.0.1:{port}"))
-    assert asked.cause.startswith("proxy: HTTP 407 (the proxy asks for user and password")
+    assert asked.cause.startswith("proxy: HTTP 407 (the proxy asks for a user and a password")
     assert barred.cause.startswith("proxy: HTTP 403 (the proxy does not let us through")
 
 

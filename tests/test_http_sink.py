@@ -390,7 +390,7 @@ def test_the_path_of_an_endpoint_is_what_it_is(batch: Batch) -> None:
 
 
 def test_a_user_and_a_token_are_one_too_many() -> None:
-    with pytest.raises(ConfigError, match="a user or password in it, and a token is set") as refused:
+    with pytest.raises(ConfigError, match="a user or password, and a token is set") as refused:
         HttpSink("https://canary:canary@h/", SETTINGS, {"TELEMETRY_TOKEN": "canary"})
     assert "canary" not in str(refused.value)
 

@@ -123,7 +123,7 @@ def test_a_body_that_can_not_be_read_is_named_and_passed_over_as_a_whole(store: 
     batch = store.keep_file(damaged)
     store.keep(EVENT)
     assert store("SELECT event, count(*) AS n FROM events GROUP BY ALL") == [{"event": "started", "n": 4}]
-    assert [note for note in store.notes if batch in note] == [note for note in store.notes if "passed over" in note]
+    assert [note for note in store.notes if batch in note] == [note for note in store.notes if "skipped" in note]
     assert len([note for note in store.notes if batch in note]) == 1
 
 
@@ -153,7 +153,7 @@ def test_a_large_body_that_is_damaged_is_named_and_passed_over(store: Asking, da
     store.keep_file(_large())
     batch = store.keep_file(damage(_large()))
     assert store("SELECT event, count(*) AS n FROM events GROUP BY ALL") == [{"event": "x", "n": 9000}]
-    assert len([note for note in store.notes if batch in note and "passed over" in note]) == 1
+    assert len([note for note in store.notes if batch in note and "skipped" in note]) == 1
 
 
 def test_large_bodies_are_read_as_they_lie_or_not_and_come_to_the_same(store: Asking) -> None:
@@ -184,7 +184,7 @@ def test_many_damaged_bodies_are_counted_beyond_the_first_ten(store: Asking) -> 
         store.keep_file(zstandard.compress(b"{}\n[]\n"))
     store.keep(EVENT)
     assert store("SELECT count(*) AS n FROM events") == [{"n": 1}]
-    assert store.notes[-1] == "passed over: 50 more that can't be read"
+    assert store.notes[-1] == "skipped: 50 more that can't be read"
 
 
 def test_what_can_not_be_read_is_passed_over_in_every_form_of_an_answer(store: Asking, tmp_path: Path) -> None:

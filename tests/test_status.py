@@ -101,7 +101,7 @@ def test_consent_is_judged_by_the_stored_choice_and_this_environment(
     assert (consent["stored"]["choice"], consent["stored"]["fault"]) == ("on", "")
     store_choice("acme-db", State.TECHNICAL, time.time())
     assert _ask()["consent"]["state"] == "technical"
-    assert "what is technical leaves" in _run("--product", "acme-db").stdout
+    assert "technical events are sent" in _run("--product", "acme-db").stdout
     monkeypatch.setenv("DO_NOT_TRACK", "1")
     assert _ask()["consent"]["rule"] == "DO_NOT_TRACK=1"
 

@@ -150,7 +150,7 @@ def test_a_collector_that_speaks_html_holds_up_the_event_that_it_means_and_no_ot
         while spool.waiting:
             clock.seconds += uploader.step()
     assert read_balanced(spool).delivered == 1000 + 90
-    assert len([message for message in caplog.messages if "they wait by themselves" in message]) <= 30
+    assert len([message for message in caplog.messages if "they wait apart" in message]) <= 30
 
 
 def test_of_two_servers_behind_one_name_the_one_that_refuses_in_html_costs_nothing(spool: Spool) -> None:
@@ -449,7 +449,7 @@ def test_each_change_of_state_is_said_once_and_no_event_is_in_the_log(
         "upload failed, to be retried: HTTP 503",
         "upload paused: HTTP 401",
         "upload failed, to be retried: HTTP 503",
-        "uploads go through again",
+        "uploads succeed again",
     ]
 
 

@@ -54,9 +54,9 @@ def find_changes(old: Catalog, new: Catalog) -> list[Change]:
     for name in old.events | new.events:
         before, after = old.events.get(name), new.events.get(name)
         if before is None:
-            changes.append(Change("name", name, "", "is new: a view of that name"))
+            changes.append(Change("name", name, "", "is new: it adds a view of that name"))
         elif after is None:
-            changes.append(Change("name", name, "", "goes: no rows of it come any more"))
+            changes.append(Change("name", name, "", "is removed: no more rows of it arrive"))
         else:
             changes.extend(_event_changes(before, after))
     changes.extend(_meetings(old, new, {change.field for change in changes if change.breaks}))
@@ -80,7 +80,7 @@ def _event_changes(old: Event, new: Event) -> Iterator[Change]:
     if old.purpose != new.purpose:
         yield Change("meaning", old.name, "", f'was to "{old.purpose}", is to "{new.purpose}"')
     if old.sensitivity != new.sensitivity:
-        text = f"was {old.sensitivity}, is {new.sensitivity}: other users are in it"
+        text = f"was {old.sensitivity}, is {new.sensitivity}: it covers other users"
         yield Change("meaning", old.name, "", text)
     if (old.sample, old.max_per_second) != (new.sample, new.max_per_second):
         count = "sum(weight)" if new.weighted else "count(*), or sum(coalesce(weight, 1)) over both versions"

@@ -306,9 +306,9 @@ def _int_as_float(field: Field) -> Wide:
 
 
 _ENUM_KEYS = {
-    "values": Key('distinct texts, such as ["batch", "stream"]', is_values, required=True),
+    "values": Key('distinct strings, such as ["batch", "stream"]', is_values, required=True),
     "fold_case": YES_OR_NO,
-    "prefix": Key('a text in quotes, such as "ENGINE_"', is_text),
+    "prefix": Key('a quoted string, such as "ENGINE_"', is_text),
     "numbered": YES_OR_NO,
 }
 
@@ -547,7 +547,7 @@ TYPES: dict[str, FieldType] = {
         schema=lambda field: {"enum": [*field.templates, OTHER]},
         keys={
             "templates": Key(
-                'distinct texts, such as ["no route to {host}", "took {ms:number} ms"]', is_values, required=True
+                'distinct strings, such as ["no route to {host}", "took {ms:number} ms"]', is_values, required=True
             ),
             "holes": Key(
                 "a table with the keys of a hole's type, such as { ms = { buckets = [0, 10, 100] } }", is_table
@@ -571,7 +571,7 @@ TYPES: dict[str, FieldType] = {
                 required=True,
             ),
             "overflow": one_of(get_args(Overflow)),
-            "reason": Key('a text in quotes, such as "the plugins of others write it"', is_text),
+            "reason": Key('a quoted string, such as "the plugins of others write it"', is_text),
         },
         treatment=Treatment.SCANNED,
         exposure=Exposure.FULL,

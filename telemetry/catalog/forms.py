@@ -99,7 +99,7 @@ def is_table(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-SENTENCE = Key('a text in quotes, such as "find slow engines"', is_text, required=True)
+SENTENCE = Key('a quoted string, such as "find slow engines"', is_text, required=True)
 WHOLE = Key("a whole number of at most 63 bits", is_int)
 NUMBER = Key("a number", is_number)
 COUNT = Key("a whole number of at least 1", is_count)

@@ -56,5 +56,5 @@ def template_faults(templates: Iterable[str]) -> Iterator[str]:
                 if first != hole.type:
                     yield (
                         f"the hole `{hole.name}` is of type {hole.type} in {template!r} and of type {first} in "
-                        f"{where!r}; rename one, each becomes a field"
+                        f"{where!r}; rename one: each becomes a field"
                     )

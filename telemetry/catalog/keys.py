@@ -27,7 +27,7 @@ DOCUMENT = {
 }
 CATALOG = {
     "product": Key(
-        'small letters, digits, "_" and "-", a letter or digit first, such as "acme-db"',
+        'lower-case letters, digits, "_" and "-", beginning with a letter or digit, such as "acme-db"',
         is_product,
         required=True,
     ),
@@ -36,12 +36,12 @@ CATALOG = {
     "time_precision_seconds": COUNT,
     "common": Key("a table, [catalog.common], of fields that every event has", is_table),
     "no_unless": Key(
-        'variables with the words that do not mean no, such as { ENABLE_TELEMETRY = ["1", "true"] }', is_variables
+        'variables with the values that do not mean no, such as { ENABLE_TELEMETRY = ["1", "true"] }', is_variables
     ),
 }
 EVENT = {
     "purpose": SENTENCE,
-    "owner": Key('who answers for it, such as "query team"', is_text, required=True),
+    "owner": Key('who is responsible for it, such as "query team"', is_text, required=True),
     "expires": LAST_DAY._replace(required=True),
     "sensitivity": one_of(SENSITIVITIES, required=True),
     "kind": one_of(get_args(Kind)),

@@ -116,7 +116,7 @@ def _event(event: Event, today: dt.date) -> Iterator[_Objection]:
         yield _Objection(
             "fine-combination",
             f"has {combinations:,} combinations of enums, messages, bools and buckets, so many an event is the only "
-            f"one of its kind; coarsen or drop fields until there are {MAX_COMBINATIONS:,} or less",
+            f"one of its kind; coarsen or remove fields until there are {MAX_COMBINATIONS:,} or fewer",
             warning=True,
         )
 
@@ -138,7 +138,7 @@ def _field(field: Field, event: Event, today: dt.date) -> Iterator[_Objection]:
     if len(field.values) > MAX_ENUM_VALUES:
         yield _Objection(
             "wide-enum",
-            f"{len(field.values)} are too many to be anonymous; list the {MAX_ENUM_VALUES} or less that decide "
+            f"{len(field.values)} are too many to be anonymous; list the {MAX_ENUM_VALUES} or fewer that decide "
             f"something, the rest leaves as `{OTHER}`",
         )
     if _is_fingerprint(field, event):
@@ -155,19 +155,19 @@ def _field(field: Field, event: Event, today: dt.date) -> Iterator[_Objection]:
 
 def _purpose(purpose: str) -> Iterator[_Objection]:
     if len(purpose.strip()) < MIN_PURPOSE_CHARACTERS or _PLACEHOLDER.match(purpose.strip()):
-        yield _Objection("thin-purpose", f"`purpose` {purpose!r} is none; say what is decided by it")
+        yield _Objection("thin-purpose", f"`purpose` {purpose!r} says nothing; say what is decided by it")
 
 
 def _expiry(expires: dt.date, today: dt.date) -> Iterator[_Objection]:
     if expires < today:
-        yield _Objection("expired", f"expired after {expires}; remove it, or give it a new day if it is still needed")
+        yield _Objection("expired", f"expired after {expires}; remove it, or give it a new date if it is still needed")
     elif expires - today < SOON:
         yield _Objection(
-            "expires-soon", f"expires after {expires}; give it a new day if it is still needed", warning=True
+            "expires-soon", f"expires after {expires}; give it a new date if it is still needed", warning=True
         )
     elif expires - today > LATE:
         yield _Objection(
-            "expires-late", f"expires after {expires}, which is no review; choose a day within two years", warning=True
+            "expires-late", f"expires after {expires}, which is no review; choose a date within two years", warning=True
         )
 
 

@@ -91,7 +91,7 @@ def inspect(path: Path) -> tuple[Catalog | None, list[Fault]]:
     try:
         data = _read(path)
     except OSError as error:
-        return None, [Fault("", "", f"can't be read ({error.strerror}); name a TOML file of yours")]
+        return None, [Fault("", "", f"can't be read ({error.strerror}); name a TOML file that you can read")]
     return _inspect(data)
 
 
@@ -107,7 +107,7 @@ def _inspect(data: bytes) -> tuple[Catalog | None, list[Fault]]:
     except UnicodeDecodeError as error:
         return None, [Fault("", "", f"byte {error.start} is not UTF-8; save the file as UTF-8")]
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, and what int() says of 5,000 digits
-        return None, [Fault("", "", f"is not TOML: {error}; mend the syntax there")]
+        return None, [Fault("", "", f"is not TOML: {error}; fix the syntax there")]
     faults = list(_document_faults(document))
     return (None, faults) if faults else (_catalog(document), [])
 
@@ -142,7 +142,7 @@ def _event_faults(name: str, event: Mapping[str, Any]) -> Iterator[str]:
     yield from _key_faults(event, EVENT)
     if event.get("kind") in ("counter", "distribution", "report"):  # a tuple: it may not be hashable
         for key in event.keys() & {"sample", "max_per_second"}:
-            yield f"`{key}` goes with kind event only, a {event['kind']} is rare by itself; remove it"
+            yield f"`{key}` goes with kind event only, a {event['kind']} is rare already; remove it"
     if "scale" in event and event.get("kind") != "distribution":
         yield "`scale` goes with kind distribution only; remove it"
 
@@ -216,16 +216,16 @@ def _is_matched(type_: Any) -> bool:
 
 def _field_name_faults(name: str, event: Mapping[str, Any]) -> Iterator[str]:
     if not FIELD_NAME(name):
-        yield "the name must be a small letter, then small letters, digits or `_`; rename it"
+        yield "the name must be a lower-case letter, then lower-case letters, digits or `_`; rename it"
     if keyword.iskeyword(name):
-        yield "the name is a keyword of Python, nobody could pass it to emit(); rename it"
+        yield "the name is a Python keyword, which can't be passed to emit(); rename it"
     if name in {"event", "time", "session"}:
-        yield "the name is reserved, every event has it by itself; rename or remove it"
+        yield "the name is reserved: every event already has it; rename or remove it"
     if name == "weight" and (event.get("sample", 1) != 1 or "max_per_second" in event):
         yield "the name is reserved where an event is sampled or capped; rename it"
     kind = event.get("kind")
     if isinstance(kind, str) and name in KIND_FIELDS.get(cast("Kind", kind), {}):
-        yield f"every {kind} has it by itself; remove it"
+        yield f"every {kind} already has it; remove it"
 
 
 def _key_faults(table: Mapping[str, Any], keys: Mapping[str, Key], where: str = "") -> Iterator[str]:

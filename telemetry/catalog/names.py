@@ -90,7 +90,7 @@ def private_name(field: Field) -> str:
         word = next((word for word in _words(_own_name(field)) if word in smell.words), None)
         if word is not None and type_of(field).exposure > smell.harmless and not _measures(field):
             return (
-                f"`{word}` in the name of a field of type {field.type} smells of private data; {smell.remedy}; "
+                f"`{word}` in the name of a field of type {field.type} suggests private data; {smell.remedy}; "
                 "if it holds nothing of the kind, rename it"
             )
     return ""

@@ -31,7 +31,7 @@ _CALLS = {
     "event": "call emit() or timer()",
     "counter": "call count()",
     "distribution": "call observe() or timer()",
-    "report": "the shipper fills it; don't emit it",
+    "report": "the shipper fills it in; don't emit it",
 }
 
 
@@ -118,7 +118,7 @@ def fault_of(field: Field, value: object) -> str:
     except UnicodeEncodeError:
         return "holds half a character (a lone surrogate), which no text can; decode it anew"
     except Exception:  # noqa: BLE001 it can't be had
-        return f"a {type.__dict__['__name__'].__get__(kind)} is no scalar; emit a number, a text or a truth"
+        return f"a {type.__dict__['__name__'].__get__(kind)} is no scalar; emit a number, a string or a bool"
     if not row.is_taken(field, scalar):
         return f"is a {kind.__name__}, must be {row.takes}"
     return row.fault(field, scalar) or _template_fault(field, scalar)

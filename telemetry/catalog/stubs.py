@@ -91,7 +91,7 @@ def _head(catalog: Catalog, events: list[Event]) -> str:
         "# ruff: noqa",  # names and lengths are the catalog's
         f'"""What {catalog.product} may emit, by version {catalog.version} of its catalog.',
         "",
-        "Written by `telemetry catalog stubs`: change the catalog, then write it anew.",
+        "Written by `telemetry catalog stubs`: change the catalog, then generate it again.",
         "A field that is None is absent. No call blocks or raises.",
         '"""',
         *(["", "from typing import Literal"] if CHOICES in types else []),

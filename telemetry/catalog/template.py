@@ -103,7 +103,9 @@ def is_hollow(parts: Sequence[Part]) -> bool:
 
 def _hole(name: str, form: str, conversion: str | None) -> Hole:
     if not _NAME.fullmatch(name):
-        raise ValueError(f"has a hole `{{{name}}}`; its name must be a small letter, then small letters, digits or `_`")
+        raise ValueError(
+            f"has a hole `{{{name}}}`; its name must be a lower-case letter, then lower-case letters, digits or `_`"
+        )
     if conversion:
         raise ValueError(
             f"has `!{conversion}` in the hole `{name}`; remove it, a hole is `{{name}}` or `{{name:type}}`"

@@ -39,7 +39,7 @@ def catalog() -> None:
 @file_argument
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--strict", is_flag=True, help="Fail for warnings as well.")
-@click.option("--today", type=click.DateTime(["%Y-%m-%d"]), help="Judge as if it were this day.")
+@click.option("--today", type=click.DateTime(["%Y-%m-%d"]), help="Check as if today were this date.")
 def check(file: Path, as_json: bool, strict: bool, today: dt.datetime | None) -> None:  # noqa: FBT001 click passes it by name
     """Find every fault of FILE, and what a reviewer would doubt, each with its remedy.
 
@@ -181,7 +181,7 @@ def _read_source(named: tuple[str, Path]) -> tuple[str, ast.Module] | None:
         with warnings.catch_warnings(action="ignore"):
             return name, ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as fault:
-        print(f"{file}: is passed over, it can't be read as Python ({type(fault).__name__})", file=sys.stderr)
+        print(f"{file}: is skipped: it can't be read as Python ({type(fault).__name__})", file=sys.stderr)
         return None
 
 

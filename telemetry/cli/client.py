@@ -65,7 +65,7 @@ def consent(product: str, catalog: Path, host: str | None, deployment: str | Non
 @click.command()
 @_product_option
 @click.option("--endpoint", metavar="URL", required=True, help="That of `telemetry ship --config`.")
-@click.option("--catalog", type=_FILE, help="Tell its SHA-256 as well, which each frame bears.")
+@click.option("--catalog", type=_FILE, help="Also print its SHA-256, which each frame carries.")
 @json_option
 def place(product: str, endpoint: str, catalog: Path | None, as_json: bool) -> None:  # noqa: FBT001 click's
     """Tell where clients in other languages meet the shipper that runs in the foreground for a product and endpoint.

@@ -51,7 +51,7 @@ def _limit(name: str, default: int, help_: str) -> Callable[[Any], Any]:
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path),
-    help=f"A file, 0600: refuse who does not bear a token in it, NAME:TOKEN a line. Or set {_TOKENS}.",
+    help=f"A file, 0600: refuse clients without a token listed in it, one NAME:TOKEN a line. Or set {_TOKENS}.",
 )
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Speak TLS: the certificate with its chain, PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's key, PEM, 0600.")

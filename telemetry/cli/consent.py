@@ -22,7 +22,7 @@ product_option = click.option(
     "--product",
     metavar="NAME",
     shell_complete=_products,
-    help="Whose data; may be left out when this machine knows only one product.",
+    help="The product; may be left out if this machine knows only one.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -108,7 +108,9 @@ def _erase(product: str) -> None:
     try:
         withdraw(product)
     except (TelemetryError, OSError) as error:
-        raise FailedError(f"the choice is stored, but not all is erased: {error}; `telemetry purge` may") from None
+        raise FailedError(
+            f"the choice is stored, but not everything was erased: {error}; `telemetry purge` may"
+        ) from None
 
 
 def _print(product: str, stored: Stored, *, as_json: bool) -> None:
@@ -122,4 +124,4 @@ def _print(product: str, stored: Stored, *, as_json: bool) -> None:
 def _warn_when_overruled(product: str, choice: State) -> None:
     decision = decide(product=product, environ=os.environ, stored=choice, host=None, deployment=None, notice_shown=0)
     if decision.state != choice:
-        click.echo(f"In this environment it stays {decision.state}: {decision.rule} goes before.", err=True)
+        click.echo(f"In this environment it stays {decision.state}: {decision.rule} takes precedence.", err=True)

@@ -57,7 +57,7 @@ def _store(keep: Path | None) -> Iterator[Path]:
     """Make the collector's directory, which is kept only if the demo has stored something."""
     if keep is not None:
         if keep.exists() and any(keep.iterdir()):
-            raise ConfigError(f"--keep {keep}: there is something in it already; name a new directory")
+            raise ConfigError(f"--keep {keep}: it is not empty; name a new directory")
         yield keep
         return
     store = Path(tempfile.mkdtemp(prefix="telemetry-demo-store-"))

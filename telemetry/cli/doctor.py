@@ -56,7 +56,7 @@ def doctor(
     except ConfigError as fault:
         raise CommandError(str(fault)) from None
     except OSError as fault:
-        raise CommandError(f"{fault.filename}: {fault.strerror}; ask as the user who collects") from None
+        raise CommandError(f"{fault.filename}: {fault.strerror}; run this as the user whose programs collect") from None
     steps = []
     for step in examine(case):
         steps.append(step)

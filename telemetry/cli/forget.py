@@ -50,7 +50,7 @@ def forget(session: str, directory: Path, as_json: bool) -> None:  # noqa: FBT00
         print(json.dumps({"session": session, **erased._asdict()}))
     else:
         if erased == (0, 0, 0, ()):
-            print("nothing of this session is here; it will not be taken")
+            print("nothing of this session is stored here; it will be refused from now on")
         else:
             events, batches = counted(erased.events, "event"), counted(erased.batches, "batch", "batches")
             print(f"{events} erased: {batches} removed, {erased.rewritten} written anew")

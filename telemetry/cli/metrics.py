@@ -43,7 +43,7 @@ def metrics(product: str | None, textfile: Path | None) -> None:
     except ConfigError as fault:
         raise CommandError(str(fault)) from None
     except OSError as fault:
-        raise CommandError(f"{fault.filename}: {fault.strerror}; ask as the user who collects") from None
+        raise CommandError(f"{fault.filename}: {fault.strerror}; run this as the user whose programs collect") from None
     registry = CollectorRegistry()
     registry.register(_collector(reports))
     if textfile is None:

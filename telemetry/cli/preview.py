@@ -41,11 +41,11 @@ TERMINAL_EVENTS = 20
 _WAITING = ("sealed", "active")
 _SHOWN = ("sent", *_WAITING, "local", "quarantine")
 _BECOMES = {
-    "active": "not sealed yet: this is how it stands, and more may come",
-    "sealed": "waits for its upload, and goes like this",
+    "active": "not sealed yet: this is its present state, and more may be added",
+    "sealed": "waits for its upload, and will be sent like this",
     "sent": "went like this",
-    "local": "stays on this machine, is never sent, and would have gone like this",
-    "quarantined": "was set aside and is not sent any more; it would go like this",
+    "local": "stays on this machine and is never sent; it would have been sent like this",
+    "quarantined": "was set aside and is no longer sent; it would have been sent like this",
 }
 
 
@@ -68,7 +68,7 @@ class _Chosen(NamedTuple):
     "--batch",
     metavar="ID",
     shell_complete=batches,
-    help="This one, in whatever state; the beginning of its id will do.",
+    help="This one, in any state; the beginning of its id is enough.",
 )
 @click.option("--limit", default=3, show_default=True, type=click.IntRange(1), help="Batches shown of each state.")
 @click.option(
@@ -120,7 +120,7 @@ def _find(
     except (ConfigError, SpoolError) as fault:
         raise CommandError(str(fault)) from None
     except OSError as fault:
-        raise CommandError(f"{fault.filename}: {fault.strerror}; ask as the user who collects") from None
+        raise CommandError(f"{fault.filename}: {fault.strerror}; run this as the user whose programs collect") from None
     if batch and sum(len(each.segments) for each in chosen) != 1:
         raise CommandError(f"not exactly one batch of {name} has an id that begins with {batch!r}: --all shows them")
     if not chosen:

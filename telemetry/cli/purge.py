@@ -34,7 +34,7 @@ def purge(product: str | None, yes: bool, as_json: bool) -> None:  # noqa: FBT00
     try:
         erase_product(name)
     except (TelemetryError, OSError) as fault:
-        raise FailedError(f"not all is erased: {fault}") from None
+        raise FailedError(f"not everything was erased: {fault}") from None
     if as_json:
         print(json.dumps({"product": name, **as_counts(erased)}))
     else:
@@ -50,7 +50,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise CommandError("nobody can be asked here, there is no terminal: say --yes to erase")
+        raise CommandError("there is no terminal to ask on: pass --yes to erase")
     if not click.confirm(question):
         raise CommandError("nothing is erased")
 

@@ -166,11 +166,13 @@ def requeue(directory: Path, ids: tuple[str, ...], reason: str | None, everythin
     Exit codes: 0, all that were meant are brought back; 1, some are not, and they are named; 2, none was named.
     """
     if sum((bool(ids), reason is not None, everything)) != 1:
-        raise CommandError("say which: ids, --reason REASON, or --all; `telemetry spool ls` lists what is quarantined")
+        raise CommandError("name them: ids, --reason REASON, or --all; `telemetry spool ls` lists what is quarantined")
     try:
         brought, left = requeuing.requeue(directory, lambda id_, why: everything or id_ in ids or why == reason)
     except OSError as fault:
-        raise FailedError(f"not all is brought back: {fault}; say it again when the disk can be written") from None
+        raise FailedError(
+            f"not everything was brought back: {fault}; run it again when the disk can be written"
+        ) from None
     left += [Fault(id_, "is not in quarantine") for id_ in ids if id_ not in {*brought, *(one.where for one in left)}]
     if as_json:
         print(json.dumps({"segments": len(brought), "events": sum(brought.values()), "left": dict(left)}))
@@ -193,13 +195,13 @@ def purge(directory: Path, yes: bool, force: bool, as_json: bool) -> None:  # no
     Exit codes: 0, erased; 1, a shipper writes here, or the disk refuses; 2, nobody said yes.
     """
     if not force and erase.is_held(directory):
-        raise FailedError(f"a shipper writes to {directory}: stop it, or say --force")
+        raise FailedError(f"a shipper writes to {directory}: stop it, or pass --force")
     before = erase.count([directory])
     confirm(f"Erase {describe_erased(before)} in {directory}?", yes=yes)
     try:
         erase.erase_segments(directory)
     except OSError as fault:
-        raise FailedError(f"not all is erased: {fault}") from None
+        raise FailedError(f"not everything was erased: {fault}") from None
     after = erase.count([directory])
     erased = erase.Erased(*(was - stays for was, stays in zip(before, after, strict=True)))
     print(json.dumps(as_counts(erased)) if as_json else f"erased {describe_erased(erased)}")

@@ -43,7 +43,7 @@ EXIT_MISSING = 3
 """The exit code if segments wait and no shipper runs, or the product never was on this machine."""
 
 _TRIPWIRE_ADVICE = (
-    "NOTHING IS UPLOADED until somebody has looked: upgrade what let it through, or, if it is harmless, "
+    "NOTHING IS UPLOADED until someone has looked: upgrade whatever let it through or, if it is harmless, run "
     "`telemetry tripwire clear`"
 )
 _STOPPED = ("paused", "dead")
@@ -73,7 +73,7 @@ def status(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click pa
     except ConfigError as fault:
         raise CommandError(str(fault)) from None
     except OSError as fault:
-        raise CommandError(f"{fault.filename}: {fault.strerror}; ask as the user who collects") from None
+        raise CommandError(f"{fault.filename}: {fault.strerror}; run this as the user whose programs collect") from None
     if as_json:
         print(json.dumps(reports[0] if len(reports) == 1 else {"products": reports}))
     else:
@@ -235,10 +235,10 @@ def _lines(report: dict[str, Any]) -> list[str]:
     stored = consent["stored"]
     rows = [
         ("product", report["product"]),
-        ("", "" if report["known"] else "nothing of it was ever chosen or collected on this machine, by this user"),
+        ("", "" if report["known"] else "this user has never chosen or collected anything for it on this machine"),
         *(("consent", text) for text in _of_hosts(report["shipper"])),
         ("consent", f"a program that says nothing itself: {consent['state']}, by {consent['rule']}"),
-        ("", consent["state"] == State.TECHNICAL and "what is technical leaves, all else stays here, as under local"),
+        ("", consent["state"] == State.TECHNICAL and "technical events are sent, all others stay here, as under local"),
         ("", f"judged by {consent['judged_by']}"),
         ("stored", f"{stored['choice']} since {stored['since']}" if stored["choice"] else "nothing"),
         ("", stored["fault"] and f"the stored choice {stored['fault']}, so it counts as off"),
@@ -251,7 +251,11 @@ def _lines(report: dict[str, Any]) -> list[str]:
         ("", _counts("dropped", ledger["dropped"])),
         ("", _counts("fields dropped", ledger["fields_dropped"])),
         ("", _counts("messages that fit no template", ledger["unmatched"])),
-        ("", ledger["owed"] and f"{ledger['owed']} more were lost, which the disk has no room to note yet: free it"),
+        (
+            "",
+            ledger["owed"]
+            and f"{ledger['owed']} more were lost, which can't be recorded yet: the disk is full; free some space",
+        ),
         (
             "",
             ledger["balance"]
@@ -308,7 +312,7 @@ def _of_tripwire(tripwire: dict[str, Any] | None) -> list[str]:
         return []
     hits, state = tripwire["hits"], tripwire["state"]
     if state == "unavailable":
-        return ["no scanner here, so no tripwire: free text is dropped"]
+        return ["no scanner here, and so no tripwire: free text is dropped"]
     found = f"tripwire {state}: {counted(hits, 'segment')} held back, see `telemetry tripwire show`"
     return [found, *([_TRIPWIRE_ADVICE] if state != "tripped" else [])]
 

@@ -64,7 +64,7 @@ def clear(ids: tuple[str, ...], everything: bool, product: str | None, yes: bool
     within seconds. Exit codes: 0, done; 1, some of it could not be; 2, none was named, or nobody said yes.
     """
     if bool(ids) == everything:
-        raise CommandError("say which: ids or --all; `telemetry tripwire show` lists them")
+        raise CommandError("name them: ids or --all; `telemetry tripwire show` lists them")
     spools = _spools(product)
     meant = [one for spool in spools for one in held.find_held(spool) if everything or one.id in ids]
     missing = [id_ for id_ in ids if id_ not in {one.id for one in meant}]
@@ -81,7 +81,7 @@ def clear(ids: tuple[str, ...], everything: bool, product: str | None, yes: bool
             segments, events = segments + len(brought), events + sum(brought.values())
             missing += [one.where for one in left]
     except OSError as fault:
-        raise FailedError(f"not all is let go: {fault}; say it again when the disk can be written") from None
+        raise FailedError(f"not everything was released: {fault}; run it again when the disk can be written") from None
     if as_json:
         print(json.dumps({"segments": segments, "events": events, "left": missing}))
     else:

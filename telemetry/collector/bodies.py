@@ -181,7 +181,7 @@ class Bodies(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no typ
             except zstandard.ZstdError:
                 raise UnreadableError("it is no zstd, or damaged") from None
             except OSError as fault:
-                raise UnreadableError(f"the disk does not give it: {fault.strerror}") from None
+                raise UnreadableError(f"it can't be read from the disk: {fault.strerror}") from None
 
     def _open_file(self, body: Body) -> BinaryIO:
         descriptor = os.open(self.path_of(body), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -202,7 +202,7 @@ class Bodies(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no typ
         try:
             yield from event_lines(bytes(message), self._record(body).route or "")
         except (ValueError, RecursionError):
-            raise UnreadableError("it is no message of its route that this version knows") from None
+            raise UnreadableError("it is not a message that this version knows for its route") from None
 
     def _body(self, body: Body) -> Iterator[bytes]:
         try:

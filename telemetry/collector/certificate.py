@@ -43,7 +43,7 @@ class Certificate:
         self._seen = seen
         try:
             self._context = _load(*self._paths)
-            _log.warning("the certificate was read anew")
+            _log.warning("the certificate was reloaded")
         except ConfigError as fault:
             _log.error("the certificate stays as it was: %s", fault)
 
@@ -72,8 +72,8 @@ def _load(certificate: Path, key: Path) -> ssl.SSLContext:
         # Without a password: else OpenSSL would ask the terminal for that of an encrypted key.
         context.load_cert_chain(certificate, key, password="")
     except ssl.SSLError as fault:
-        reason = fault.reason or "the key asks for a password; write it without one"
-        raise ConfigError(f"{certificate} and {key} are no pair of a certificate and its key: {reason}") from None
+        reason = fault.reason or "the key is encrypted; save it without a passphrase"
+        raise ConfigError(f"{certificate} and {key} are not a certificate and its key: {reason}") from None
     except OSError as fault:
         reason = os.strerror(fault.errno or 0)
         raise ConfigError(f"the files for TLS, {certificate} and {key}, can't be read: {reason}") from None

@@ -32,7 +32,7 @@ _MOST_WAITING = 16  # dear bodies of one holder
 _NICENESS = 1  # whoever answers requests goes first; with more, everything else on a busy machine would too
 _DEAR_NICENESS = 10
 _BUSY = Refusal(503, "too many bodies that cost much to check are waiting", 30.0)
-_KILLED = Finding(Refusal(503, "the process that looks at bodies was killed", 30.0), is_finished=True, events=0)
+_KILLED = Finding(Refusal(503, "the process that checks bodies was killed", 30.0), is_finished=True, events=0)
 _GONE = Finding(Refusal(408, "the client has gone"), is_finished=True, events=0)
 _TOO_DEAR = Refusal(413, "the body costs too much to check; send half of it")
 _ANSWER_BYTES = 64 << 10

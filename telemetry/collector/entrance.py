@@ -160,7 +160,7 @@ class Entrance:
         """Log, once until a connection is accepted again, that none can be for want of descriptors or memory."""
         if not self._is_failing:
             reason = os.strerror(fault.errno or 0)
-            _log.error("no connection can be accepted: %s; until one can, no more of this is said", reason)
+            _log.error("no connection can be accepted: %s; this is not logged again until one can", reason)
         self._is_failing = True
 
     async def _begin(self, protocol: Conversation, accepted: socket.socket) -> None:

@@ -42,6 +42,8 @@ class Health:
         self._until = self._monotonic() + _FRESH_SECONDS
         fault = self._find_refusal()
         reason = {"reason": fault} if fault else {}
-        warning = {"warning": "the tokens can't be read anew; those from before are good"} if self._tokens.fault else {}
+        warning = (
+            {"warning": "the tokens can't be reloaded; the previous ones stay valid"} if self._tokens.fault else {}
+        )
         self._known = (503 if fault else 200), msgspec.json.encode({"ok": fault is None, **reason, **warning})
         return self._known

@@ -57,7 +57,7 @@ class Refusal(NamedTuple):
 def judge(headers: Headers) -> Upload | Refusal:
     """Decide by the headers whether an upload may come in. The bearer's token is checked by `tokens`, not here."""
     if twice := [name for name in _SINGLE if len(headers.get(name, ())) > 1]:
-        return Refusal(400, f"{twice[0]} is there twice: which one holds, nobody can tell")
+        return Refusal(400, f"{twice[0]} is given twice, so it is ambiguous")
     receipt = parse_receipt(_value(headers, CONSENT_HEADER))
     if receipt is None:
         return Refusal(403, f"no valid consent receipt in {CONSENT_HEADER}")

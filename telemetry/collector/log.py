@@ -37,7 +37,7 @@ class _Few(logging.Filter):
             self._minute, self._lines = minute, 0
         self._lines += 1
         if self._lines == _LINES_A_MINUTE:
-            record.msg, record.args, record.exc_info = "too much happens; no more is said this minute", (), None
+            record.msg, record.args, record.exc_info = "too many messages; no more are logged this minute", (), None
         return self._lines <= _LINES_A_MINUTE
 
 

@@ -156,7 +156,7 @@ def ask(
 def _kept(directory: Path, note: Callable[[str], None]) -> Iterator[Catalog]:
     for file, catalog in kept_catalogs(directory):
         if catalog is None:
-            note(f"passed over: {file} is no catalog that this version knows")
+            note(f"skipped: {file} is no catalog that this version knows")
         else:
             yield catalog
 
@@ -233,12 +233,12 @@ class _Reading:
     def tell(self) -> None:
         """Report the bodies that were passed over."""
         for name in self._bodies.strange:
-            self._note(f"passed over: {self._bodies.directory / name} is no file")
+            self._note(f"skipped: {self._bodies.directory / name} is no file")
         unreadable = sorted(self._bodies.unreadable.items())
         for number, reason in unreadable[:_NAMED]:
-            self._note(f"passed over: {self._bodies.path_of(self._bodies.bodies[number])}: {reason}")
+            self._note(f"skipped: {self._bodies.path_of(self._bodies.bodies[number])}: {reason}")
         if len(unreadable) > _NAMED:
-            self._note(f"passed over: {len(unreadable) - _NAMED} more that can't be read")
+            self._note(f"skipped: {len(unreadable) - _NAMED} more that can't be read")
         if self._bodies.gone:
             self._note(
                 f"{counted(len(self._bodies.gone), 'batch was', 'batches were')} removed from the store meanwhile"

@@ -90,7 +90,7 @@ class Reception:
         if isinstance(upload, Refusal):
             return self._refused(holder, upload)
         if wait_seconds := holder.bucket.wait_seconds(monotonic()):
-            return self._refused(holder, Refusal(429, "more came of late than may come with this token", wait_seconds))
+            return self._refused(holder, Refusal(429, "this token has exceeded its rate of uploads", wait_seconds))
         holder.bucket.charge(LEAST_COST_BYTES)
         if head.body_bytes > self._limits.body_bytes:
             return self._refused(holder, Refusal(413, f"the body is larger than {self._limits.body_bytes} bytes"))
@@ -180,6 +180,6 @@ class Reception:
     def _say_refusing(self, batch: str, fault: OSError) -> Refusal:
         """Log the disk's refusal, once until a batch is stored again: a full disk must not fill the log's disk too."""
         if not self._is_refusing:
-            _log.error("batch %s is not stored: %s; until one is, no more of this is said", batch, fault.strerror)
+            _log.error("batch %s is not stored: %s; this is not logged again until one is", batch, fault.strerror)
         self._is_refusing = True
         return Refusal(507, "the store's disk refuses", _FULL_SECONDS)

@@ -91,7 +91,7 @@ class Tokens:
             return
         if tokens != self._tokens:
             self._tokens = tokens
-            _log.warning("tokens read anew: %s", ", ".join(self.names))
+            _log.warning("tokens reloaded: %s", ", ".join(self.names))
         self.fault = ""
 
     def _holder(self, name: str) -> Holder:
@@ -119,7 +119,7 @@ def parse_tokens(text: str, where: str) -> tuple[Token, ...]:
     """
     words = text.split()
     if not words:
-        raise ConfigError(f"{where} holds no token; write NAME:TOKEN there, a line each, or leave it out")
+        raise ConfigError(f"{where} holds no token; write one NAME:TOKEN a line, or leave the option out")
     if not all(word.isascii() and word.isprintable() for word in words):
         raise ConfigError(f"{where} holds a token that is not ASCII; write one that is")
     tokens = []

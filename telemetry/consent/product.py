@@ -26,7 +26,9 @@ def check_product(name: str) -> str:
         ConfigError: it can't.
     """
     if not is_product(name):
-        raise ConfigError(f"{name!r} can't name a product: take 1 to 64 of a-z, 0-9, - and _, a letter or digit first")
+        raise ConfigError(
+            f"{name!r} is no product name: use 1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit"
+        )
     return name
 
 
@@ -47,7 +49,7 @@ def find_product(name: str | None) -> str:
     if len(known) == 1:
         return known[0]
     if known:
-        raise ConfigError(f"which product? --product takes one of: {', '.join(known)}")
+        raise ConfigError(f"which product? Pass --product with one of: {', '.join(known)}")
     raise ConfigError("no product has a choice or a spool on this machine yet: name one with --product NAME")
 
 

@@ -254,7 +254,7 @@ def _sole_writer(product: str) -> Iterator[Path]:
             _let_go(lock)
     except (OSError, RuntimeError) as error:
         raise ConsentError(
-            f"the choice for {product} can't be stored: {error}; mend that, or set DO_NOT_TRACK=1 to say no"
+            f"the choice for {product} can't be stored: {error}; fix that, or set DO_NOT_TRACK=1 to say no"
         ) from None
 
 
@@ -262,7 +262,7 @@ def _wait_for(lock: int) -> None:
     deadline = monotonic() + _LOCK_SECONDS
     while not _try(lock):
         if monotonic() > deadline:
-            raise TimeoutError("another process is storing one at this moment")
+            raise TimeoutError("another process is storing one right now")
         pause(_LOCK_POLL_SECONDS)
 
 

@@ -226,7 +226,7 @@ def _counts_table(counts: dict[str, int]) -> RenderableType:
 
 def _samples_table(samples: list[Sample]) -> RenderableType:
     if not samples:
-        return Text("no comment came by in which something was found")
+        return Text("no comment contained anything to redact")
     table = Table(show_header=True, show_lines=True, header_style="bold")
     for column in ("before", "after", "rules"):
         table.add_column(column, overflow="fold")

@@ -144,7 +144,7 @@ def _url(collector: Child, interrupt: Interrupt) -> str:
             return str(said["listening"])
         _check_collector(collector)
     raise DemoError(
-        f"the collector was not ready within {LISTEN_SECONDS:.0f} s; try again when there is less to do here"
+        f"the collector was not ready within {LISTEN_SECONDS:.0f} s; try again when the machine is less busy"
     )
 
 

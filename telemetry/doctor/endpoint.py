@@ -42,7 +42,7 @@ def examine_endpoint(
         sink = HttpSink(endpoint, settings, environ)
         proxy = find_proxy(target, settings.proxy)
     except (ConfigError, UnusableProxyError) as refusal:
-        yield fault("endpoint", str(refusal), "no upload can be made: mend that setting")
+        yield fault("endpoint", str(refusal), "no upload can be made: fix that setting")
         return
     yield _of_token(sink)
     sink.close()
@@ -68,7 +68,7 @@ def _connected(what: str, target: Target, settings: ShipperSettings) -> Step:
             with _tls(settings).wrap_socket(connection, server_hostname=target.host) as secured:
                 return good("endpoint", f"{what} takes connections, {secured.version()}, its certificate is trusted")
     except socket.gaierror as failure:
-        return fault("endpoint", f"{what}: nobody knows the name {target.host} ({failure.strerror})", _OF_THE_NAME)
+        return fault("endpoint", f"{what}: there is no such name: {target.host} ({failure.strerror})", _OF_THE_NAME)
     except OSError as failure:
         advice = _OF_TLS if isinstance(failure, ssl.SSLError) else _OF_THE_WAY
         return fault("endpoint", f"{what}: {cause_of(failure)}", advice)
@@ -81,9 +81,9 @@ def _tls(settings: ShipperSettings) -> ssl.SSLContext:
     return context
 
 
-_OF_THE_NAME = "mend the name, or this machine's DNS; in a container, its network"
-_OF_TLS = "as it says in brackets; the way to it is open"
-_OF_THE_WAY = "start what should listen there, or open the way: a firewall, a network policy, a proxy"
+_OF_THE_NAME = "correct the name, or fix this machine's DNS; in a container, its network"
+_OF_TLS = "do what the brackets say; the way to it is open"
+_OF_THE_WAY = "start the server there, or open the way to it: a firewall, a network policy, a proxy"
 
 
 def examine_upload(
@@ -115,7 +115,7 @@ def examine_upload(
     try:
         sink = HttpSink(endpoint, settings, os.environ)
     except ConfigError as refusal:
-        yield fault("send", str(refusal), "mend that setting")
+        yield fault("send", str(refusal), "fix that setting")
         return
     try:
         reply = sink.deliver(Seal(head, len(body), 0, Tally(), {}, Tally()), body)

@@ -52,20 +52,20 @@ def examine_place() -> Iterator[Step]:
     """Check that state and sockets have a place that this user alone can write, and that the disk has room."""
     said = os.environ.get("TELEMETRY_HOME", "")
     if said and not os.path.isabs(said):  # noqa: PTH117 as the variable is read
-        yield note("place", f"TELEMETRY_HOME={said!r} is no absolute path, and is ignored", "write it from the root on")
+        yield note("place", f"TELEMETRY_HOME={said!r} is no absolute path, and is ignored", "write an absolute path")
     for what, find in (("spools", paths.state_dir), ("sockets", paths.runtime_root)):
         directory = find()
         try:
             check_private(directory)
         except OSError as refusal:
-            yield fault("place", f"{what}: {refusal}", "mend it, or move all state by TELEMETRY_HOME")
+            yield fault("place", f"{what}: {refusal}", "fix it, or move all state with TELEMETRY_HOME")
             continue
         standing = next(path for path in (directory, *directory.parents) if path.exists())
         if not os.access(standing, os.W_OK | os.X_OK):
             yield fault(
                 "place",
                 f"{what} would lie in {directory}, and user {os.getuid()} can't write in {standing}",
-                "mend its mode, or move all state by TELEMETRY_HOME",
+                "fix its mode, or move all state with TELEMETRY_HOME",
             )
             continue
         found = os.statvfs(standing)
@@ -73,7 +73,7 @@ def examine_place() -> Iterator[Step]:
             yield fault(
                 "place",
                 f"{what} would lie in {directory}, where no file can be made",
-                "move all state by TELEMETRY_HOME",
+                "move all state with TELEMETRY_HOME",
             )
             continue
         free_bytes = found.f_bavail * found.f_frsize

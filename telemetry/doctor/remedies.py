@@ -9,7 +9,7 @@ REMEDIES = {
         "the shipper was slower than the host for longer than the queue holds: raise queue_bytes, cap or sample "
         "what is emitted most in the catalog, or give the shipper more of the processor (niceness)"
     ),
-    DropReason.NO_SHIPPER: "no shipper ran and none could be started: the step `shipper` says why",
+    DropReason.NO_SHIPPER: "no shipper ran and none could be started: see the step `shipper` for the reason",
     DropReason.UNENCODABLE: "a value was of a type that no field can have: TELEMETRY_DEBUG=1 or strict=True names it",
     DropReason.TOO_LARGE: "one event was larger than a frame, 256 KiB: shorten what it holds",
     DropReason.EXIT_UNCONFIRMED: (
@@ -20,12 +20,12 @@ REMEDIES = {
         " machine, memory limits, the end of a container)"
     ),
     DropReason.UNDECLARED: (
-        "the program emits an event or a field that its catalog does not name: declare it, or mend the name; "
+        "the program emits an event or a field that its catalog does not name: declare it, or correct the name; "
         "strict=True raises where it is emitted, TELEMETRY_DEBUG=1 prints its name"
     ),
-    DropReason.EXPIRED: "the catalog's last day for it is over: give it a new day if it is still needed",
+    DropReason.EXPIRED: "its last day in the catalog has passed: give it a new date if it is still needed",
     DropReason.INVALID: (
-        "a value is of the wrong type, out of its bounds or too long: mend it or the catalog; strict=True raises "
+        "a value is of the wrong type, out of its bounds or too long: fix it or the catalog; strict=True raises "
         "where it is emitted"
     ),
     DropReason.REDACTION_FAILED: (
@@ -36,13 +36,13 @@ REMEDIES = {
     DropReason.SAMPLED: (
         "the catalog caps or samples it, as it should; the weight of what is kept says for how many it stands"
     ),
-    DropReason.CONSENT: "the user withdrew consent, or it was collected before the consent: nothing to mend",
-    DropReason.WRITE_FAILED: "the disk refused: free it, or move the spool by TELEMETRY_HOME",
+    DropReason.CONSENT: "the user withdrew consent, or it was collected before the consent: nothing to fix",
+    DropReason.WRITE_FAILED: "the disk refused: free it, or move the spool with TELEMETRY_HOME",
     DropReason.SPOOL_FULL: (
-        "uploads have failed for longer than the disk buffer holds: mend what the step `endpoint` says, or raise "
+        "uploads have failed for longer than the disk buffer holds: fix what the step `endpoint` says, or raise "
         "spool_bytes"
     ),
-    DropReason.SPOOL_AGE: "uploads have failed for longer than spool_seconds: mend what the step `endpoint` says",
+    DropReason.SPOOL_AGE: "uploads have failed for longer than spool_seconds: fix what the step `endpoint` says",
     DropReason.CORRUPT: "what lay on disk is not what was written: look at the disk (`telemetry spool verify`)",
     DropReason.REJECTED: (
         "the endpoint refused it for good: its log says why; `telemetry spool requeue` sends it again"

@@ -34,7 +34,7 @@ def examine_shipper(shipper: dict[str, Any]) -> Iterator[Step]:
     """
     if shipper["refused"]:
         why = "; ".join(shipper["refused"].splitlines())
-        yield fault("shipper", f"one could not start: {why}", "mend that; hosts try again by themselves")
+        yield fault("shipper", f"one could not start: {why}", "fix that; hosts try again on their own")
     runs = [run for run in (shipper, *shipper["others"]) if run["running"]]
     if not runs and not shipper["refused"]:
         yield note(
@@ -51,7 +51,7 @@ def _of_run(run: dict[str, Any]) -> Iterator[Step]:
         return
     if "fault" in run:
         yield fault(
-            "shipper", f"process {run['pid']} does not answer", "it is busy or stopped: end it, hosts start another"
+            "shipper", f"process {run['pid']} does not answer", "it is busy or stopped: end it, and hosts start another"
         )
         return
     said = f"process {run['pid']}, {counted(run['producers'], 'producer')}, {run['memory_bytes'] >> 20} MiB"
@@ -59,7 +59,9 @@ def _of_run(run: dict[str, Any]) -> Iterator[Step]:
     if run["unreadable_frames"]:
         found = f"{counted(run['unreadable_frames'], 'frame')} could not be read"
         yield fault(
-            "shipper", found, "a client of another protocol, or one that packs wrongly: tests/clients/README.md"
+            "shipper",
+            found,
+            "a client of another protocol version, or one that encodes wrongly: tests/clients/README.md",
         )
     if run["refused_frames"]:
         found = f"{counted(run['refused_frames'], 'frame')} of too many new producers refused"
@@ -83,7 +85,7 @@ def examine_spool(spool: dict[str, Any], shipper: dict[str, Any], errors: list[s
         yield fault(
             "spool",
             f"uploads fail: {cause}",
-            "mend that; --send tries it at once, with --host on if the program says so itself",
+            "fix that; --send tries at once, with --host on if the program says so itself",
         )
     if waits and not causes and oldest is not None and oldest > LONG_SECONDS:
         endpoints = {spool["endpoints"][place] or place for place, sealed in spool["sealed"].items() if sealed}

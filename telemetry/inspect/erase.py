@@ -117,7 +117,7 @@ def withdraw(product: str) -> None:
     for spool in left:
         erase_segments(spool)
     if still := list(filter(_holds_events, left)):
-        raise ShipperUnreachableError(f"a shipper still writes to {still[0]}: stop it, then say it again")
+        raise ShipperUnreachableError(f"a shipper still writes to {still[0]}: stop it, then run this again")
 
 
 def erase_product(product: str) -> None:
@@ -212,7 +212,7 @@ def _take_over(rendezvous: Rendezvous) -> int:
     while (lock := acquire(rendezvous.directory)) is None:
         if monotonic() > deadline:
             raise ShipperUnreachableError(
-                f"the shipper {rendezvous.pid} does not stop within {STOP_SECONDS:.0f} s: end it, then say it again"
+                f"the shipper {rendezvous.pid} does not stop within {STOP_SECONDS:.0f} s: end it, then run this again"
             )
         try:
             rendezvous.ask("stop", _ASK_SECONDS)
@@ -226,7 +226,7 @@ def _await_release(spools: list[Path]) -> None:
     deadline = monotonic() + RELEASE_SECONDS
     while held := [spool for spool in spools if is_held(spool)]:
         if monotonic() > deadline:
-            raise ShipperUnreachableError(f"a shipper holds {held[0]}: stop it first, then say it again")
+            raise ShipperUnreachableError(f"a shipper holds {held[0]}: stop it first, then run this again")
         sleep(_POLL_SECONDS)
 
 

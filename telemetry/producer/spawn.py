@@ -74,7 +74,7 @@ class Spawner:
             write_private(directory / CONFIG_FILE, self._file(start))
             door = open_door(directory)
         except OSError as fault:
-            self._say(directory, f"{directory} can't be written ({fault.strerror or fault}): mend or move it")
+            self._say(directory, f"{directory} can't be written ({fault.strerror or fault}): fix or move it")
             return False
         try:
             is_started = _start_orphan(start, directory, door.fileno())

@@ -96,7 +96,9 @@ def _interpreter(setting: str) -> str:
         )
     found = next(filter(_can_run, _interpreters()), None)
     if found is None:
-        raise CanNotStartError(f"sys.executable={sys.executable!r} is no Python interpreter that may be run: {_ADVICE}")
+        raise CanNotStartError(
+            f"sys.executable={sys.executable!r} is not a Python interpreter that can be run: {_ADVICE}"
+        )
     return found
 
 
@@ -137,7 +139,7 @@ def _program(setting: str) -> list[str]:
     except ValueError as fault:
         raise CanNotStartError(f"command={setting!r}: {fault}; quote it as for a shell") from None
     if not words or not _can_run(words[0]):
-        raise CanNotStartError(f"command={setting!r}: can't be run; give the whole path of a program")
+        raise CanNotStartError(f"command={setting!r}: can't be run; give the full path of a program")
     return words
 
 

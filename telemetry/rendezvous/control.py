@@ -84,11 +84,11 @@ class Control:
         if not self._answered(timeout_seconds):
             raise ShipperUnreachableError(
                 f"no shipper answered in {self._shipper} within {timeout_seconds:.2f} s: "
-                "none runs there, or it is busy; `telemetry status` tells"
+                "none runs there, or it is busy; see `telemetry status`"
             )
         if (reply := _decode(self._socket.recv())) is None:
             raise ShipperUnreachableError(
-                f"what answered in {self._shipper} is no shipper of this version: stop it, a new one is spawned"
+                f"what answered in {self._shipper} is not a shipper of this version: stop it, and a new one is spawned"
             )
         return reply
 

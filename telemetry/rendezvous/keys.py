@@ -106,7 +106,7 @@ def read_key(path: Path, name: str) -> bytes:
     """Return the secret key in a file; `name` is the setting's, for the error. Raises ConfigError."""
     found = _SECRET.fullmatch(read_secret(path, name))
     if found is None:
-        raise ConfigError(f"{name}={str(path)!r}: holds no secret key; make one by `telemetry keys FILE`")
+        raise ConfigError(f"{name}={str(path)!r}: holds no secret key; make one with `telemetry keys FILE`")
     return found[1]
 
 

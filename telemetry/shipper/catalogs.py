@@ -69,7 +69,7 @@ def read_source(file: Path) -> Source:
         written = copies.written_unix_seconds(file)
     except (OSError, ValueError) as fault:
         reason = getattr(fault, "strerror", None) or "no file can have that name"
-        raise CatalogError(f"{file}: can't be read ({reason}); name a TOML file of yours") from None
+        raise CatalogError(f"{file}: can't be read ({reason}); name a TOML file that you can read") from None
     return Source(digest_of(data), parse(data, file), utc_day(written))
 
 
@@ -166,7 +166,7 @@ class Catalogs:
         found = read_source(file)
         if digest and found.digest != digest:
             raise CatalogError(
-                f"{file}: was replaced after its host had started, and no copy was kept; start the host anew"
+                f"{file}: was replaced after its host had started, and no copy was kept; restart the host"
             )
         self._check(found, file)
         self._keep(found.digest, file)
@@ -213,7 +213,7 @@ class Catalogs:
             self._said.add(digest)
             log.warning(
                 "a host names a catalog (%s...) of which no copy is here: its events are dropped as undeclared; "
-                "start it anew, or name its file in `older_catalogs`",
+                "restart it, or name its file in `older_catalogs`",
                 digest[:12],
             )
         return self.nothing

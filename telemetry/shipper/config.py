@@ -154,7 +154,7 @@ def read_settings(found: dict[str, Any], where: str) -> ShipperSettings:
         if name not in defaults:
             hint = did_you_mean(name, defaults)
             known = f"; remove it, or take one of {', '.join(defaults)}"
-            raise ConfigError(f"{where}: {name} is no setting of a shipper{hint or known}")
+            raise ConfigError(f"{where}: {name} is not a setting of a shipper{hint or known}")
         check_setting(name, value, type(defaults[name]), where)
     return ShipperSettings(**found)
 

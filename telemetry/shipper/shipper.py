@@ -216,13 +216,14 @@ class Shipper:
         settings = self._config.settings
         self._make_way()
         if not self._keeps_place():
-            log.info("another shipper has taken this one's place: leaving")
+            log.info("another shipper has taken over: leaving")
             self.stop()
         else:
             self._records.keep()
         if self._spool.is_removed:
             log.error(
-                "%s was removed, and what waited in it is lost: the next shipper begins anew", self._spool.directory
+                "%s was removed, and what waited in it is lost: the next shipper starts with an empty one",
+                self._spool.directory,
             )
             self.stop()
         self._look_at_the_machine()
@@ -255,7 +256,7 @@ class Shipper:
             return
         if (taken_bytes := memory_bytes()) > limit_bytes:
             log.error(
-                "%d bytes of memory are more than %d: this shipper makes way for another", taken_bytes, limit_bytes
+                "%d bytes of memory are more than %d: this shipper makes room for another", taken_bytes, limit_bytes
             )
             self.made_way = True
             self.stop()

@@ -120,12 +120,12 @@ def _run(directory: Path, config_file: Path, door: socket | None, *, spawned: bo
     try:
         private_dir(directory)
     except OSError as fault:  # where others could have made it, nothing is written, not even why
-        print(f"telemetry ship: {directory} can't be used ({fault}): mend or remove it", file=sys.stderr)
+        print(f"telemetry ship: {directory} can't be used ({fault}): fix or remove it", file=sys.stderr)
         return EXIT_CONFIG
     try:
         place = Place.take(directory)
     except OSError as fault:  # a file system without locks among them
-        why = f"{directory} can't be used ({fault.strerror}): mend it, or move it by TELEMETRY_HOME"
+        why = f"{directory} can't be used ({fault.strerror}): fix it, or move it with TELEMETRY_HOME"
         return _refuse(directory, config_file, why)
     if place is None:
         if door:

@@ -78,7 +78,7 @@ def prepare(directory: Path) -> None:
             LedgerLog(directory).keep_room()
     except (OSError, ValueError) as fault:
         raise SpoolError(
-            f"{directory} can't be used as a spool: {fault}; free the disk, mend its mode, or move it"
+            f"{directory} can't be used as a spool: {fault}; free the disk, fix its mode, or move it"
         ) from None
     check_format(directory, version)
 
@@ -104,5 +104,5 @@ def _clear(path: Path) -> None:
 
 def _put_aside(path: Path) -> None:
     aside = path.with_name(f"aside-{time_ns()}-{path.name}")
-    log.warning("%s is no file of a spool: it is put aside as %s", path, aside.name)
+    log.warning("%s is not a file of a spool: it is set aside as %s", path, aside.name)
     path.replace(aside)

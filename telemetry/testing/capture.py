@@ -94,8 +94,8 @@ class Captured:
         for recorder in self._recorders:
             recorder.settle()
         without = [
-            f"{name} was emitted before init(), and by no catalog: set `telemetry_catalog` in pytest's configuration, "
-            "or name one to capture()"
+            f"{name} was emitted before init(), and without a catalog: set `telemetry_catalog` in pytest's "
+            "configuration, or name one to capture()"
             for name in self._let_go
         ]
         return without + [problem for recorder in self._recorders for problem in recorder.problems]

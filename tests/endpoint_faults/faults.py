@@ -256,22 +256,32 @@ def _page(name: str, status: int, body: bytes, says: str, content_type: str = "t
 IN_THE_WAY = [
     _page("nginx without a client certificate", 400, NGINX, "it asks for a client certificate"),
     _page("nginx over a batch of a thousand", 400, NGINX, "it asks for a client certificate", events=1000),
-    _page("haproxy", 400, HAPROXY, "a server or a proxy in the way"),
-    _page("squid, taken for a collector", 400, SQUID, "a server or a proxy in the way"),
-    _page("Flask", 422, b"<!doctype html>\n<html lang=en>\n<title>422</title>", "a server or a proxy in the way"),
-    _page("Django's hosts", 400, b'\n<!doctype html>\n<html lang="en">', "a server or a proxy in the way"),
-    _page("Starlette's hosts", 400, b"Invalid host header", "a server or a proxy", "text/plain; charset=utf-8"),
+    _page("haproxy", 400, HAPROXY, "this comes from a server or a proxy in between"),
+    _page("squid, taken for a collector", 400, SQUID, "this comes from a server or a proxy in between"),
     _page(
-        "Tomcat of TLS", 400, b"This combination of host and port requires TLS.", "TLS is spoken there", "text/plain"
+        "Flask",
+        422,
+        b"<!doctype html>\n<html lang=en>\n<title>422</title>",
+        "this comes from a server or a proxy in between",
     ),
-    _page("Cloudflare, of a name", 409, b"<!DOCTYPE html>\n<html>error code: 1001", "a server or a proxy in the way"),
+    _page(
+        "Django's hosts", 400, b'\n<!doctype html>\n<html lang="en">', "this comes from a server or a proxy in between"
+    ),
+    _page("Starlette's hosts", 400, b"Invalid host header", "a server or a proxy", "text/plain; charset=utf-8"),
+    _page("Tomcat of TLS", 400, b"This combination of host and port requires TLS.", "it speaks TLS", "text/plain"),
+    _page(
+        "Cloudflare, of a name",
+        409,
+        b"<!DOCTYPE html>\n<html>error code: 1001",
+        "this comes from a server or a proxy in between",
+    ),
     _page(
         "of nginx, an event at a time", 413, b"<html><title>413 Request Entity Too Large", "a server", events=1
     )._replace(outcome=Outcome.SPLIT),
-    _paused("400, Go of TLS", does.closes_after(GO), "HTTP 400 \\(TLS is spoken there.*\\)"),
-    _retry("HTTP/2 alone", does.closes_after(HTTP_2), "BadStatusLine \\(it speaks HTTP/2 alone.*\\)"),
-    _retry("HTTP/2 alone, GOAWAY", does.closes_after(GOAWAY), "BadStatusLine \\(it speaks HTTP/2 alone.*\\)"),
-    _retry("an alert of TLS", does.closes_after(b"\x15\x03\x03\0\x02\x02\x46"), "BadStatusLine \\(TLS is spoken.*\\)"),
+    _paused("400, Go of TLS", does.closes_after(GO), "HTTP 400 \\(it speaks TLS.*\\)"),
+    _retry("HTTP/2 alone", does.closes_after(HTTP_2), "BadStatusLine \\(it speaks only HTTP/2.*\\)"),
+    _retry("HTTP/2 alone, GOAWAY", does.closes_after(GOAWAY), "BadStatusLine \\(it speaks only HTTP/2.*\\)"),
+    _retry("an alert of TLS", does.closes_after(b"\x15\x03\x03\0\x02\x02\x46"), "BadStatusLine \\(it speaks TLS.*\\)"),
     _retry("a SOCKS proxy", does.closes_after(b"\x05\xff"), "BadStatusLine \\(a SOCKS proxy.*\\)"),
     *(
         _paused(f"{status}, a page", answers(reply(status, "Content-Type: text/html", body=HTML)), f"HTTP {status}")

@@ -157,7 +157,7 @@ def run(fault: Fault, resolver: Resolver) -> Result:
             ledger = spool.log.read()
             wrong += _miscounted(fault, ledger)
             wrong += _betrayed(directory, [*lines.texts, uploader.cause, *(reply.cause for reply in sink.replies)])
-            if fault.outcome in TROUBLES and (said := lines.texts[len(during.texts) :]) != ["uploads go through again"]:
+            if fault.outcome in TROUBLES and (said := lines.texts[len(during.texts) :]) != ["uploads succeed again"]:
                 wrong.append(f"when it was over, the log said {said}")
             spool.close()
     finally:

@@ -28,28 +28,28 @@ _PLAIN = (ConnectTimeoutError, NameResolutionError, ReadTimeoutError)
 _MOST_LINKS = 16
 _REFUSED_BY_PROXY = re.compile(r"Tunnel connection failed: (\d{3})")
 
-_HTTP_2 = "it speaks HTTP/2 alone, uploads are HTTP/1.1: allow that there"
-_NO_TLS = "no TLS is spoken there: is its address http://, or its port another?"
-_WANTS_TLS = "TLS is spoken there: its address begins with https://"
-_WANTS_CERTIFICATE = "it asks for a client certificate, or for another: client_certificate"
+_HTTP_2 = "it speaks only HTTP/2, and uploads are HTTP/1.1: enable that there"
+_NO_TLS = "it does not speak TLS: should the address begin with http://, or is the port wrong?"
+_WANTS_TLS = "it speaks TLS: the address must begin with https://"
+_WANTS_CERTIFICATE = "it asks for a client certificate, or a different one: set client_certificate"
 _KINDS = {
     r"ConnectionRefusedError": "nobody listens there",
-    r"NameResolutionError": "nobody knows its name",
-    r"ConnectTimeoutError": "nobody answers there: a firewall?",
+    r"NameResolutionError": "its name can't be resolved",
+    r"ConnectTimeoutError": "nothing answers there: a firewall?",
     r"ReadTimeoutError|TimeoutError": "it is silent",
     r"UploadTimeout": "it takes longer than upload_timeout_seconds",
-    r"LeavesThisMachineError": "plain http, and this name leads to another machine: use https, or set allow_http",
-    r"RemoteDisconnected|ConnectionResetError": "it hangs up without an answer: is HTTP/1.1 spoken there, and no TLS?",
-    r"SSLEOFError|SSLZeroReturnError": "it hangs up: for want of a client certificate, or of HTTP/2?",
+    r"LeavesThisMachineError": "plain http to another machine: use https, or set allow_http",
+    r"RemoteDisconnected|ConnectionResetError": "it hangs up without an answer: does it speak HTTP/1.1, without TLS?",
+    r"SSLEOFError|SSLZeroReturnError": "it hangs up: is a client certificate missing, or HTTP/2?",
     r"SSLError: (WRONG_VERSION_NUMBER|HTTP_REQUEST|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|PACKET_LENGTH\w+)": _NO_TLS,
     r"SSLError: TLSV1_ALERT_NO_APPLICATION_PROTOCOL": _HTTP_2,
-    r"SSLError: (TLSV1_ALERT_PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL)": "it speaks no TLS of today, 1.2 or newer",
+    r"SSLError: (TLSV1_ALERT_PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL)": "it does not speak TLS 1.2 or newer",
     r"SSLError: SSLV3_ALERT_CERTIFICATE_EXPIRED": "our client certificate has expired: client_certificate",
     r"SSLError: \w+_ALERT_(HANDSHAKE_FAILURE|UNKNOWN_CA|\w*CERTIFICATE\w*)": _WANTS_CERTIFICATE,
     r"SSLCertVerificationError: .*(expired|not yet valid)": "its certificate; or this machine's clock is wrong",
-    r"SSLCertVerificationError: .*(mismatch|valid for)": "its certificate is another name's",
-    r"SSLCertVerificationError: .*": "its certificate is nobody's that is trusted here: ca_file names an authority",
-    r"proxy: HTTP 407": "the proxy asks for user and password: write them into its URL",
+    r"SSLCertVerificationError: .*(mismatch|valid for)": "its certificate is for another name",
+    r"SSLCertVerificationError: .*": "its certificate is not trusted here: set ca_file to its authority",
+    r"proxy: HTTP 407": "the proxy asks for a user and a password: put them in its URL",
     r"proxy: HTTP \d+": "the proxy does not let us through to it",
 }
 _FIRST_BYTES = {
@@ -65,19 +65,19 @@ _FRAME_TYPES = b"\x04\x07"
 _PAGE_SAYS = {
     rb"SSL certificate|client certificate": _WANTS_CERTIFICATE,
     rb"HTTPS port|HTTPS server|SSL-enabled|requires TLS": _WANTS_TLS,
-    rb"": "a server or a proxy in the way says so, no collector",
+    rb"": "this comes from a server or a proxy in between, not from a collector",
 }
 _STATUSES = {
-    r"2\d\d": "a page for people, no collector's answer: a portal or a proxy in the way, or another address",
-    r"3\d\d": "it redirects, which is not followed: the endpoint must be the final address",
-    r"403": "it does not let us: by the token, the consent's level, or a firewall",
+    r"2\d\d": "an HTML page, not a collector's answer: a portal or a proxy in between, or the wrong address",
+    r"3\d\d": "it redirects, and redirects are not followed: set the endpoint to the final address",
+    r"403": "it refuses access: because of the token, the level of consent, or a firewall",
     r"40[45]": "nothing takes batches there: is the path right?",
-    r"407": "the proxy asks for user and password: write them into its URL",
-    r"415": "it takes no such format, or no such compression",
+    r"407": "the proxy asks for a user and a password: put them in its URL",
+    r"415": "it does not accept this format, or this compression",
     r"421": "it serves no such host",
-    r"426|505": "it asks for another protocol than HTTP/1.1",
-    r"431": "the headers are too long for it: is the token?",
-    r"451": "somebody in the way forbids it by law",
+    r"426|505": "it asks for a protocol other than HTTP/1.1",
+    r"431": "the headers are too long for it: is the token too long?",
+    r"451": "it is blocked for legal reasons",
     r"49[56]": _WANTS_CERTIFICATE,
     r"497": _WANTS_TLS,
     r"511": "the network asks for a login",
@@ -97,7 +97,7 @@ def cause_of_status(status: int, content_type: str, body: bytes, said: str = "",
     """Name a reply that confirms nothing; `said` are the words that its format has for it."""
     kind = f"HTTP {status}"
     if status == 401:  # noqa: PLR2004 of HTTP
-        missing = "it does not take the token" if has_token else "it asks for a token, and none is set"
+        missing = "it does not accept the token" if has_token else "it asks for a token, and none is set"
         return _explained(kind, f"{missing}: TELEMETRY_TOKEN, or token_file")
     is_refusal = 400 <= status < 500  # noqa: PLR2004 the class of HTTP statuses
     if is_refusal and is_in_the_way(content_type, body):

@@ -66,7 +66,7 @@ class HttpSink:
         self._token = Token(settings.token_file, environ)
         if target.login and self._token.read():
             raise ConfigError(
-                "endpoint: has a user or password in it, and a token is set: a request has room for one, remove one"
+                "endpoint: contains a user or password, and a token is set: a request can carry only one, so remove one"
             )
         self._obstacle = ""
         try:
@@ -285,7 +285,7 @@ def _check_readable(name: str, file: str) -> None:
         reason = os.strerror(fault.errno or 0)
         raise ConfigError(f"{name}={file!r}: {reason}; name a file that user {os.getuid()} can read") from None
     except ValueError:
-        raise ConfigError(f"{name}={file!r}: no file can have that name; name one that is there") from None
+        raise ConfigError(f"{name}={file!r}: no file can have that name; name an existing file") from None
 
 
 def _check_certificate(file: str) -> None:

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from telemetry.spool.segment import Head, Seal
 
 _ADVICE = (
-    "see `telemetry tripwire show`: upgrade what let it through, or, if it is harmless, `telemetry tripwire clear`"
+    "see `telemetry tripwire show`: upgrade whatever let it through or, if it is harmless, run "
+    "`telemetry tripwire clear`"
 )
 
 log = logging.getLogger("telemetry.shipper")
@@ -116,7 +117,7 @@ class Tripwire:
     def die(self) -> None:
         """Stop the uploads, because bodies can't be checked."""
         self.state, self.cause = "dead", "tripwire: dead scanner"
-        log.error("the tripwire's scanner fails: uploads are paused until a new shipper; %s", _ADVICE)
+        log.error("the tripwire's scanner fails: uploads are paused until a new shipper starts; %s", _ADVICE)
 
     def _trip(self, found: Counter[str], events: int) -> None:
         self.hits += 1
@@ -125,7 +126,7 @@ class Tripwire:
         self.state = "tripped"
         if self.hits > 1:
             self.state, self.cause = "paused", f"tripwire: {', '.join(sorted(found))}"
-            log.error("uploads are paused until a new shipper: %s; %s", self.cause, _ADVICE)
+            log.error("uploads are paused until a new shipper starts: %s; %s", self.cause, _ADVICE)
 
     def _pieces(self, head: Head, body: bytes) -> Iterator[bytes]:
         """Yield a body uncompressed, in pieces of whole events."""

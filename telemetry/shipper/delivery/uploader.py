@@ -272,7 +272,7 @@ class Uploader:
             self._held.clear()
             self._tripwire.rearm()
             self.cause = ""
-            log.info("what the tripwire had stopped was let go: uploads go on")
+            log.info("what the tripwire had stopped was released: uploads continue")
             return True
         if self._clock() - self._said_stopped_at >= SAY_STOPPED_SECONDS:
             self._said_stopped_at = self._clock()
@@ -345,9 +345,7 @@ class Uploader:
     def _leave_alone(self, seal: Seal, reply: Reply) -> float:
         """Set a batch that a page refuses aside: it is tried once in a while and given up by its age alone."""
         events = counted(seal.tally.kept, "event")
-        return self._set_aside(
-            seal, f"a page refuses {events} while others go, so they wait by themselves: {reply.cause}"
-        )
+        return self._set_aside(seal, f"a web page refuses {events} while others go, so they wait apart: {reply.cause}")
 
     def _set_aside(self, seal: Seal, text: str) -> float:
         """Let a batch wait by itself, and log a text once."""
@@ -371,7 +369,7 @@ class Uploader:
         self._delivered += 1
         self._doubted.pop(seal.head.id, None)
         if self.cause:
-            log.info("uploads go through again")
+            log.info("uploads succeed again")
             self._pace.recover(self._clock())
         self.state, self.cause, self._failures = "uploading", "", 0
 

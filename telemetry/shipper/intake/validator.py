@@ -148,7 +148,7 @@ def _take_apart(events: bytes | Raw) -> list[Raw]:
     try:
         return _ARRAY.decode(events)
     except _UNREADABLE:
-        raise UnreadableEventsError("the events of a frame must be one msgpack array; mend the producer") from None
+        raise UnreadableEventsError("the events of a frame must be one msgpack array; fix the producer") from None
 
 
 def _valid_fields(fields: dict[Any, Raw], parts: _Parts, tally: Tally) -> dict[str, Any]:
