@@ -80,7 +80,7 @@ class Entrance:
     def close(self) -> None:
         """Stop accepting clients, and cut those that have sent no request yet."""
         self._is_closed = True
-        self._loop.remove_reader(self._listening)
+        self._loop.remove_reader(self._listening.fileno())
         for newcomer in tuple(self._newcomers):
             newcomer.cut()
         for task in self._beginning:
@@ -88,11 +88,11 @@ class Entrance:
 
     def _resume(self) -> None:
         if not self._is_closed:
-            self._loop.add_reader(self._listening, self._accept)
+            self._loop.add_reader(self._listening.fileno(), self._accept)
 
     def _accept(self) -> None:
         """Accept a few clients, then pause: the clients already admitted come first."""
-        self._loop.remove_reader(self._listening)
+        self._loop.remove_reader(self._listening.fileno())
         passed_seconds, self._accepted_at = self._loop.time() - self._accepted_at, self._loop.time()
         for _ in range(min(_MOST_AT_ONCE, math.ceil(passed_seconds * _ACCEPTED_PER_SECOND))):
             try:

@@ -48,11 +48,12 @@ class Newcomer:
         on_end: Callable[[Newcomer], None],
     ) -> None:
         self.accepted = accepted
+        self._descriptor = accepted.fileno()  # of a socket, asyncio would ask the kernel for the addresses, six times
         self._loop = loop
         self._on_word = on_word
         self._on_end = on_end
         self._thrown_away_bytes = 0
-        loop.add_reader(accepted, self._hear)
+        loop.add_reader(self._descriptor, self._hear)
         self._deadline = loop.call_later(patience_seconds, self.cut)
 
     def cut(self) -> None:
@@ -63,12 +64,12 @@ class Newcomer:
 
     def hold(self) -> None:
         """Stop listening for now; the client may stay silent as long as before."""
-        self._loop.remove_reader(self.accepted)
+        self._loop.remove_reader(self._descriptor)
 
     def release(self) -> None:
         """Stop watching the socket, so that something else may take it over."""
         self._deadline.cancel()
-        self._loop.remove_reader(self.accepted)
+        self._loop.remove_reader(self._descriptor)
 
     def has_hung_up(self) -> bool:
         """Tell whether the client has closed its side of the connection."""
@@ -85,7 +86,7 @@ class Newcomer:
         except OSError:
             self.cut()
             return
-        self._loop.add_reader(self.accepted, self._throw_away)
+        self._loop.add_reader(self._descriptor, self._throw_away)
         self._deadline = self._loop.call_later(LINGER_SECONDS, self.cut)
         self._throw_away()
 
