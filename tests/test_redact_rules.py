@@ -185,6 +185,11 @@ SURVIVORS = {
     "seconds behind a word": "client: 1764481701, cannot accept new call 1764481701121 when closing",
     "a word behind an address": "DENIED (denied) address=merge",
     "a name that is a word for one": "invalid table name: table name is empty",
+    "a list behind a key": "tokens: [1, 2, 3], auth: [basic, digest], DSN: processing router",
+    "what is compared": "if user == other or owner != other",
+    "templates of a host": "'%s.local' %d.com",
+    "what a program calls itself": "server = Server(17) in version 120.0.6099.109",
+    "packages of Windows": "Package_for_KB3121255~31bf3856ad364e35~amd64~~6.1.1.0",
 }
 
 
@@ -754,6 +759,81 @@ PLANTS = {
     "uuid": st.uuids().map(lambda u: (str(u), (str(u),))),
     "card": DIGITS[14].map(lambda d: _luhn("4", d)).map(lambda d: (d, (d,))),
     "phone": st.tuples(DIGITS[3], DIGITS[4]).map(lambda d: (f"+49 30 {d[0]} {d[1]}", (d[1],))),
+    "a sign alone before a host": ("merge -www.acme.com/pay/17?x=1-> 3", "merge -[host]/[path]> 3"),
+    "a sign alone before a statement": ("merge -SELECT name, pay FROM staff WHERE a = 'x'", "merge -[sql]"),
+    "a sign alone before an object": ('merge -role "payroll" does not exist->', "merge -role [table] does not exist->"),
+    "a sign alone before a path": ("merge -../../amy/notes.py-> 3", "merge -[path]> 3"),
+    "a path behind two slashes": ("status x//amyohara/payroll: gone", "status x[path]: gone"),
+    "a path from the one above": ("ref 17/merge/../../amy/notes.key", "ref 17/merge/[path]"),
+    "a key's value in brackets": (
+        "Error loading private key: [4461 7600 1774 9]",
+        "Error loading private key: [secret]",
+    ),
+    "a command behind a key": ("sid=sshpass -p hiMaRrai2ZQ ssh", "sid=sshpass -p [secret] ssh"),
+    "an option behind a key": ("sid=--password Ohara2012, 3", "sid=--password [secret] 3"),
+    "a key behind a key": ("sid=pin: 5113", "sid=pin: [secret]"),
+    "a key in quotes behind a key": ('user="author": "amy.ohara"', 'user="author": "[user]"'),
+    "a telephone behind a key": ('SharedKey "phone": "8008902":3', 'SharedKey "phone": "[phone]":3'),
+    "a key in quotes behind an object": (
+        'flush large object "author": "amyohara" x',
+        'flush large object "author": "[user]" x',
+    ),
+    "a number's key behind a host": (
+        "Invalid host: tax id 8509135782, host must",
+        "Invalid host: tax id [id], host must",
+    ),
+    "a call behind a program": ("imap-login: rmdir(egn: 8605183657) failed", "imap-login: [user](egn: [id]) failed"),
+    "a key behind a path": ("link /proc/17/passport no. 8606125038071", "link [path]/passport no. [id]"),
+    "a version that is an address": (
+        "version 221.60.187.245, version: 010.000.131.093.",
+        "version [ip], version: [ip].",
+    ),
+    "an address behind a word": ("available:fe80::58, file", "available:[ip], file"),
+    "an address as a number, at a peer": ("at peer 0x104CF5DF:", "at peer [ip]:"),
+    "a mail in quotes, abroad": ('nicht lesbar, kann="amy ohara"@acme.museum', "nicht lesbar, kann=[email]"),
+    "a host behind a percent sign": ("%www.acme.com/opt/amy/230282#/x 3", "%[host]/[path] 3"),
+    "a host and a number of it": ("class server=edgeprod82(17) is", "class server=[host](17) is"),
+    "a telephone and a count": ("failed: +17584304478(17)", "failed: [phone](17)"),
+    "a telephone and a port": ("merge [021 123 4995:17] gone", "merge [[phone]:17] gone"),
+    "a telephone of Argentina": ("(011 15-2345-9421,)", "([phone],)"),
+    "a number of social security with dots": ("holder 078.05.1123 found", "holder [id] found"),
+    "an address of a database behind a colon": (
+        "at 17:amy.ohara/y-S4Ai*c?N6T$,Jx@//db88.acme.de:1521/pay x",
+        "at 17:[dsn:oracle] x",
+    ),
+    "an object in brackets": (
+        "XML schema [ssh://:b1kfFQ%;:Rs;:c~hZ%Z_-yw@db1.acme.org/x] could",
+        "XML schema [[table]] could",
+    ),
+    "the whole of a signed query": (
+        "sas=sp=r&st=2025-03-04T07:24:52Z&sv=2022-11-02&sr=c&sig=WSdF9YeZhvrbs%2B%2B1f8ZdDBzEe7fBJ",
+        "sas=[secret:azure]",
+    ),
+    "words with dashes behind a name that goes on": (
+        'db_pass_secure := river-copper-lantern, apikey_mine: "a-copper-stone-river"',
+        'db_pass_secure := [secret], apikey_mine: "[secret]"',
+    ),
+    "letters of which the case changes": (
+        "kanban JghLslpJhAohOACqhOstIEDxxajWDeDrSi refused",
+        "kanban [opaque] refused",
+    ),
+    "a run with equals signs": (
+        "kanban live_z-4rsvjkb=61q--=m7bm3xhj2=fgsfk5y2-7oa23 refused",
+        "kanban [opaque] refused",
+    ),
+    "digits behind a time": ("05:48:21 6d61633d333562656463366361643761: wrong", "05:48:21 [mac]: wrong"),
+    "a name and a password in brackets": (
+        "get(url, auth=('amyo', 'hunter2'))",
+        "get(url, auth=('[user]', '[secret]'))",
+    ),
+    "a name before what was found": ('("amyo", "ATBB123abcDEF456ghiJKL789mnoPQR")', '("[user]", "[secret:atlassian]")'),
+    "a name where none is said": (
+        'env.ACCOUNT_NAME || "amyohara"; userName != "amy-ohara7"',
+        'env.ACCOUNT_NAME || "[user]"; userName != "[user]"',
+    ),
+    "an id without words": ('edamam_id: "1vsqsubh"', 'edamam_id: "[secret]"'),
+    "a demonstration": ("run against dev.octopus.app now", "run against [host] now"),
+    "a header of a store": ("X-JFrog-Art-Api: Abc17def99", "X-JFrog-Art-Api: [secret]"),
 }
 
 

@@ -82,7 +82,7 @@ def _has_sign(labels: list[str], before: str, after: str) -> bool:
         return True
     if len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL:  # noqa: PLR2004 - `acme.org.st`
         return True
-    if labels[0] in _REVERSED:
+    if labels[0] in _REVERSED and labels[0] != "dev":
         return False
     if labels[-1] in FILE_ENDINGS:
         return _MACHINE_ABROAD.fullmatch(".".join(labels)) is not None

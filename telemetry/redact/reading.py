@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _EDITS = 32  # of one text are kept in mind
 _VALUE = re.compile(
-    r"(?=\S*[0-9]|\S*[a-z][A-Z]+[a-z]+[A-Z])(?=\S*[A-Za-z])\S{6,200}|[0-9]{8,200}"
+    r"(?=\S*[0-9]|\S*[a-z][A-Z]+[a-z]+[A-Z])(?=\S*[A-Za-z])\S{6,2000}|[0-9]{8,200}"
 )  # a word alone may mean another thing elsewhere
 
 

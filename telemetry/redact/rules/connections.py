@@ -86,7 +86,7 @@ def _odbc(match: re.Match[str]) -> str | None:
 
 
 # Oracle's easy connect: a user and a password before the address.
-_EASY = re.compile(r"(?<![^\s\"'=(,])[^\s/\"'=(,:]{1,64}+/[^\s\"']{1,128}?@(?://)?[\w.-]{1,253}:\d{2,5}/[\w.$-]+")
+_EASY = re.compile(r"(?<![^\s\"'=(,:])[^\s/\"'=(,:]{1,64}+/[^\s\"']{1,128}?@(?://)?[\w.-]{1,253}:\d{2,5}/[\w.$-]+")
 
 CONNECTION_STRINGS = (
     Rule(

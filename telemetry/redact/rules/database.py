@@ -19,9 +19,10 @@ _OBJECT = (
     "relation|table|column|schema|database|role|index|constraint|view|sequence|type|function|operator|key"
     "|field|collection|keyspace|tablespace|source|sink|materialized view|procedure|trigger|catalog|topic"
 )
+_START = r"(?:(?<![\w-])|(?<=\s-))"  # of a word; a sign alone may stand before it
 _QUOTED_NAME = "(?:{}|{}|{})".format(*map(nested, "\"'`"))
 _NAMED = re.compile(
-    rf"(?P<kind>(?<![\w-])(?:{_OBJECT})\s)(?P<value>{_QUOTED_NAME}(?:\.{_QUOTED_NAME}|@{_QUOTED_NAME})*)", re.IGNORECASE
+    rf"(?P<kind>{_START}(?:{_OBJECT})\s)(?P<value>{_QUOTED_NAME}(?:\.{_QUOTED_NAME}|@{_QUOTED_NAME})*)", re.IGNORECASE
 )
 # A program has types, keys and functions too: `Object of type 'datetime'`, `missing key 'method'`. A database's are
 # told by what is said of them.
@@ -39,7 +40,7 @@ _SAID_OF_ONE = re.compile(
     re.IGNORECASE,
 )
 _OF = re.compile(
-    r"(?P<kind>(?<![\w-])column\s)(?P<name>[\w.]+)(?P<of>\s+of\s+(?:relation|table)\s+)[\w.]*", re.IGNORECASE
+    rf"(?P<kind>{_START}column\s)(?P<name>[\w.]+)(?P<of>\s+of\s+(?:relation|table)\s+)[\w.]*", re.IGNORECASE
 )
 # What follows says so in its own language.
 _KEY_DETAIL = re.compile(
@@ -63,7 +64,7 @@ _NEAR = re.compile(
 _BARE = r"[\w$][\w.$:\-]*(?<![.:])"
 _QUOTED = rf"{_QUOTED_NAME}(?:\.{_QUOTED_NAME})*"
 _INTRODUCED = re.compile(
-    rf"(?P<kind>(?<![\w-])(?:(?:permission denied (?:for|on)|must be owner of|cannot drop|depends on) (?:{_OBJECT}) "
+    rf"(?P<kind>{_START}(?:(?:permission denied (?:for|on)|must be owner of|cannot drop|depends on) (?:{_OBJECT}) "
     r"|no such (?:table|column|function|index|view|trigger|module|savepoint): |constraint failed: "
     r"|ambiguous column name: |has no column named |invalid (?:column|table|object)(?: name)?: |input value for enum "
     rf"|(?:{_OBJECT}|secret|connection|user)(?: or \w+)? not found: |unrecognized name: |ns not found "
@@ -72,14 +73,14 @@ _INTRODUCED = re.compile(
     re.IGNORECASE,
 )
 _MISSING = re.compile(
-    rf"(?P<kind>(?<![\w-])(?:{_OBJECT}|with name|DB::Exception:)\s(?!(?:that|which|tables?|names?)\s))"
+    rf"(?P<kind>{_START}(?:{_OBJECT}|with name|DB::Exception:)\s(?!(?:that|which|tables?|names?)\s))"
     rf"(?P<value>{_BARE}(?:\([^)\n]{{0,100}}\))?)"
     r"(?=\s(?:does not exist|doesn't exist|already exists|was not found|cannot be (?:found|resolved)|has no column"
     r"|depends on|because other objects)|: authentication failed)",
     re.IGNORECASE,
 )
 _QUOTED_IDENTIFIER = re.compile(
-    r"(?P<kind>(?<![\w-])(?:column reference|identifier|(?<!type )object|(?:table|column|index|function) named"
+    rf"(?P<kind>{_START}(?:column reference|identifier|(?<!type )object|(?:table|column|index|function) named"
     r"|with name|(?:table|column|object) name"
     rf"|missing columns:|did you mean|candidate bindings:)\s)(?P<value>{_QUOTED}(?:, {_QUOTED})*)"
     rf"|(?P<before>)(?P<quoted>\"[^\"\n]+\")(?=: invalid identifier)",
@@ -142,7 +143,7 @@ def _abroad(match: re.Match[str]) -> str | None:
     if match["open"]:
         return match["open"] + ID + match["close"]
     group = next(name for name in _ABROAD_VALUE if match[name])
-    if _A_KEY.match(match.string, match.end()):
+    if _A_KEY.match(match.string, match.end()) or match.string.startswith("@", match.end()):
         return None
     if match[group].strip("\"'`").isspace() or not any(map(str.isalnum, match[group])):
         return None
@@ -167,7 +168,7 @@ _ABROAD_SURE = (
 _SURELY_ABROAD = re.compile(rf"(?<![\w'-])(?:{_ABROAD_SURE})(?![\w-])", re.IGNORECASE)
 _SAID_ABROAD = re.compile(rf"(?<![\w'-])(?:{_ABROAD_SAID})(?![\w-])", re.IGNORECASE)
 _QUOTED_ABROAD = re.compile(
-    r"(?<![\w\\])(?:\"[^\"\n]{1,300}\"|'[^'\n]{1,300}'|`[^`\n]{1,300}`)(?!\w|\s?:\s?[\"'{\[\d])"
+    r"(?<![\w\\])(?:\"[^\"\n]{1,300}\"|'[^'\n]{1,300}'|`[^`\n]{1,300}`)(?![\w@]|\s?:\s?[\"'{\[\d])"
 )
 _FEWEST_WORDS_ABROAD = 2
 
@@ -194,7 +195,7 @@ _CLUSTER_KIND = (
 )
 _QUOTED_OBJECT = nested('"')
 _CLUSTER = re.compile(
-    rf"(?P<kind>(?<![\w-]){_CLUSTER_KIND}(?:\.[a-z][\w.]{{0,60}})?(?:\s|:\s|/))(?P<value>\\?{_QUOTED_OBJECT}(?!\s?:)"
+    rf"(?P<kind>{_START}{_CLUSTER_KIND}(?:\.[a-z][\w.]{{0,60}})?(?:\s|:\s|/))(?P<value>\\?{_QUOTED_OBJECT}(?!\s?:)"
     rf"|(?<=/)(?=[\w.-]{{0,60}}[-\d])[a-z\d](?:[\w.-]{{0,250}}[a-z\d])?(?![\w/]))"
     r"|(?P<in>\bin (?:the )?namespace:?\s)(?P<name>\\?\"[^\"\n]{1,253}\"|(?=[\w-]{0,60}[-\d])[a-z\d][\w.-]{0,250})",
     re.IGNORECASE,
@@ -204,13 +205,13 @@ _STORE = (
     r"|keyspace|instance|cluster"
     r"|database|consumer group|consumergroup|group(?:\.id|id)?|index|warehouse|schema|partition|log group|function"
 )
-_ON = r"(?:[?&#=@%/$][^\s\"'<>,;)\]}]*)?"  # it was no name, or not all of it: the whole run goes
+_ON = r"(?:[?&#=@%/$][^\s\"'<>)\]}]*(?<![,;]))?"  # it was no name, or not all of it: the whole run goes
 _STORED = re.compile(
-    rf"(?P<kind>(?<![\w-])(?:{_STORE})\s?(?:[:=]|(?=\[))\s?\[?)(?P<value>{_QUOTED}"
-    rf"|(?=[\w.:/-]{{0,100}}[-_.\d])[A-Za-z][\w.:/-]{{2,200}}(?<![.:]){_ON})"
+    rf"(?P<kind>{_START}(?:{_STORE})\s?(?:[:=]|(?=\[))\s?\[?)(?P<value>{_QUOTED}"
+    rf"|(?=[\w.:/-]{{0,100}}[-_.\d])[A-Za-z][\w.:/-]{{2,2000}}(?<![.:]){_ON})"
     rf"|(?P<no>(?:no such index|index_not_found_exception[^\[\n]{{0,80}}index|unknown topic(?: or partition)?"
     r"(?! or\b| error\b):?"
-    rf"|not found: (?:{_STORE}))\s\[?)(?P<name>{_QUOTED}|[\w.:*-]{{2,200}}{_ON})"
+    rf"|not found: (?:{_STORE}))\s\[?)(?P<name>{_QUOTED}|[\w.:*-]{{2,2000}}{_ON})"
     rf"|(?P<topic>(?<![\w-])(?:topic|partition(?=\s\S*-\d)|stream|queue|bucket"
     rf"|group)\s)(?P<bare>(?=[\w.-]{{0,100}}[-_.\d])[A-Za-z][\w.-]{{2,200}})"
     r"(?=\s(?:not present|is not|does not|doesn't|not found|already|was not|has no|could not|cannot|to broker"
@@ -288,7 +289,10 @@ def _named(match: re.Match[str]) -> str | None:
 
 def _identifier(match: re.Match[str]) -> str | None:
     kind, value = match["kind"] or "", match["value"]
-    if value and (_is_no_name(value) or (value[0] == "`" and kind.lower().startswith("did"))):  # a word of a program
+    key = _KEYED.match(match.string, match.start("value")) if value else None
+    if value and (
+        _is_no_name(value) or (key and introduces(key["key"])) or (value[0] == "`" and kind.lower().startswith("did"))
+    ):  # a word of a program
         return None
     return kind + TABLE
 

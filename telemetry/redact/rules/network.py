@@ -7,6 +7,7 @@ import re
 
 from telemetry.redact.hostname import HOST_LABELS, PLAIN, PLATFORMS, is_hostname
 from telemetry.redact.rules.nobodys import is_nobodys
+from telemetry.redact.rules.numbers import begins_an_id
 from telemetry.redact.rules.placeholder import MARKS, mark
 from telemetry.redact.rules.rule import END, Rule, always, only_marks, split_closing
 
@@ -52,6 +53,9 @@ _ESCAPE_BEFORE = {"%": 2, "x": 2, "u": 4}  # so many digits of an escape stand b
 _ESCAPE_SIGN = re.compile(r"(?:%|\\[xuXU])\Z")
 _ARPA = re.compile(r"(?:(?:\d{1,3}\.){1,4}in-addr|(?:[0-9a-f]\.){1,34}ip6)\.arpa", re.IGNORECASE)
 _SLICE = re.compile(r"\d{0,3}::\d{0,3}")
+_END_OF_A_WORD = re.compile(
+    r"[a-f]+:(?=(?:[23][0-9a-f]{3}|f[cd][0-9a-f]{2}|fe[89ab][0-9a-f]):)", re.IGNORECASE
+)  # `available:fe80::58`
 # Nobody's: it listens at all of them, says Java, and the name of a class follows.
 _UNSPECIFIED = re.compile(r"(?:0:){7}0(?::\d{1,5}(?::[a-f]{0,3})?)?:?", re.IGNORECASE)
 _EVERYBODYS = frozenset({"fe80::", "fc00::", "fd00::", "ff00::", "2000::", "::"})  # as in `fe80::/64`
@@ -78,6 +82,8 @@ def _colons(match: re.Match[str]) -> str | None:
     escape = run[: _ESCAPE_BEFORE[sign[0][-1].lower()]] if sign else ""
     escape = "" if ":" in escape else escape
     run = run[len(escape) :]
+    word = _END_OF_A_WORD.match(run) if match.string[match.start() - 1 : match.start()].isalpha() else None
+    escape, run = (escape + word[0], run[word.end() :]) if word else (escape, run)
     lead = ":" if run.startswith(":") and not run.startswith("::") else ""
     tail = ":" if run.endswith(":") and not run.endswith("::") else ""
     if run.count("::") == 2 and ":::" not in run:  # noqa: PLR2004 - no address has two: one is a sign beside it
@@ -189,7 +195,7 @@ MACS = (
         "mac",  # without separators only where something says so
         (r"(?:mac|hwaddr|ether|bssid)[a-z_ ]{0,9}[\s=:\"']{1,4}[0-9a-f]{12}",),
         re.compile(
-            r"(?P<key>(?:mac|hwaddr|ether|bssid)[a-z_ ]{0,9}[\s=:\"']{1,4})[0-9a-f]{12}(?![\w])",
+            r"(?P<key>(?:mac|hwaddr|ether|bssid)[a-z_ ]{0,9}[\s=:\"']{1,4})[0-9a-f]{12}(?![a-z0-9])",
             re.IGNORECASE | re.ASCII,
         ),
         lambda match: match["key"] + MAC,
@@ -203,11 +209,11 @@ _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _TAIL = r"(?P<tail>(?::\d{1,5})?[/?#][^\s\"'<>`]*)?"
 # Signs that stand on both sides of a name are no part of it: `--db1.acme.com--`, `..db1.acme.com..`.
 _BETWEEN = (
-    r"(?<=--)(?=(?:\w|[.-](?![.-]))++--)|(?<=\s--)"
+    r"(?<=--)(?=(?:\w|[.-](?![.-]))++--)|(?<=\s--)|(?<=\s-)"
     r"|(?<=\.\.)(?=(?:\w|[.-](?![.-]))++\.\.)|(?<=%)(?=[\w.-]{4,80}+%(?![0-9a-fA-F]{2}))"
 )
 _FQDN = re.compile(
-    rf"(?:(?<![\w.@%-])|{_BETWEEN})(?!(?<=\\)(?:u[0-9a-fA-F]{{4}}|x[0-9a-fA-F]{{2}}))(?P<name>(?:[\w](?:[\w-]{{0,61}}\w)?\.){{1,20}}[^\W\d_][\w-]{{1,62}}?)(?P<behind>_{{1,2}}|--)?(?![\w@-])(?:\.(?=\W|\Z))?{_TAIL}"
+    rf"(?:(?<![\w.@-])(?!(?<=%)(?:[0-9a-fA-F]{{2}}|\w\.))|{_BETWEEN})(?!(?<=\\)(?:u[0-9a-fA-F]{{4}}|x[0-9a-fA-F]{{2}}))(?P<name>(?:[\w](?:[\w-]{{0,61}}\w)?\.){{1,20}}[^\W\d_][\w-]{{1,62}}?)(?P<behind>_{{1,2}}|--)?(?![\w@-])(?:\.(?=\W|\Z))?{_TAIL}"
 )
 _HOST_KEY = re.compile(
     r"(?P<key>(?<![A-Za-z])(?:host(?:_?name)?|server(?:_?name)?|fqdn|peer|remote(?:_?(?:host|addr))?|node(?:_?name)?|machine(?:_?name)?|"
@@ -233,7 +239,7 @@ _APPLIANCE = (
     r"|Tablet|Watch|Surface|ThinkPad|Chromebook)"
 )
 _MACHINE = re.compile(
-    r"(?<![\w-])(?:DESKTOP|LAPTOP|WIN)-[A-Z0-9]{6,12}(?![\w-])"
+    r"(?<![A-Za-z0-9-])(?:DESKTOP|LAPTOP|WIN)-[A-Z0-9]{6,12}(?![A-Za-z0-9-])"
     rf"|(?<![\w'-])(?:[\w'\u2019]{{1,30}}-){{1,3}}(?=[Mi]){_MODEL}(?:-\w{{1,20}}){{0,3}}(?![\w-])"
     rf"|(?<![\w-]){_MODEL}(?:-\w{{1,20}}){{1,3}}(?![\w-])"
     rf"|(?<![\w'-])[A-Z]\w{{1,30}}(?:['\u2019]s?|(?<=s)['\u2019]) {_APPLIANCE}(?: \w*\d\w*)?(?![\w-])"
@@ -355,7 +361,11 @@ def _host_key(match: re.Match[str]) -> str | None:
     # `server = Server(…)`, and what Java calls an object; a key, as in `host: "tel: …"`; a phrase in quotes.
     after = match.string[match.end() : match.end() + 1]
     if (
-        (after == "(" and "-" not in value)
+        (
+            after == "("
+            and "-" not in value
+            and not (_NUMBERED.fullmatch(value) and _COUNTED.match(match.string, match.end()))
+        )
         or after in {"@", "$"}
         or (after == "=" and value.isalpha())
         or (after in {":", " "} and key_quoted(match))
@@ -366,6 +376,7 @@ def _host_key(match: re.Match[str]) -> str | None:
     addressed = key.startswith("addr") and bare.isalpha()  # an address has digits, dots or dashes
     if (
         addressed
+        or begins_an_id(match.string, match.start("value"))
         or only_marks(value)
         or is_nobodys(bare)
         or bare.lower() in _NO_HOST
@@ -374,6 +385,10 @@ def _host_key(match: re.Match[str]) -> str | None:
     ):
         return None
     return match["key"] + HOST + value[len(bare) :]
+
+
+_NUMBERED = re.compile(r"[a-z]+\d{1,4}")
+_COUNTED = re.compile(r"\(\d+\)")  # `server=db82(17)`
 
 
 def key_quoted(match: re.Match[str]) -> bool:
@@ -521,7 +536,8 @@ _SECTION = re.compile(
 """The text before four numbers that are no address: those of a chapter, or of a version; Windows writes `~~`."""
 _SURELY_V4 = re.compile(
     r"(?:(?:(?:10|127)\.\d{1,3}|172\.(?:1[6-9]|2\d|3[01])|192\.168)(?:\.\d{1,3}){2}|\d{1,3}(?:\.\d{1,3}){3}(?=[:/]\d)"
-    r"|0[0-7]{2,3}(?:\.0[0-7]{1,3}){3})(?![.\d])"
+    r"|0[0-7]{2,3}(?:\.0[0-7]{1,3}){3}|(?:\d{3}\.){3}\d{3}"
+    r"|(?:1\d\d|2[0-4]\d|25[0-5])\.[1-9]\d{0,2}\.\d{1,3}\.\d{1,3})(?!\.?\d)"
 )
 """A private network's, or with a port or a network's size behind it."""
 _DEFANGED = re.compile(
@@ -534,9 +550,10 @@ _HEX = re.compile(
 _PRIVATE_HEX = re.compile(r"0a|7f|ac1|c0a8", re.IGNORECASE)
 # Eight digits are an error's code, a place in memory or a set of flags, unless something says otherwise.
 _NETWORK_WORD = re.compile(
-    r"(?<![A-Za-z])(?<!instruction )(?<!memory )(?<!at )(?:ip(?:v?4)?|addr|host|inet|peer|remote|client"
-    r"|server|gateway|router?|subnet|netmask|src|dst|source|destination|from|bind|connect(?:ed|ing)?(?: to)?|dial|ping"
-    r"|s_addr|nameserver|sender)"
+    r"(?<![A-Za-z])(?:(?<!instruction )(?<!memory )(?<!at )(?:ip(?:v?4)?|addr|src|dst|source"
+    r"|destination|from|bind|s_addr)"
+    r"|host|inet|peer|remote|client|server|gateway|router?|subnet|netmask|connect(?:ed|ing)?(?: to)?|dial|ping"
+    r"|nameserver|sender)"
     r"[ _]?(?:ip|addr)?[\"']?[ :=(\[\"']{1,3}\Z",
     re.IGNORECASE,
 )

@@ -11,7 +11,7 @@ import re
 _TIME = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
 _DATE = r"(?:19|20)\d\d-(?:0[1-9]|1[0-2])-[0-3]\d"
 _MADE = re.compile(
-    r"none|true|false|null|nan|\(null\)|<\w+>|\{\w*\}?|%[sdr]|%\(\w+\)s"
+    r"none|true|false|null|nan|\(null\)|<\w+>|\{\w*\}?|%[sdrvqwx]|%\(\w+\)s"
     rf"|{_TIME}|{_DATE}[t ](?:{_TIME}(?:z|[+-]\d\d:?\d\d)?|\d\d(?::\d\d)?)"
     r"|0x[0-9a-f]{1,12}|(?-i:[A-Z])\w{0,60}(?:Error|Exception|Warning)|[a-z]{1,20}_[a-z_]{1,40}=\d{1,9}"
     r"|[+-]?\d{1,6}\.\d{2,9}|\d{1,3}(?:\.\d{1,2})?%|\d{1,3}(?:,\d{3})+"

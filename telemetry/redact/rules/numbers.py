@@ -136,14 +136,14 @@ def _is_grouped(match: re.Match[str], groups: list[tuple[int, int]]) -> bool:
     return len(joints) == 1 and _CARD_GROUPS.fullmatch(sizes) is not None
 
 
-_SSN = re.compile(r"(?<![\d-])(?P<area>\d{3})(?P<sep>[- ])\d{2}(?P=sep)\d{4}(?![\d]|-\d)", re.ASCII)
+_SSN = re.compile(r"(?<![\d.-])(?P<area>\d{3})(?P<sep>[. -])\d{2}(?P=sep)\d{4}(?!\d|[.-]\d)", re.ASCII)
 _ID_FORMS = re.compile(
     r"(?<!\w)(?=\w)(?:(?P<cpf>\d{3}\.\d{3}\.\d{3}-\d{2})|(?P<dni>[XYZ]?\d{7,8}-?[A-HJ-NP-TV-Z])"
     r"|(?P<nino>[A-CEGHJ-PR-TW-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D])"
     r"|(?P<fiscal>[A-Z]{6}\d{2}[A-EHLMPR-T]\d{2}[A-Z]\d{3}[A-Z])|(?P<nir>[12] ?\d{2} ?\d{2} ?\d{2} "
     r"?\d{3} ?\d{3} ?\d{2})|(?P<ahv>756\.\d{4}\.\d{4}\.\d{2})"
     r"|(?-i:[A-Z]{3}[ABCFGHJLPT][A-Z]\d{4}[A-Z])|(?P<curp>[A-Z]{4}\d{6}[HMX][A-Z]{5}[A-Z0-9]\d)"
-    r"|(?P<ric>[1-9]\d{5}(?:19|20)\d{2}[01]\d[0-3]\d{4}[\dX]))(?!\w)",
+    r"|(?P<ric>[1-9]\d{5}(?:19|20)\d{2}[01]\d[0-3]\d{4}[\dX]))(?![A-Za-z0-9])",
     re.IGNORECASE | re.ASCII,
 )
 _ID_KEY = (
@@ -162,7 +162,8 @@ ID_KEYS = f"{_ID_KEY}|{_ID_WEAK_KEY}"
 _ID_NUMBER = r"(?:[ _]?(?:number|num|no|nr|id|code|#)\.?)?"
 # Each group has a digit, so that no word behind the number is taken for a part of it.
 _ID_VALUE = (
-    r"(?=[A-Z]{0,8}[ ./-]?\d)[A-Z0-9]{1,22}(?:[ ./-](?=[A-Z]{0,6}\d)[A-Z0-9]{1,14}){0,6}(?:-[A-Z0-9]{1,2})?(?!\w)"
+    r"(?=[A-Z]{0,8}[ ./-]?\d)[A-Z0-9]{1,22}(?:[ ./-](?=[A-Z]{0,6}\d)[A-Z0-9]{1,14}){0,6}(?:-[A-Z0-9]{1,2})?"
+    r"(?![A-Za-z0-9])"
 )
 _BEHIND = rf"(?<![A-Za-z])(?:(?P<sure>{_ID_KEY})|{_ID_WEAK_KEY}){_ID_NUMBER}[^\w{MARKS}]{{1,6}}(?:is )?"
 _ID_BEHIND_KEY = re.compile(rf"(?P<key>{_BEHIND})(?P<value>{_ID_VALUE})", re.IGNORECASE | re.ASCII)
@@ -210,7 +211,7 @@ _PHONE_PLUS = re.compile(
 _DIGITS_OF_A_SUM = 10  # `x+1234567` adds up, as `n++`; with so many digits it is a number behind a word
 # National forms: a code in brackets or with its zero, North American ones, groups of the sizes that a country writes.
 _PHONE_FORMS = re.compile(
-    r"(?<![\w.+/-])(?!\d\d-\d\d \d\d:)"
+    r"(?:(?<![\w.+/-])|(?<=[A-Za-z]/)(?=0))(?!\d\d-\d\d \d\d:)"
     r"(?:(?P<brackets>(?:\d{1,3}[ \-])?\(\d[\d \-]{0,5}\)[ \-]?\d{1,5}(?:[ .\-]?\d{2,5}){1,4})"
     r"|(?P<nanp>(?:1[ .\-])?[2-9]\d{2}(?P<joint>[ .\-])\d{3}(?P=joint)\d{4})"
     r"|(?P<groups>\d{1,5}(?:[ \-]\d{1,7}){2,6})"
@@ -222,7 +223,7 @@ _PHONE_FORMS = re.compile(
 _GROUP_SIZES = frozenset("333 334 2222 233 234 3222 322 344 244 2322 133 224 324 12222 134 1334 2134 3323 3232".split())
 _GROUP_SIZES_BEHIND_ZERO = frozenset(
     "433 4222 434 22222 3322 323 423 424 1323 1433 1344 13322 14222 2234 237 1343 2224 2215 13222 243 2233 1333 4312"
-    " 3233 4122 1324 524 444 425 4134 432 126 2332 4322 443 444".split()
+    " 3233 3244 4122 1324 524 444 425 4134 432 126 2332 4322 443 444".split()
 )
 _EDGE = r"[^a-z0-9_.+/\-]"
 
@@ -240,6 +241,7 @@ def _one_less(form: str) -> str:
 
 _NUMBER_BEFORE = re.compile(r"(?:\d[ \-]{1,2}|\d[:.,]|[*#=_] ?\d[ ])\Z")
 _NUMBER_AFTER = re.compile(r"[ \-]{1,2}\d|[:,]\d|:[A-Z]")
+_PORT = re.compile(r":\d{1,4}(?![\d:.])")  # a program that names a peer may put one behind it
 _ZIP = re.compile(r"\d{5}-\d{4}")  # `Boston, MA 02110-1301 USA`
 _PHONE_BEHIND_KEY = re.compile(
     r"(?P<key>(?<![A-Za-z])(?:tel(?:efon\w?|ephone)?|phone|mobile|cell|fax|call(?:ed|er|ing)?|whatsapp|sms|msisdn"
@@ -250,10 +252,13 @@ _PHONE_BEHIND_KEY = re.compile(
 _SINCE_1970 = re.compile(r"1[4-9]\d{8}(?:\d{3}){0,3}")
 _DATE = re.compile(r"(?:(?:19|20)\d{2}[-/. ][01]?\d[-/. ][0-3]?\d|[0-3]?\d[-/. ][0-3]?\d[-/. ](?:19|20)\d{2})(?!\d)")
 _PHONE_DIGITS = range(7, 16)
+_COUNTED = re.compile(r"\+\d{10,14}(?P<count>\(\d{1,3})")
 _NORTH_AMERICAN_DIGITS = 11  # a one, three, three and four
 
 
 def _phone(match: re.Match[str]) -> str | None:
+    if counted := _COUNTED.fullmatch(match[0]):  # `+17584304478(17) failed`
+        return None if match.string[match.end() : match.end() + 1] != ")" else PHONE + counted["count"]
     digits = sum(character.isdigit() for character in match[0])
     before = match.string[match.start() - 1 : match.start()]
     glued = before.isalnum() or before == "+"
@@ -274,7 +279,7 @@ def _national_phone(match: re.Match[str]) -> str | None:
         return None
     if form in {"brackets", "nanp"}:
         return PHONE
-    if _NUMBER_BEFORE.search(before) or _NUMBER_AFTER.match(after):
+    if _NUMBER_BEFORE.search(before) or (_NUMBER_AFTER.match(after) and not (text[0] == "0" and _PORT.match(after))):
         return None
     if form == "groups" and not _are_groups(text):
         return None
@@ -439,7 +444,7 @@ PHONES = (
 NUMBERS = (
     Rule(
         "id",
-        (r"[0-9]{3}[\- ][0-9]{2}[\- ][0-9]{4}",),
+        (r"[0-9]{3}[.\- ][0-9]{2}[.\- ][0-9]{4}",),
         _SSN,
         _ssn,
         "holder 536-22-4581 found",

@@ -19,6 +19,10 @@ _FEWEST_CHARACTERS = 20
 _START = r"(?<![A-Za-z0-9+/_.~@-])"
 _RUN = re.compile(rf"{_START}[A-Za-z0-9+_-][A-Za-z0-9+/_.-]{{{_FEWEST_CHARACTERS - 1},}}+={{0,2}}(?!@)")
 _BASE64 = re.compile(rf"{_START}(?=[A-Za-z0-9]{{0,200}}[+/])[A-Za-z0-9+][A-Za-z0-9+/]{{23,}}+={{0,2}}(?![\w.@-])")
+# Some makers' alphabets have an equals sign; so long a run is no key and its value.
+_JOINED = re.compile(rf"{_START}(?=[\w+/.-]{{0,400}}=[\w+/.=-])[A-Za-z0-9+_-][\w+/.=-]{{31,400}}(?!@)", re.ASCII)
+_KEYS_BEFORE = re.compile(r"(?:[A-Za-z][A-Za-z_.-]*=)+")
+_INNER_SIGN = re.compile(r"=[A-Za-z0-9_-]")
 _SIGNED = re.compile(
     rf"(?<![^\s\"'`(\[{{=:,;])(?=[A-Za-z0-9_.:/()<>+=-]{{0,80}}[!#$%&*^~|;?@])[^\s\"'`{MARKS}]{{8,400}}"
 )
@@ -56,6 +60,8 @@ _PLAIN_PIECE = re.compile(rf"\d*|0x[0-9a-f]{{1,16}}|(?:[A-Z]?[a-z]+|[A-Z]+|(?:{_
 _FEWEST_DISTINCT = 8  # `xxxxxxxx…`
 _FEWEST_LETTERS = 4  # else a number
 _MOST_SWITCHES = 7  # from letters to digits and back; `utf8sha256md5x86` has so many
+_CASES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_MOST_CHARACTERS_OF_A_CASE = 3  # on average, in letters of which the case changes at random; words have more
 _FEWEST_PAIRS = 4  # letters that hardly ever stand together are no words
 
 
@@ -68,6 +74,17 @@ def _opaque(match: re.Match[str]) -> str | None:
         return OPAQUE + closing
     rest = "".join(piece for piece in pieces if not _is_plain(piece))
     return OPAQUE + closing if len(rest) >= _FEWEST_CHARACTERS_IN_PIECES and is_random(rest) else None
+
+
+def _joined(match: re.Match[str]) -> str | None:
+    """Confirm a run with an equals sign within; a key before a value is none of it."""
+    run, closing = split_closing(match[0])
+    key = _KEYS_BEFORE.match(run)
+    head = key[0] if key and all(map(_is_plain, _JOINTS.split(key[0]))) else ""
+    if not _INNER_SIGN.search(run, len(head)):
+        return None
+    rest = "".join(piece for piece in _JOINTS.split(run[len(head) :]) if not _is_plain(piece))
+    return head + OPAQUE + closing if len(rest) >= _FEWEST_CHARACTERS and is_random(rest) else None
 
 
 def _base64(match: re.Match[str]) -> str | None:
@@ -116,12 +133,22 @@ def is_random(run: str) -> bool:
     if len(pairs) < _FEWEST_PAIRS:
         return has_digits
     usual = sum(map(USUAL_PAIRS.__contains__, pairs)) / len(pairs)
+    if not has_digits and len(run) < _MOST_CHARACTERS_OF_A_CASE * len(_CASES.findall(run)):
+        return usual < _USUAL_SHARE
     return usual < (_USUAL_SHARE if has_digits else _USUAL_SHARE_OF_LETTERS)
 
 
 # Before an edge, so that a long run is reported once and not at each of its characters; behind one, as would do as
 # well, all expressions together take twice as long.
 BASE64 = (
+    Rule(
+        "opaque",
+        (r"[a-z0-9+/_.=\-]{32}[^a-z0-9+/_.=\-]",),
+        _JOINED,
+        _joined,
+        "refused x_hmizsyq=a14prtyevtv4vtjs-ega-m0k=_vyl7x at 3",
+        "refused [opaque] at 3",
+    ),
     Rule(
         "opaque",  # with slashes it would be read as a path
         (r"[a-z0-9+/]{24}[^a-z0-9+/]",),

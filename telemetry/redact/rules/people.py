@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from telemetry.redact.rules.nobodys import is_nobodys
-from telemetry.redact.rules.numbers import begins_an_id
+from telemetry.redact.rules.numbers import ID_KEYS, begins_an_id
 from telemetry.redact.rules.placeholder import MARKS, mark
 from telemetry.redact.rules.rule import DOUBLY_QUOTED, QUOTED, Rule, always, nested, only_marks, split_closing
 
@@ -115,9 +115,10 @@ PERSON_KEYS = (
 # Such a word may end a longer name: `storageAccountName`, `PGUSER`.
 _ENDS_A_NAME = r"(?-i:(?<=[a-z\d])(?=[A-Z][a-z])|(?<=[A-Z])(?=USER(?:NAME)?\b))"
 _BEHIND_PERSON_KEY = (
-    rf"(?=[a-z])(?:{PERSON_KEYS})\\*(?:\"\"|''|[\"']?)\]?\s{{0,2}}[=:]>?\s{{0,2}})"
+    rf"(?=[a-z])(?:{PERSON_KEYS})\\*(?:\"\"|''|[\"']?)\]?\s{{0,2}}"
+    r"(?:(?:[=!]={1,2}|\|\|)\s{0,2}(?=\\*[\"'])|[=:]>?\s{0,2}))"
     rf"(?P<value>{DOUBLY_QUOTED}|{QUOTED}|\(\d{{1,5}}\)[\d .-]{{5,16}}"
-    r"|[^\s,;&)\]}?]*/[^\s,;&)\]}?]*\?[^\s,;)\]}]*|[^\s,;&)\]}]+)"  # a URL, or what ends at a sign
+    r"|[^\s,;&()\]}?]*/[^\s,;&()\]}?]*\?[^\s,;)\]}]*|[^\s,;&()\]}]+)"  # a URL, or what ends at a sign
     r"(?P<more>(?-i:,?[^\S\n](?:(?:van|von|vom|zu|de|del|della|di|da|dos|du|la|le|el|al|bin|ibn|den|der|ten"
     r"|ter)[^\S\n]){0,3}[^\W\d_a-z][^\W\d_]*(?:[.'’-][^\W\d_]+)*\.?(?![\w=:(\[/])(?!\s?[=:])){1,4}"
     r"|[^\S\n][^\W\d_]{2,20}(?=\s?(?:[,;.)|\n]|\Z)))?"
@@ -172,16 +173,25 @@ _NO_LOGIN = _NOBODY | frozenset(
 )
 
 
-_ANOTHER_KEY = re.compile(rf"(?:{PERSON_KEYS}|tel(?:ephone)?|phone|mobile|fax):", re.IGNORECASE)
+_OTHER_KEYS = (
+    rf"\\*[\"']?(?:{PERSON_KEYS}|{ID_KEYS}|tel(?:efon|ephone)?|phone|mobile|cell|fax|msisdn|e?-?mail|ip|mac|iban|host)"
+)
+_ANOTHER_KEY = re.compile(rf"{_OTHER_KEYS}\\*[\"']?:(?:\s|\Z)|(?:tel|phone|mobile|cell|fax)\s\(?\+?\d", re.IGNORECASE)
 _BORN = re.compile(r"dob|birth|date_of_birth", re.IGNORECASE)
 
 
 def _person(match: re.Match[str]) -> str | None:
     value = match["value"]
     bare = value.strip("\"'`\\.:!?")
-    if not bare or bare.lower() in _NOBODY or only_marks(bare) or is_nobodys(bare, dated=not _BORN.match(match["key"])):
+    if (
+        not any(map(str.isalnum, bare))
+        or bare.lower() in _NOBODY
+        or is_nobodys(bare, dated=not _BORN.match(match["key"]))
+    ):
         return None
-    if _ANOTHER_KEY.fullmatch(value) or begins_an_id(match.string, match.start("value")):  # `principal=user: amy`
+    if _ANOTHER_KEY.match(match.string, match.start("value")) or begins_an_id(
+        match.string, match.start("value")
+    ):  # `principal=user: amy`
         return None
     more = match["more"] or ""
     if value[0] in "\"'`":
@@ -237,7 +247,7 @@ def _login(match: re.Match[str]) -> str | None:
 PERSONS = (
     Rule(
         "user",
-        (rf"[^a-z](?:{PERSON_KEYS})\\*[\"']{{0,2}}\]?\s{{0,2}}[=:]",),
+        (rf"[^a-z](?:{PERSON_KEYS})\\*[\"']{{0,2}}\]?\s{{0,2}}(?:[=:]|!=|\|\|)",),
         _PERSON_KEY,
         _person,
         'login user="Amy Ohara" ok',
@@ -248,7 +258,7 @@ PERSONS = (
         (
             (
                 r"(?-i:[a-z0-9](?:User|Login|Owner|Customer|Tenant|Account|Principal|Name|Patient|Employee|Author|Assignee|Member"
-                r"|Contact)[A-Za-z_]{0,8}|[A-Z]USER(?:NAME)?)\\*[\"']{0,2}\]?\s{0,2}[=:]"
+                r"|Contact)[A-Za-z_]{0,8}|[A-Z]USER(?:NAME)?)\\*[\"']{0,2}\]?\s{0,2}(?:[=:]|!=|\|\|)"
             ),
         ),
         _PERSON_KEY_AT_END,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+from telemetry.redact.rules.introduces import introduces
 from telemetry.redact.rules.placeholder import ALL_MARKS, MARKS, mark
 from telemetry.redact.rules.rule import Rule, split_closing
 
@@ -94,6 +95,8 @@ _POSIX_NAME = rf"[^\s\"'<>|/`{_OTHER_MARKS}]"  # a name may have a number in it
 # `-I/usr/include` is an option and a path.
 _START = (
     rf"(?:(?<![\w.~)\]<*/\\{MARKS}-])|(?<=[\s\"'`,;=(\[]-[A-Za-z])|(?<=\A-[A-Za-z])"
+    # Behind another path or a word, and behind a sign alone.
+    r"|(?<=\w)(?=//\w[^\s/]{0,80}/)|(?<=\w/)(?=\.\.?/)|(?<=\s-)"
     # Between brackets and stars a closing tag and a pattern of files may stand too.
     r"|(?<=<)(?=\.{0,2}/{1,3}[^\s<>/]{1,120}/)|(?<=\*\*)(?=\.{0,2}/[^\s*]{2,200}\*\*)|(?<=[^*/]\*)(?=\.{0,2}/[^\s*]{2,200}\*(?![*\w/]))"
     # The same sign on both sides.
@@ -124,6 +127,7 @@ _ADDRESS = re.compile(r"/(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?:\Z|[:\s\])][^/]*
 _PACKAGED = re.compile(r"(?:android|cn|com|de|edu|io|net|org)(?:\.\w+)+/\.?(?:\w+\.)+[A-Z]\w", re.ASCII)
 
 
+_INTRODUCES = re.compile(r"\s?[:=]\s?\S|\s(?:no|nr|number)\b")
 _OPTIONAL = re.compile(r"[\w>.!]\[\Z")  # `<address>[/mask]`, `[bold]…[/bold]`
 
 
@@ -148,6 +152,9 @@ def _path(match: re.Match[str]) -> str | None:
     number = _PROCESS.search(body) if closing.startswith("]") else _LINE_NUMBER.search(body)
     if number and ":" not in body[: number.start()]:  # else it is an address's
         body, closing = body[: number.start()], body[number.start() :] + closing
+    last = body.rpartition("/")[2]
+    if introduces(last) and _INTRODUCES.match(match.string, match.start() + len(body)):  # `/17/user: amy`
+        return f"{PATH}/{last}{closing}"
     name = body.lstrip("./")
     # `/s` is a unit and `/4096` a size; one segment of three characters or more is a place.
     if "/" not in name and (len(name) < 3 or name.isdigit()) and body.startswith("/"):  # noqa: PLR2004 - explained above
@@ -180,6 +187,7 @@ PATHS = (
         "path",
         (
             r"[^a-z0-9<*]/{1,3}[a-z0-9_.~$@%+\-]",
+            r"[a-z0-9_]//[a-z0-9_]",
             r"[^a-z0-9_]-[a-z]/{1,3}[a-z0-9_.~$@%+\-]",
             r"<\.{0,2}/{1,3}[a-z0-9_.~$@%+\-][^\s<>/]{0,120}/",
             r"\*\.{0,2}/[a-z0-9_.~$@%+\-][^\s*]{1,200}\*",

@@ -9,11 +9,11 @@ import re
 from functools import lru_cache
 
 from telemetry.redact.rules.nobodys import is_nobodys
-from telemetry.redact.rules.numbers import begins_an_id
+from telemetry.redact.rules.numbers import ID_KEYS, begins_an_id
 from telemetry.redact.rules.people import PERSON_KEYS
-from telemetry.redact.rules.placeholder import MARKS, mark
+from telemetry.redact.rules.placeholder import MARKS, VENDORS, mark
 from telemetry.redact.rules.rule import DOUBLY_QUOTED, QUOTED, Rule, only_marks, split_closing
-from telemetry.redact.rules.tokens import is_made
+from telemetry.redact.rules.tokens import is_made, usual_share
 
 SECRET = mark("secret")
 
@@ -76,6 +76,7 @@ _WEAK = frozenset(
         "credentials",
         "authn",
         "otp",
+        "dsn",
     }
 )
 # A word behind these says how, or what became of it: `(auth:SIMPLE)`, `Session: established`, `sessionid: 0x14ed63`.
@@ -153,7 +154,7 @@ _PLAIN = (
     # A number in groups: an account's, a card's, a telephone's.
     r"[(\[]?(?:\w{1,8}=)?(?:[a-z]{2}\d{2}(?:\ [a-z\d]{4}){2,7}(?:\ [a-z\d]{1,3})?"
     r"|(?=(?:\D{0,2}\d){8})\+?\d{1,6}(?:\ \d{1,7}){1,7})(?![a-z\d])"
-    r"|(?:[|>][+-]?\s+|!{1,2}\w+\s+)?\S+"
+    r"|\[[^\[\]\n]{1,300}\]|(?:[|>][+-]?\s+|!{1,2}\w+\s+)?\S+"
 )
 # What goes on behind the quote that seems to close a value: it was one of the value's own.
 _GLUED = r"(?:(?<=[\"'`])(?<![\"'`]{2})(?:[\w/#$%*^~@]|\.(?!\w{1,30}\())\S*)?"
@@ -224,6 +225,9 @@ def _compared(match: re.Match[str]) -> str | None:
 def _key_value(match: re.Match[str]) -> str | None:
     kind = secret_kind(match["key"].rstrip(".-")[-_KEY_CHARACTERS:])
     value, more = match["value"], match["more"] or ""
+    if kind in _WEAK and _LIST.fullmatch(value):
+        value, blank, others = value.partition(" ")
+        more = blank + others + more
     before = match[0][: match.start("value") - match.start()]
     sign = before[len(match["key"]) :]
     if kind is None and (declared := _DECLARED.match(sign)):  # `content-type: secret := …`
@@ -235,7 +239,7 @@ def _key_value(match: re.Match[str]) -> str | None:
         return None
     if not _SIGNS.search(sign) and kind in _WEAK - _STRONG:
         return None
-    if kind == _GOES_ON and not (value[0] in "\"'`" and "=" in sign) and not _MIXED.search(value):
+    if kind == _GOES_ON and not (value[0] in "\"'`" and "=" in sign) and not _CHOSEN.search(value):
         return None
     if more and (not sign[-1].isspace() or kind in _WEAK or not value.isalpha() or value.lower() in _REQUIRED):
         return before + _hide_value(value) + more
@@ -252,6 +256,11 @@ def _is_listed(kind: str, value: str) -> bool:
     )
 
 
+_LIST = re.compile(r"\[\s?[\"']?[\w.-]+[\"']?(?:, [\"']?[\w.-]+[\"']?)+\s?\]")  # `tokens: [1, 2, 3]`
+_COMMANDS = (
+    r"mysql\w{0,9}|mariadb\w{0,9}|sshpass|curl|wget|mongo\w{0,9}|smbclient|redis-cli|psql|sqlcmd|sqlplus"
+    r"|(?:docker|podman) login"
+)
 _HYPHENED = re.compile(r"[a-z]+(?:-[a-z]+)+")
 
 
@@ -261,17 +270,29 @@ def _begins_another(kind: str, match: re.Match[str]) -> bool:
     inner = _MEMBER.match(match.string, match.start("value"))
     if inner and secret_kind(inner["key"]):  # `credentials: {'api_key': …}`
         return True
+    other = _OTHER_KEY.match(match.string, match.start("value"))
+    if other and (other["sure"] or secret_kind(other["key"])):  # `sid=pin: 5113`
+        return True
     if _SHARE.match(value) or _PERSON.match(match.string, match.start("value")):  # a path goes on behind a blank
         return True
-    return kind in _WEAK and begins_an_id(match.string, match.start("value"))
+    return kind in _WEAK and (
+        begins_an_id(match.string, match.start("value"))
+        or _COMMAND.match(match.string, match.start("value")) is not None
+    )
 
 
+_COMMAND = re.compile(rf"(?:{_COMMANDS})\s|--?[a-z][\w-]*\s", re.IGNORECASE)
 _PERSON = re.compile(rf"\\*[\"']?(?:{PERSON_KEYS}|to|from)\\*[\"']?(?::\s|=\\*[\"'])", re.IGNORECASE)
+_OTHER_KEY = re.compile(
+    rf"\\*[\"']?(?:(?P<sure>{ID_KEYS}|tel(?:efon|ephone)?|phone|mobile|cell|fax|msisdn|e?-?mail|iban)"
+    r"|(?P<key>[^\W\d]\w{1,30}))\\*[\"']?:\s",
+    re.IGNORECASE,
+)
 _DECLARED = re.compile(r":\s{1,3}(\w{2,40})\s{1,3}:?=")
 _MEMBER = re.compile(r"[{(\[]\s?\\*[\"'](?P<key>\w{2,40})\\*[\"']\s?:")
 _SHARE = re.compile(r"\\\\[\w.-]+\\\w|[A-Za-z]:[\\/]\w")
 _SIGNS = re.compile(r"[=:,-]")
-_MIXED = re.compile(r"\d[^\W\d]|[^\W\d]\d|[a-z][A-Z][a-z]*[A-Z]|\w[#$%^&*!~{}]+\w")
+_CHOSEN = re.compile(r"\d[^\W\d]|[^\W\d]\d|[a-z][A-Z][a-z]*[A-Z]|\w[#$%^&*!~{}]+\w|[a-z]{3}-[a-z]{3,}-[a-z]{3}")
 
 
 def _may_be_secret(kind: str, value: str, before: str) -> bool:
@@ -303,13 +324,15 @@ def _hide_value(value: str) -> str:
     if value[0] in "\"'`":
         closed = len(value) > 1 and value[-1] == value[0]
         return value[0] + SECRET + (value[0] if closed else "")
+    if value[0] == "[" and value[-1] == "]":
+        return SECRET
     if escaped := re.match(r"\\+\"", value):
         return escaped[0] + SECRET + (escaped[0] if len(value) > escaped.end() and value.endswith('"') else "")
     return SECRET + re.sub(r"[^,;)\]}>]", "", split_closing(value)[1][-1:])
 
 
 _HEADER = re.compile(
-    r"(?P<name>(?<![\w-])(?:(?:proxy-)?authorization|x-[a-z-]{0,30}(?:token|key|auth)"
+    r"(?P<name>(?<![\w-])(?:(?:proxy-)?authorization|x-[a-z-]{0,30}(?:token|key|auth|art-api)"
     r"|(?:set-)?cookie2?)\s{0,2}:\s{0,2})"
     r"(?P<value>[^\s\"'][^\n\"']*)",
     re.IGNORECASE,
@@ -322,11 +345,7 @@ _OPTION = re.compile(
     rf"(?:(?<![\w-])|(?:(?<=[_-]{{2}})|(?<=\W_)|(?<=\A_)|(?<=\b\d))(?=--\w))(?P<name>--?(?P<key>[a-zA-Z][\w-]{{0,60}})(?:\s{{1,3}}|\+))(?P<value>{QUOTED}|[^\s-]\S*)",
     re.ASCII,
 )
-_CLIENT = re.compile(
-    r"\b(?:mysql\w{0,9}|mariadb\w{0,9}|sshpass|curl|wget|mongo\w{0,9}|smbclient|redis-cli|psql|sqlcmd|sqlplus"
-    r"|(?:docker|podman) login)\b(?:[^\\\n]++|\\[\s\S])*+",
-    re.IGNORECASE,
-)
+_CLIENT = re.compile(rf"\b(?:{_COMMANDS})\b(?:[^\\\n]++|\\[\s\S])*+", re.IGNORECASE)
 _CLIENT_VALUE = re.compile(
     rf"(\s-(?:[pPuUa](?:\s{{1,40}}|=)?|-(?:proxy-)?(?:user|pass)[\w-]{{0,12}}(?:\s{{1,40}}|=)))(?:{QUOTED}|[^\s-]\S*)"
 )
@@ -349,7 +368,9 @@ _SPACED_NAME = (
     r"(?:(?:api|access|secret|signing|encryption|private|licen[cs]e|master|account) key|mot de passe|connection string)"
     r"(?: provided| given)?[\"']?\s{0,2}[:=]"
 )
-_SPACED = re.compile(rf"(?P<name>(?<![\w-]){_SPACED_NAME}\s{{0,2}})(?P<value>{QUOTED}|\S+)", re.IGNORECASE)
+_SPACED = re.compile(
+    rf"(?P<name>(?<![\w-]){_SPACED_NAME}\s{{0,2}})(?P<value>{QUOTED}|\[[^\[\]\n]{{1,300}}\]|\S+)", re.IGNORECASE
+)
 # Of a `.netrc` file, and of a server's settings.
 _SETTING = re.compile(
     r"(?P<name>(?<![\w-])(?:requirepass|masterauth"
@@ -420,6 +441,28 @@ def _prose(match: re.Match[str]) -> str | None:
     return match["name"] + SECRET + closing
 
 
+# A name and a password, as programs write them in brackets: `auth=("amy", "hunter2")`; or a name before what was found.
+_PAIR = re.compile(
+    r"(?P<key>(?<![A-Za-z])(?:\w{0,30}_)?(?:auth|basic_?auth|HTTP\w{0,8}Auth|login|creds?|credentials?)\\*[\"']?\s?[=:]?\s?"
+    r"|(?<![\w)\]]))[(\[]\s?(?P<q>[\"'])(?P<user>[^\"'\n]{1,80})(?P=q),\s?"
+    r"(?P<p>[\"'])(?P<password>[^\"'\n]{1,200})(?P=p)\s?(?P<close>[)\]])",
+    re.IGNORECASE | re.ASCII,
+)
+_PERSON_WORD = re.compile(PERSON_KEYS, re.IGNORECASE)
+_FOUND = re.compile(f"[{SECRET}{''.join(mark(f'secret:{vendor}') for vendor in VENDORS)}]")
+
+
+def _pair(match: re.Match[str]) -> str | None:
+    user, password = match["user"], match["password"]
+    if not (match["key"] or _FOUND.fullmatch(password)) or only_marks(user) or is_nobodys(user):
+        return None
+    if secret_kind(user) or secret_kind(password) or _PERSON_WORD.fullmatch(user):  # names of keys
+        return None
+    opening = match[0][len(match["key"]) : match.start("user") - match.start()]
+    hidden = password if only_marks(password) else SECRET
+    return f"{match['key']}{opening}{mark('user')}{match['q']}, {match['p']}{hidden}{match['p']}{match['close']}"
+
+
 # Behind `key=` and `id:` stands what a machine made, or a word.
 _MADE = re.compile(
     rf"(?P<name>(?<![A-Za-z])[\w.-]{{0,40}}?(?:key|id|pat"
@@ -428,22 +471,32 @@ _MADE = re.compile(
 )
 
 
+_ONE_CASE = re.compile(r"(?=\D*\d)(?=(?:\d*[a-z]){6})(?!0x)(?![a-f\d]*\Z)[a-z\d]{8,40}", re.IGNORECASE)
+_USUAL_SHARE = 0.34  # of pairs of letters
 _COUNTED = re.compile(r"(?:[a-z]{1,12}_)?\d{8,13}(?:_(?:[a-z]|\d{1,6})){1,6}")  # `job_1445144423722_0020_m_000002`
 
 
 def _made(match: re.Match[str]) -> str | None:
     value, closing = split_closing(match["value"])
-    return (
-        match["name"] + SECRET + closing
-        if is_made(value) and not (_COUNTED.fullmatch(value) or is_nobodys(value))
-        else None
-    )
+    made = is_made(value) or (_ONE_CASE.fullmatch(value) is not None and usual_share(value.lower()) <= _USUAL_SHARE)
+    return match["name"] + SECRET + closing if made and not (_COUNTED.fullmatch(value) or is_nobodys(value)) else None
 
 
 SECRETS = (
     Rule(
         "secret",
-        (r"(?:authorization|x-[a-z\-]{0,30}(?:token|key|auth)|cookie2?)\s{0,2}:",),
+        (
+            r"(?:auth|login|creds?|credentials?)\\*[\"']?\s?[=:]?\s?[(\[]\s?[\"']",
+            r"[\"'],\s?[\"']\[secret[^\n]{0,20}[\"']\s?[)\]]",
+        ),
+        _PAIR,
+        _pair,
+        'get(url, auth=("amy", "hunter2"))',
+        'get(url, auth=("[user]", "[secret]"))',
+    ),
+    Rule(
+        "secret",
+        (r"(?:authorization|x-[a-z\-]{0,30}(?:token|key|auth|art-api)|cookie2?)\s{0,2}:",),
         _HEADER,
         _keep_name,
         "sent Authorization: Digest username=amy, response=0a",

@@ -40,7 +40,12 @@ _VENDORS = (
     _Vendor("npm", r"npm_[A-Za-z0-9]{20}", "npm_0123456789abcdefABCDEF0123456789abcd"),
     _Vendor("pypi", r"pypi-[A-Za-z0-9_\-]{16}", "pypi-AgEIcHlwaS5vcmcCJDAwMDAwMDAw"),
     _Vendor("sendgrid", r"SG\.[A-Za-z0-9_\-=.]{16}", "SG.0123456789abcdefABCDEF.0123456789abcdefABCDEF"),
-    _Vendor("twilio", r"(?:AC|SK)[0-9a-f]{32}", "SK0123456789abcdef0123456789abcdef"),
+    _Vendor("twilio", r"(?:AC|SK)[0-9a-z]{32}", "SK0123456789abcdef0123456789abcdef"),
+    _Vendor(
+        "azure",
+        r"s[a-z]{1,2}=[A-Za-z0-9:%\-]{1,40}(?:&s[a-z]{1,2}=[A-Za-z0-9:%\-]{1,40}){1,12}&sig=[A-Za-z0-9+/%]{20}",
+        "sp=r&sv=2022-11-02&sr=c&sig=0123456789abcdefABCDEF0123456789abcd%3D",
+    ),
     _Vendor(
         "azure",
         r"(?:AccountKey|SharedAccessKey|sig)=[A-Za-z0-9+/%]{20}",
@@ -86,6 +91,10 @@ _VENDORS = (
         "other",
         r"(?:pscale_(?:tkn|pw|oauth)|duffel_(?:test|live))_[A-Za-z0-9_\-=.]{20}",
         "pscale_tkn_0123456789ab=defABCDEF01",
+    ),
+    _Vendor("other", r"AKC[A-Za-z0-9]{10}", "AKC0123456789a"),
+    _Vendor(
+        "other", r"t1\.[A-Za-z0-9_\-]{1,40}={0,2}\.[A-Za-z0-9_\-]{60}", "t1.9euelZq=." + "0123456789abcdefABCDEF" * 3
     ),
     _Vendor("other", r"sha256~[A-Za-z0-9_\-]{20}", "sha256~0123456789abcdefABCDEF0123456789abcdefABCDE"),
     _Vendor("other", r"(?:FLWSECK_TEST|thog-key)-[A-Za-z0-9]{12}", "FLWSECK_TEST-0123456789ab"),
@@ -139,14 +148,15 @@ def is_made(value: str) -> bool:
     digits = sum(map(str.isdigit, value))
     if not digits or len(runs) < _FEWEST_RUNS or _HEX.fullmatch("".join(runs)) or value[:2] in {"0x", "0X"}:
         return False
-    if any(_usual_share(word.lower()) >= _SHARE_OF_A_WORD for word in _WORDS.findall(value)):
+    if any(usual_share(word.lower()) >= _SHARE_OF_A_WORD for word in _WORDS.findall(value)):
         return False
     if len(runs) > _MADE_RUNS and len(runs) * 2 >= len(value) - 4:
         return True
-    return _usual_share(value.lower()) <= _USUAL_SHARE
+    return usual_share(value.lower()) <= _USUAL_SHARE
 
 
-def _usual_share(letters: str) -> float:
+def usual_share(letters: str) -> float:
+    """Return the share of pairs of small letters that are usual in words."""
     pairs: list[str] = _PAIR.findall(letters)
     return sum(map(USUAL_PAIRS.__contains__, pairs)) / max(1, len(pairs))
 
@@ -155,7 +165,7 @@ def _short(match: re.Match[str]) -> str | None:
     token = match["token"]
     made = _MIXED.search(token) and is_made(token)
     if made and len(token) < _SURE_CHARACTERS:
-        made = token.islower() and _usual_share(token) <= _USUAL_SHARE_OF_FEW
+        made = token.islower() and usual_share(token) <= _USUAL_SHARE_OF_FEW
     return mark("secret:other") if made else None
 
 
