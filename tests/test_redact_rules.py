@@ -190,6 +190,8 @@ SURVIVORS = {
     "templates of a host": "'%s.local' %d.com",
     "what a program calls itself": "server = Server(17) in version 120.0.6099.109",
     "packages of Windows": "Package_for_KB3121255~31bf3856ad364e35~amd64~~6.1.1.0",
+    "a number in Chinese": "表 17 的, 类型 3",
+    "a namespace before a colon": "x in namespace merge: gone",
 }
 
 
@@ -834,6 +836,25 @@ PLANTS = {
     "an id without words": ('edamam_id: "1vsqsubh"', 'edamam_id: "[secret]"'),
     "a demonstration": ("run against dev.octopus.app now", "run against [host] now"),
     "a header of a store": ("X-JFrog-Art-Api: Abc17def99", "X-JFrog-Art-Api: [secret]"),
+    "a value between two signs of Chinese": (
+        "无法为主机host=acme-sql的证书匹配, 关系db_password: amy:ohara_的",
+        "无法为主机[id]的证书匹配, 关系[id]的",
+    ),
+    "words in an address in brackets": (
+        '<http://id number: 624048765/api/v1/logs?after=x>; rel="next"',
+        '<http://[host]/[path]>; rel="next"',
+    ),
+    "a network card where a name should be": ("in namespace c3:ca:3f:5a:3f:db", "in namespace [table]"),
+    "a host behind a slash": ("read 0x7f3a/www.acme.com/amy/387333?sv=2022-11-02: 3", "read [host]/[path]: 3"),
+    "a file with several endings": ("wrote logs/amy.log.2026-01 3", "wrote [path] 3"),
+    "a telephone behind a slash": ("for service worker/(670) 234-1240", "for service worker/[phone]"),
+    "a telephone behind a time": ("05:48:21 05 28 81 34 61, delete", "05:48:21 [phone], delete"),
+    "a mail at a place of one letter": ("17-17: Hap9twW7Ip4331I3g7N1xmxVjTT8NVg5/merge@[x]:17", "17-17: [email]:17"),
+    "a host in a compound": (
+        "Die pay-db.c215xyz.eu-central-1.rds.amazonaws.com-Funktion erwartet",
+        "Die [host]-Funktion erwartet",
+    ),
+    "an address as a number, in Chinese": ("主机0xC0A821D4的证书", "主机[id]的证书"),
 }
 
 

@@ -120,6 +120,11 @@ _ASIAN_WORD = (
     "表|列|关系|關係|数据库|資料庫|用户|使用者|角色|键|鍵|函数|函數|索引|模式|架构|约束|约束|视图|序列|库|主机|字段|对象|类型|值|附近"
     "|テーブル|リレーション|データベース|ユーザー|ユーザ|ロール|キー|関数|スキーマ|制約|ビュー|シーケンス|カラム|ホスト|値|インデックス|トピック"
 )
+# Where no blank parts it from the sentence, a value goes on to the next sign of the language.
+_UP_TO_ASIAN = (
+    r"(?=[^\s\"'A-Za-z]{0,20}(?:[A-Za-z]|\d{5}))[!-~](?<![\"'])[^\u2e80-\u9fff\uac00-\ud7af\n]{0,300}(?<!\s)"
+    r"(?=[\u3040-\u9fff\uac00-\ud7af])"
+)
 _BESIDE = r"\"[^\"\n]{1,300}\"|'[^'\n]{1,300}'|`[^`\n]{1,300}`"
 _ABROAD = re.compile(
     r"(?P<open>[»«„「『《〈‹])\s?[^»«„“”「」『』《》〈〉‹›\n]{1,300}?\s?(?P<close>[»«“”」』》〉›])"
@@ -127,7 +132,7 @@ _ABROAD = re.compile(
     rf"|(?P<letter>[^\W\x00-\x7f]\w{{0,30}}[.)]?(?:\s[\w/.]{{1,20}}:?\s?|\s?:?\s"
     rf"|(?<=[\u3040-\u9fff\uac00-\ud7af]):?))(?P<second>{_BESIDE})(?:[@.](?:{_BESIDE}))?"
     rf"|(?P<third>(?:{_BESIDE})(?<![\s=:(\[{{,\\].))(?=[:,.)]{{0,2}}\s?-?\s?\w{{0,30}}[^\W\x00-\x7f])"
-    rf"|(?P<object>(?:{_ASIAN_WORD})\s?[:=]?\s?)(?P<bare>[A-Za-z_][\w.$@-]{{0,120}}|[(][^)\n]{{1,300}}[)])"
+    rf"|(?P<object>(?:{_ASIAN_WORD})\s?[:=]?\s?)(?P<bare>{_UP_TO_ASIAN}|[A-Za-z_][\w.$@-]{{0,120}}|[(][^)\n]{{1,300}}[)])"
     r"|(?P<role>(?<![A-Za-z])(?:benutzer(?:name)?|datenbank|tabelle|utilisateur|usuario|utente|usuário|пользователь"
     r"|база)\s?[=:]\s?)(?P<name>[^\s,;]{1,120})"
     r"|(?P<of>(?<![A-Za-z])(?:für|auf|zu|pour la|pour le|sur la|para la|a la|per la)\s(?:tabelle|spalte|datenbank"
@@ -197,7 +202,8 @@ _QUOTED_OBJECT = nested('"')
 _CLUSTER = re.compile(
     rf"(?P<kind>{_START}{_CLUSTER_KIND}(?:\.[a-z][\w.]{{0,60}})?(?:\s|:\s|/))(?P<value>\\?{_QUOTED_OBJECT}(?!\s?:)"
     rf"|(?<=/)(?=[\w.-]{{0,60}}[-\d])[a-z\d](?:[\w.-]{{0,250}}[a-z\d])?(?![\w/]))"
-    r"|(?P<in>\bin (?:the )?namespace:?\s)(?P<name>\\?\"[^\"\n]{1,253}\"|(?=[\w-]{0,60}[-\d])[a-z\d][\w.-]{0,250})",
+    r"|(?P<in>\bin (?:the )?namespace:?\s)(?P<name>\\?\"[^\"\n]{1,253}\"|"
+    r"(?=[\w-]{0,60}[-\d])[a-z\d][\w.-]{0,250}(?::[\w.:-]{0,80}\w)?)",
     re.IGNORECASE,
 )
 _STORE = (

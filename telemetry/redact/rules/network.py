@@ -331,6 +331,9 @@ def _fqdn(match: re.Match[str]) -> str | None:
         text[max(0, match.start() - 60) : match.start()],
         text[match.end("name") : match.end() + 8],
     )
+    compound = _COMPOUND.search(name)
+    if compound and is_hostname(name[: compound.start()], before_name, ""):  # `die db1.acme.com-Funktion`
+        return before + HOST + compound[0] + match[0][len(before + name) :]
     if not is_hostname(name, before_name, after_name):
         # What a program writes behind a name with a dot: `db1-eu.acme.com.main()`.
         shorter, _, last = name.rpartition(".")
@@ -352,6 +355,9 @@ def _fqdn(match: re.Match[str]) -> str | None:
 _SURE_ENDINGS = (".com", ".net", ".org", ".local", ".internal", ".lan", ".corp", ".intranet", ".de", ".dev", ".io")
 _SURE_BEGINNINGS = ("com.", "org.", "net.", "io.", "dev.", "de.", "java.", "javax.")
 _PEER = re.compile(r"(?:connect(?:ed|ing)? to|resolve|server|host|peer)[ =:]{1,2}\Z", re.IGNORECASE)
+
+
+_COMPOUND = re.compile(r"-[A-Z][a-z]+\Z")
 
 
 def _host_key(match: re.Match[str]) -> str | None:
@@ -545,7 +551,8 @@ _DEFANGED = re.compile(
     re.IGNORECASE,
 )
 _HEX = re.compile(
-    r"(?<![\w.])0x(?:(?P<whole>[0-9a-f]{8})|[0-9a-f]{1,2}(?:\.0x[0-9a-f]{1,2}){3})(?!\.\d|\.0x)(?!\w)", re.IGNORECASE
+    r"(?<![\w.])0x(?:(?P<whole>[0-9a-f]{8})|[0-9a-f]{1,2}(?:\.0x[0-9a-f]{1,2}){3})(?!\.\d|\.0x)(?!\w)",
+    re.IGNORECASE | re.ASCII,
 )
 _PRIVATE_HEX = re.compile(r"0a|7f|ac1|c0a8", re.IGNORECASE)
 # Eight digits are an error's code, a place in memory or a set of flags, unless something says otherwise.

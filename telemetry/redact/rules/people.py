@@ -18,7 +18,7 @@ USER = mark("user")
 _RUN = rf"[^\s<>()\[\],;\"\\{MARKS}]"
 _BEFORE_AT = rf"[^\s<>()\[\],;\"\\@{MARKS}]"
 _EMAIL = re.compile(
-    rf"(?<!{_RUN})@?{_BEFORE_AT}++@(?:{_RUN}++(?:\[[^\]\s]{{2,60}}\])?|\[[^\]\s]{{2,60}}\]|[{MARKS}])"
+    rf"(?<!{_RUN})@?{_BEFORE_AT}++@(?:{_RUN}++(?:\[[^\]\s]{{1,60}}\])?|\[[^\]\s]{{1,60}}\]|[{MARKS}])"
     rf"|\"[^\"\n]{{1,64}}\"@{_RUN}+"
 )
 _KEPT_KEY = re.compile(

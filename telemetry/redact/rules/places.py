@@ -19,7 +19,8 @@ _KNOWN_SCHEMES = frozenset(
 )
 # A quote or bracket before it says where it ends. A URL has no quotes; what follows one is read on its own.
 _URL = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]{0,30}+):///?(?P<rest>[^\s\"<>`]+)",
+    r"(?P<scheme>[a-z][a-z0-9+.-]{0,30}+):///?(?P<rest>(?<=<http://)[^\n<>]{1,500}(?=>)|(?<=<https://)[^\n<>]{1,500}(?=>)"
+    r"|[^\s\"<>`]+)",
     re.IGNORECASE | re.ASCII,
 )
 _SCP = re.compile(
@@ -110,7 +111,8 @@ _POSIX_BARE = (
 _QUOTED_PATH = "|".join(rf"(?<={quote})(?:\.{{0,2}}/)+[\w.~$@%+-][^\n{quote}]*(?={quote})" for quote in "\"'`")
 _POSIX = re.compile(rf"{_QUOTED_PATH}|{_POSIX_BARE}")
 _RELATIVE = re.compile(
-    rf"(?<![\w./@:~{MARKS}+-])(?:[\w.@+~-]{{1,120}}/)+[\w.@+~-]{{0,120}}\.(?P<extension>[a-z][a-z0-9]{{0,5}})(?![\w/@-])",
+    rf"(?<![\w./@:~{MARKS}+-])(?:[\w.@+~-]{{1,120}}/)+[\w.@+~-]{{0,120}}\.(?P<extension>[a-z][a-z0-9]{{0,5}})(?![\w/@-])"
+    r"(?:\.[\w.-]*+(?<!\.)(?!/))?+(?!\.\w)",
     re.IGNORECASE | re.ASCII,
 )
 # From the working directory or the drive's root: names and, at the end, an ending; `\d+\w` has none.
