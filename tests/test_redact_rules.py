@@ -855,6 +855,25 @@ PLANTS = {
         "Die [host]-Funktion erwartet",
     ),
     "an address as a number, in Chinese": ("主机0xC0A821D4的证书", "主机[id]的证书"),
+    "an address with brackets behind a key": ("TGT for principal: 172[.]16[.]146[.]182.", "TGT for principal: [ip]."),
+    "a host's key behind a key": ("for principal: hostname: cix74.", "for principal: hostname: [host]."),
+    "a host and words with underscores": (
+        "LOG invalid connect to kim.acme.io_cert_file: 3",
+        "LOG invalid connect to [host]_cert_file: 3",
+    ),
+    "a number's key at a path's end": ("rm -rf /output/personal id=8306129270/*", "rm -rf [path]/personal id=[id]/*"),
+    "words and a host at a path's end": (
+        "rm -rf /output/connect to ingrid.acme-works.org/*",
+        "rm -rf [path] to [host]/[path]",
+    ),
+    "a telephone behind a year": (
+        "Mon Nov 30 05:48:21 2026 0800 12 93 69, 17 bit",
+        "Mon Nov 30 05:48:21 2026 [phone], 17 bit",
+    ),
+    "a run behind a slash in brackets": (
+        "failed for </Q33+FwsEKe5SCK8ZoBWDoNzDPS6XTP8I6v1F1hLhd+=>",
+        "failed for </[opaque]>",
+    ),
 }
 
 

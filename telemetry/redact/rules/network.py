@@ -357,7 +357,7 @@ _SURE_BEGINNINGS = ("com.", "org.", "net.", "io.", "dev.", "de.", "java.", "java
 _PEER = re.compile(r"(?:connect(?:ed|ing)? to|resolve|server|host|peer)[ =:]{1,2}\Z", re.IGNORECASE)
 
 
-_COMPOUND = re.compile(r"-[A-Z][a-z]+\Z")
+_COMPOUND = re.compile(r"-[A-Z][a-z]+\Z|(?:_[a-z]{2,20}){2,4}\Z")
 
 
 def _host_key(match: re.Match[str]) -> str | None:

@@ -211,7 +211,7 @@ _PHONE_PLUS = re.compile(
 _DIGITS_OF_A_SUM = 10  # `x+1234567` adds up, as `n++`; with so many digits it is a number behind a word
 # National forms: a code in brackets or with its zero, North American ones, groups of the sizes that a country writes.
 _PHONE_FORMS = re.compile(
-    r"(?:(?<![\w.+/-])(?<!:\d\d:)|(?<=[A-Za-z]/)(?=[0(]))(?!\d\d-\d\d \d\d:)"
+    r"(?:(?<![\w.+/-])(?<!:\d\d:)(?!(?:19|20)\d\d 0)|(?<=[A-Za-z]/)(?=[0(]))(?!\d\d-\d\d \d\d:)"
     r"(?:(?P<brackets>(?:\d{1,3}[ \-])?\(\d[\d \-]{0,5}\)[ \-]?\d{1,5}(?:[ .\-]?\d{2,5}){1,4})"
     r"|(?P<nanp>(?:1[ .\-])?[2-9]\d{2}(?P<joint>[ .\-])\d{3}(?P=joint)\d{4})"
     r"|(?P<groups>\d{1,5}(?:[ \-]\d{1,7}){2,6})"
@@ -242,7 +242,7 @@ def _one_less(form: str) -> str:
 _NUMBER_BEFORE = re.compile(r"(?:\d[ \-]{1,2}|\d[:.,]|[*#=_] ?\d[ ])\Z")
 _NUMBER_AFTER = re.compile(r"[ \-]{1,2}\d|[:,]\d|:[A-Z]")
 _PORT = re.compile(r":\d{1,4}(?![\d:.])")  # a program that names a peer may put one behind it
-_TIME_BEFORE = re.compile(r"\d:[0-5]\d:[0-5]\d(?:[.,]\d{3})? \Z")
+_TIME_BEFORE = re.compile(r"\d:[0-5]\d:[0-5]\d(?:[.,]\d{3}| (?:19|20)\d\d)? \Z")
 _ZIP = re.compile(r"\d{5}-\d{4}")  # `Boston, MA 02110-1301 USA`
 _PHONE_BEHIND_KEY = re.compile(
     r"(?P<key>(?<![A-Za-z])(?:tel(?:efon\w?|ephone)?|phone|mobile|cell|fax|call(?:ed|er|ing)?|whatsapp|sms|msisdn"
@@ -276,7 +276,7 @@ def _national_phone(match: re.Match[str]) -> str | None:
     text, form = match[0], match.lastgroup
     digits = sum(character.isdigit() for character in text)
     before, after = match.string[max(0, match.start() - 4) : match.start()], match.string[match.end() : match.end() + 5]
-    if text[0] == "0" and _TIME_BEFORE.search(match.string, max(0, match.start() - 14), match.start()):
+    if text[0] == "0" and _TIME_BEFORE.search(match.string, max(0, match.start() - 16), match.start()):
         before = ""
     if digits not in _PHONE_DIGITS or _DATE.match(text) or _is_zip(text, before, after):
         return None

@@ -18,7 +18,9 @@ _FEWEST_CHARACTERS = 20
 # A run in a path or in an address is theirs. `(?!@)`: the local part of an address.
 _START = r"(?<![A-Za-z0-9+/_.~@-])"
 _RUN = re.compile(rf"{_START}[A-Za-z0-9+_-][A-Za-z0-9+/_.-]{{{_FEWEST_CHARACTERS - 1},}}+={{0,2}}(?!@)")
-_BASE64 = re.compile(rf"{_START}(?=[A-Za-z0-9]{{0,200}}[+/])[A-Za-z0-9+][A-Za-z0-9+/]{{23,}}+={{0,2}}(?![\w.@-])")
+_BASE64 = re.compile(
+    rf"(?:{_START}|(?<=[<\"'=:]/))(?=[A-Za-z0-9]{{0,200}}[+/])[A-Za-z0-9+][A-Za-z0-9+/]{{23,}}+={{0,2}}(?![\w.@-])"
+)
 # Some makers' alphabets have an equals sign; so long a run is no key and its value.
 _JOINED = re.compile(rf"{_START}(?=[\w+/.-]{{0,400}}=[\w+/.=-])[A-Za-z0-9+_-][\w+/.=-]{{31,400}}(?!@)", re.ASCII)
 _KEYS_BEFORE = re.compile(r"(?:[A-Za-z][A-Za-z_.-]*=)+")

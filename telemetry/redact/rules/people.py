@@ -174,8 +174,10 @@ _NO_LOGIN = _NOBODY | frozenset(
 
 
 _OTHER_KEYS = (
-    rf"\\*[\"']?(?:{PERSON_KEYS}|{ID_KEYS}|tel(?:efon|ephone)?|phone|mobile|cell|fax|msisdn|e?-?mail|ip|mac|iban|host)"
+    rf"\\*[\"']?(?:{PERSON_KEYS}|{ID_KEYS}|tel(?:efon|ephone)?|phone|mobile|cell|fax|msisdn|e?-?mail|ip|mac|iban|host(?:_?name)?"
+    r"|server|node|peer|addr(?:ess)?|pass(?:word|wd)?|pwd|secret|token|pin|card|url|path|file)"
 )
+_DEFANGED = re.compile(r"\d{1,3}\s?[\[({](?:\.|dot)[\])}]")
 _ANOTHER_KEY = re.compile(rf"{_OTHER_KEYS}\\*[\"']?:(?:\s|\Z)|(?:tel|phone|mobile|cell|fax)\s\(?\+?\d", re.IGNORECASE)
 _BORN = re.compile(r"dob|birth|date_of_birth", re.IGNORECASE)
 
@@ -188,6 +190,8 @@ def _person(match: re.Match[str]) -> str | None:
         or bare.lower() in _NOBODY
         or is_nobodys(bare, dated=not _BORN.match(match["key"]))
     ):
+        return None
+    if _DEFANGED.match(match.string, match.start("value")):  # `principal: 10[.]1[.]2[.]3`
         return None
     if _ANOTHER_KEY.match(match.string, match.start("value")) or begins_an_id(
         match.string, match.start("value")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 
 from telemetry.redact.rules.introduces import introduces
+from telemetry.redact.rules.numbers import begins_an_id
 from telemetry.redact.rules.placeholder import ALL_MARKS, MARKS, mark
 from telemetry.redact.rules.rule import Rule, split_closing
 
@@ -69,7 +70,7 @@ URLS = (
 # A directory may have blanks in its name if a separator follows; a last name goes on over capitalised words if it has
 # no ending yet, and over any few words if an ending follows.
 _WORDS_ON = r"(?:(?<![,.;:!?)\]])(?<!\.\w{2})(?<!\.\w{3})(?<!\.\w{4})\ (?=[A-Z])(?!HTTP/\d)[^\s\\/:*?\"'<>|,;]+){0,3}"
-_TO_ENDING = r"(?:\ [\w()'&-]+){1,3}\.[A-Za-z]\w{1,4}(?!\w)"
+_TO_ENDING = r"(?:\ [\w()'&-]+){1,3}\.[A-Za-z]\w{1,4}(?![\w-])"
 _WIN_PARTS = r"(?:[^\s\\/:*?\"<>|]++(?:\ (?!\.)[^\s\\/:*?\"<>|~$%]++){0,5}[\\/]{1,8})*"
 _WIN_LAST = rf"(?:[^\s\\/:*?\"<>|.]*{_TO_ENDING}|[^\s\\/:*?\"<>|]*{_WORDS_ON})"
 _WINDOWS = re.compile(
@@ -155,7 +156,10 @@ def _path(match: re.Match[str]) -> str | None:
     if number and ":" not in body[: number.start()]:  # else it is an address's
         body, closing = body[: number.start()], body[number.start() :] + closing
     last = body.rpartition("/")[2]
-    if introduces(last) and _INTRODUCES.match(match.string, match.start() + len(body)):  # `/17/user: amy`
+    end = match.start() + len(body)
+    if last and (
+        begins_an_id(match.string, end - len(last)) or (introduces(last) and _INTRODUCES.match(match.string, end))
+    ):  # `/17/user: amy`
         return f"{PATH}/{last}{closing}"
     name = body.lstrip("./")
     # `/s` is a unit and `/4096` a size; one segment of three characters or more is a place.
