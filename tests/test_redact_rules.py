@@ -649,118 +649,6 @@ REDACTED = {
         "the --[host], option and --[path]",
     ),
     "a share behind a key": (r"credentials: \\edge01\home\Amy Ohara\pay.sqlite", "credentials: [path]"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("text", "wanted"), REDACTED.values(), ids=REDACTED.keys())
-def test_private_text_is_redacted(text: str, wanted: str) -> None:
-    assert redact(text) == wanted
-
-
-def test_a_reading_that_hangs_on_invisible_characters_drops_the_text() -> None:
-    assert REDACTOR.redact(["sent to a\u200bsk-0123456789abcdef"])[0].text is None
-
-
-def test_escapes_are_undone_layer_by_layer_and_too_many_drop_the_text() -> None:
-    assert redact("amy%2540shop.de") == "[email]"
-    assert REDACTOR.redact(["amy%25252540shop.de"])[0] == Finding(None, ("nested",))
-
-
-# ---- Laws.
-
-FRAGMENTS = st.sampled_from(
-    [
-        *SURVIVORS.values(),
-        *(text for text, _ in REDACTED.values()),
-        *(rule.example for rule in RULES),
-        *(f"[{kind}]" for kind in PLACEHOLDERS),
-    ]
-)
-GLUE = st.sampled_from([" ", "", ", ", "=", ": ", "/", '"', "'", "@", ".", "\n", ":", "-", "\\", "[", "](", "%40", ";"])
-NOISE = st.text(st.characters(max_codepoint=0x2100, exclude_categories=["Cs"]), max_size=12)
-TEXTS = st.lists(st.one_of(FRAGMENTS, GLUE, NOISE), max_size=8).map("".join)
-ASCII_TEXTS = TEXTS.map(lambda text: text.encode("ascii", "ignore").decode())
-
-
-@settings(max_examples=600, deadline=None)
-@given(TEXTS)
-def test_redacting_what_is_redacted_changes_nothing(text: str) -> None:
-    once = redact(text)
-    if once is not None:
-        assert REDACTOR.redact([once]) == {}
-
-
-@pytest.mark.parametrize("texts", [ASCII_TEXTS, TEXTS], ids=["ascii", "any"])
-def test_in_what_is_left_no_exact_rule_finds_a_thing_whatever_the_prefilters_say(texts: st.SearchStrategy[str]) -> None:
-    @settings(max_examples=600, deadline=None)
-    @given(texts)
-    def law(text: str) -> None:
-        left = redact(text)
-        if left is not None:
-            assert _read(normalise(left), dict.fromkeys(range(len(RULES)), EVERYWHERE))[1] == [], left
-
-    law()
-
-
-def _read(text: str, fired: Mapping[int, Span]) -> tuple[str, list[str]]:
-    reading = Reading(text, fired, Allowance(1 << 30))
-    reading.apply(0, len(RULES))
-    return reading.result()
-
-
-PRIVATE = st.text("bcdfghjkmnpqrtvwxz23456789", min_size=6, max_size=12).filter(lambda s: any(map(str.isdigit, s)))
-WORDS = st.lists(
-    st.sampled_from(
-        [
-            "the",
-            "query",
-            "on",
-            "node",
-            "was",
-            "slow",
-            "after",
-            "merge",
-            "and",
-            "retry",
-            "then",
-            "stopped",
-            "(again)",
-            "for",
-            "level",
-        ]
-    ),
-    max_size=6,
-).map(" ".join)
-
-
-def _luhn(prefix: str, body: str) -> str:
-    return prefix + body + luhn.calc_check_digit(prefix + body)
-
-
-DIGITS = {n: st.text("0123456789", min_size=n, max_size=n) for n in (2, 3, 4, 7, 8, 14)}
-PLANTS = {
-    "email": st.tuples(PRIVATE, PRIVATE).map(lambda p: (f"{p[0]}@{p[1]}.example", p)),
-    "url": st.tuples(PRIVATE, PRIVATE, PRIVATE).map(lambda p: (f"https://{p[0]}.com/{p[1]}?q={p[2]}", p)),
-    "url_password": st.tuples(PRIVATE, PRIVATE).map(lambda p: (f"ftp://{p[0]}:{p[1]}@x.example/", p)),
-    "dsn": st.tuples(PRIVATE, PRIVATE, PRIVATE).map(lambda p: (f"mysql://{p[0]}:{p[1]}@/@{p[2]}/db", p)),
-    "posix": st.tuples(PRIVATE, PRIVATE).map(lambda p: (f"/{p[0]}/{p[1]}.txt", p)),
-    "windows": st.tuples(PRIVATE, PRIVATE).map(lambda p: (rf"D:\{p[0]}\{p[1]}.txt", p)),
-    "unc": st.tuples(PRIVATE, PRIVATE).map(lambda p: (rf"\\{p[0]}\{p[1]}", p)),
-    "password": PRIVATE.map(lambda p: (f"password={p}", (p,))),
-    "json_secret": st.tuples(PRIVATE, PRIVATE).map(lambda p: (f'"client_secret": "{p[0]} {p[1]}"', p)),
-    "bearer": PRIVATE.map(lambda p: (f"Authorization: Bearer {p}", (p,))),
-    "github": PRIVATE.map(lambda p: (f"ghp_{p}{p}{p}", (p,))),
-    "jwt": PRIVATE.map(lambda p: (f"eyJhbGciOiJIUzI1NiJ9.{p}.{p}", (p,))),
-    "pem": PRIVATE.map(lambda p: (f"-----BEGIN PRIVATE KEY-----\n{p}", (p,))),
-    "host": st.tuples(PRIVATE, PRIVATE).map(lambda p: (f"{p[0]}.{p[1]}.internal", p)),
-    "user": PRIVATE.map(lambda p: (f"user={p}", (p,))),
-    "sql": PRIVATE.map(lambda p: (f"SELECT a FROM {p} WHERE b = '{p}", (p,))),
-    "table": PRIVATE.map(lambda p: (f'relation "{p}" does not exist', (p,))),
-    "ip": st.ip_addresses(v=4).filter(lambda ip: not ip.is_unspecified).map(lambda ip: (str(ip), (str(ip),))),
-    "ip6": st.ip_addresses(v=6).filter(lambda ip: not ip.is_unspecified).map(lambda ip: (ip.exploded, (ip.exploded,))),
-    "uuid": st.uuids().map(lambda u: (str(u), (str(u),))),
-    "card": DIGITS[14].map(lambda d: _luhn("4", d)).map(lambda d: (d, (d,))),
-    "phone": st.tuples(DIGITS[3], DIGITS[4]).map(lambda d: (f"+49 30 {d[0]} {d[1]}", (d[1],))),
     "a sign alone before a host": ("merge -www.acme.com/pay/17?x=1-> 3", "merge -[host]/[path]> 3"),
     "a sign alone before a statement": ("merge -SELECT name, pay FROM staff WHERE a = 'x'", "merge -[sql]"),
     "a sign alone before an object": ('merge -role "payroll" does not exist->', "merge -role [table] does not exist->"),
@@ -874,6 +762,118 @@ PLANTS = {
         "failed for </Q33+FwsEKe5SCK8ZoBWDoNzDPS6XTP8I6v1F1hLhd+=>",
         "failed for </[opaque]>",
     ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "wanted"), REDACTED.values(), ids=REDACTED.keys())
+def test_private_text_is_redacted(text: str, wanted: str) -> None:
+    assert redact(text) == wanted
+
+
+def test_a_reading_that_hangs_on_invisible_characters_drops_the_text() -> None:
+    assert REDACTOR.redact(["sent to a\u200bsk-0123456789abcdef"])[0].text is None
+
+
+def test_escapes_are_undone_layer_by_layer_and_too_many_drop_the_text() -> None:
+    assert redact("amy%2540shop.de") == "[email]"
+    assert REDACTOR.redact(["amy%25252540shop.de"])[0] == Finding(None, ("nested",))
+
+
+# ---- Laws.
+
+FRAGMENTS = st.sampled_from(
+    [
+        *SURVIVORS.values(),
+        *(text for text, _ in REDACTED.values()),
+        *(rule.example for rule in RULES),
+        *(f"[{kind}]" for kind in PLACEHOLDERS),
+    ]
+)
+GLUE = st.sampled_from([" ", "", ", ", "=", ": ", "/", '"', "'", "@", ".", "\n", ":", "-", "\\", "[", "](", "%40", ";"])
+NOISE = st.text(st.characters(max_codepoint=0x2100, exclude_categories=["Cs"]), max_size=12)
+TEXTS = st.lists(st.one_of(FRAGMENTS, GLUE, NOISE), max_size=8).map("".join)
+ASCII_TEXTS = TEXTS.map(lambda text: text.encode("ascii", "ignore").decode())
+
+
+@settings(max_examples=600, deadline=None)
+@given(TEXTS)
+def test_redacting_what_is_redacted_changes_nothing(text: str) -> None:
+    once = redact(text)
+    if once is not None:
+        assert REDACTOR.redact([once]) == {}
+
+
+@pytest.mark.parametrize("texts", [ASCII_TEXTS, TEXTS], ids=["ascii", "any"])
+def test_in_what_is_left_no_exact_rule_finds_a_thing_whatever_the_prefilters_say(texts: st.SearchStrategy[str]) -> None:
+    @settings(max_examples=600, deadline=None)
+    @given(texts)
+    def law(text: str) -> None:
+        left = redact(text)
+        if left is not None:
+            assert _read(normalise(left), dict.fromkeys(range(len(RULES)), EVERYWHERE))[1] == [], left
+
+    law()
+
+
+def _read(text: str, fired: Mapping[int, Span]) -> tuple[str, list[str]]:
+    reading = Reading(text, fired, Allowance(1 << 30))
+    reading.apply(0, len(RULES))
+    return reading.result()
+
+
+PRIVATE = st.text("bcdfghjkmnpqrtvwxz23456789", min_size=6, max_size=12).filter(lambda s: any(map(str.isdigit, s)))
+WORDS = st.lists(
+    st.sampled_from(
+        [
+            "the",
+            "query",
+            "on",
+            "node",
+            "was",
+            "slow",
+            "after",
+            "merge",
+            "and",
+            "retry",
+            "then",
+            "stopped",
+            "(again)",
+            "for",
+            "level",
+        ]
+    ),
+    max_size=6,
+).map(" ".join)
+
+
+def _luhn(prefix: str, body: str) -> str:
+    return prefix + body + luhn.calc_check_digit(prefix + body)
+
+
+DIGITS = {n: st.text("0123456789", min_size=n, max_size=n) for n in (2, 3, 4, 7, 8, 14)}
+PLANTS = {
+    "email": st.tuples(PRIVATE, PRIVATE).map(lambda p: (f"{p[0]}@{p[1]}.example", p)),
+    "url": st.tuples(PRIVATE, PRIVATE, PRIVATE).map(lambda p: (f"https://{p[0]}.com/{p[1]}?q={p[2]}", p)),
+    "url_password": st.tuples(PRIVATE, PRIVATE).map(lambda p: (f"ftp://{p[0]}:{p[1]}@x.example/", p)),
+    "dsn": st.tuples(PRIVATE, PRIVATE, PRIVATE).map(lambda p: (f"mysql://{p[0]}:{p[1]}@/@{p[2]}/db", p)),
+    "posix": st.tuples(PRIVATE, PRIVATE).map(lambda p: (f"/{p[0]}/{p[1]}.txt", p)),
+    "windows": st.tuples(PRIVATE, PRIVATE).map(lambda p: (rf"D:\{p[0]}\{p[1]}.txt", p)),
+    "unc": st.tuples(PRIVATE, PRIVATE).map(lambda p: (rf"\\{p[0]}\{p[1]}", p)),
+    "password": PRIVATE.map(lambda p: (f"password={p}", (p,))),
+    "json_secret": st.tuples(PRIVATE, PRIVATE).map(lambda p: (f'"client_secret": "{p[0]} {p[1]}"', p)),
+    "bearer": PRIVATE.map(lambda p: (f"Authorization: Bearer {p}", (p,))),
+    "github": PRIVATE.map(lambda p: (f"ghp_{p}{p}{p}", (p,))),
+    "jwt": PRIVATE.map(lambda p: (f"eyJhbGciOiJIUzI1NiJ9.{p}.{p}", (p,))),
+    "pem": PRIVATE.map(lambda p: (f"-----BEGIN PRIVATE KEY-----\n{p}", (p,))),
+    "host": st.tuples(PRIVATE, PRIVATE).map(lambda p: (f"{p[0]}.{p[1]}.internal", p)),
+    "user": PRIVATE.map(lambda p: (f"user={p}", (p,))),
+    "sql": PRIVATE.map(lambda p: (f"SELECT a FROM {p} WHERE b = '{p}", (p,))),
+    "table": PRIVATE.map(lambda p: (f'relation "{p}" does not exist', (p,))),
+    "ip": st.ip_addresses(v=4).filter(lambda ip: not ip.is_unspecified).map(lambda ip: (str(ip), (str(ip),))),
+    "ip6": st.ip_addresses(v=6).filter(lambda ip: not ip.is_unspecified).map(lambda ip: (ip.exploded, (ip.exploded,))),
+    "uuid": st.uuids().map(lambda u: (str(u), (str(u),))),
+    "card": DIGITS[14].map(lambda d: _luhn("4", d)).map(lambda d: (d, (d,))),
+    "phone": st.tuples(DIGITS[3], DIGITS[4]).map(lambda d: (f"+49 30 {d[0]} {d[1]}", (d[1],))),
 }
 
 
