@@ -213,7 +213,7 @@ _BETWEEN = (
     r"|(?<=\.\.)(?=(?:\w|[.-](?![.-]))++\.\.)|(?<=%)(?=[\w.-]{4,80}+%(?![0-9a-fA-F]{2}))"
 )
 _FQDN = re.compile(
-    rf"(?:(?<![\w.@-])(?!(?<=%)(?:[0-9a-fA-F]{{2}}|\w\.))|{_BETWEEN})(?!(?<=\\)(?:u[0-9a-fA-F]{{4}}|x[0-9a-fA-F]{{2}}))(?P<name>(?:[\w](?:[\w-]{{0,61}}\w)?\.){{1,20}}[^\W\d_][\w-]{{1,62}}?)(?P<behind>_{{1,2}}|--)?(?![\w@-])(?:\.(?=\W|\Z))?{_TAIL}"
+    rf"(?:(?<![\w.@-])(?!(?<=%)(?:[0-9a-fA-F]{{2}}|\w\.))|{_BETWEEN})(?=[\w-]{{1,63}}+\.)(?!(?<=\\)(?:u[0-9a-fA-F]{{4}}|x[0-9a-fA-F]{{2}}))(?P<name>(?:[\w](?:[\w-]{{0,61}}\w)?\.){{1,20}}[^\W\d_][\w-]{{1,62}}?)(?P<behind>_{{1,2}}|--)?(?![\w@-])(?:\.(?=\W|\Z))?{_TAIL}"
 )
 _HOST_KEY = re.compile(
     r"(?P<key>(?<![A-Za-z])(?:host(?:_?name)?|server(?:_?name)?|fqdn|peer|remote(?:_?(?:host|addr))?|node(?:_?name)?|machine(?:_?name)?|"
@@ -257,7 +257,7 @@ _PORTS = (
     " 26379 27018 27019 50010 50020 50070 61613 61616"
 ).split()
 _LABEL_AND_PORT = re.compile(
-    r"(?<![\w./@%-])(?P<value>[A-Za-z][\w-]{0,62})(?P<joint>:|[\"'], )(?P<number>\d{2,5})(?!\d|\.\d)", re.ASCII
+    r"(?<![\w./@%-])(?P<value>[A-Za-z][\w-]{0,62})(?P<joint>:|[\"'], )(?P<number>\d{2,5})(?!\d|\.\d|-\d\d-\d)", re.ASCII
 )
 _CONNECT = (
     r"(?:connect(?:ing|ed|ion)?|connect call failed|read(?:ing)?|writ(?:e|ing)|resol(?:ve|ution failed)|dial (?:tc|ud)p"
@@ -373,7 +373,7 @@ def _host_key(match: re.Match[str]) -> str | None:
             and not (_NUMBERED.fullmatch(value) and _COUNTED.match(match.string, match.end()))
         )
         or after in {"@", "$"}
-        or (after == "=" and value.isalpha())
+        or (after == "=" and value.replace("_", "").isalpha())
         or (after in {":", " "} and key_quoted(match))
     ):
         return None
@@ -633,6 +633,7 @@ IPS = (
         _v4,
         "peer 10.1.2.3:443 gone",
         "peer [ip]:443 gone",
+        pace=3,
     ),
     Rule(
         "ip",
@@ -649,6 +650,7 @@ IPS = (
         _hex,
         "peer 0x0A010203 gone",
         "peer [ip] gone",
+        pace=3,
     ),
     Rule(
         "ip",

@@ -432,6 +432,7 @@ CARDS = (
         "on 2024-01-31 4111 1111 1111 1111 was charged",
         "on 2024-01-31 [card] was charged",
         weight=2,  # in a run of single digits a number may begin at each
+        pace=3,
     ),
 )
 PHONES = (

@@ -59,6 +59,7 @@ _FEWEST_CHARACTERS_IN_PIECES = 14  # of those that are no words
 # Each word to its end: a long one could be parted in as many ways as its length to the fifth.
 _WORD = r"[A-Z]?[a-z]{2,}+|[A-Z]{2,}+(?![a-z])|[A-Z]{2,}(?=[A-Z][a-z])"
 _PLAIN_PIECE = re.compile(rf"\d*|0x[0-9a-f]{{1,16}}|(?:[A-Z]?[a-z]+|[A-Z]+|(?:{_WORD}){{1,6}})\d{{0,4}}")
+_PLACE = re.compile(r"0x[0-9a-f]{1,16}(?:[A-Z][a-z]+|[A-Z]{2,5}){1,3}")  # in memory, with a word glued to it
 _FEWEST_DISTINCT = 8  # `xxxxxxxx…`
 _FEWEST_LETTERS = 4  # else a number
 _MOST_SWITCHES = 7  # from letters to digits and back; `utf8sha256md5x86` has so many
@@ -72,9 +73,9 @@ def _opaque(match: re.Match[str]) -> str | None:
     if not _MAY_BE_RANDOM.search(run):
         return None
     pieces = _JOINTS.split(run)
-    if any(len(piece) >= _FEWEST_CHARACTERS and is_random(piece) for piece in pieces):
+    if any(len(piece) >= _FEWEST_CHARACTERS and is_random(piece) and not _PLACE.fullmatch(piece) for piece in pieces):
         return OPAQUE + closing
-    rest = "".join(piece for piece in pieces if not _is_plain(piece))
+    rest = "".join(piece for piece in pieces if not (_is_plain(piece) or _PLACE.fullmatch(piece)))
     return OPAQUE + closing if len(rest) >= _FEWEST_CHARACTERS_IN_PIECES and is_random(rest) else None
 
 
@@ -159,6 +160,7 @@ BASE64 = (
         "blob q83v/jRWeJCrze8SN+Z4kKvN7xI0VniQq83vEjRWeJA= of and/or differs",
         "blob [opaque] of and/or differs",
         weight=8,  # its letters are looked at one by one
+        pace=3,
     ),
     Rule(
         "opaque",
@@ -168,6 +170,7 @@ BASE64 = (
         "kanban hJ4K~W4|RHH--o}:BiwRhY9J2pl/5x refused",
         "kanban [opaque] refused",
         weight=2,
+        pace=3,
     ),
 )
 RUNS = (
@@ -179,5 +182,6 @@ RUNS = (
         "object 9f86d081884c7d659a2feaa0c55ad015 of worker_thread_pool_size lost",
         "object [opaque] of worker_thread_pool_size lost",
         weight=1,
+        pace=3,
     ),
 )

@@ -39,8 +39,10 @@ _NO_MAIL = re.compile(
 _NO_PERSON = re.compile(
     r"(?:\S*[^\w'])?[A-Z]\w*@\d{1,10}|(?:\S*[$.:/])?(?:[A-Z][a-z\d]+){2,}@(?=\D*\d)[0-9a-f]{5,8}"
     r"|\S*[.$][A-Z]\w*;?@[0-9a-f]{5,8}"
-    r"|(?:\S*\W)?[A-Z]\w*\$[A-Z]\w*@\d{1,10}(?!\d)\S*|(?:\S*\W)?(?:[a-z]\w*\.){2,}[A-Z]\w*@(?=\D*\d)[0-9a-f]{5,8}(?![0-9a-f])\S*"
-    r"|(?:\S*\W)?(?:android|com|java|javax|net|org)(?:\.\w+){2,}@(?=\D*\d)[0-9a-f]{5,8}|[0-9a-f]{8}@\d{4}/\d\d?/\d\d?:[\d:.]+",
+    r"|(?:\S*\W)?[A-Z]\w*\$[A-Z]\w*@\d{1,10}(?!\d)\S*"
+    r"|(?:\S*\W)?(?:[a-z]\w*\.){2,}[A-Z]\w*@(?=\D*\d)[0-9a-f]{5,8}(?![0-9a-f])\S*"
+    r"|(?:\S*\W)?(?:android|com|java|javax|net|org)(?:\.\w+){2,}@(?=\D*\d)[0-9a-f]{5,8}"
+    r"|[0-9a-f]{8}@\d{4}/\d\d?/\d\d?:[\d:.]+|(?:[\w.-]*:)?\d{1,5}@\d{1,5}",
     re.ASCII,
 )
 _SPACED_AT = re.compile(
@@ -135,7 +137,8 @@ _PERSON_QUOTED = re.compile(
 _VERDICT = "denied|failed|failure|refused|rejected|accepted|opened|closed|expired|locked"
 _STRANGE = "invalid|unknown|illegal|no such|nonexistent"
 _PERSON_JUDGED = re.compile(
-    rf"(?P<key>\b(?:(?:{_VERDICT})\sfor|{_STRANGE})\suser\s)(?P<value>\w[\w.$\\-]*)(?P<on>(?:[/=%@?]|\[\.\])[^\s\"'<>,;()]*)?",
+    rf"(?P<key>\b(?:(?:{_VERDICT})\sfor|{_STRANGE})\suser\s)(?P<value>\w[\w.$\\-]*)(?P<on>(?:[/=%@?]"
+    rf"|\[\.\])[^\s\"'<>,;()]*)?",
     re.IGNORECASE,
 )
 # The same without the word user: `Accepted publickey for amy from …`, `closed for root by amy(uid=1000)`, `(amy) CMD`.
@@ -145,18 +148,20 @@ _WHERE = (
 )
 _WHO = r"[\w][\w.$\\@-]{0,64}"
 _LOGIN = re.compile(
-    rf"(?P<key>\b(?:(?:accepted|failed|postponed|partial|opened|closed|started|granted|denied|refused|rejected"
+    rf"(?:(?<!\w)(?=[abcdfgiloprsu]))(?:(?P<key>\b(?:(?:accepted|failed|postponed|partial|opened|closed|started"
+    rf"|granted|denied|refused|rejected"
     rf"|changed|exceeded|successful"
     rf"|succeeded|failure|su|session|login|logon|shell on \S{{1,30}})\s(?:\S{{1,40}}\s)?for\s(?:(?:invalid "
     rf"|illegal )?user\s)?))(?P<value>{_WHO}){_WHERE}"
     rf"|(?P<by>\bby\s)(?P<who>{_WHO})(?=\(uid=\d)"
     rf"|(?P<sudo>\b(?:sudo|su|doas)(?:\[\d{{1,9}}\])?:\s{{1,9}})(?P<caller>{_WHO})(?=\s:\s)"
-    rf"|(?P<cron>\()(?P<owner>{_WHO})(?=\)\s(?-i:CMD|RELOAD|LIST|REPLACE|BEGIN EDIT|END EDIT|AUTH|MAIL)\b)"
-    rf"|(?P<as>\b(?:logged (?:in|on|out) as|logged (?:in|on|out):|su to|authenticated as|authenticating as"
+    rf")|(?P<cron>\()(?P<owner>{_WHO})(?=\)\s(?-i:CMD|RELOAD|LIST|REPLACE|BEGIN EDIT|END EDIT|AUTH|MAIL)\b)"
+    rf"|(?<!\w)(?=[ailprs])(?P<as>\b(?:logged (?:in|on|out) as|logged (?:in|on|out):|su to|authenticated as"
+    rf"|authenticating as"
     rf"|signed in as|running as user|impersonating"
     rf"|password (?:changed|reset|updated) for|su for \S{{1,64}} by|su: \(to \S{{1,64}}\)"
     rf"|session \S{{1,20}} of user)\s)(?P<self>{_WHO})"
-    rf"|(?P<user>\b(?:authenticating|authenticated|session \S{{1,20}} of"
+    rf"|(?P<user>\b(?=[\sasu])(?:authenticating|authenticated|session \S{{1,20}} of"
     rf"|(?<!invalid )(?<!unknown )(?<!illegal ))\s?\buser\s)(?P<named>{_WHO})"
     rf"(?=\s(?:logged|signed|authenticated|not allowed|connected|disconnected|is not in|from\s\d|\d|[{MARKS}]"
     rf"|from\s[{MARKS}]))",
@@ -208,7 +213,8 @@ def _person(match: re.Match[str]) -> str | None:
 # A name and a value alone in brackets: `{ "AccountName", "amy" }`, `('user', 'amy')`, `userName{"amy"}`.
 _PERSON_PAIRED = re.compile(
     rf"(?P<key>(?:[({{\[]\s?(?P<quote>[\"'])\w{{0,30}}?(?:{PERSON_KEYS})(?P=quote),\s{{0,2}}"
-    rf"|(?<![A-Za-z])\w{{0,30}}?(?:{PERSON_KEYS})[{{(])(?=[\"']))(?P<value>\"[^\"\n]{{1,80}}\"|'[^'\n]{{1,80}}')(?=\s?[)}}\]])",
+    rf"|(?<![A-Za-z])\w{{0,30}}?(?:{PERSON_KEYS})[{{(])(?=[\"']))(?P<value>\"[^\"\n]{{1,80}}\""
+    rf"|'[^'\n]{{1,80}}')(?=\s?[)}}\]])",
     re.IGNORECASE | re.ASCII,
 )
 

@@ -110,7 +110,7 @@ _POSIX_BARE = (
     rf"(?:[^\s\"'<>|/`.{_OTHER_MARKS}]*{_TO_ENDING}|{_POSIX_NAME}*{_WORDS_ON})"
 )
 _QUOTED_PATH = "|".join(rf"(?<={quote})(?:\.{{0,2}}/)+[\w.~$@%+-][^\n{quote}]*(?={quote})" for quote in "\"'`")
-_POSIX = re.compile(rf"{_QUOTED_PATH}|{_POSIX_BARE}")
+_POSIX = re.compile(rf"(?=\.{{0,2}}/)(?:{_QUOTED_PATH}|{_POSIX_BARE})")  # the cheapest test first
 _RELATIVE = re.compile(
     rf"(?<![\w./@:~{MARKS}+-])(?:[\w.@+~-]{{1,120}}/)+[\w.@+~-]{{0,120}}\.(?P<extension>[a-z][a-z0-9]{{0,5}})(?![\w/@-])"
     r"(?:\.[\w.-]*+(?<!\.)(?!/))?+(?!\.\w)",
@@ -202,6 +202,7 @@ PATHS = (
         _path,
         'File "/srv/amy smith/app.py", line 3',
         'File "[path]", line 3',
+        pace=3,
     ),
     Rule(
         "path",
@@ -210,6 +211,7 @@ PATHS = (
         _relative,
         "wrote clients/acme/plan.docx",
         "wrote [path]",
+        pace=3,
     ),
     Rule(
         "path",

@@ -106,6 +106,7 @@ _NO_VALUE = frozenset(
 _GOES_ON = "goes on"
 _STRONG = frozenset({"secret", "secrets", "credential", "credentials"})
 _SMALL_NUMBER_DIGITS = 3  # `retries per token: 3`
+_NUMBERED = frozenset({"sid", "session", "sessionid"})  # within one program, and then by few digits more
 _WORD_CHARACTERS = 14  # `invalid token: expected …`
 _NO_SECRET = frozenset(
     "value true false null none nil undefined yes no on off nan bool str string bytes optional".split()
@@ -148,6 +149,8 @@ _SEPARATOR = (
     rf"|{_BLANKS}(?:{_SIGN}|(?<=[\"']),(?!\s{{0,3}}\\*[\"']\w{{1,40}}\\*[\"']\s{{0,3}}:)){_BLANKS}(?:{_PREFIX})?"
     rf"|\s{{1,40}}->\s{{1,40}}|(?<=\w)[({{]{_BLANKS}{_PREFIX}|(?<=\w)\s{{1,3}}(?=[\"'`][^\s\"'`])(?!'\w\s))"
 )
+# The first characters of a separator, which most words lack.
+_MAY_SEPARATE = r"(?:[^\w\s]|\s++(?:[^\w\s]|as\s|str|text|byte|char|n?varchar|any|object|rune))"
 # A value without quotes runs to the next blank: a password may hold any other character. In YAML, a sign for a block or
 # a tag may stand before it.
 _PLAIN = (
@@ -169,7 +172,7 @@ _HINT = "|".join(
 )
 # A key and its separator first, then a hint: a hundred words that are tried at each character would be slow.
 _KEY_VALUE = re.compile(
-    rf"(?<![\w.-])(?=[\w.-]++{_SEPARATOR})(?=[\w.-]*?(?:{_HINT}|{_FOREIGN}))"
+    rf"(?<![\w.-])(?=[\w.-]++{_MAY_SEPARATE})(?=[\w.-]++{_SEPARATOR})(?=[\w.-]*?(?:{_HINT}|{_FOREIGN}))"
     rf"(?P<key>[\w.-]++){_SEPARATOR}(?P<value>{_ESCAPED_QUOTED}|{_TRIPLE_QUOTED}|{DOUBLY_QUOTED}|{QUOTED}{_GLUED}|{_PLAIN}){_MORE}",
     re.IGNORECASE,
 )
@@ -302,7 +305,8 @@ def _may_be_secret(kind: str, value: str, before: str) -> bool:
     if _is_code(kind, value, bare):
         return False
     if bare.isdigit():
-        return kind != "tokens" and (len(bare) > _SMALL_NUMBER_DIGITS or kind.startswith("cv"))
+        fewest = _SMALL_NUMBER_DIGITS + 2 * (kind in _NUMBERED)
+        return kind != "tokens" and (len(bare) > fewest or kind.startswith("cv"))
     prose = before.endswith(" ") and "=" not in before and value[0] not in "\"'`\\"
     # `PASS: Approximate memory`: what became of a test.
     is_word = bare.islower() or (bare.istitle() and before.startswith("PASS:"))

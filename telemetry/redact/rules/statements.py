@@ -106,7 +106,9 @@ _CAPITALS = _pattern(
 )
 # In small letters these are English too: more of the statement must be there.
 _ANY_CASE = _pattern(
-    r"select (?:\*|distinct |count~\(|top \d|<name>~,(?=<to_from> )|<name>~\(|<name>~,[\t\x20]{0,4}(?:\n|\\n)|\d+\b"
+    r"select (?:\*|distinct |count~\(|top \d|<name>~,(?=<to_from> )|<name>~\(|<name>~,[\t\x20]{0,4}(?:\n|\\n)"
+    r"|\d+(?:\W*\Z|~[,;:)+*/'\"-]| (?:from|as|union|where|limit|order|group|intersect|except|into|and|or|is|in"
+    r"|between|like)\b)"
     r"|'[^']*'|[\w.]+ as )",
     r"select <to_from> <name>~(?:\w+ )?(?:<clause>|;|,)",
     r"insert (?:or \w+ |ignore )?into <name>~(?:\(|values|select|with|default|set|\Z)",
@@ -120,7 +122,8 @@ _ANY_CASE = _pattern(
     r"(?:add|drop|alter|rename|set|owner|cascade|with|identified|password|;|\Z)",
     r"with (?:recursive )?(?:<name>|\"[^\"\n]{1,60}\"|`[^`\n]{1,60}`)~<columns><as>"
     r"~(?:select|insert|update|delete|values|with)\b",
-    r"values~\(~(?:'|\d|\?|%s|:\w)|identified by (?:['\"]|values|password)|copy <name>~<columns>from (?:stdin|')",
+    r"values~\((?!\d+\)~(?:are|is|have|were|must|in|of|for)\b)~(?:'|\d|\?|%s|:\w)|identified by (?:['\"]|values"
+    r"|password)|copy <name>~<columns>from (?:stdin|')",
     r"show (?:full |extended )?(?:tables|databases|schemas|columns|processlist|create table)\b",
     r"comment on (?:table|column|view) <name> is ",
     r"(?:grant|revoke) (?:all|select|insert|update|delete|usage|execute|create|connect|references|trigger|truncate)\b"
@@ -187,8 +190,10 @@ _BEHIND_A_SIGN = _pattern(
     r"|show|pragma"
     r"|call(?! [\w.]+\(\) [a-z])|prepare|summarize|from(?! <article>)|reset|savepoint|release|explain|refresh|lock"
     r"|optimize"
-    r"|exec) (?:[a-z]+ ){0,2}?<symbol>~(?:[;(,]|=~[^\s=]|[^\w=]*\Z|(?:from|as|into|to|where|is|set|for|join"
+    r"|exec) (?:[a-z]+ ){0,2}?(?!v?\d+(?:\.\d+)+\b|[\w.$]+@[0-9a-f]{5,8}\b)<symbol>~(?:[;(,]|[^\w=]*\Z|(?:from|as"
+    r"|into|to|where|is|set|for|join"
     r"|select|group|order|limit|using|partition|with)\b)",
+    r"(?:pragma|reset|show|refresh|optimize|explain|exec|execute|call|from|desc|describe) <symbol>~=~[^\s=]",
     r"copy~\(|copy <name>~<columns>(?:from|to) (?:\\*['\"{$@]|std(?:in|out)\b|program\b|<symbol>|:\\*['\"]|\?"
     r"|directory )",
     r"(?:grant|revoke) (?:grant option for )?<privilege>[\w(),\s*]{0,600} (?:on|to|from) (?!<article>)"
@@ -201,7 +206,8 @@ _BEHIND_A_SIGN = _pattern(
     r"|without) time zone",
     r"(?:prepare|declare) <name> (?:as |cursor|\(|from |\w+ (?:;|:=|default))|do~\$",
     r"values (?:\w+\(|\w+~[\['(] |multiset |\{fn |(?:date|time|timestamp|interval) ')",
-    r"values~\(~(?:\\*['\"]|[\d$@:?({-]|null\b|default\b|true\b|false\b|row\b|select\b|\w+~[(,])",
+    r"values~\((?!\d+\)~(?:are|is|have|were|must|in|of|for)\b)~(?:\\*['\"]|[\d$@:?({-]|null\b|default\b|true\b"
+    r"|false\b|row\b|select\b|\w+~[(,])",
     r"begin (?:\w+~:=|for |if |select |insert |update |delete |raise )|begin [\w.]+~:?=~[\w$'(]"
     r"|if(?: |~\()[^\n]{1,100}?\)?~then(?:\n|\\n|\x20{2})",
     r"(?-i:use|USE) <symbol>\W*\Z|analyze \w+~\(|export (?:table|database) |replace <kind> |(?:attach"
@@ -278,7 +284,7 @@ _WHOLE_TEXT = _pattern(r"\A\W*select <to_from> <name>\W*\Z")
 _COMMENT = r"(?:/\*(?:[^*/]|\*(?!/)|/(?!\*)){0,1000}+\*/|--(?:[^\n\\-]|-(?!-)|\\(?!n)){0,300}+(?:\n|\\n))"
 # An edge of a word or some comments, and then the cheapest test first: most words of a text fail it.
 _STATEMENT = re.compile(
-    rf"(?:(?<![\w-])|(?<=\s-)|(?<=\\[nrt])|(?=[/-])(?:{_COMMENT}{_BLANK}*+){{1,4}}+)"
+    rf"(?=[^\W\d_]|[/-]|\A)(?:(?<![\w-])|(?<=\s-)|(?<=\\[nrt])|(?=[/-])(?:{_COMMENT}{_BLANK}*+){{1,4}}+)"
     rf"(?:(?=[A-Z])(?:{_CAPITALS})|(?i:(?=[acdegilmprstuvw])(?:{_ANY_CASE}))"
     rf"|(?i:(?=[acdgimrstu])(?:{_IN_A_SENTENCE}))"
     rf"|(?i:(?=[a-z])(?:\A|(?<=[:=\"'(\[>;`\n/])|(?<=[:=\"'(\[>;`/]\s)|(?<=--\s)|(?<=--)"

@@ -161,9 +161,12 @@ def usual_share(letters: str) -> float:
     return sum(map(USUAL_PAIRS.__contains__, pairs)) / max(1, len(pairs))
 
 
+_FEWEST_DISTINCT = 3  # `oO0OoO0OoO0Oo`
+
+
 def _short(match: re.Match[str]) -> str | None:
     token = match["token"]
-    made = _MIXED.search(token) and is_made(token)
+    made = _MIXED.search(token) and is_made(token) and len({*token.lower()}) > _FEWEST_DISTINCT
     if made and len(token) < _SURE_CHARACTERS:
         made = token.islower() and usual_share(token) <= _USUAL_SHARE_OF_FEW
     return mark("secret:other") if made else None
@@ -208,5 +211,6 @@ SHORT_TOKENS = (
         _short,
         "kanban 11XQ98FVS8WI refused",
         "kanban [secret:other] refused",
+        pace=3,
     ),
 )
