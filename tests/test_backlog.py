@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telemetry import wire
-from telemetry.producer.backlog import FRAME_EVENTS, UNSURE_FRAMES, Backlog
+from telemetry.drops import DropReason
+from telemetry.producer.backlog import FRAME_EVENTS, SOCKET_BYTES, UNSURE_FRAMES, Backlog
 from telemetry.producer.outbox import CHUNK_EVENTS
+from telemetry.rendezvous.taken import Taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,3 +191,89 @@ def test_a_batch_that_an_interrupt_kept_from_being_counted_leaves_in_a_good_fram
     backlog._open.append(msgpack.packb(["two"] * 20))
     assert _add(backlog, 21, ["three"])
     assert [*_events(backlog.unsure())] == ["one", *["two"] * 20, "three"]
+
+
+class Told(Pipe):
+    """A transport that takes whatever it is given, to a shipper that says what it takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[bytes] = []
+        self.connections = 0
+        self.says = Taken(0, 0, "one")
+
+    def send(self, frame: bytes) -> bool:
+        self.sent.append(frame)
+        return True
+
+    def taken(self, producer: bytes) -> Taken:  # type: ignore[override] # that one says nothing
+        assert producer
+        return self.says
+
+    def disconnect(self, linger_milliseconds: int = 0) -> None:
+        assert linger_milliseconds == 0
+        self.connections += 1
+
+
+def _filled(pipe: Told) -> tuple[Backlog, int]:
+    """A backlog that has no room left, and how many of its events are not taken."""
+    backlog = _backlog(pipe)
+    backlog.settle()
+    taken = 0
+    while _add(backlog, taken, ["x" * 1000] * 100):
+        taken += 100
+        backlog.send()
+    return backlog, taken
+
+
+def test_what_is_kept_fills_the_queue_until_it_is_taken() -> None:
+    pipe = Told()
+    backlog, number = _filled(pipe)
+    limit = LIMIT_BYTES + SOCKET_BYTES
+    assert 0.9 * limit < number * 1000 <= limit
+    pipe.says = Taken(number // 2, 0, "one")
+    assert _add(backlog, number, ["x" * 1000] * 100)
+    assert pipe.connections == 0
+
+
+def test_a_number_beyond_all_that_was_sent_and_one_that_falls_are_none() -> None:
+    pipe = Told()
+    backlog, number = _filled(pipe)
+    kept = backlog.unsure()
+    pipe.says = Taken(number + 1, 0, "one")
+    backlog.settle()
+    assert backlog.unsure() == kept
+    pipe.says = Taken(100, 0, "one")
+    backlog.settle()
+    pipe.says = Taken(0, 0, "one")
+    backlog.settle()
+    assert [*_events(backlog.unsure())] == ["x" * 1000] * (number - 100)
+
+
+def test_another_shipper_is_sent_what_is_not_taken_in_order_by_a_new_connection() -> None:
+    pipe = Told()
+    backlog, number = _filled(pipe)
+    pipe.sent.clear()
+    pipe.says = Taken(300, 0, "another")
+    backlog.settle()
+    assert pipe.connections == 1
+    assert _number_and_events(pipe.sent[0])[0] == 300
+    assert len([*_events(pipe.sent)]) == number - 300
+    assert {msgpack.unpackb(frame)[6] for frame in pipe.sent} == {300}
+    backlog.settle()
+    assert pipe.connections == 1
+
+
+def test_a_last_word_without_events_is_kept_until_it_was_heard() -> None:
+    pipe = Told()
+    backlog = _backlog(pipe)
+    backlog.settle()
+    backlog.drop(DropReason.QUEUE_FULL, 3)
+    backlog.conclude()
+    before = backlog.producer
+    backlog.begin(CONTEXT, {})
+    backlog.settle()
+    assert backlog.kept == {before}
+    pipe.says = Taken(0, 3, "one")
+    backlog.settle()
+    assert backlog.kept == set()

@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 from conftest import Collector, Host, StartHost, made_in, shipper_of, shippers_of, wait_until
+from standin import host, local_transport, stand_in, write_catalog
+from standin import rendezvous as place_of
 
 from telemetry.cli.consent import off, on
 from telemetry.cli.purge import purge
 from telemetry.cli.status import gather
 from telemetry.consent import read_stored
 from telemetry.inspect import erase
+from telemetry.rendezvous.life import tell_of_purge
+from telemetry.rendezvous.taken import Records
 from telemetry.spool.ledger import LedgerLog
 from telemetry.spool.spool import Spool
 
@@ -287,3 +291,24 @@ def test_off_says_so_when_the_disk_lets_nothing_be_erased(
     assert result.exit_code == 1
     assert "Read-only file system" in result.stderr
     assert read_stored("acme-db").choice == "off"
+
+
+def test_what_a_host_keeps_is_gone_when_all_is_purged_and_its_numbers_begin_anew(home: Path, tmp_path: Path) -> None:
+    assert home.exists()
+    catalog = write_catalog(tmp_path)
+    with stand_in(catalog, deaf=True), host(catalog) as client:
+        records = Records(place_of(catalog), [])
+        link = client._link
+        assert link
+        for number in range(1000):
+            client.emit("query_finished", number=number)
+        wait_until(lambda: link._outbox.accepted == 1000)
+        before = link._outbox.producer
+        link._supervise()
+        assert link._outbox.kept == {before}
+        tell_of_purge(local_transport(client).site.spool, before.hex())
+        link._supervise()
+        assert link._outbox.kept == set()
+        assert (link._outbox.accepted, link._outbox.unsure(1.0)) == (0, [])
+        assert link._outbox.producer != before
+        records.close()

@@ -20,7 +20,7 @@ from telemetry.files import is_locked
 from telemetry.inspect.contents import describe, find_segments, is_spool
 from telemetry.paths import LIVING, product_dir
 from telemetry.rendezvous.find import Rendezvous, find_rendezvous
-from telemetry.rendezvous.life import gone_in, sweep
+from telemetry.rendezvous.life import gone_in, sweep, tell_of_purge
 from telemetry.rendezvous.life import is_held as shows_life
 from telemetry.rendezvous.lock import acquire
 from telemetry.spool.layout import DELIVERY_LOCK_FILE, FORMAT_FILE
@@ -44,6 +44,9 @@ RELEASE_SECONDS = 5.0
 
 WITHDRAW_SECONDS = 3.0
 """The time for a shipper to see the stored choice, at which it looks at least once a second."""
+
+TELL_SECONDS = 1.0
+"""The time for living producers to hear of a purge; those that keep nothing look later, and have nothing to discard."""
 
 _ASK_SECONDS = 0.5
 _POLL_SECONDS = 0.05
@@ -123,10 +126,12 @@ def withdraw(product: str) -> None:
 def erase_product(product: str) -> None:
     """Stop the product's shippers and remove its spools, logs and rendezvous; the stored choice stays.
 
-    A producer that lives on does not notice, and goes on with its numbers. So its sign of life stays, and where its
-    numbers have come to: without that, all that it had ever emitted would look like a loss.
+    A producer that lives on is told by its sign of life: what it keeps it discards within half a second, and begins
+    anew. One in another language does not notice, and goes on with its numbers. So signs stay, and where the numbers
+    have come to: without that, all that was ever emitted would look like a loss.
 
-    Blocks until they have stopped. A producer that lives on may spawn a new one right after.
+    Blocks until they have stopped, and for a second at most until living producers have heard of it. One of them may
+    spawn a new shipper right after.
 
     Raises:
         ShipperUnreachableError: a shipper does not stop, or one that can't be found holds a spool.
@@ -140,6 +145,7 @@ def erase_product(product: str) -> None:
         living = {spool: positions for spool in spools_of(product) if (positions := _living(spool))}
         if product_dir(product).exists():
             _remove(product_dir(product), {spool / name for spool in living for name in (FORMAT_FILE, LIVING)})
+        _tell_producers(living)
         for spool, positions in living.items():
             sweep(spool, gone_in(spool))
             LedgerLog(spool).append(Total(Tally(), positions=positions))
@@ -148,6 +154,16 @@ def erase_product(product: str) -> None:
     finally:
         for lock in taken.values():
             os.close(lock)
+
+
+def _tell_producers(living: dict[Path, Positions]) -> None:
+    """Tell living producers of the purge, and wait until they have heard of it: no shipper may come before."""
+    told = [(spool, name) for spool, positions in living.items() for name in positions]
+    for spool, name in told:
+        tell_of_purge(spool, name)
+    deadline = monotonic() + TELL_SECONDS
+    while any(shows_life(spool, name) for spool, name in told) and monotonic() < deadline:
+        sleep(_POLL_SECONDS)
 
 
 def _living(spool: Path) -> Positions:

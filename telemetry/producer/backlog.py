@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -47,6 +48,9 @@ ZeroMQ, and beside them 8 KiB that it encoded and not written, which is one fram
 
 TOTALS_BYTES = 128
 """The room for the numbers in a frame, of its first event, of the first that is kept and by reason, which take less."""
+
+LOOK_SECONDS = 0.02
+"""The interval of looks for a shipper that says what it takes, while frames are about to be forgotten."""
 
 OVERDUE_SECONDS = 0.1
 """The time after which it is asked what has become of a shipper that takes nothing."""
@@ -139,6 +143,7 @@ class Backlog:
         self.has_sent = False
         self._shipper: object = None  # that says what it takes, as far as it was heard
         self._moved_at, self._patience_seconds = self._clock(), PATIENCE_SECONDS
+        self._looked_at = float("-inf")
         self.clear()
         self.begin(context, {})
 
@@ -360,6 +365,14 @@ class Backlog:
         self._go_on_under(context)
         self.send()
 
+    def oldest_ns(self) -> float:
+        """Return the time of the first event that waits or is kept, UNIX nanoseconds; infinite if there is none."""
+        self.close_frame()
+        for frame in (*self._kept, *self._frames):
+            for event in msgspec.msgpack.decode(_events(frame.as_frame(0)), type=list[msgspec.Raw])[:1]:
+                return msgspec.msgpack.decode(msgspec.msgpack.decode(event, type=list[msgspec.Raw])[1], type=int)
+        return inf
+
     def waiting(self) -> list[bytes]:
         """Return the frames that the transport has not been given, in order."""
         self.close_frame()
@@ -432,8 +445,10 @@ class Backlog:
         self._kept.append(frame)
         self._kept_bytes += len(frame.body)
         if not self.hears and len(self._kept) > UNSURE_FRAMES:
-            if taken := self._transport.taken(self.producer):  # it may be up only now
-                self._shipper = taken.shipper
+            if self._clock() - self._looked_at >= LOOK_SECONDS:  # it may be up only now
+                self._looked_at = self._clock()
+                taken = self._transport.taken(self.producer)
+                self._shipper = taken and taken.shipper
             if not self.hears:
                 self._forget_oldest()
 

@@ -40,6 +40,7 @@ class LocalTransport:
         self._sign = Sign()
         self._records = Reader()
         self._told: dict[bytes, Taken] = {}
+        self._purged_ns = 0
         self._asked_at = float("-inf")
         self._is_elsewhere = False  # where the shipper is met, since frames went there last
 
@@ -110,7 +111,9 @@ class LocalTransport:
         """Ask a shipper that runs and has no record of what it was sent: of an earlier version, say."""
         kept = outbox.kept
         self._told = {producer: taken for producer, taken in self._told.items() if producer in kept}
-        if not outbox.is_overdue or not self.site.runs or monotonic() - self._asked_at < ASK_SECONDS:
+        if not outbox.is_overdue or not self.site.runs or exits.forks_in_c():  # there no thread may wait for an answer
+            return
+        if monotonic() - self._asked_at < ASK_SECONDS:
             return
         self._asked_at = monotonic()
         with suppress(OSError):
@@ -150,6 +153,11 @@ class LocalTransport:
     def _show_sign(self, outbox: Outbox) -> None:
         """Hold the sign of life. A spool from which it was swept knows none of our numbers, so they begin anew."""
         spool = self.site.spool
+        purged_ns = self._sign.purged_ns
+        if purged_ns != self._purged_ns and purged_ns:
+            if not outbox.purge(purged_ns):
+                return
+            self._purged_ns = purged_ns
         if self._sign.is_swept(spool, outbox.producer) and not outbox.move(
             outbox.dropped.clear, is_connected=self.site.runs
         ):

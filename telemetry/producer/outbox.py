@@ -281,6 +281,24 @@ class Outbox:
 
         return alone(self._lock, move)
 
+    def purge(self, before_ns: int) -> bool:
+        """Discard everything, uncounted, and go on as a new producer: the user has erased what was collected.
+
+        Args:
+            before_ns: when that was; if nothing here is older, all stays as it is.
+
+        Returns:
+            False if another thread is draining: ask again.
+        """
+
+        def purge() -> None:
+            self._drain()
+            if self._backlog.oldest_ns() < before_ns:
+                self._let_all_go()
+                self._backlog.begin(self._backlog.context, {})
+
+        return alone(self._lock, purge)
+
     def close(self, timeout_seconds: float) -> tuple[Settled, list[bytes]] | None:
         """Disconnect and discard all later events. Frames that the transport holds are lost.
 

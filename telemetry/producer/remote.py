@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from telemetry.native import monotonic
 from telemetry.producer.channel import ASK_SECONDS, ASK_WAIT_SECONDS, EXIT_SECONDS, LOCK_SECONDS, Channel
+from telemetry.producer.exits import forks_in_c
 from telemetry.rendezvous.taken import Taken
 
 if TYPE_CHECKING:
@@ -54,8 +55,10 @@ class RemoteTransport:
         Nobody here can tell whether it runs: what it does not take waits, and is dropped beyond the limit.
         """
         kept = outbox.kept
-        if outbox.off or not kept or monotonic() - self._asked_at < ASK_SECONDS:
-            return bool(kept) and not outbox.off
+        if outbox.off or not kept or forks_in_c():  # there no thread may wait for an answer
+            return False
+        if monotonic() - self._asked_at < ASK_SECONDS:
+            return True
         self._asked_at = monotonic()
         with suppress(OSError):
             if told := dict(self._channel.ask_taken(kept, ASK_WAIT_SECONDS)):

@@ -62,6 +62,14 @@ class Sign:
         path = spool / LIVING / producer.hex()
         return self._held is not None and self._held[2] == path and not is_at(path, self._held[1])
 
+    @property
+    def purged_ns(self) -> int:
+        """The time when its user has erased all that was collected here, UNIX nanoseconds; 0 for never."""
+        if self._held is None or not self._is_open:
+            return 0
+        found = os.fstat(self._held[0])
+        return found.st_mtime_ns if found.st_size else 0
+
     def let_go(self) -> None:
         """Release the lock. The file stays, so that the shipper sees that nobody holds it."""
         held, is_open, self._held = self._held, self._is_open, None
@@ -108,6 +116,16 @@ def newcomers_in(spool: Path, seconds: float) -> Iterator[str]:
             with suppress(OSError):
                 if abs(time() - sign.stat(follow_symlinks=False).st_mtime) < seconds and is_held(spool, sign.name):
                     yield sign.name
+
+
+def tell_of_purge(spool: Path, producer: str) -> None:
+    """Have a producer that lives discard what it keeps, and begin anew: its sign tells. Never raises."""
+    with suppress(OSError, ValueError):
+        file = private_file(spool / LIVING / producer, os.O_WRONLY)
+        try:
+            os.write(file, b"purged\n")
+        finally:
+            os.close(file)
 
 
 def sweep(spool: Path, producers: Iterable[str]) -> None:

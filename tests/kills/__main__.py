@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from kills.loop import StuckError, run
+from kills.loop import VARIANTS, StuckError, run
 
 _EVERY = 50
 
@@ -21,6 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tools/kills", description="Kill a loaded shipper, again and again.")
     parser.add_argument("--kills", type=int, default=1000, help="how many; about a second each (1000)")
     parser.add_argument("--seed", type=int, default=None, help="of the instants; printed")
+    parser.add_argument("--variant", choices=VARIANTS, default="kill", help="how; see tests/kills/loop.py (kill)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args()
     seed = random.randrange(2**32) if options.seed is None else options.seed
@@ -33,7 +34,7 @@ def main() -> int:
             print(f"{kills} of {options.kills} kills", file=sys.stderr)
 
     try:
-        verdict = run(home / "kills", options.kills, seed, progress)
+        verdict = run(home / "kills", options.kills, seed, progress, options.variant)
     except StuckError as fault:
         print(f"{fault}; seed {seed}; what is on disk is left in {home}", file=sys.stderr)
         return 1

@@ -10,6 +10,7 @@ import socket
 import struct
 from array import array
 from threading import Lock, Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import zstandard
@@ -52,6 +53,7 @@ class Collector:
         self._emitted = emitted
         self._rng = random.Random(seed)
         self._lock = Lock()
+        self._gone_until = float("-inf")
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1/batches"
 
@@ -63,6 +65,10 @@ class Collector:
         self._server.shutdown()
         self._server.server_close()
 
+    def be_gone(self, seconds: float) -> None:
+        """Answer nobody for a while, as a collector that was killed, and comes back."""
+        self._gone_until = monotonic() + seconds
+
     def has(self, producer: int, number: int) -> bool:
         """Whether an event has arrived."""
         times = self.arrived[producer]
@@ -72,6 +78,8 @@ class Collector:
         """The status of the reply; 0 to reset the connection."""
         with self._lock:
             fault = self._rng.choices([*FAULTS, ""], [*FAULTS.values(), 1 - sum(FAULTS.values())])[0]
+            if monotonic() < self._gone_until:
+                return 0
             if fault in {"before", "busy"}:
                 return 0 if fault == "before" else 503
             events = _events(body)

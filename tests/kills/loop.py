@@ -19,6 +19,7 @@ from kills import producer
 from kills.collector import Collector
 from kills.disk import Snapshot, events_on_disk, look
 from kills.judgement import Run, judge
+from telemetry.errors import SpoolError
 from telemetry.inspect.account import read_account
 from telemetry.paths import spool_dir
 from telemetry.rendezvous.find import find_rendezvous
@@ -31,6 +32,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PRODUCERS = 3
+VARIANTS = ("kill", "leave", "versions", "collector", "fast", "stopped")
+"""How a run goes:
+
+    kill        SIGKILL, at any instant
+    leave       SIGTERM half of the times: as a shipper ends that is over its memory limit
+    versions    another shipper, in the foreground, takes over half of the times, and is killed in turn
+    collector   the collector is gone for a while after half of the kills
+    fast        two producers of 50,000 events a second each
+    stopped     producers of 2,000 events a second in all, and a shipper that stands still for a minute before a kill
+"""
+RATES = {"fast": (2, 50_000), "stopped": (2, 1_000)}
+"""By variant, the number of producers, and the events a second of each; 0 for bursts at random."""
+STOPPED_SECONDS = 60.0
 SETTINGS = {
     "segment_seconds": 0.2,
     "fsync_interval_seconds": 0.1,
@@ -55,7 +69,9 @@ class StuckError(Exception):
     """Something did not come true in time, and a person must look: the loop ends here."""
 
 
-def run(directory: Path, kills: int, seed: int, progress: Callable[[int], None] = lambda _: None) -> Verdict:
+def run(
+    directory: Path, kills: int, seed: int, progress: Callable[[int], None] = lambda _: None, variant: str = "kill"
+) -> Verdict:
     """Kill a shipper `kills` times and judge what became of every event. Blocks for about a second a kill.
 
     Args:
@@ -63,12 +79,13 @@ def run(directory: Path, kills: int, seed: int, progress: Callable[[int], None] 
         kills: how many.
         seed: of the instants.
         progress: called after each kill with their number.
+        variant: one of `VARIANTS`.
 
     Raises:
         StuckError: something did not go on after a kill.
     """
     began = time.monotonic()
-    loop = Loop(directory, seed)
+    loop = Loop(directory, seed, variant)
     with loop.collector, loop.producers() as hosts:
         pid = None
         for number in range(kills):
@@ -96,14 +113,18 @@ def run(directory: Path, kills: int, seed: int, progress: Callable[[int], None] 
 class Loop:
     """One run's producers, collector and shippers, under a `TELEMETRY_HOME` of its own."""
 
-    def __init__(self, directory: Path, seed: int) -> None:
+    def __init__(self, directory: Path, seed: int, variant: str) -> None:
         self._rng = random.Random(seed)
+        self._variant = variant
+        self._producers, self._rate = RATES.get(variant, (PRODUCERS, 0))
+        self._directory = directory
+        self._others: list[subprocess.Popen[bytes]] = []
         self._counts_file = directory / "counts"
-        self._counts_file.write_bytes(bytes(PRODUCERS * producer.COUNT_BYTES))
+        self._counts_file.write_bytes(bytes(self._producers * producer.COUNT_BYTES))
         self._counts = producer.share_counts(self._counts_file)
         self._catalog = directory / "acme.toml"
         self._catalog.write_text(producer.CATALOG)
-        self.collector = Collector(PRODUCERS, self.emitted, seed)
+        self.collector = Collector(self._producers, self.emitted, seed)
         self.spool = spool_dir("acme-db", self.collector.url)
         self.snapshots: list[Snapshot] = []
         self.owed: set[tuple[int, int]] = set()  # on disk at a kill, and not arrived yet
@@ -120,7 +141,7 @@ class Loop:
     def producers(self) -> Iterator[list[subprocess.Popen[str]]]:
         """Hosts that emit without stop until their standard input is closed."""
         with ExitStack() as stack:
-            started = [stack.enter_context(self._start_producer(index)) for index in range(PRODUCERS)]
+            started = [stack.enter_context(self._start_producer(index)) for index in range(self._producers)]
             try:
                 yield started
             finally:
@@ -128,6 +149,8 @@ class Loop:
                     process.kill()
                 if pid := self._shipper(None):
                     os.kill(pid, signal.SIGKILL)
+                for other in self._others:
+                    other.wait(DEADLINE_SECONDS)
 
     def kill_one(self, last: int | None) -> int:
         """Wait for a shipper other than `last`, choose an instant, look at the disk and kill; returns its pid."""
@@ -144,16 +167,45 @@ class Loop:
             if self._rng.random() < PAUSED:
                 self._pause(pid)
             time.sleep(self._rng.uniform(0, WORK_SECONDS))
-        os.kill(pid, signal.SIGSTOP)
-        self._await(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "the shipper stands still")
-        self.snapshots.append(look(self.spool))
-        self.owed = {event for event in (*self.owed, *events_on_disk(self.spool)) if not self.collector.has(*event)}
-        os.kill(pid, signal.SIGKILL)
+        try:
+            os.kill(pid, signal.SIGSTOP)
+            self._await(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "the shipper stands still")
+        except (ProcessLookupError, psutil.NoSuchProcess):  # it has left, as one does to which another shipper comes
+            return self.kill_one(pid)
+        if self._variant == "stopped":
+            time.sleep(STOPPED_SECONDS)
+        self.snapshots.append(self._steady(lambda: look(self.spool)))
+        on_disk = self._steady(lambda: [*events_on_disk(self.spool)])
+        self.owed = {event for event in (*self.owed, *on_disk) if not self.collector.has(*event)}
+        is_half = self._rng.random() < 0.5
+        os.kill(pid, signal.SIGTERM if is_half and self._variant == "leave" else signal.SIGKILL)
+        if is_half and self._variant == "leave":
+            os.kill(pid, signal.SIGCONT)
+        if is_half and self._variant == "collector":
+            self.collector.be_gone(self._rng.uniform(0, 2 * WORK_SECONDS))
+        if is_half and self._variant == "versions":
+            self._start_other()
         return pid
+
+    def _steady(self, read: Callable[[], T]) -> T:
+        """Read the spool, again if a file has gone meanwhile: one that leaves uploads on while the next one runs."""
+        while True:
+            try:
+                return read()
+            except (FileNotFoundError, SpoolError):
+                time.sleep(0.02)
+
+    def _start_other(self) -> None:
+        """Have another shipper serve all producers, with settings of its own, as a later version would."""
+        file = self._directory / "ship.toml"
+        said = {**SETTINGS, "product": "acme-db", "catalog": str(self._catalog), "endpoint": self.collector.url}
+        file.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in said.items()))
+        command = [sys.executable, "-m", "telemetry", "ship", "--config", str(file)]
+        self._others.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
 
     def see_fresh_events(self) -> None:
         """Wait until an event of each producer arrives that was emitted from now on."""
-        fresh = [self.emitted(index) for index in range(PRODUCERS)]
+        fresh = [self.emitted(index) for index in range(self._producers)]
         self._await(
             lambda: all(newest >= number for newest, number in zip(self.collector.newest, fresh, strict=True)),
             "fresh events pass",
@@ -168,12 +220,14 @@ class Loop:
         for process in hosts:
             process.wait(DEADLINE_SECONDS)
         self._await(lambda: read_account(self.spool).on_disk == 0, "the spool drains")
+        for other in self._others:
+            other.terminate()
         self._await(lambda: self._shipper(None) is None, "the shipper leaves")
         return said
 
     def _start_producer(self, index: int) -> subprocess.Popen[str]:
         init = {"product": "acme-db", "catalog": str(self._catalog), "endpoint": self.collector.url, "consent": "on"}
-        arguments = json.dumps([index, str(self._counts_file), init, SETTINGS])
+        arguments = json.dumps([index, str(self._counts_file), init, SETTINGS, self._rate])
         return subprocess.Popen(
             [sys.executable, "-m", "kills.producer", arguments],
             cwd=Path(__file__).parents[1],

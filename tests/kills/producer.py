@@ -32,6 +32,8 @@ BURST_EVENTS = 150
 """At most; more than one frame holds."""
 PAUSE_SECONDS = 0.1
 """Between bursts, on average half of this: some 1,500 events a second."""
+EVEN_SECONDS = 0.01
+"""From one burst to the next, where a rate is asked for."""
 FLUSH_SECONDS = 60.0
 
 COUNT_BYTES = 8
@@ -50,17 +52,20 @@ def share_counts(file: Path) -> memoryview:
 
 def main() -> None:
     """Emit; `counts` has a running number for each producer, which is counted up ahead of the emit."""
-    producer, counts_file, init, settings = json.loads(sys.argv[1])
+    producer, counts_file, init, settings, rate = json.loads(sys.argv[1])
     telemetry.init(**init, shipper=telemetry.ShipperSettings(**settings))
     rng = random.Random(producer)
     counts = share_counts(Path(counts_file))
     number = 0
     while not select.select([sys.stdin], [], [], 0)[0]:
-        for _ in range(rng.randrange(BURST_EVENTS)):
+        burst = round(rate * EVEN_SECONDS) if rate else rng.randrange(BURST_EVENTS)
+        began = time.monotonic()
+        for _ in range(burst):
             counts[producer] = number + 1
             telemetry.emit("tick", producer=producer, number=number, check=check(producer, number))
             number += 1
-        time.sleep(rng.uniform(0, PAUSE_SECONDS))
+        pause_seconds = began + EVEN_SECONDS - time.monotonic() if rate else rng.uniform(0, PAUSE_SECONDS)
+        time.sleep(max(0.0, pause_seconds))
     print(json.dumps({"emitted": number, "confirmed": telemetry.flush(FLUSH_SECONDS)}), flush=True)
 
 
