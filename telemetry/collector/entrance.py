@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import errno
 import logging
-import math
 import os
 from asyncio.sslproto import SSLProtocol
 from collections import OrderedDict
@@ -29,9 +28,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
-# With fewer, clients that connect and leave would fill the queue before serious ones.
-_ACCEPTED_PER_SECOND = 2000
-_MOST_AT_ONCE = 8  # however long the last turn of the loop took: those that are here come first
+# Two thousand a second: with fewer, clients that connect and leave would fill the queue before serious ones. With more
+# in a turn of the loop, an upload that is under way, which takes several, would wait for them at each.
+_AT_ONCE = 4
 _REST_SECONDS = 0.002
 _BETWEEN_SECONDS = 0.003  # two beginnings of TLS, each of which costs a millisecond
 _READ_BYTES = 32 << 10  # at once of TLS; asyncio would keep 256 KiB for each connection
@@ -65,7 +64,6 @@ class Entrance:
         self._greeted: OrderedDict[Newcomer, None] = OrderedDict()  # by TLS, and not yet answered
         self._is_latest_next = True
         self._beginning: set[asyncio.Task[None]] = set()
-        self._accepted_at = 0.0
         self._rest: asyncio.TimerHandle | None = None
         self._is_failing = False
         self._is_closed = False
@@ -93,8 +91,7 @@ class Entrance:
     def _accept(self) -> None:
         """Accept a few clients, then pause: the clients already admitted come first."""
         self._loop.remove_reader(self._listening.fileno())
-        passed_seconds, self._accepted_at = self._loop.time() - self._accepted_at, self._loop.time()
-        for _ in range(min(_MOST_AT_ONCE, math.ceil(passed_seconds * _ACCEPTED_PER_SECOND))):
+        for _ in range(_AT_ONCE):
             try:
                 accepted, _ = self._listening.accept()
             except OSError as fault:
