@@ -54,7 +54,7 @@ FULL = refuse(Refusal(503, "too many clients are at work", 5.0))
 _REFUSALS = {
     status: refuse(Refusal(status, reason))
     for status, reason in {
-        400: "this is not an HTTP/1.1 request, or it can be read in two ways",
+        400: "this is not a request in HTTP/1.1, or it can be read in two ways",
         401: "the bearer token is missing or wrong",
         405: "POST a batch; or GET /healthz or /metrics",
         411: "give the body's length as Content-Length: Transfer-Encoding is not supported",
