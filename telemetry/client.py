@@ -17,7 +17,7 @@ from telemetry import consent as consenting
 from telemetry import paths
 from telemetry.catalog.head import read_head
 from telemetry.catalog.source import read_whole
-from telemetry.endpoint import check_endpoint, check_proxy
+from telemetry.endpoint import check_any_endpoint, check_proxy
 from telemetry.errors import ConfigError
 from telemetry.ground import DEPLOYMENTS
 from telemetry.native import posix
@@ -120,7 +120,7 @@ class Client:
         settings = _with_whole_paths(settings)
         if remote:
             _check_remote(remote)
-        check_endpoint(endpoint, allow_http=settings.allow_http)
+        check_any_endpoint(endpoint, allow_http=settings.allow_http)
         config = {"product": product, "catalog": str(file), "endpoint": endpoint, **settings._asdict()}
         self.record: Callable[[str, dict[str, Any]], None] = _nothing
         self.tick: Callable[[str, int, dict[str, Any]], None] = _nothing_counted

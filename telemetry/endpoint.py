@@ -22,6 +22,27 @@ _URL = re.compile(
     rf"(?::(?P<port>[0-9]{{1,5}}))?(?P<path>(?:/(?:[{_PLAIN}:@]|%[0-9A-F]{{2}})*)*)",
     re.IGNORECASE | re.ASCII,
 )
+_LOGIN = rf"(?:(?P<login>(?:[{_PLAIN}:]|%[0-9A-Fa-f]{{2}})*)@)?"
+_PEER = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+_SINKS = {
+    "file": re.compile(r"file://(?P<path>/[^\x00-\x1f\x7f?#]*)"),
+    "s3": re.compile(
+        r"s3://(?P<peers>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<path>(?:/(?!\.+(?:/|$))[A-Za-z0-9._=-]+)*)/?"
+    ),
+    "nats": re.compile(
+        rf"nats://{_LOGIN}(?P<peers>{_PEER}(?:,{_PEER})*)/(?P<path>[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)"
+    ),
+    "kafka": re.compile(rf"kafka://{_LOGIN}(?P<peers>{_PEER}(?:,{_PEER})*)/(?P<path>[A-Za-z0-9._-]{{1,249}})"),
+}
+"""The URLs of sinks other than http(s): directory; bucket and prefix; servers and subject; brokers and topic."""
+
+_EXAMPLES = {
+    "file": "file:///var/spool/acme",
+    "s3": "s3://bucket/prefix",
+    "nats": "nats://a.example:4222,b.example:4222/telemetry.batches",
+    "kafka": "kafka://a.example:9093,b.example:9093/telemetry",
+}
+_SINK_PORTS = {"nats": 4222, "kafka": 9092}
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
@@ -58,6 +79,55 @@ class Target:
         if address := address_of(name):
             return address.is_loopback or address.is_unspecified
         return name == "localhost" or name.endswith(".localhost")
+
+
+class SinkTarget:
+    """The place that the URL of a sink other than http(s) leads to.
+
+    Attributes:
+        scheme: `file`, `s3`, `nats` or `kafka`.
+        login: `user:password` as written; empty for none.
+        peers: the servers, each `host:port`; of `s3` the bucket.
+        path: the directory, the prefix, the subject or the topic.
+    """
+
+    def __init__(self, scheme: str, login: str, peers: tuple[str, ...], path: str) -> None:
+        self.scheme = scheme
+        self.login = login
+        self.peers = peers
+        self.path = path
+
+    @property
+    def is_this_machine(self) -> bool:
+        """Whether all servers are this machine beyond doubt."""
+        hosts = [peer.rpartition(":")[0].strip("[]") for peer in self.peers]
+        return all(Target("", "", host.lower(), 0, "").is_this_machine for host in hosts)
+
+
+def parse_sink(endpoint: str) -> SinkTarget | None:
+    """Return the place of a sink other than http(s); None for what is none.
+
+    Raises:
+        ConfigError: the scheme is that of one, and the rest is not.
+    """
+    scheme, separator, _ = endpoint.partition("://")
+    if not separator or scheme not in _SINKS:
+        return None
+    found = _SINKS[scheme].fullmatch(endpoint)
+    if found is None:
+        raise ConfigError(f"endpoint={without_credentials(endpoint)!r}: must be a URL such as {_EXAMPLES[scheme]}")
+    parts = found.groupdict()
+    port = _SINK_PORTS.get(scheme)
+    given = (parts.get("peers") or "").split(",") if parts.get("peers") else []
+    peers = tuple(peer if port is None or re.search(r":[0-9]+$", peer) else f"{peer}:{port}" for peer in given)
+    path = parts["path"].strip("/") if scheme == "s3" else parts["path"]
+    return SinkTarget(scheme, parts.get("login") or "", peers, path)
+
+
+def check_any_endpoint(endpoint: str, *, allow_http: bool) -> None:
+    """Raise ConfigError unless an endpoint is the URL of a sink, of whatever kind."""
+    if not isinstance(endpoint, str) or parse_sink(endpoint) is None:
+        check_endpoint(endpoint, allow_http=allow_http)
 
 
 def check_endpoint(endpoint: str, *, allow_http: bool) -> Target:

@@ -181,11 +181,12 @@ class Endpoint:
         *script: int | Answer,
         decide: Callable[[Request], int | Answer] = lambda _: 200,
         tls: ssl.SSLContext | None = None,
+        port: int = 0,
     ) -> None:
         self.requests: list[Request] = []
         self._script: Iterator[int | Answer] = iter(script)
         self._decide = decide
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", port), _handler(self))
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.port: int = self._server.server_address[1]

@@ -15,7 +15,7 @@ from telemetry.catalog.load import load
 from telemetry.cli.consent import CommandError, json_option
 from telemetry.client import CHOICES
 from telemetry.consent import check_product, evaluate
-from telemetry.endpoint import check_endpoint
+from telemetry.endpoint import check_any_endpoint
 from telemetry.errors import CatalogError, ConfigError
 from telemetry.ground import DEPLOYMENTS
 from telemetry.paths import consent_file
@@ -74,7 +74,7 @@ def place(product: str, endpoint: str, catalog: Path | None, as_json: bool) -> N
     """
     try:
         check_product(product)
-        check_endpoint(endpoint, allow_http=True)
+        check_any_endpoint(endpoint, allow_http=True)
     except ConfigError as fault:
         raise CommandError(str(fault)) from None
     directory = foreground_dir(product, endpoint)

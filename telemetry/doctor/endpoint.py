@@ -11,12 +11,13 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from telemetry.consent import State
 from telemetry.doctor.step import Step, fault, good, note
-from telemetry.endpoint import check_endpoint, parse, without_credentials
+from telemetry.endpoint import check_endpoint, parse, parse_sink, without_credentials
 from telemetry.errors import ConfigError
 from telemetry.receipt import Receipt
 from telemetry.shipper.delivery.cause import cause_of
 from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.proxy import UnusableProxyError, find_proxy
+from telemetry.shipper.delivery.sink import open_sink
 from telemetry.shipper.outcome import Outcome
 from telemetry.spool.segment import Head, Seal
 from telemetry.spool.stream import encode
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from telemetry.consent import Decision
-    from telemetry.endpoint import Target
+    from telemetry.endpoint import SinkTarget, Target
     from telemetry.settings import ShipperSettings
 
 CONNECT_SECONDS = 5.0
@@ -38,6 +39,10 @@ def examine_endpoint(
     """Connect to the endpoint as an upload would; nothing is sent over the connection."""
     shown = without_credentials(endpoint)
     try:
+        if (place := parse_sink(endpoint)) is not None:
+            open_sink(endpoint, settings, environ).close()
+            yield _of_sink(place, shown)
+            return
         target = check_endpoint(endpoint, allow_http=settings.allow_http)
         sink = HttpSink(endpoint, settings, environ)
         proxy = find_proxy(target, settings.proxy)
@@ -52,6 +57,17 @@ def examine_endpoint(
         yield note("endpoint", found, "if that is not meant: unset the variable, or name the host in NO_PROXY")
     what = f"the proxy {without_credentials(proxy)}" if through else shown
     yield _connected(what, through or target, settings)
+
+
+def _of_sink(place: SinkTarget, shown: str) -> Step:
+    if place.scheme == "file" and not os.access(place.path, os.W_OK | os.X_OK):
+        return fault("endpoint", f"{shown}: no directory that this user may write", "make it, or mount it")
+    if place.scheme == "file":
+        return good("endpoint", f"{shown} takes files")
+    return note("endpoint", f"{shown} is set up; {_SHARED}", "--send uploads a batch of no events")
+
+
+_SHARED = "credentials that are this installation's alone would join its sessions: take those that all share"
 
 
 def _of_token(sink: HttpSink) -> Step:
@@ -113,7 +129,7 @@ def examine_upload(
         sensitivity="technical",
     )
     try:
-        sink = HttpSink(endpoint, settings, os.environ)
+        sink = open_sink(endpoint, settings, os.environ)
     except ConfigError as refusal:
         yield fault("send", str(refusal), "fix that setting")
         return

@@ -1,7 +1,7 @@
 """The shipper: two loops, and the spool between them.
 
     sockets -> Intake -> Spool     on this thread, a drain at a time
-    Spool -> Uploader -> HttpSink  on a thread of its own
+    Spool -> Uploader -> Sink      on a thread of its own
 
 This module composes the two, waits and ticks for the first, follows the user's choice for both, and decides when the
 run is over.
@@ -28,7 +28,7 @@ from telemetry.redact.names.machine import names_of_this_machine
 from telemetry.rendezvous.control import answer_all
 from telemetry.rendezvous.taken import Records
 from telemetry.shipper.catalogs import Catalogs
-from telemetry.shipper.delivery.http_sink import HttpSink
+from telemetry.shipper.delivery.sink import open_sink
 from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import Uploader
 from telemetry.shipper.encode import format_of
@@ -118,7 +118,7 @@ class Shipper:
         self._names.tell(self._tripwire.know)
         format_ = format_of(settings, config.product)
         self._texts = Texts(self._names, self._tripwire, format_)
-        self._sink = HttpSink(config.endpoint, settings, os.environ)  # first, for it may refuse its settings
+        self._sink = open_sink(config.endpoint, settings, os.environ)  # first, for it may refuse its settings
         # Between them.
         spool = spool_dir(config.product, config.endpoint)
         self._spool, ledger = Spool.open(spool, partial(may_live, spool))

@@ -18,8 +18,8 @@ from telemetry.rendezvous.directory import CONFIG_FILE
 from telemetry.rendezvous.find import find_rendezvous
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.config import ShipperConfig, read_config
-from telemetry.shipper.delivery.http_sink import HttpSink
 from telemetry.shipper.delivery.recorder import RequestHead
+from telemetry.shipper.delivery.sink import Sink, open_sink
 from telemetry.shipper.encode import format_named
 from telemetry.spool.segment import folder_of, plain_events
 
@@ -140,10 +140,10 @@ def _left_behind(product: str) -> list[ShipperConfig]:
     return found
 
 
-def _open_sink(config: ShipperConfig | None) -> HttpSink:
+def _open_sink(config: ShipperConfig | None) -> Sink:
     if config is None:
-        return HttpSink(_NOWHERE, ShipperSettings(), os.environ)
-    return HttpSink(config.endpoint, config.settings, os.environ)
+        return open_sink(_NOWHERE, ShipperSettings(), os.environ)
+    return open_sink(config.endpoint, config.settings, os.environ)
 
 
 def _state(batch: Batch) -> str:

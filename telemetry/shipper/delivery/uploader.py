@@ -22,7 +22,7 @@ from contextlib import suppress
 from math import inf
 from threading import Event
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from telemetry.settings import ShipperSettings
+    from telemetry.shipper.delivery.sink import Delivers
     from telemetry.shipper.delivery.tripwire import Tripwire
     from telemetry.shipper.encode.format import Format
     from telemetry.shipper.permission import Permission
@@ -66,13 +67,6 @@ SAY_STOPPED_SECONDS = 3600.0
 log = logging.getLogger("telemetry.shipper")
 
 
-class Sink(Protocol):
-    """A destination of batches."""
-
-    def deliver(self, seal: Seal, body: bytes) -> Reply:
-        """Upload one batch; blocks, and turns every fault into a reply."""
-
-
 class Uploader:
     """The delivery of one spool to one sink, a batch at a time.
 
@@ -86,7 +80,7 @@ class Uploader:
     def __init__(
         self,
         spool: Spool,
-        sink: Sink,
+        sink: Delivers,
         settings: ShipperSettings,
         permission: Callable[[], Permission],
         tripwire: Tripwire,
