@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from email.utils import formatdate
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime, formatdate
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,6 +46,11 @@ def _in_tokyo() -> Iterator[None]:
         pytest.param("0", 0.0, id="none"),
         pytest.param(formatdate(NOW + 90, usegmt=True), 90.0, id="a date"),
         pytest.param(formatdate(NOW + 90).replace("-0000", ""), 90.0, id="a date without a zone"),
+        pytest.param(
+            format_datetime(datetime.fromtimestamp(NOW + 90, timezone(timedelta(hours=2)))),
+            90.0,
+            id="a date in another zone",
+        ),
         pytest.param(formatdate(NOW - 90, usegmt=True), 0.0, id="a date that is past"),
         pytest.param("99999999", MAX_RETRY_AFTER_SECONDS, id="a year"),
         pytest.param("9" * 400, MAX_RETRY_AFTER_SECONDS, id="more than a float holds"),

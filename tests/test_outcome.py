@@ -12,7 +12,10 @@ TABLE = [
     *((status, JSON, Outcome.DELIVERED) for status in (200, 201, 202, 204, 299, 409)),
     *((status, JSON, Outcome.SPLIT) for status in (400, 413, 422)),
     *((status, "", Outcome.SPLIT) for status in (400, 413, 422)),
-    *((status, JSON, Outcome.PAUSED) for status in (301, 302, 304, 307, 308, 401, 402, 403, 404, 405, 411, 415, 501)),
+    *(
+        (status, JSON, Outcome.PAUSED)
+        for status in (300, 301, 302, 304, 307, 308, 401, 402, 403, 404, 405, 411, 415, 501)
+    ),
     *((status, HTML, Outcome.PAUSED) for status in (400, 409, 421, 422, 426, 431, 451, 494, 495, 496, 497, 505)),
     (413, HTML, Outcome.SPLIT),
     *((status, JSON, Outcome.RETRY) for status in (408, 425, 429, 500, 502, 503, 504, 511, 599)),
@@ -82,6 +85,12 @@ def test_who_refuses_a_body_in_words_for_a_program_has_it_split(status: int, con
 def test_a_page_or_a_server_s_own_words_refuse_no_body(status: int, content_type: str, body: bytes) -> None:
     assert outcome_of(status, content_type, body) is Outcome.PAUSED
     assert is_doubtful(status, content_type, body)
+
+
+def test_a_server_s_words_are_looked_for_in_the_first_512_bytes() -> None:
+    words = b"Invalid host header"
+    assert is_doubtful(400, "text/plain", words.rjust(512))
+    assert not is_doubtful(400, "text/plain", words.rjust(513))
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404, 407, 431, 500, 502])

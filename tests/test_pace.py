@@ -77,3 +77,45 @@ def test_a_backlog_pauses_for_twice_its_upload_at_most_and_what_is_fresh_does_no
     assert pace.wait_seconds("fresh", 150.0, 200.0) <= 0
     pace.hurry(300.0)
     assert pace.wait_seconds("old", 100.0, 200.0) == 0
+
+
+def test_a_batch_that_is_set_aside_waits_by_itself_even_if_hurried() -> None:
+    pace = Pace(0.0, 0.0, lambda: 0.0)
+    pace.set_aside("aside", 50.0)
+    pace.hurry(20.0)
+
+    assert pace.wait_seconds("aside", 10.0, 20.0) == 30.0
+    assert pace.wait_seconds("aside", 10.0, 49.5) == 0.5
+    assert pace.wait_seconds("aside", 10.0, 50.0) == pace.wait_seconds("another", 10.0, 20.0) == 0.0
+
+
+def test_what_is_sealed_at_the_very_moment_of_a_hurry_or_a_recovery_is_part_of_it() -> None:
+    pace = Pace(100.0, 0.0, lambda: 1.0)
+    pace.recover(20.0)
+    assert (pace.is_backlog(20.0), pace.is_backlog(20.5)) == (True, False)
+    pace.upload(20.0, 0.25, 30.0)
+    assert pace.pauses(20.0, 30.0)
+    assert not pace.pauses(20.0, 30.5)
+    pace.hurry(20.0)
+    assert pace.wait_seconds("old", 20.0, 20.0) == 0.0
+
+
+def test_only_the_upload_of_a_backlog_makes_it_pause() -> None:
+    pace = Pace(0.0, 0.0, lambda: 1.0)
+    pace.recover(20.0)
+    pace.upload(21.0, 0.25, 30.0)
+    assert not pace.pauses(20.0, 30.0)
+
+
+def test_jitter_takes_the_whole_of_its_range() -> None:
+    pace = Pace(1.0, 0.0, lambda: 0.0)
+    waits = [pace.wait_seconds(f"{number:032x}", 10.0, 10.0) for number in range(1000)]
+    assert min(waits) < 0.1
+    assert max(waits) > 0.9
+
+
+def test_two_bodies_that_are_sent_in_a_row_are_paid_for_one_after_the_other() -> None:
+    bandwidth = Bandwidth(10)
+    bandwidth.spend(100, 0.0)
+    bandwidth.spend(50, 0.0)
+    assert bandwidth.wait_seconds(0.0) == 15.0

@@ -139,3 +139,112 @@ def test_what_is_passed_over_waits_on() -> None:
 
     assert queue.newest(10.0, {id_of(waiting) for waiting in batches[2:]}.__contains__) == batches[1]
     assert queue.newest(10.0, lambda _: False) == batches[3]
+
+
+def test_of_batches_of_one_moment_the_latest_leaves_first() -> None:
+    queue = Queue(Pace(0.0, 0.0, lambda: 1.0), lambda _: True)
+    for number in range(1, 4):
+        queue.add(arrival(number, 5.0))
+    assert queue.newest(5.0, lambda _: False) == arrival(3, 5.0)
+
+
+def test_what_has_left_is_removed_at_64_and_then_at_twice_as_many_as_remain() -> None:
+    here: set[str] = set()
+    pace = Pace(0.0, 0.0, lambda: 1.0)
+    queue = Queue(pace, here.__contains__)
+
+    def kept() -> int:
+        return len(queue._early) + len(queue._due) + len(queue._hurried)
+
+    def come(first: int, last: int, staying: int) -> None:
+        for number in range(first, last):
+            waiting = arrival(number, float(number))
+            if number - first < staying:
+                here.add(waiting.file)
+            queue.add(waiting)
+
+    come(0, 63, 39)
+    assert kept() == 63
+    come(63, 64, 1)
+    assert kept() == 40
+    pace.hurry(20.0)
+    queue.newest(30.0, lambda _: True)
+    assert (len(queue._hurried), len(queue._due), len(queue._early)) == (21, 10, 9)
+    come(64, 103, 0)
+    assert kept() == 79
+    here.clear()
+    come(103, 104, 1)
+    assert kept() == 1
+    come(104, 166, 0)
+    assert kept() == 63
+    come(166, 167, 0)
+    assert kept() == 1
+
+
+def test_a_batch_whose_jitter_ends_now_may_leave_now() -> None:
+    pace = Pace(JITTER_SECONDS, 0.0, lambda: 1.0)
+    queue = Queue(pace, lambda _: True)
+    assert queue.wait_seconds(1.0) == float("inf")
+    batch = arrival(1, 1.0)
+    queue.add(batch)
+    due_at = pace.due_at(id_of(batch), 1.0)
+    assert queue.wait_seconds(1.0) == due_at - 1.0
+    assert queue.newest(due_at - 0.5, lambda _: False) is None
+    assert queue.newest(due_at, lambda _: False) == batch
+
+
+def test_a_batch_that_comes_after_a_hurry_and_was_sealed_by_then_leaves_at_once() -> None:
+    pace = Pace(JITTER_SECONDS, 0.0, lambda: 1.0)
+    queue = Queue(pace, lambda _: True)
+    pace.hurry(20.0)
+    assert queue.newest(20.0, lambda _: False) is None
+    queue.add(arrival(1, 20.0))
+    queue.add(arrival(2, 20.5))
+    assert queue.newest(20.0, lambda _: False) == arrival(1, 20.0)
+
+
+def test_a_batch_that_waits_for_a_part_of_a_second_still_waits() -> None:
+    pace = Pace(0.0, 0.0, lambda: 1.0)
+    queue = Queue(pace, lambda _: True)
+    batch = arrival(1, 5.0)
+    queue.add(batch)
+    pace.set_aside(id_of(batch), 10.5)
+    assert queue.newest(10.0, lambda _: False) is None
+    assert queue.newest(10.5, lambda _: False) == batch
+
+
+def test_while_the_backlog_pauses_a_look_asks_for_one_of_it() -> None:
+    asked: list[str] = []
+
+    def awaits(file: str) -> bool:
+        asked.append(file)
+        return True
+
+    pace = Pace(0.0, 0.0, lambda: 1.0)
+    queue = Queue(pace, awaits)
+    for number in range(1_000):
+        queue.add(arrival(number, 1.0))
+    pace.recover(5.0)
+    pace.upload(1.0, 1.0, 10.0)
+    asked.clear()
+
+    assert queue.newest(10.0, lambda _: False) is None
+    assert len(asked) == 1
+
+
+def test_what_is_left_after_a_removal_keeps_its_order() -> None:
+    queue = Queue(Pace(0.0, 0.0, lambda: 1.0), lambda file: int(file[:20]) > 3)
+    for number in range(64, 0, -1):
+        queue.add(arrival(number, float(number)))
+    assert len(queue._early) == 61
+    assert queue.wait_seconds(0.0) == 4.0
+
+
+def test_what_is_not_hurried_keeps_its_order() -> None:
+    pace = Pace(0.0, 0.0, lambda: 1.0)
+    queue = Queue(pace, lambda _: True)
+    for number in range(63, 0, -1):
+        queue.add(arrival(number, float(number)))
+    pace.hurry(3.0)
+    queue._hurry()
+    assert (len(queue._hurried), queue.wait_seconds(0.0)) == (3, 4.0)

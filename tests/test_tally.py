@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -121,3 +122,53 @@ def test_messages_that_fit_no_template_are_told_by_field() -> None:
     other = tally.copy()
     tally.add(other)
     assert tally.unmatched == {"failed.detail": 6}
+
+
+@pytest.mark.parametrize(
+    ("late", "unconfirmed", "emitted", "left"),
+    [(5, 3, 7, {}), (2, 3, 8, {"exit_unconfirmed": 1}), (2, 0, 10, {})],
+    ids=["all that were lost", "some", "none"],
+)
+def test_late_events_are_counted_once(late: int, unconfirmed: int, emitted: int, left: dict[str, int]) -> None:
+    lost = {"exit_unconfirmed": unconfirmed} if unconfirmed else {}
+    tally = Tally(emitted=10, kept=4, dropped=lost, late=late)
+    tally.settle_late()
+    assert tally == Tally(emitted=emitted, kept=4, dropped=left)
+
+
+def test_what_is_taken_back_is_no_loss() -> None:
+    tally = Tally()
+    tally.drop(DropReason.SAMPLED, 5)
+    tally.take_back(DropReason.SAMPLED, 2)
+    assert tally.dropped == {"sampled": 3}
+    tally.take_back(DropReason.SAMPLED, 3)
+    assert tally.dropped == {}
+
+
+def test_a_sum_has_the_late_events_of_its_parts() -> None:
+    both = Tally(late=1)
+    both.add(Tally(late=2))
+    assert both.late == 3
+
+
+def test_the_fields_of_some_events_are_moved_with_their_part_of_the_sums() -> None:
+    tally = Tally()
+    tally.drop_field("failed.detail", DropReason.INVALID)
+    tally.drop_field("failed.detail", DropReason.EXPIRED, 0)
+    tally.drop_field("done.detail", DropReason.INVALID, 4)
+    tally.drop_field("done.none", DropReason.INVALID, 0)
+    tally.redact("failed.table", "email")
+    tally.redact("done.table", "email", 2)
+
+    taken = tally.take_fields({"failed"})
+
+    assert taken == Tally(
+        fields_dropped={"invalid": 1},
+        redacted={"email": 1},
+        touched={"failed.detail": Touched(dropped={"invalid": 1}), "failed.table": Touched(redacted={"email": 1})},
+    )
+    assert tally == Tally(
+        fields_dropped={"invalid": 4},
+        redacted={"email": 2},
+        touched={"done.detail": Touched(dropped={"invalid": 4}), "done.table": Touched(redacted={"email": 2})},
+    )

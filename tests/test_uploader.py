@@ -838,3 +838,63 @@ def test_a_batch_is_split_by_its_own_format_whichever_the_shipper_writes(spool: 
         _deliver_all(_uploader(spool, endpoint), spool)
 
     assert (read_balanced(spool).delivered, read_balanced(spool).tally.dropped) == (6, {"rejected": 1})
+
+
+class _Told:
+    """An event that tells what is done with it, and never waits."""
+
+    def __init__(self) -> None:
+        self.done: list[object] = []
+
+    def wait(self, seconds: float) -> None:
+        self.done.append(seconds)
+
+    def clear(self) -> None:
+        self.done.append("clear")
+
+    def set(self) -> None:
+        self.done.append("set")
+
+
+def test_the_loop_waits_as_long_as_a_step_says_unless_it_is_woken(spool: Spool, refusing: str) -> None:
+    uploader = Uploader(spool, HttpSink(refusing, STEADY, {}), STEADY, lambda: PERMITTED, TRIPWIRE)
+    told = _Told()
+    left: list[float | Exception] = [5.0, 0.0, OSError(28, "full"), ValueError("a mistake"), 7.0]
+    made_way: list[OSError] = []
+    uploader._wake = told  # type: ignore[assignment] # it is asked for no more
+    spool.make_way = made_way.append  # type: ignore[assignment, method-assign] # the same
+
+    def step() -> float:
+        now = left.pop(0)
+        if not left:
+            uploader.stop()
+        if isinstance(now, Exception):
+            raise now
+        return now
+
+    uploader.step = step  # type: ignore[method-assign] # the loop alone is looked at
+    uploader.run()
+
+    first, cleared, of_disk, second, of_mistake, third, *rest = told.done
+    assert (first, cleared, second, third, rest) == (5.0, "clear", "clear", "clear", ["set", 7.0, "clear"])
+    assert isinstance(of_disk, float)
+    assert isinstance(of_mistake, float)
+    assert 0 <= of_disk <= STEADY.retry_min_seconds
+    assert 0 <= of_mistake <= 2 * STEADY.retry_min_seconds
+    assert [fault.errno for fault in made_way] == [28]
+    assert (uploader.state, uploader.cause) == ("retrying", "fault: ValueError")
+
+    told.done.clear()
+    uploader.nudge()
+    uploader.hurry()
+    assert told.done == ["set", "set"]
+
+
+def test_it_goes_well_if_something_waits_and_nothing_stands_against_it(spool: Spool, refusing: str) -> None:
+    uploader = Uploader(spool, HttpSink(refusing, AT_ONCE, {}), AT_ONCE, lambda: PERMITTED, TRIPWIRE)
+    found = [uploader.goes_well]
+    add_segment(spool)
+    found.append(uploader.goes_well)
+    uploader.step()
+    found.append(uploader.goes_well)
+    assert (found, bool(uploader.cause)) == ([False, True, False], True)
