@@ -175,6 +175,7 @@ def _open(bodies: Bodies, spill: str) -> duckdb.DuckDBPyConnection:
     connection.register_filesystem(bodies)
     for macro in MACROS:
         connection.execute(macro)
+    connection.execute("SET enable_progress_bar = false")  # it would stand in the answer of a query of some seconds
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET allowed_directories = ['{SCHEME}://']")
     connection.execute("SET enable_external_access = false")
