@@ -1,8 +1,9 @@
 """How much of what is private does redaction find, how much of what is clean does it leave alone, and how fast?
 
-Recall: canaries of every kind, planted in five carriers, plain and in each encoding; one is lost if four characters in
-a row of it can be read in what is left, by whatever encoding. Those that are told by themselves stand in the lines of
-other programs too. Precision: sentences out of installed source, and messages filled with what is harmless.
+Recall: canaries of every kind, planted in five carriers, plain and in each encoding, and in the messages of installed
+packages; one is lost if four characters in a row of it can be read in what is left, by whatever encoding. Those that
+are told by themselves stand in the lines of other programs too. Precision: sentences out of installed source, and
+messages filled with what is harmless.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from bench.corpus.canary import Canary, trace
 from bench.corpus.carriers import CARRIERS, ENCODINGS
 from bench.corpus.kinds import KINDS, canaries
 from bench.corpus.lines import LINES
-from bench.corpus.sentences import messages, sentences
+from bench.corpus.sentences import carriers, messages, sentences
 from bench.events import CLEAN_TEXTS, DIRTY_TEXTS
 from bench.measure import Result, progress, summarize
 from telemetry.redact.rules.placeholder import PLACEHOLDERS
@@ -78,6 +79,14 @@ def plant_lines(kind: str, seed: int) -> Iterator[Planted]:
         yield Planted(kind, line, "plain", Canary(value, (value,)), line.replace("{}", value))
 
 
+def plant_messages(kind: str, said: list[str], seed: int) -> Iterator[Planted]:
+    """Plant a canary of a kind in each of these messages, plain and in one of the encodings by turns."""
+    hidden = cycle([encoding for encoding in ENCODINGS if encoding != "plain"])
+    for number, canary in enumerate(canaries(kind, 2 * len(said), seed)):
+        message, encoding = said[number // 2], "plain" if number % 2 == 0 else next(hidden)
+        yield Planted(kind, message, encoding, canary, message.replace("{}", ENCODINGS[encoding](canary.text)))
+
+
 def leaks(texts: TextRedactor, planted: list[Planted]) -> Iterator[Leak]:
     """Redact the carriers and look for traces of what they carry."""
     for one, left in zip(planted, redacted(texts, [one.text for one in planted]), strict=True):
@@ -110,12 +119,18 @@ def measure(runs: int, number: int, *, detailed: bool) -> list[Result]:
     from telemetry.redact.text import TextRedactor  # noqa: PLC0415 - compiles for half a second
 
     texts = TextRedactor()
+    said = carriers()
     shares: dict[tuple[str, str], list[float]] = {}
     for seed in range(1, runs + 1):
         for kind in KINDS:
             progress(f"redact: {kind}, run {seed}")
             for name, metric, share in _recall(texts, kind, number, seed, detailed=detailed):
                 shares.setdefault((name, metric), []).append(share)
+            planted = list(plant_messages(kind, said, seed))
+            share = _share(len(list(leaks(texts, planted))), len(planted))
+            shares.setdefault(
+                (f"{kind}, in {len(said)} messages of packages, {len(planted)} texts", "recall"), []
+            ).append(share)
         progress(f"redact: clean sentences, run {seed}")
         clean = sentences(10 * number, seed)
         kept = 100 * (1 - len(list(changed(texts, clean))) / len(clean))

@@ -770,6 +770,35 @@ REDACTED = {
         "failed for </Q33+FwsEKe5SCK8ZoBWDoNzDPS6XTP8I6v1F1hLhd+=>",
         "failed for </[opaque]>",
     ),
+    "a share of a device behind a key": ("password=\\\\?\\C:\\Amy Ohara\\notes.csv x", "password=[path] x"),
+    "a key and its value in quotes behind a key": (
+        "x | password=secret := `^Mfq85SZ5;aA`",
+        "x | password=secret := `[secret]`",
+    ),
+    "a number's key behind a password's": ("password=passport no. 38403-2728525-1", "password=passport no. [id]"),
+    "a host's key behind a host's": (
+        "channelActive: remote=hostname: db-x2 local=3",
+        "channelActive: remote=hostname: [host] local=3",
+    ),
+    "a fax behind a host's key": ("remote=fax no. 8123 1394 local=3", "remote=fax no. [phone] local=3"),
+    "a path behind an empty list": ("type 17 []/clients/amy.sqlite", "type 17 [][path]"),
+    "a mail in words behind a key": (
+        "Invalid CURVE credentials: to=amy_ohara [at] acme [dot] com",
+        "Invalid CURVE credentials: [secret]",
+    ),
+    "a telephone's key without a blank behind a key": ("token=phone=800 4743", "token=phone=[phone]"),
+    "a label behind a program": ("imap-login: REQUEST: RUT 18.580.875-0 17 HTTP", "imap-login: [user]: RUT [id] HTTP"),
+    "a telephone without a key behind a name's": (
+        "no such user: call me at 5448 3123",
+        "no such user: [user] me at [phone]",
+    ),
+    "a telephone behind a word and a slash": (
+        "failed to print step/022 342 112 zsk key",
+        "failed to print step/[phone] zsk key",
+    ),
+    "a mail in quotes behind a namespace": ('list in namespace "amy ohara"@acme.museum.', "list in namespace [table]"),
+    "a telephone in two brackets": ("request error ((+12423458323))17", "request error (([phone]))17"),
+    "a digest of few letters": ("available: A6012861970387884D442709128D3047, 3", "available: [opaque], 3"),
 }  # fmt: skip
 
 

@@ -253,7 +253,7 @@ def _found(match: re.Match[str]) -> str | None:
     """A name, and what introduces it."""
     group = match.lastgroup or ""
     key = _KEYED.match(match.string, match.start(group))
-    if _AT.match(match.string, match.end(group)):  # `amy [at] …`, or an account's number
+    if _AT.match(match.string, match.end(group)) or match.string.startswith("@", match.end(group)):  # `amy [at] …`
         return None
     if _is_no_name(match[group]) or (key and introduces(key["key"])) or begins_an_id(match.string, match.start(group)):
         return None

@@ -80,7 +80,7 @@ def _colons(match: re.Match[str]) -> str | None:
         return None
     sign = _ESCAPE_SIGN.search(match.string, max(0, match.start() - 2), match.start())
     escape = run[: _ESCAPE_BEFORE[sign[0][-1].lower()]] if sign else ""
-    escape = "" if ":" in escape else escape
+    escape = "" if ":" in escape or not escape or chr(int(escape, 16)).isalnum() else escape
     run = run[len(escape) :]
     word = _END_OF_A_WORD.match(run) if match.string[match.start() - 1 : match.start()].isalpha() else None
     escape, run = (escape + word[0], run[word.end() :]) if word else (escape, run)
@@ -383,6 +383,7 @@ def _host_key(match: re.Match[str]) -> str | None:
     if (
         addressed
         or begins_an_id(match.string, match.start("value"))
+        or (_BEGINS_ANOTHER.match(match.string, match.start("value")) is not None)
         or only_marks(value)
         or is_nobodys(bare)
         or bare.lower() in _NO_HOST
@@ -394,6 +395,11 @@ def _host_key(match: re.Match[str]) -> str | None:
 
 
 _NUMBERED = re.compile(r"[a-z]+\d{1,4}")
+_BEGINS_ANOTHER = re.compile(
+    r"(?:host(?:_?name)?|server|node|user(?:_?name)?|login|owner|password|tel(?:ephone)?|phone|fax|mobile)"
+    r"(?::\s|\s(?:no|nr|number)\b)",
+    re.IGNORECASE,
+)
 _COUNTED = re.compile(r"\(\d+\)")  # `server=db82(17)`
 
 

@@ -260,6 +260,9 @@ _NORTH_AMERICAN_DIGITS = 11  # a one, three, three and four
 def _phone(match: re.Match[str]) -> str | None:
     if counted := _COUNTED.fullmatch(match[0]):  # `+17584304478(17) failed`
         return None if match.string[match.end() : match.end() + 1] != ")" else PHONE + counted["count"]
+    number, closing, behind = match[0].partition(")")
+    if closing and "(" not in number and len(number) >= _DIGITS_OF_A_SUM:  # `(+12423458323)17`
+        return PHONE + closing + behind
     digits = sum(character.isdigit() for character in match[0])
     before = match.string[match.start() - 1 : match.start()]
     glued = before.isalnum() or before == "+"
@@ -505,6 +508,7 @@ NUMBERS = (
         (
             r"[2-9][0-9]{2}[ .\-][0-9]{3}[ .\-][0-9]{4}",
             rf"{_EDGE}0[1-9][0-9]{{0,3}}[ /\-](?:[0-9]{{4}}|[0-9]{{2,3}}[ /\-][0-9]{{2}})",
+            r"[a-z]/0[0-9 \-]{8}",
             rf"{_EDGE}0[0-9]\.[0-9]{{2}}\.[0-9]{{2}}\.[0-9]{{2}}",
             rf"{_EDGE}00[1-9][0-9 .\-/]{{8}}",
             _forms("[0-9]", _GROUP_SIZES),

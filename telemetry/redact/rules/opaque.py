@@ -62,6 +62,7 @@ _PLAIN_PIECE = re.compile(rf"\d*|0x[0-9a-f]{{1,16}}|(?:[A-Z]?[a-z]+|[A-Z]+|(?:{_
 _PLACE = re.compile(r"0x[0-9a-f]{1,16}(?:[A-Z][a-z]+|[A-Z]{2,5}){1,3}")  # in memory, with a word glued to it
 _FEWEST_DISTINCT = 8  # `xxxxxxxx…`
 _FEWEST_LETTERS = 4  # else a number
+_DIGESTS = {32, 40, 64}  # hexadecimal digits
 _MOST_SWITCHES = 7  # from letters to digits and back; `utf8sha256md5x86` has so many
 _CASES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _MOST_CHARACTERS_OF_A_CASE = 3  # on average, in letters of which the case changes at random; words have more
@@ -128,7 +129,8 @@ def is_random(run: str) -> bool:
     """Whether 20 letters, digits and joints or more are no words."""
     letters = sum(map(str.isalpha, run))
     has_digits = any(map(str.isdigit, run))
-    if letters < _FEWEST_LETTERS or len({*run}) < _FEWEST_DISTINCT:
+    few = letters < _FEWEST_LETTERS and not (letters and len(run) in _DIGESTS and _HEX.fullmatch(run))
+    if few or len({*run}) < _FEWEST_DISTINCT:
         return False
     if has_digits and (_HEX.fullmatch(run) or len(_SWITCH.findall(run)) > _MOST_SWITCHES):
         return True

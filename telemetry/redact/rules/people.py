@@ -182,8 +182,11 @@ _OTHER_KEYS = (
     rf"\\*[\"']?(?:{PERSON_KEYS}|{ID_KEYS}|tel(?:efon|ephone)?|phone|mobile|cell|fax|msisdn|e?-?mail|ip|mac|iban|host(?:_?name)?"
     r"|server|node|peer|addr(?:ess)?|pass(?:word|wd)?|pwd|secret|token|pin|card|url|path|file)"
 )
-_DEFANGED = re.compile(r"\d{1,3}\s?[\[({](?:\.|dot)[\])}]")
-_ANOTHER_KEY = re.compile(rf"{_OTHER_KEYS}\\*[\"']?:(?:\s|\Z)|(?:tel|phone|mobile|cell|fax)\s\(?\+?\d", re.IGNORECASE)
+_ANOTHER_KEY = re.compile(
+    rf"{_OTHER_KEYS}\\*[\"']?:(?:\s|\Z)|\d{{1,3}}\s?[\[({{](?:\.|dot)[\])}}]"
+    r"|(?:tel|phone|mobile|cell|fax|call (?:me|us) (?:at|on))\s\(?\+?\d",
+    re.IGNORECASE,
+)
 _BORN = re.compile(r"dob|birth|date_of_birth", re.IGNORECASE)
 
 
@@ -196,13 +199,13 @@ def _person(match: re.Match[str]) -> str | None:
         or is_nobodys(bare, dated=not _BORN.match(match["key"]))
     ):
         return None
-    if _DEFANGED.match(match.string, match.start("value")):  # `principal: 10[.]1[.]2[.]3`
-        return None
     if _ANOTHER_KEY.match(match.string, match.start("value")) or begins_an_id(
         match.string, match.start("value")
     ):  # `principal=user: amy`
         return None
     more = match["more"] or ""
+    if value.endswith(":"):  # `login: REQUEST: RUT 18.580.875-0`
+        return match["key"] + USER + ":" + more
     if value[0] in "\"'`":
         return f"{match['key']}{value[0]}{USER}{value[0] if value[-1] == value[0] else ''}{more}"
     if more.islower() and not match["key"][-1].isspace():  # `user=amy failed`

@@ -98,7 +98,7 @@ _POSIX_NAME = rf"[^\s\"'<>|/`{_OTHER_MARKS}]"  # a name may have a number in it
 _START = (
     rf"(?:(?<![\w.~)\]<*/\\{MARKS}-])|(?<=[\s\"'`,;=(\[]-[A-Za-z])|(?<=\A-[A-Za-z])"
     # Behind another path or a word, and behind a sign alone.
-    r"|(?<=\w)(?=//\w[^\s/]{0,80}/)|(?<=\w/)(?=\.\.?/)|(?<=\s-)"
+    r"|(?<=\s\[\])(?=/\w)|(?<=\w)(?=//\w[^\s/]{0,80}/)|(?<=\w/)(?=\.\.?/)|(?<=\s-)"
     # Between brackets and stars a closing tag and a pattern of files may stand too.
     r"|(?<=<)(?=\.{0,2}/{1,3}[^\s<>/]{1,120}/)|(?<=\*\*)(?=\.{0,2}/[^\s*]{2,200}\*\*)|(?<=[^*/]\*)(?=\.{0,2}/[^\s*]{2,200}\*(?![*\w/]))"
     # The same sign on both sides.

@@ -273,27 +273,29 @@ def _begins_another(kind: str, match: re.Match[str]) -> bool:
     inner = _MEMBER.match(match.string, match.start("value"))
     if inner and secret_kind(inner["key"]):  # `credentials: {'api_key': …}`
         return True
+    if _OTHER_PRIVATE.match(match.string, match.start("value")):  # `token=phone=800 4743`, `token=amy [at] …`
+        return True
     other = _OTHER_KEY.match(match.string, match.start("value"))
-    if other and (other["sure"] or secret_kind(other["key"])):  # `sid=pin: 5113`
+    if other and secret_kind(other["key"]):  # `sid=pin: 5113`
         return True
     if _SHARE.match(value) or _PERSON.match(match.string, match.start("value")):  # a path goes on behind a blank
         return True
-    return kind in _WEAK and (
-        begins_an_id(match.string, match.start("value"))
-        or _COMMAND.match(match.string, match.start("value")) is not None
+    return begins_an_id(match.string, match.start("value")) or (
+        kind in _WEAK and _COMMAND.match(match.string, match.start("value")) is not None
     )
 
 
 _COMMAND = re.compile(rf"(?:{_COMMANDS})\s|--?[a-z][\w-]*\s", re.IGNORECASE)
 _PERSON = re.compile(rf"\\*[\"']?(?:{PERSON_KEYS}|to|from)\\*[\"']?(?::\s|=\\*[\"'])", re.IGNORECASE)
-_OTHER_KEY = re.compile(
-    rf"\\*[\"']?(?:(?P<sure>{ID_KEYS}|tel(?:efon|ephone)?|phone|mobile|cell|fax|msisdn|e?-?mail|iban)"
-    r"|(?P<key>[^\W\d]\w{1,30}))\\*[\"']?:\s",
+_OTHER_PRIVATE = re.compile(
+    rf"\\*[\"']?(?:{ID_KEYS}|tel(?:efon|ephone)?|phone|mobile|cell|fax|msisdn|e?-?mail|iban)\\*[\"']?(?::\s|=)"
+    r"|(?:to=|mailto:)?[\w.+-]{1,64}\s[\[({]\s?(?:at|@)\s?[\])}]",
     re.IGNORECASE,
 )
+_OTHER_KEY = re.compile(r"\\*[\"']?(?P<key>[^\W\d]\w{1,30})\\*[\"']?(?::\s|\s?:?=\s?[\"'`])")
 _DECLARED = re.compile(r":\s{1,3}(\w{2,40})\s{1,3}:?=")
 _MEMBER = re.compile(r"[{(\[]\s?\\*[\"'](?P<key>\w{2,40})\\*[\"']\s?:")
-_SHARE = re.compile(r"\\\\[\w.-]+\\\w|[A-Za-z]:[\\/]\w")
+_SHARE = re.compile(r"\\\\[\w.?-]+\\\w|[A-Za-z]:[\\/]\w")
 _SIGNS = re.compile(r"[=:,-]")
 _CHOSEN = re.compile(r"\d[^\W\d]|[^\W\d]\d|[a-z][A-Z][a-z]*[A-Z]|\w[#$%^&*!~{}]+\w|[a-z]{3}-[a-z]{3,}-[a-z]{3}")
 

@@ -80,7 +80,7 @@ _VENDORS = (
     # Fly.io, Clojars, 1Password, Dynatrace, Harness, Duffel, Shippo, Contentful, Nuget, Heroku, Flutterwave.
     _Vendor(
         "other",
-        r"(?:lin_api|sbp|ntn|secret|PMAK|rubygems|figd|dp\.[cps]t|dp\.scim|EAAA|sq0[a-z]{3}|pul|pnu|"
+        r"(?:lin_api|sbp|ntn|secret|PMAK|rubygems|figd|dp\.[cps]t|dp\.scim|sq0[a-z]{3}|pul|pnu|"
         r"rdme|tfp|p8e|sgp|gsk|pplx|xkeysib|xsmtpsib|vc[kpir]|fio-u|fo1|CLOJARS|ops|dt0c01|pat|"
         r"shippo_(?:test|live)|CFPAT|HRKU|FLWSECK(?:_TEST)?|r8|BBDC|spu|pga[rw]|da2|API|thog-secret)[_\-.][A-Za-z0-9_\-]{20}",
         "lin_api_0123456789abcdefABCDEF0123456789",
