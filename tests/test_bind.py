@@ -76,7 +76,7 @@ def test_every_event_but_a_report_has_the_common_fields(catalog: Path) -> None:
     [
         pytest.param("workers =", "edition =", "is a common field", id="twice"),
         pytest.param('values = ["free", "paid"], ', "", "`values` is missing", id="a key is missing"),
-        pytest.param("edition =", "Edition =", "must be a small letter", id="a wrong name"),
+        pytest.param("edition =", "Edition =", "must be a lower-case letter", id="a wrong name"),
         pytest.param("[catalog.common]", "[catalog.commons]", "there is no key `commons`", id="a slip"),
     ],
 )

@@ -220,7 +220,7 @@ def test_a_query_adds_rows_of_any_scale_up(tmp_path: Path, catalog: Path) -> Non
         ('kind = "distribution"\nsample = 0.5', "goes with kind event only"),
         (
             'kind = "distribution"\nfields.sum = { type = "bool", purpose = "a test of it" }',
-            "every distribution has it",
+            "every distribution already has it",
         ),
         ('kind = "event"\nfields.a = { type = "counts", purpose = "a test of it" }', "`type` is 'counts'"),
     ],

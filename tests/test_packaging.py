@@ -121,7 +121,8 @@ def test_each_library_that_a_program_loads_is_asked_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [each for name, listed in project["optional-dependencies"].items() if name != "dev" for each in listed]
     asked = {re.split(r"[^a-z0-9-]", each)[0].replace("-", "_") for each in [*project["dependencies"], *extras]}
-    asked |= {"zmq", "google", "urllib3", "_sha2"}  # of pyzmq, of protobuf, beneath requests, and the interpreter's own
+    asked |= {"zmq", "google", "nats"}  # of pyzmq, protobuf and nats-py
+    asked |= {"urllib3", "_sha2"}  # beneath requests, and the interpreter's own
     loaded = set()
     for file in (ROOT / "telemetry").rglob("*.py"):
         if "integrations" not in file.parts and file.name != "pytest_plugin.py":

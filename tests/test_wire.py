@@ -60,16 +60,16 @@ def test_the_messages_of_a_producer_are_the_frames_of_the_format(catalog: Path, 
             "deployment": "cloud",
             "names": names_of_this_process(),
         }
-        assert hello[:2] == first[:2] == b"\x96\x01"
-        protocol, producer, found, number, dropped, events = msgpack.unpackb(hello)
-        assert (protocol, found, number, dropped, events) == (1, context, 0, {}, [])
+        assert hello[:2] == first[:2] == b"\x97\x01"
+        protocol, producer, found, number, dropped, events, kept = msgpack.unpackb(hello)
+        assert (protocol, found, number, dropped, events, kept) == (1, context, 0, {}, [], 0)
         assert len(producer) == wire.PRODUCER_BYTES
         assert list(found) == list(context)
-        assert msgpack.packb([1, producer, context, 0, {}, []]) == hello
+        assert msgpack.packb([1, producer, context, 0, {}, [], 0]) == hello
         [[name, unix_ns, fields]] = msgpack.unpackb(first)[5]
         assert (name, fields) == ("query_finished", {"engine": "batch", "duration_ms": 1.5, "number": None})
         assert before_ns <= unix_ns <= time.time_ns()
-        assert msgpack.packb([1, producer, context, 0, {}, [[name, unix_ns, fields]]]) == first
+        assert msgpack.packb([1, producer, context, 0, {}, [[name, unix_ns, fields]], 0]) == first
 
 
 def test_the_receiver_reads_what_the_producer_writes(catalog: Path, sockets: Sockets) -> None:

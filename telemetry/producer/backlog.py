@@ -198,7 +198,20 @@ class Backlog:
     @property
     def kept(self) -> set[bytes]:
         """The producers of the frames that are kept."""
-        return {frame.producer for frame in self._kept}
+        return {frame.producer for frame in self._kept.copy()}
+
+    def earlier(self) -> dict[bytes, tuple[int, int]]:
+        """Return the producers that the process was before, of which something waits or is kept.
+
+        Returns:
+            Of each the number behind its last event, and the number of events that it has told to have dropped.
+        """
+        totals: dict[bytes, tuple[int, int]] = {}
+        for frame in (*self._kept.copy(), *self._frames.copy()):
+            if frame.producer != self.producer:
+                end, dropped = totals.get(frame.producer, (0, 0))
+                totals[frame.producer] = max(end, frame.end), max(dropped, frame.dropped)
+        return totals
 
     def add(self, chunk: bytes, events: int) -> bool:
         """Number the events of a chunk, and have them leave with the next frame.
@@ -281,7 +294,7 @@ class Backlog:
     def settle(self) -> None:
         """Let go of what the shipper has taken; send the rest again if it is another one, or seems to hear nothing."""
         shipper = None
-        for producer in dict.fromkeys((self.producer, *(frame.producer for frame in self._kept))):
+        for producer in self._producers():
             taken = self._transport.taken(producer)
             if taken is None:
                 return
@@ -397,6 +410,12 @@ class Backlog:
         """Drop whatever the transport holds and can't send within that time; the next frame connects it anew."""
         self._transport.disconnect(linger_milliseconds)
         self.has_sent = False
+
+    def _producers(self) -> Iterable[bytes]:
+        """Return the producer, and those that the process was before, of which something is kept."""
+        if not self._kept or self._kept[0].producer == self.producer:  # what is kept of others is older
+            return (self.producer,)
+        return dict.fromkeys((self.producer, *(frame.producer for frame in self._kept)))
 
     def _take_back(self) -> None:
         """Have all that is not taken wait again, and what the transport holds of it never leave."""

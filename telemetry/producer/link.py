@@ -154,8 +154,8 @@ class Link:
         settled = self._settle(deadline)
         if settled is None or self._outbox.off or not self._outbox.used:
             return settled is not None
-        reply = self._ask("deliver", settled, deadline)
-        return reply is not None and reply["delivered"] is True
+        replies = [self._ask("deliver", totals, deadline) for totals in (*self._outbox.earlier(), settled)]
+        return all(reply is not None and reply["delivered"] is True for reply in replies)
 
     def close(self, timeout_seconds: float | None) -> None:
         """Flush for at most `timeout_seconds`, then say goodbye, or leave unconfirmed frames behind."""
@@ -319,9 +319,10 @@ class Link:
         settled = self._settle(deadline)
         if settled is None or self._outbox.off or not self._outbox.used:
             return settled
-        if self._ask("confirm", settled, deadline) is None:
-            return None
-        self._outbox.trust(settled)
+        for totals in (*self._outbox.earlier(), settled):
+            if self._ask("confirm", totals, deadline) is None:
+                return None
+            self._outbox.trust(totals)
         return settled
 
     def _settle(self, deadline: float) -> Settled | None:
@@ -338,7 +339,8 @@ class Link:
         patience_seconds = ANSWER_SECONDS
         try:
             while (reply := self._answer(op, settled, min(deadline, monotonic() + patience_seconds))) is None:
-                if not _remaining(deadline) or settled.producer != self._outbox.producer or self._outbox.off:
+                producers = {self._outbox.producer, *(totals.producer for totals in self._outbox.earlier())}
+                if not _remaining(deadline) or settled.producer not in producers or self._outbox.off:
                     return None  # late; or the user has changed their mind, and nobody says that one's hello any more
                 self._flusher.watch()  # a shipper that left or died meanwhile is replaced, and the next one asked
                 patience_seconds *= 2

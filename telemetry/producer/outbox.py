@@ -182,6 +182,10 @@ class Outbox:
 
         return settled[0] if alone(self._lock, settle, timeout_seconds) else None
 
+    def earlier(self) -> list[Settled]:
+        """Return the totals of the producers that the process was before, of which something waits or is kept."""
+        return [Settled(producer, *totals) for producer, totals in self._backlog.earlier().items()]
+
     @property
     def stays_local(self) -> bool:
         """Whether events emitted now are never to leave this machine."""

@@ -182,4 +182,4 @@ def read_varint(data: bytes, start: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << (7 * position)
         if byte < _MORE:
             return value, start + position + 1
-    raise DamagedError(f"the number at byte {start} of a body of {len(data)} never ends")
+    raise DamagedError(f"the number at byte {start} of a body of {len(data)} never ends: quarantine it")

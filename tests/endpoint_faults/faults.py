@@ -267,7 +267,13 @@ IN_THE_WAY = [
     _page(
         "Django's hosts", 400, b'\n<!doctype html>\n<html lang="en">', "this comes from a server or a proxy in between"
     ),
-    _page("Starlette's hosts", 400, b"Invalid host header", "a server or a proxy", "text/plain; charset=utf-8"),
+    _page(
+        "Starlette's hosts",
+        400,
+        b"Invalid host header",
+        "this comes from a server or a proxy",
+        "text/plain; charset=utf-8",
+    ),
     _page("Tomcat of TLS", 400, b"This combination of host and port requires TLS.", "it speaks TLS", "text/plain"),
     _page(
         "Cloudflare, of a name",
@@ -276,7 +282,11 @@ IN_THE_WAY = [
         "this comes from a server or a proxy in between",
     ),
     _page(
-        "of nginx, an event at a time", 413, b"<html><title>413 Request Entity Too Large", "a server", events=1
+        "of nginx, an event at a time",
+        413,
+        b"<html><title>413 Request Entity Too Large",
+        "this comes from a server",
+        events=1,
     )._replace(outcome=Outcome.SPLIT),
     _paused("400, Go of TLS", does.closes_after(GO), "HTTP 400 \\(it speaks TLS.*\\)"),
     _retry("HTTP/2 alone", does.closes_after(HTTP_2), "BadStatusLine \\(it speaks only HTTP/2.*\\)"),

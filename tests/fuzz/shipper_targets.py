@@ -37,6 +37,7 @@ from telemetry.shipper.questions import Questions
 from telemetry.shipper.shipper import Shipper
 from telemetry.shipper.watch import Watch
 from telemetry.spool.positions import Position
+from telemetry.spool.segment import Head
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -285,11 +286,17 @@ def _reply() -> Target:
 def _http() -> Target:
     """A reply's raw bytes through the HTTP libraries: over a pair of sockets, without a server."""
     sink = HttpSink("http://127.0.0.1:9/v1", ShipperSettings(read_timeout_seconds=1.0, allow_http=True), {})
-    head = SimpleNamespace(
-        catalog_digest="",
-        session="s", route="", id="ab" * 16, content_type="application/x-ndjson", compressed=True, catalog="a/1",
+    head = Head(
+        id="ab" * 16,
+        file="",
+        format="ndjson",
+        compressed=True,
+        content_type="application/x-ndjson",
+        route="",
+        catalog="a/1",
+        session="s",
         receipt=parse_receipt("level=on; basis=host; notice=0; deployment=cloud"),
-    )  # fmt: skip
+    )
     seal: Any = SimpleNamespace(head=head, session_tally=Tally())
 
     def read(data: bytes) -> object:
