@@ -81,7 +81,7 @@ class LastWord(NamedTuple):
 
 
 class Numbered(NamedTuple):
-    """A frame, but for the number of the first event that its producer keeps, which changes until it is sent.
+    """A frame, with the number of the first event that its producer kept when it was made; it is another by and by.
 
     Attributes:
         producer: the producer.
@@ -89,7 +89,8 @@ class Numbered(NamedTuple):
         first: the number of its first event.
         end: the number behind its last event.
         dropped: the number of events that its totals tell of.
-        body: the frame so far.
+        kept: that number.
+        body: the whole frame.
     """
 
     producer: bytes
@@ -97,11 +98,14 @@ class Numbered(NamedTuple):
     first: int
     end: int
     dropped: int
+    kept: int
     body: bytes
 
     def as_frame(self, kept: int) -> bytes:
-        """Return the whole frame; `kept` is the number of the first event that its producer keeps."""
-        return self.body + _pack(kept)
+        """Return the frame; `kept` is the number of the first event that its producer keeps now."""
+        if kept == self.kept:  # as it is for nearly all: a frame is long, and to copy it took a tenth of `emit`
+            return self.body
+        return self.body[: -len(_pack(self.kept))] + _pack(kept)
 
 
 class Backlog:
@@ -265,10 +269,11 @@ class Backlog:
         head, *chunks = self._open
         # Counted anew: after an interrupt the count at hand may be off.
         events = sum(map(_length_of, chunks))
-        body = b"".join((head, _array_head(events), *map(_elements, chunks)))
+        kept = self._first_kept(self.producer, self._open_first)
+        body = b"".join((head, _array_head(events), *map(_elements, chunks), _pack(kept)))
         self._following = self._open_first + events
         first, end, dropped = self._open_first, self._following, self._open_dropped
-        self._frames.append(Numbered(self.producer, self.context, first, end, dropped, body))
+        self._frames.append(Numbered(self.producer, self.context, first, end, dropped, kept, body))
         self._waiting_bytes += len(body)
         self._open = []
         self._open_events = self._open_bytes = 0
@@ -451,7 +456,7 @@ class Backlog:
             self._open = [head]
 
     def _sent(self, frame: Numbered) -> bool:
-        if not self._transport.send(frame.as_frame(self._first_kept(frame))):
+        if not self._transport.send(frame.as_frame(self._first_kept(frame.producer, frame.first))):
             return False
         self.has_sent = True
         if frame.first < frame.end or frame.dropped > self._told_of(frame.producer):
@@ -478,9 +483,9 @@ class Backlog:
     def _forget_oldest(self) -> None:
         self._kept_bytes -= len(self._kept.popleft().body)
 
-    def _first_kept(self, frame: Numbered) -> int:
-        """Return the number of the first event that the producer of a frame keeps, at most that of the frame's own."""
-        return next((kept.first for kept in self._kept if kept.producer == frame.producer), frame.first)
+    def _first_kept(self, producer: bytes, first: int) -> int:
+        """Return the number of the first event that a producer keeps, `first` if that is none of those sent."""
+        return next((kept.first for kept in self._kept if kept.producer == producer), first)
 
 
 def producer_of(frame: bytes) -> bytes:
@@ -507,8 +512,8 @@ def _under(context: wire.Context, frame: Numbered) -> Iterator[Numbered]:
     first = frame.first
     for chunk in _fitting(bytes(events), wire.MAX_FRAME_BYTES - len(prefix) - TOTALS_BYTES):
         end = first + _length_of(chunk)
-        body = b"".join((prefix, _pack(first), bytes(dropped), chunk))
-        yield Numbered(frame.producer, context, first, end, frame.dropped, body)
+        body = b"".join((prefix, _pack(first), bytes(dropped), chunk, _pack(first)))
+        yield Numbered(frame.producer, context, first, end, frame.dropped, first, body)
         first = end
 
 

@@ -18,7 +18,7 @@ import urllib3.util.connection
 from fuzz.run import Target
 from telemetry.catalog.load import load
 from telemetry.catalog.model import SENSITIVITIES
-from telemetry.receipt import parse_receipt
+from telemetry.receipt import Receipt, parse_receipt
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.name import know
 from telemetry.redact.sql import shape
@@ -295,7 +295,7 @@ def _http() -> Target:
         route="",
         catalog="a/1",
         session="s",
-        receipt=parse_receipt("level=on; basis=host; notice=0; deployment=cloud"),
+        receipt=Receipt("on", "host", 0, "cloud"),
     )
     seal: Any = SimpleNamespace(head=head, session_tally=Tally())
 
