@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from time import monotonic, process_time, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import zmq
 
 import telemetry
 from bench.load import CHUNK_EVENTS, Load
+from telemetry.errors import ShipperUnreachableError
 from telemetry.rendezvous.control import Control
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ WINDOW_EVENTS = 60_000
 """May be on their way to the shipper: enough to keep it busy."""
 WINDOW_BYTES = 12 << 20
 """... and so much: with a chunk more, less than the queue's 32 MiB, so that nothing is dropped."""
+ANSWER_SECONDS = 1.0
+"""How long an answer is waited for before the question is asked again: one that is killed takes it along."""
 LOOK_SECONDS = 0.01
 """How often it is looked whether there is room in the window."""
 
@@ -53,12 +57,19 @@ def main(endpoint: str, catalog: str, load: Load) -> None:
             else:
                 list(threads.map(emit, parts))
             question = {"op": "confirm", "producer": producer, "accepted": int(emitted - window)}
-            while emitted > window and not control.ask(question, 10):
+            while emitted > window and not answer(control, question):
                 sleep(LOOK_SECONDS)
     telemetry.flush(30)
     print(json.dumps({"began": began, "cpu": process_time() - cpu}), flush=True)
     sys.stdin.readline()  # the shipper, which leaves with its last producer, is still to be asked what it took
     telemetry.close(5)
+
+
+def answer(control: Control, question: dict[str, Any]) -> dict[str, Any]:
+    """The shipper's answer; nothing if there is none in time."""
+    with suppress(ShipperUnreachableError):
+        return control.ask(question, ANSWER_SECONDS)
+    return {}
 
 
 def emit(emissions: Sequence[Emission]) -> None:
