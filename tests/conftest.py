@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import signal
@@ -169,6 +170,16 @@ class Collector(NamedTuple):
 
     endpoint: str
     store: Path
+
+
+@pytest.fixture(autouse=True)
+def _logs_are_heard() -> None:
+    """Have `caplog` hear the package, whatever a test before has done to the logging of their process."""
+    logging.disable(logging.NOTSET)
+    for name in ("telemetry", "telemetry.shipper"):
+        logger = logging.getLogger(name)
+        logger.disabled, logger.propagate = False, True
+        logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

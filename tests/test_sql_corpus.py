@@ -68,11 +68,13 @@ def _milliseconds_per_kibibyte(statement: str, enough: float) -> float:
 @cache
 def agreement() -> Counter[str]:
     """How often the judge was asked, and how often it said the same, over every fourth statement."""
-    logging.disable(logging.WARNING)  # the judge's remarks about dialects
     found: Counter[str] = Counter()
-    for statement in statements()[::4]:
-        found.update(_compare(statement))
-    logging.disable(logging.NOTSET)
+    logging.disable(logging.WARNING)  # the judge's remarks about dialects
+    try:
+        for statement in statements()[::4]:
+            found.update(_compare(statement))
+    finally:
+        logging.disable(logging.NOTSET)
     return found
 
 

@@ -61,9 +61,10 @@ KEYWORDS = {
 def private() -> list[tuple[str, set[str]]]:
     """Every fifth statement that sqlglot can read, with the words of four letters or more in its names and literals."""
     logging.disable(logging.WARNING)
-    found = [(one.text, words) for one in statements()[::5] if (words := _private_words(one))]
-    logging.disable(logging.NOTSET)
-    return found
+    try:
+        return [(one.text, words) for one in statements()[::5] if (words := _private_words(one))]
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _private_words(statement: Statement) -> set[str]:
