@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from telemetry.catalog.field_types import declares, is_free_text
+from telemetry.catalog.head import read_head
 from telemetry.catalog.load import load
 from telemetry.catalog.strict import strict_note, strict_record, strict_tick
 from telemetry.errors import TelemetryError
@@ -94,9 +95,7 @@ class Recorder:
         self._check = strict_record(catalog, _nothing)
         self._check_count = strict_tick(catalog, _nothing_counted)
         self._check_observed = strict_note(catalog, _nothing_counted)
-        self._scales = {
-            event.name: event.scale for event in load(catalog).events.values() if event.kind == "distribution"
-        }
+        self._scales = read_head(catalog.read_bytes()).distributions
         self._encoder = Encoder(lambda error: reduce_exception(error, packages))
         self._counters = Counters(self._scales)
         self._lock = RLock()  # a signal handler may emit while its thread does
