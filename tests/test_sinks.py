@@ -208,6 +208,16 @@ def test_a_batch_beyond_what_a_server_of_nats_takes_is_split(spool: Spool, tmp_p
         far.stop()
 
 
+def test_a_batch_that_is_too_large_with_its_headers_alone_is_split_too(spool: Spool, tmp_path: Path) -> None:
+    far = Nats(tmp_path)
+    try:
+        seal, _ = _seal(spool)
+        assert _open(far).deliver(seal, bytes(64 << 10)).outcome is Outcome.SPLIT, "the server counts headers too"
+        assert _open(far).deliver(seal, bytes(63 << 10)).outcome is Outcome.DELIVERED
+    finally:
+        far.stop()
+
+
 def test_an_expired_certificate_is_not_trusted(spool: Spool, tmp_path: Path) -> None:
     authority = tmp_path / "authority.pem"
     authority.write_bytes(certificates.authority_pem())
