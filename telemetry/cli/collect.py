@@ -95,6 +95,8 @@ def collect(
         from telemetry.collector import chores  # noqa: PLC0415
         from telemetry.collector.catalogs import keep_catalogs  # noqa: PLC0415
         from telemetry.collector.certificate import Certificate  # noqa: PLC0415
+        from telemetry.collector.checks import Checks  # noqa: PLC0415
+        from telemetry.collector.disk import Disk  # noqa: PLC0415
         from telemetry.collector.log import start_log  # noqa: PLC0415
         from telemetry.collector.metrics import Metrics  # noqa: PLC0415
         from telemetry.collector.serve import bind, serve, set_up, url_of  # noqa: PLC0415
@@ -134,7 +136,7 @@ def collect(
     work = [functools.partial(chores.reload, tokens, certificate)]
     if keep_days:
         work.append(functools.partial(chores.expire, store, keep_days, metrics))
-    desk = set_up(store, limits, tokens, metrics)
+    desk = set_up(Disk(store, Checks(limits.unpacked_bytes), metrics, limits.body_bytes), limits, tokens, metrics)
     serve(bound, desk, certificate, work, announce)
     store.close()
     _log.info("end: %s", url)

@@ -16,10 +16,10 @@ import msgspec
 from telemetry.collector.answers import GO_ON, answer, refuse, without_body
 from telemetry.collector.head import MAX_HEAD_BYTES
 from telemetry.collector.judge import Refusal
+from telemetry.collector.keeper import Arrival
 from telemetry.collector.limits import LEAST_BYTES_PER_SECOND, Limits
 from telemetry.collector.metrics import CONTENT_TYPE
 from telemetry.collector.newcomer import LINGER_BYTES, LINGER_SECONDS
-from telemetry.collector.reception import Arrival
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from telemetry.collector.connections import Connections
     from telemetry.collector.head import Head
     from telemetry.collector.health import Health
+    from telemetry.collector.keeper import Kept
     from telemetry.collector.metrics import Metrics
     from telemetry.collector.pace import Pace
-    from telemetry.collector.reception import Kept, Reception
+    from telemetry.collector.reception import Reception
 
 _KEEP_ALIVE_SECONDS = 75.0  # whoever waits costs nothing: it makes room for others
 _MOST_HELD_BYTES = 64 << 10  # of what comes before it is its turn

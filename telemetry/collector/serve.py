@@ -11,7 +11,6 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from telemetry.collector.answers import Answers
-from telemetry.collector.checks import Checks
 from telemetry.collector.connections import Connections
 from telemetry.collector.conversation import Desk
 from telemetry.collector.entrance import Entrance
@@ -25,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from telemetry.collector.certificate import Certificate
+    from telemetry.collector.keeper import Keeper
     from telemetry.collector.limits import Limits
     from telemetry.collector.metrics import Metrics
-    from telemetry.collector.store import Store
     from telemetry.collector.tokens import Tokens
 
 _SHUTDOWN_SECONDS = 3  # for uploads under way; a client that gets no answer sends its batch again
@@ -62,11 +61,11 @@ def url_of(bound: socket.socket, *, tls: bool = False) -> str:
     return f"{scheme}://[{host}]:{port}" if bound.family == socket.AF_INET6 else f"{scheme}://{host}:{port}"
 
 
-def set_up(store: Store, limits: Limits, tokens: Tokens, metrics: Metrics) -> Desk:
+def set_up(keeper: Keeper, limits: Limits, tokens: Tokens, metrics: Metrics) -> Desk:
     """Assemble the parts of the collector that conversations use.
 
     Args:
-        store: keeps the batches.
+        keeper: keeps the batches.
         limits: the bounds on clients.
         tokens: the tokens that permit uploads.
         metrics: counts requests and uploads.
@@ -74,8 +73,8 @@ def set_up(store: Store, limits: Limits, tokens: Tokens, metrics: Metrics) -> De
     connections = Connections(_room_for(limits.connections), monotonic)
     metrics.measure("connections", "Clients that are connected.", lambda: len(connections))
     metrics.measure("connections_cut", "Clients cut off to make room for others.", lambda: connections.cut)
-    health = Health(store.find_refusal, tokens, monotonic)
-    reception = Reception(store, limits, tokens, Checks(limits.unpacked_bytes), metrics)
+    health = Health(keeper.find_refusal, tokens, monotonic)
+    reception = Reception(keeper, tokens, metrics)
     return Desk(connections, reception, Answers(tokens, metrics, health), health, metrics, limits, Pace(), set())
 
 
