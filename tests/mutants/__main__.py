@@ -26,10 +26,13 @@ _KNOWN = Path(__file__).with_name("survivors.txt")
 @click.argument("modules", nargs=-1)
 @click.option("--workers", type=int, default=os.cpu_count(), show_default=True, help="Mutants at once.")
 @click.option("--seconds", default=20.0, show_default=True, help="How long the tests on one mutant may take.")
-@click.option("--share", default=1.0, show_default=True, help="Try a share of the mutants, the same each time.")
+@click.option("--sample", type=int, default=0, help="Try no more than so many mutants of each module, drawn by --seed.")
+@click.option("--seed", default=0, show_default=True, help="Which mutants are drawn; the same seed draws the same.")
 @click.option("--all", "as_all", is_flag=True, help="Print survivors that are listed, too.")
 @click.option("--list", "as_list", is_flag=True, help="Print the modules and stop.")
-def main(modules: tuple[str, ...], workers: int, seconds: float, share: float, *, as_all: bool, as_list: bool) -> None:
+def main(
+    modules: tuple[str, ...], workers: int, seconds: float, sample: int, seed: int, *, as_all: bool, as_list: bool
+) -> None:
     """Change one thing of MODULES (all, if none is named) after the other, and print each change that no test sees.
 
     Survivors that change nothing are listed, with the reason, in tests/mutants/survivors.txt. What became of each
@@ -47,7 +50,8 @@ def main(modules: tuple[str, ...], workers: int, seconds: float, share: float, *
     runner = Runner(workers, seconds)
     try:
         for _, room in groupby(modules or MODULES, key=MODULES.__getitem__):
-            chosen = {module: _sample(runner.mutants(module), share) for module in room}
+            made = {module: runner.mutants(module) for module in room}
+            chosen = {module: _drawn(all_of, sample, seed) for module, all_of in made.items()}
             fates: dict[str, list[Fate]] = {module: [] for module in chosen}
             for module, fate in runner.fates(chosen):
                 fates[module].append(fate)
@@ -58,16 +62,16 @@ def main(modules: tuple[str, ...], workers: int, seconds: float, share: float, *
                     is_known = f"{module} {fate.mutant.key}" in known
                     if fate.fate == "survived" and (as_all or not is_known):
                         click.echo(f"{module}:{fate.mutant.line} {fate.mutant.key}")
-                click.echo(_told(module, counts, share))
+                click.echo(_told(module, counts, len(all_of) / len(made[module])))
     finally:
         runner.close()
-    click.echo(_told("all", whole, share))
+    click.echo(_told("all", whole))
     survive = whole["listed"] + whole["survive"]
     sys.exit(1 if whole["survive"] or survive > 0.05 * whole["made"] else 0)
 
 
-def _sample(mutants: list[Mutant], share: float) -> list[Mutant]:
-    return mutants if share >= 1 else random.Random(0).sample(mutants, round(len(mutants) * share))
+def _drawn(mutants: list[Mutant], sample: int, seed: int) -> list[Mutant]:
+    return random.Random(seed).sample(mutants, sample) if 0 < sample < len(mutants) else mutants
 
 
 def _counts(module: str, fates: list[Fate], known: set[str]) -> Counter[str]:
@@ -81,7 +85,7 @@ def _counts(module: str, fates: list[Fate], known: set[str]) -> Counter[str]:
     return counts
 
 
-def _told(name: str, counts: Counter[str], share: float) -> str:
+def _told(name: str, counts: Counter[str], share: float = 1.0) -> str:
     sample = f" (a sample of {share:.0%})" if share < 1 else ""
     return (
         f"{name}{sample}: {counts['made']} mutants, {counts['killed']} seen ({counts['timeout']} by a test that hung), "

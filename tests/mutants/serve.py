@@ -20,6 +20,7 @@ import time
 import traceback
 from collections import defaultdict
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = 10.0
 _PATIENCE_SECONDS = 8.0
+_ONCE_MORE = 3.0
+"""How much more patience a test is met with that has taken too long: a busy machine looks like a change that hangs."""
 _START_SECONDS = 60.0
 _SLICE_SECONDS = 0.25
 _IS_FUNCTION = 0x3  # CO_OPTIMIZED | CO_NEWLOCALS
@@ -118,7 +121,7 @@ class _Worker:
             order = list(dict.fromkeys([*first, *mutant["tests"]]))
 
             def start(
-                tell: Callable[[str], None], swap: dict[CodeType, CodeType] = swap or {}, order: list[str] = order
+                order: list[str], tell: Callable[[str], None], swap: dict[CodeType, CodeType] = swap or {}
             ) -> None:
                 for function in functions:
                     function.__code__ = swap.get(function.__code__, function.__code__)
@@ -126,7 +129,10 @@ class _Worker:
 
             begun = time.monotonic()
             place_of(self.copy, module).write_bytes(compiled(code))
-            fate, test = self._watch(start, mutant["tests"])
+            fate, test = self._watch(partial(start, order), mutant["tests"])
+            if fate == "timeout":
+                again = list(dict.fromkeys([test, *order] if test else order))
+                fate, test = self._watch(partial(start, again), mutant["tests"], _ONCE_MORE)
             place_of(self.copy, module).write_bytes(compiled(self.codes[module]))
             self._note(mutant["number"], fate, test, time.monotonic() - begun)
             if fate != "survived" and test:
@@ -161,7 +167,9 @@ class _Worker:
         with (self.directory / f"results-{os.getpid()}.jsonl").open("a") as file:
             file.write(json.dumps({"number": number, "fate": fate, "test": test, "seconds": round(seconds, 2)}) + "\n")
 
-    def _watch(self, start: Callable[[Callable[[str], None]], None], seconds: dict[str, float]) -> tuple[str, str]:
+    def _watch(
+        self, start: Callable[[Callable[[str], None]], None], seconds: dict[str, float], patience: float = 1.0
+    ) -> tuple[str, str]:
         """Fork, and wait until a verdict is there or a test takes too long."""
         told, tells = os.pipe()
         pid = os.fork()
@@ -177,7 +185,7 @@ class _Worker:
                 os._exit(3)
         os.close(tells)
         try:
-            fate, test = _verdict(told, seconds)
+            fate, test = _verdict(told, seconds, patience)
         finally:
             os.close(told)
             _end_all()
@@ -186,12 +194,12 @@ class _Worker:
         return fate, test
 
 
-def _verdict(told: int, seconds: dict[str, float]) -> tuple[str, str]:
+def _verdict(told: int, seconds: dict[str, float], patience: float) -> tuple[str, str]:
     """Read which tests begin until one fails, all have passed, or one takes too long; return which."""
-    test, rest, patience = "", b"", _START_SECONDS
-    while patience > 0:
+    test, rest, left_seconds = "", b"", _START_SECONDS
+    while left_seconds > 0:
         if not select.select([told], [], [], _SLICE_SECONDS)[0]:
-            patience -= _SLICE_SECONDS  # slices and no clock: a machine may stop us all for a while
+            left_seconds -= _SLICE_SECONDS  # slices and no clock: a machine may stop us all for a while
             continue
         if not (read := os.read(told, 65536)):
             return "died", test
@@ -201,7 +209,7 @@ def _verdict(told: int, seconds: dict[str, float]) -> tuple[str, str]:
             test = what or test
             if kind != "test":
                 return kind, test
-            patience = _PATIENCE_SECONDS + _PATIENCE * seconds.get(what, 1.0)
+            left_seconds = patience * (_PATIENCE_SECONDS + _PATIENCE * seconds.get(what, 1.0))
     return "timeout", test
 
 

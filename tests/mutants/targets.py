@@ -26,9 +26,13 @@ _ROOMS = {
     "producer/outbox.py": "outbox",
     "producer/backlog.py": "backlog outbox",
     "producer/counters.py": "counters outbox",
+    "rendezvous/taken.py": "taken taken_machine backlog",
     "collector/body.py": "collector_body collector",
     "collector/judge.py": "collector_body collector collector_guard",
+    "collector/checks.py": "collector_guard collector_turns collector",
+    "collector/turns.py": "collector_turns",
     "collector/store.py": "collector_store collector",
+    "collector/bodies.py": "query_store query",
     "collector/tokens.py": "collector_guard collector",
     "redact": """
         redact_rules redact_fields redact_scanner redact_encoded redact_sql redact_known settled database_errors
