@@ -257,6 +257,25 @@ def test_the_endpoint_may_ask_for_patience(spool: Spool, header: Callable[[], st
     assert len(endpoint.requests) == 1
 
 
+def test_the_bound_of_a_wait_doubles_with_each_failure_and_begins_anew_after_a_success(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "random", lambda: 1.0)  # each wait is its bound
+    clock = Clock(monotonic())
+    settings = AT_ONCE._replace(retry_min_seconds=1.0, retry_max_seconds=3.0)
+    waits = []
+    with Endpoint(503, 503, 503, 200, 503) as endpoint:
+        uploader = _uploader(spool, endpoint, settings, clock)
+        for _ in range(2):
+            add_segment(spool)
+        clock.seconds += 1.0
+        for _ in range(5):
+            waits.append(uploader.step())
+            clock.seconds += waits[-1]
+
+    assert waits == [1.0, 2.0, 3.0, 0.0, 1.0]
+
+
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_refused_batch_is_split_down_to_the_guilty_event_and_the_rest_is_delivered(spool: Spool, status: int) -> None:
     add_segment(spool, events=11)
@@ -512,11 +531,41 @@ def test_what_was_erased_as_it_was_split_is_not_sent(spool: Spool) -> None:
 def test_a_shipper_that_does_not_deliver_leaves_the_segments_alone(spool: Spool) -> None:
     other = open_spool(spool.directory)
     add_segment(other)
+    add_segment(spool)
     with Endpoint() as endpoint:
-        assert _uploader(other, endpoint).step() == IDLE_SECONDS
+        uploader = _uploader(other, endpoint)
+        uploader.state = "retrying"  # as before another took delivery over
+        assert uploader.step() == IDLE_SECONDS
 
-    assert endpoint.requests == []
-    assert (spool.claim(), other.waiting) == (True, 1)
+    assert (endpoint.requests, uploader.state) == ([], "idle")
+    assert (spool.claim(), other.waiting) == (True, 2)
+
+
+def test_what_another_shipper_seals_is_found_when_nothing_else_waits(spool: Spool) -> None:
+    other = open_spool(spool.directory)
+    with Endpoint() as endpoint:
+        uploader = _uploader(spool, endpoint)
+        assert uploader.step() == IDLE_SECONDS
+        add_segment(other)
+        assert [uploader.step(), uploader.step(), len(endpoint.requests)] == [0.0, 0.0, 1]
+
+
+def test_a_failure_is_told_until_an_upload_goes_through_even_if_nothing_waits_any_more(spool: Spool) -> None:
+    add_segment(spool)
+    with Endpoint(503) as endpoint:
+        uploader = _uploader(spool, endpoint)
+        told = [(uploader.state, uploader.cause)]
+        uploader.step()
+        spool.wipe(DropReason.SPOOL_FULL)
+        uploader.step()
+        told.append((uploader.state, uploader.cause))
+        add_segment(spool)
+        uploader.step()
+        told.append((uploader.state, uploader.cause))
+        uploader.step()
+        told.append((uploader.state, uploader.cause))
+
+    assert told == [("idle", ""), ("retrying", "HTTP 503"), ("uploading", ""), ("idle", "")]
 
 
 def test_the_loop_delivers_what_comes_and_ends_when_told(spool: Spool) -> None:
@@ -638,6 +687,17 @@ def test_one_turn_of_four_is_the_oldest_batch_s_and_three_the_newest_s(spool: Sp
     assert _order(endpoint) == [heads[number] for number in (0, 5, 4, 3, 1, 2)]
 
 
+def test_the_first_upload_is_the_newest_s_if_all_are_fresh(spool: Spool) -> None:
+    clock = Clock(0.0)
+    with Endpoint() as endpoint:
+        uploader = _uploader(spool, endpoint, clock=clock)
+        heads = [add_segment(spool).id for _ in range(2)]
+        clock.seconds = monotonic()
+        _deliver_all(uploader, spool)
+
+    assert _order(endpoint) == [heads[1], heads[0]]
+
+
 def test_a_fresh_batch_waits_for_two_uploads_at_most_however_long_the_backlog_is(spool: Spool) -> None:
     for _ in range(50):
         add_segment(spool)
@@ -752,8 +812,10 @@ def test_uploads_keep_to_the_bandwidth_and_wait_for_nothing_else(spool: Spool) -
         uploader = _uploader(spool, endpoint, AT_ONCE._replace(upload_bytes_per_second=1000), clock)
         uploader.hurry()
         began = clock.seconds
-        while spool.waiting:
+        for _ in range(100):
             clock.seconds += uploader.step()
+            if not spool.waiting:
+                break
     bytes_sent = sum(len(request.body) for request in endpoint.requests)
 
     assert (bytes_sent - len(endpoint.requests[-1].body)) / 1000 == pytest.approx(clock.seconds - began)
@@ -893,6 +955,7 @@ def test_the_loop_waits_as_long_as_a_step_says_unless_it_is_woken(spool: Spool, 
 def test_it_goes_well_if_something_waits_and_nothing_stands_against_it(spool: Spool, refusing: str) -> None:
     uploader = Uploader(spool, HttpSink(refusing, AT_ONCE, {}), AT_ONCE, lambda: PERMITTED, TRIPWIRE)
     found = [uploader.goes_well]
+    assert uploader.in_flight == 0
     add_segment(spool)
     found.append(uploader.goes_well)
     uploader.step()
