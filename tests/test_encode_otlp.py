@@ -478,7 +478,9 @@ def test_a_poison_event_costs_itself_and_a_permanent_error_its_batch(spool: Spoo
 
 
 @pytest.mark.parametrize("refused", [2, 10, 1000])
-def test_what_a_receiver_refuses_of_a_batch_is_counted_and_not_sent_again(spool: Spool, refused: int) -> None:
+def test_what_a_receiver_refuses_of_a_batch_is_counted_and_not_sent_again(
+    spool: Spool, caplog: pytest.LogCaptureFixture, refused: int
+) -> None:
     _write(spool, _settings(), 2)
     with Endpoint(Answer(200, (("Content-Type", PROTOBUF),), _partial(refused, "why"))) as endpoint:
         _deliver_all(_uploader(spool, endpoint.url, _settings()), spool)
@@ -486,6 +488,7 @@ def test_what_a_receiver_refuses_of_a_batch_is_counted_and_not_sent_again(spool:
     ledger = read_balanced(spool)
     lost = min(refused, 10)
     assert (ledger.delivered, ledger.tally.dropped) == (10 - lost, {"refused_by_receiver": lost})
+    assert f"but for {lost} events" in caplog.text
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -343,6 +343,7 @@ def test_a_second_hit_pauses_the_uploads_for_the_rest_of_the_run(
     assert (spool.waiting, read_balanced(spool).tally.dropped) == (1, {"redaction_failed": 4})
     assert "janeroe" not in caplog.text
     assert "RSA" not in caplog.text
+    assert caplog.text.count("uploads are stopped") == 1, "now and then, and not at each look"
 
     with Endpoint() as endpoint:  # a new shipper tries again
         uploader(spool, endpoint, tripwire()).step()

@@ -42,6 +42,7 @@ from telemetry.shipper.delivery.uploader import IDLE_SECONDS, Uploader, cut, hal
 from telemetry.shipper.encode import telemetry_pb2 as pb
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.permission import permission_of
+from telemetry.spool import segment
 from telemetry.spool.spool import Spool
 from telemetry.spool.tally import Tally
 
@@ -330,6 +331,17 @@ def test_a_batch_that_is_too_large_is_split_until_it_is_not(spool: Spool) -> Non
     assert read_balanced(spool).delivered == 16
 
 
+def test_the_parts_of_a_batch_go_before_all_others(spool: Spool) -> None:
+    add_segment(spool, events=8)
+    add_segment(spool, events=3)
+    with Endpoint(413, 413) as endpoint:
+        uploader = _uploader(spool, endpoint)
+        uploader.hurry()
+        _deliver_all(uploader, spool)
+
+    assert [len(request.lines) for request in endpoint.requests] == [8, 4, 2, 2, 4, 3]
+
+
 def test_halves_that_are_refused_differently_are_settled_one_by_one(spool: Spool) -> None:
     add_segment(spool, events=2)
     with Endpoint(400, 400, 422) as endpoint:
@@ -443,6 +455,38 @@ def test_a_batch_that_is_not_what_its_seal_says_is_rejected_and_not_split(spool:
 
     assert len(endpoint.requests) == 1
     assert read_balanced(spool).tally.dropped == {"rejected": 5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"format": "of-2031"}, "no upload format 'of-2031'"),
+        ({"compression": "lz4"}, "its compression is lz4"),
+    ],
+    ids=["format", "compression"],
+)
+def test_a_batch_that_a_newer_shipper_wrote_waits_for_one_and_keeps_no_other_waiting(
+    spool: Spool, caplog: pytest.LogCaptureFixture, changes: dict[str, str], reason: str
+) -> None:
+    clock = Clock(monotonic() + 1)
+    head = add_segment(spool)
+    seal = segment.load(spool.directory / "sealed", head.file)
+    newer = msgspec.structs.replace(seal.head, **changes)
+    segment.store(msgspec.structs.replace(seal, head=newer), spool.directory / "sealed")
+    add_segment(spool)
+    with Endpoint() as endpoint:
+        uploader = _uploader(spool, endpoint, PATIENT, clock)
+        waits = []
+        for _ in range(4):
+            uploader.hurry()
+            waits.append(uploader.step())
+            clock.seconds += waits[-1]
+        clock.seconds += PATIENT.pause_seconds
+        uploader.step()
+
+    assert (waits, len(endpoint.requests)) == ([0.0, 0.0, IDLE_SECONDS, IDLE_SECONDS], 1)
+    assert (spool.waiting, read_balanced(spool).on_disk) == (1, 3)
+    assert [reason in message for message in caplog.messages] == [True], "said once"
 
 
 def test_an_altered_segment_is_quarantined_and_never_sent(spool: Spool) -> None:

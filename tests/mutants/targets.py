@@ -13,6 +13,7 @@ _ROOMS = {
     "shipper/permission.py": "permission uploader",
     "shipper/delivery": """
         backoff outcome pace queue tripwire uploader http_sink proxy tripwire_command preview canaries
+        encode_otlp
     """,
     "shipper/outcome.py": "outcome uploader",
     "spool": """

@@ -325,8 +325,8 @@ class Uploader:
             return self._reject(answer, first, second)
         if reply.is_doubtful:  # whether the other half goes through tells what refuses this one
             self._doubted[first.head.id] = self._delivered
-        waits = self._settle(second, second_body, other)
-        return max(waits, self._settle(first, first_body, answer))
+        self._settle(second, second_body, other)  # what it has to wait for, the next step knows
+        return self._settle(first, first_body, answer)
 
     def _doubt(self, seal: Seal, body: bytes, reply: Reply) -> float:
         """Pause after a page refused a batch, until another has gone through; then look for the event it refuses."""
