@@ -13,6 +13,7 @@ import gc
 import importlib.util
 import json
 import os
+import resource
 import select
 import signal
 import sys
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
 
 _PATIENCE = 10.0
 _PATIENCE_SECONDS = 8.0
-_ONCE_MORE = 3.0
+_ONCE_MORE = 2.0
 """How much more patience a test is met with that has taken too long: a busy machine looks like a change that hangs."""
+_MOST_CPU = 3.0
+_MOST_CPU_SECONDS = 4.0
 _START_SECONDS = 60.0
 _SLICE_SECONDS = 0.25
 _IS_FUNCTION = 0x3  # CO_OPTIMIZED | CO_NEWLOCALS
@@ -176,8 +179,13 @@ class _Worker:
         if not pid:
             os.close(told)
             os.setpgid(0, 0)
+
+            def tell(line: str) -> None:
+                _bound_cpu(seconds.get(line.removeprefix("test "), 1.0))
+                os.write(tells, f"{line}\n".encode())
+
             try:
-                start(lambda line: void(os.write(tells, f"{line}\n".encode())))
+                start(tell)
             except BaseException:
                 traceback.print_exc()
                 raise
@@ -223,8 +231,11 @@ def _end_all() -> None:
             os.waitpid(-1, 0)
 
 
-def void(_: object) -> None:
-    """Take a value and do nothing."""
+def _bound_cpu(seconds: float) -> None:
+    """End this process when it has spent much more CPU time than the next test takes: it turns in a circle."""
+    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    bound = int(used + _MOST_CPU_SECONDS + _MOST_CPU * seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (bound, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 class _Verdict:
