@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,7 +68,10 @@ def _steps(uploader: Uploader) -> None:
         uploader.step()
 
 
-def test_a_stop_is_looked_at_and_taken_back_and_loses_nothing(spool: Spool, endpoint: Endpoint) -> None:
+def test_a_stop_is_looked_at_and_taken_back_and_loses_nothing(
+    spool: Spool, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "telemetry.shipper")
     uploader = _uploader(spool, endpoint)
     hit = {_seal(spool, "login of janeroe", "clean"), _seal(spool, "user=bob")}
     clean = _seal(spool, "clean")
@@ -92,6 +96,7 @@ def test_a_stop_is_looked_at_and_taken_back_and_loses_nothing(spool: Spool, endp
     _steps(uploader)
     assert {request.header("Idempotency-Key") for request in endpoint.requests} == {*hit, clean, stopped}
     assert uploader.state != "paused"
+    assert caplog.text.count("was released: uploads continue") == 1
     ledger = read_balanced(spool)
     assert (ledger.delivered, ledger.tally.dropped) == (5, {})
     assert _run("show") == (0, {"held": []})

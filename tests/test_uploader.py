@@ -269,7 +269,7 @@ def test_the_bound_of_a_wait_doubles_with_each_failure_and_begins_anew_after_a_s
         uploader = _uploader(spool, endpoint, settings, clock)
         for _ in range(2):
             add_segment(spool)
-        clock.seconds += 1.0
+        clock.seconds += 60.0
         for _ in range(5):
             waits.append(uploader.step())
             clock.seconds += waits[-1]
@@ -320,6 +320,13 @@ def test_a_batch_whose_first_halves_are_refused_alike_is_rejected_as_a_whole(spo
     assert len(endpoint.requests) == 3
     assert read_balanced(spool).tally.dropped == {"rejected": 9}
     assert len(names(spool.directory / "quarantine")) == 4
+
+
+def test_a_refusal_for_good_is_followed_by_a_wait(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "random", lambda: 1.0)  # each wait is its bound
+    add_segment(spool, events=1)
+    with Endpoint(400) as endpoint:
+        assert _uploader(spool, endpoint, AT_ONCE._replace(retry_min_seconds=7.0, retry_max_seconds=9.0)).step() == 7.0
 
 
 def test_a_batch_that_is_too_large_is_split_until_it_is_not(spool: Spool) -> None:
@@ -391,7 +398,9 @@ def test_halves_are_the_same_however_often_they_are_made(spool: Spool, compresse
 
     assert halves == halve(seal, body, NDJSON)
     assert [half.tally.kept for half, _ in halves] == [2, 3]
-    assert len({seal.head.id, *(half.head.id for half, _ in halves)}) == 3
+    ids = {seal.head.id, *(half.head.id for half, _ in halves)}
+    assert [len(id_) for id_ in ids] == [len(seal.head.id)] * 3
+    assert [(half.refusals, half.body_bytes) for half, _ in halves] == [(1, msgspec.UNSET)] * 2
 
 
 CAPPED = replace(NDJSON, max_events=4)
@@ -410,19 +419,32 @@ def _cap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _deliver_capped(spool: Spool, endpoint: Endpoint) -> list[int]:
-    sink = HttpSink(endpoint.url, AT_ONCE, {})
-    _deliver_all(Uploader(spool, sink, AT_ONCE, lambda: PERMITTED, TRIPWIRE, monotonic), spool)
+    uploader = _uploader(spool, endpoint)
+    uploader.hurry()
+    _deliver_all(uploader, spool)
     return [len(request.lines) for request in endpoint.requests]
 
 
 @pytest.mark.usefixtures("_cap")
 def test_a_batch_of_more_events_than_the_endpoint_takes_goes_as_several(spool: Spool) -> None:
     _add_batch(spool, 10)
+    _add_batch(spool, 3)
     with Endpoint() as endpoint:
-        assert _deliver_capped(spool, endpoint) == [4, 4, 2]
+        assert _deliver_capped(spool, endpoint) == [4, 4, 2, 3], "all its parts before another batch"
 
-    assert len({request.header(BATCH_HEADER) for request in endpoint.requests}) == 3
-    assert read_balanced(spool).delivered == 10
+    assert len({request.header(BATCH_HEADER) for request in endpoint.requests}) == 4
+    assert read_balanced(spool).delivered == 13
+
+
+@pytest.mark.usefixtures("_cap")
+def test_a_batch_over_the_cap_that_can_t_be_divided_is_rejected_unsent(spool: Spool) -> None:
+    active = spool.begin(make_head())
+    active.append(b"one line\n", Tally(emitted=5, kept=5), {})
+    spool.seal(active, Tally())
+    with Endpoint() as endpoint:
+        assert _deliver_capped(spool, endpoint) == []
+
+    assert read_balanced(spool).tally.dropped == {"rejected": 5}
 
 
 @pytest.mark.usefixtures("_cap")
@@ -468,7 +490,7 @@ def test_a_batch_that_is_not_what_its_seal_says_is_rejected_and_not_split(spool:
 def test_a_batch_that_a_newer_shipper_wrote_waits_for_one_and_keeps_no_other_waiting(
     spool: Spool, caplog: pytest.LogCaptureFixture, changes: dict[str, str], reason: str
 ) -> None:
-    clock = Clock(monotonic() + 1)
+    clock = Clock(monotonic() + 60)
     head = add_segment(spool)
     seal = segment.load(spool.directory / "sealed", head.file)
     newer = msgspec.structs.replace(seal.head, **changes)
