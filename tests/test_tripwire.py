@@ -162,6 +162,22 @@ def test_constants_and_clean_texts_never_trip_it(
     assert not armed[format_.name].find(head(format_), encode(format_, fields))
 
 
+def test_a_name_within_a_constant_is_none_if_it_is_the_only_name_that_is_looked_for() -> None:
+    body = encode(NDJSON, {"failure": "KeyError@janeroe.main:janeroe:17"}, {"detail": "by janeroe"})
+    assert tripwire({"user": ["janeroe"]}).find(head(), body) == {"own:user": 1}
+
+
+def test_a_catalog_that_is_found_later_than_its_segments_is_heeded_from_then_on() -> None:
+    found = iter([None, CATALOG])
+    alarm = Tripwire(lambda _: next(found))
+    alarm.know(know(NAMES))
+    of = head()
+    body = encode(NDJSON, {"detail": "janeroe"})
+
+    assert not alarm.find(of, body), "a word of an unknown catalog is more likely a constant"
+    assert alarm.find(of, body) == {"own:user": 1}
+
+
 def test_a_token_is_found_in_any_field_whatever_its_form(armed: dict[str, Tripwire], format_: Format) -> None:
     body = encode(format_, {"failure": "AKIAQ3EGUTESTCANARY2"}, {"failure": "KeyError@acme.db:read:1"})
     assert armed[format_.name].find(head(format_), body) == {"token": 1}

@@ -14,10 +14,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+import pytest
 
-    import pytest
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from _pytest.fixtures import FixtureDef
 
 HITS = "hits"
 TESTS = "tests.json"
@@ -62,6 +64,8 @@ def telling(source: str, module: str, directory: Path) -> ast.Module:
     tree = ast.parse(source)
     for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]:
         _tell(function.body)
+        # What is kept of an earlier test would be reached by that test alone.
+        function.decorator_list = [one for one in function.decorator_list if "cache(" not in ast.unparse(one)]
     told = _HIT.format(test=_TEST, current=str(directory / _CURRENT), hits=str(directory / HITS), module=module)
     first = next(
         number
@@ -106,7 +110,7 @@ def read(directory: Path) -> Reach:
     reached: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     for line in (directory / HITS).read_text(errors="replace").splitlines() if (directory / HITS).exists() else ():
         module, number, test = line.split(" ", 2)
-        reached[module][int(number)].add(test)
+        reached[module][int(number)].update(seconds if test.endswith("::") else [test])
     return Reach(seconds, reached)
 
 
@@ -130,6 +134,18 @@ class _Plugin:
 
     def pytest_runtest_logfinish(self) -> None:
         self._is("")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: FixtureDef[object]) -> Generator[None, object, object]:
+        """Lay what a fixture of several tests reaches to all tests of their file, and not to the first alone."""
+        if fixturedef.scope == "function":
+            return (yield)
+        test: str = getattr(builtins, _TEST)
+        self._is(f"{test.partition('::')[0]}::")
+        try:
+            return (yield)
+        finally:
+            self._is(test)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.seconds[report.nodeid] += report.duration
