@@ -203,6 +203,7 @@ def test_a_report_and_a_body_that_is_not_to_be_read_are_looked_at_as_they_are() 
     report = pb.ComputeReport(base=pb.ReportBase(system_data=pb.SystemData(os=pb.SystemOs(name="of janeroe!"))))
     assert alarm.find(head(RISINGWAVE, route="/compute"), report.SerializeToString()) == {"own:user": 1}
     assert tripwire().find(head(), b"{not json: janeroe }\n") == {"own:user": 1}
+    assert alarm.find(head(RISINGWAVE), b"\xff janeroe ") == {"own:user": 1}
 
 
 def test_a_sealed_body_that_is_no_stream_is_set_aside(spool: Spool) -> None:
@@ -364,6 +365,20 @@ def test_a_second_hit_pauses_the_uploads_for_the_rest_of_the_run(
     with Endpoint() as endpoint:  # a new shipper tries again
         uploader(spool, endpoint, tripwire()).step()
     assert (len(endpoint.requests), spool.waiting) == (1, 0)
+
+
+def test_a_scanner_that_can_t_be_made_lets_nothing_leave(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no such CPU")
+
+    monkeypatch.setattr("telemetry.shipper.delivery.tripwire._Scanner.compile", fail)
+    add(spool, "all is well")
+    alarm = tripwire()
+    with Endpoint() as endpoint:
+        loop = uploader(spool, endpoint, alarm)
+        assert loop.step() == IDLE_SECONDS
+
+    assert (loop.state, loop.cause, endpoint.requests) == ("paused", "tripwire: dead scanner", [])
 
 
 def test_a_scanner_that_fails_pauses_the_uploads_and_costs_no_event(

@@ -261,8 +261,9 @@ class Runner:
         self._read.cache_clear()
 
     def _kept_reach(self, name: str) -> Path:
-        """Return where the reach of a file of tests is kept as it is."""
-        return _KEPT / f"{name}-{_digest((self.root / 'tests' / f'test_{name}.py').read_bytes())}.json"
+        """Return where the reach of a file of tests is kept, as long as it and its measurement are what they are."""
+        files = [self.root / "tests" / f"test_{name}.py", self.root / "tests" / "mutants" / "reach.py"]
+        return _KEPT / f"{name}-{_digest(*[file.read_bytes() for file in files])}.json"
 
     @staticmethod
     def _clear(copy: Path) -> None:
