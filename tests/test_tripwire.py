@@ -192,7 +192,7 @@ def test_no_constant_trips_it_whatever_this_machine_is_called(format_: Format) -
 
 def test_a_word_in_a_field_that_no_longer_is_declared_is_a_constant_and_a_text_is_none() -> None:
     alarm = tripwire()
-    lines = b'{"event":"gone","kind":"janeroe"}\n{"event":"gone","note":"by janeroe"}\n'
+    lines = b'{"event":"gone","kind":"janeroe"}\n{"event":"gone","number":7,"note":"by janeroe"}\n'
     assert alarm.find(head(), lines) == {"own:user": 1}
 
 
