@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import http.client
 import json
 import os
@@ -163,6 +164,7 @@ def test_what_the_collector_makes_is_private(collector: Collector) -> None:
     [
         pytest.param("application/x-ndjson", None, EVENTS, f"{BATCH}.ndjson", id="ndjson-as-it-is"),
         pytest.param("application/x-ndjson; charset=utf-8", "ZSTD", BODY, f"{BATCH}.ndjson.zst", id="parameters"),
+        pytest.param("application/x-ndjson", "gzip", gzip.compress(EVENTS), f"{BATCH}.ndjson.gz", id="gzip"),
         pytest.param("application/x-protobuf", None, b"\x0a\x01x", f"{BATCH}.pb", id="protobuf"),
         pytest.param("application/x-protobuf", "zstd", BODY, f"{BATCH}.pb.zst", id="compressed-protobuf"),
     ],

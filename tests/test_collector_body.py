@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tempfile
@@ -71,6 +72,33 @@ def test_a_zip_bomb_is_refused_and_takes_no_memory() -> None:
     assert status_of(bomb, ".pb.zst", 128 << 20) == 413
     assert tracemalloc.get_traced_memory()[1] < 80 << 20
     tracemalloc.stop()
+
+
+def test_a_bomb_of_gzip_is_refused_and_takes_no_memory() -> None:
+    bomb = gzip.compress(bytes(256 << 20), 9)
+    tracemalloc.start()
+    assert status_of(bomb, ".pb.gz", 32 << 20) == 413
+    assert tracemalloc.get_traced_memory()[1] < 80 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (gzip.compress(LINE)[:-1], "cut short"),
+        (b"", "cut short"),
+        (gzip.compress(LINE) * 2, "more than one gzip member"),
+        (gzip.compress(LINE) + b"\0", "more than one gzip member"),
+        (LINE, "not gzip"),
+        (gzip.compress(LINE)[:-8] + bytes(8), "not gzip"),
+    ],
+    ids=["cut", "empty", "two", "and-more", "plain", "other-checksum"],
+)
+def test_a_body_of_gzip_is_one_whole_member(body: bytes, reason: str) -> None:
+    assert status_of(gzip.compress(LINE * 100), ".ndjson.gz") == 200
+    refusal = look_at(body, ".ndjson.gz").refusal
+    assert refusal is not None
+    assert reason in refusal.reason
 
 
 def test_a_body_of_the_largest_size_decompressed_is_taken_and_one_byte_more_is_not() -> None:

@@ -194,6 +194,8 @@ def test_a_full_store_says_so_once_keeps_what_it_has_and_takes_repetitions(tmp_p
         assert collector.post(random_body(40_000), Idempotency_Key=f"{7:032x}").status_code == 507
     with running(tmp_path / "store", "--keep-free-bytes", str(1 << 60)) as collector:
         assert collector.post(Idempotency_Key=f"{8:032x}").status_code == 507
+        in_otlp = collector.post(path="/v1/logs", Idempotency_Key=f"{8:032x}")
+        assert (in_otlp.status_code, "Retry-After" in in_otlp.headers) == (503, True), "507 is final there"
 
 
 @pytest.mark.parametrize(

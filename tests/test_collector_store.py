@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -173,23 +174,31 @@ def test_a_session_is_forgotten_in_every_kind_of_body_and_comes_never_again(tmp_
     bodies = [
         (zstandard.compress(mine * 3), ".ndjson.zst"),
         (stream.compress(mine + other + mine) + stream.flush(), ".ndjson.zst"),
+        (gzip.compress(mine + other), ".ndjson.gz"),
         (mine[:-1], ".ndjson"),
         (other, ".ndjson"),
         (uuid, ".pb"),
         (zstandard.compress(uuid), ".pb.zst"),
+        (gzip.compress(session.encode()), ".pb.gz"),
         (b"\x0a\x01x", ".pb"),
     ]
     with contextlib.closing(Store(tmp_path)) as store:  # a collector that runs
         for number, (body, suffix) in enumerate(bodies):
             assert _keep(store, number, body, suffix)
 
-        assert forget(tmp_path, session) == Forgotten(4, 1, 6, ())
+        assert forget(tmp_path, session) == Forgotten(5, 2, 7, ())
 
         left = {path.name: path.read_bytes() for path in (tmp_path / "batches").iterdir() if path.suffix != ".json"}
-        assert left.keys() == {f"{1:032x}.ndjson.zst", f"{3:032x}.ndjson", f"{6:032x}.pb"}
+        assert left.keys() == {
+            f"{1:032x}.ndjson.zst",
+            f"{2:032x}.ndjson.gz",
+            f"{4:032x}.ndjson",
+            f"{8:032x}.pb",
+        }
+        assert gzip.decompress(left[f"{2:032x}.ndjson.gz"]) == other
         assert zstandard.ZstdDecompressor().decompressobj().decompress(left[f"{1:032x}.ndjson.zst"]) == other
-        assert left[f"{3:032x}.ndjson"] == other
-        assert len(list((tmp_path / "batches").iterdir())) == 6
+        assert left[f"{4:032x}.ndjson"] == other
+        assert len(list((tmp_path / "batches").iterdir())) == 8
         assert not any((tmp_path / "incoming").iterdir())
 
         for number, (body, suffix) in enumerate(bodies):  # repeats

@@ -491,6 +491,20 @@ def test_what_a_receiver_refuses_of_a_batch_is_counted_and_not_sent_again(
     assert f"but for {lost} events" in caplog.text
 
 
+def test_a_warning_of_a_receiver_is_logged_once_in_our_own_words(spool: Spool, caplog: Any) -> None:
+    _write(spool, _settings(), 1)
+    _write(spool, _settings(), 1)
+    _write(spool, _settings(), 1)
+    with Endpoint(
+        200, decide=lambda _: Answer(200, (("Content-Type", PROTOBUF),), _partial(0, "db.prod says"))
+    ) as endpoint:
+        _deliver_all(_uploader(spool, endpoint.url, _settings()), spool)
+        assert len(endpoint.requests) == 3
+    assert caplog.text.count("took the batch with a warning") == 1
+    assert "db.prod" not in caplog.text
+    assert read_balanced(spool).delivered == 15
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_receiver_may_ask_for_time(spool: Spool, status: int) -> None:
     _write(spool, _settings(), 1)
@@ -518,6 +532,26 @@ def test_a_change_of_format_leaves_what_waits_to_be_sent_as_it_is(spool: Spool) 
         ("/v1/batches", "application/x-ndjson", "gzip"),
     }
     assert read_balanced(spool).delivered == 15
+
+
+def test_after_a_format_and_back_each_body_goes_as_it_lay_even_what_a_crash_left_active(spool: Spool) -> None:
+    otlp_, ndjson = _settings(), _settings()._replace(format="ndjson")
+    lay = {}
+    for chosen in (ndjson, otlp_, ndjson):
+        _write(spool, chosen, 2)
+    _write(spool, otlp_, 2, seals=False)._active.popitem()[1][0].close()  # killed
+    for seal in recover(spool.directory):
+        lay[seal.head.id] = (spool.directory / "sealed" / seal.head.file).read_bytes()
+    spool.close()
+    again = open_spool(spool.directory)
+    for path in (spool.directory / "sealed").glob("*.json"):
+        seal = msgspec.json.decode(path.read_bytes(), type=segment.Seal)
+        lay[seal.head.id] = (spool.directory / "sealed" / seal.head.file).read_bytes()
+    with Endpoint() as endpoint:
+        _deliver_all(_uploader(again, endpoint.url, ndjson), again)
+    assert {request.header("Idempotency-Key"): request.body for request in endpoint.requests} == lay
+    assert read_balanced(again).delivered == 40
+    again.close()
 
 
 def test_a_segment_that_this_version_can_t_read_waits_and_keeps_nothing_else_waiting(spool: Spool) -> None:

@@ -31,6 +31,7 @@ from telemetry.shipper.delivery.uploader import halve
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.encode import telemetry_pb2 as pb
 from telemetry.shipper.encode.ndjson import NDJSON
+from telemetry.shipper.encode.otlp import envelope, otlp
 from telemetry.spool import segment
 from telemetry.spool.segment import Head, Seal, load
 from telemetry.spool.spool import Spool
@@ -359,6 +360,25 @@ def test_json_holds_the_events_as_they_stand_and_what_was_done_to_them(full: Pat
     assert row["touched"] == {"failed.detail": {"redacted": {"ip": 3}, "dropped": {}}}
     assert (row["redacted"], row["dropped"]) == ({"ip": 3}, {"invalid": 3})
     assert dict(row["request"]["headers"])["Telemetry-Ledger"] == "emitted=6; kept=3; invalid=3"
+
+
+def test_of_otlp_the_resource_around_the_events_is_shown_too(opened: Spool) -> None:
+    otlp_ = otlp("acme-db", "2.1")
+    head = msgspec.structs.replace(
+        _head("ab" * 16, "on", "otlp", otlp_.route), wraps=envelope("2.1", "acme-db/3", ""), compression="gzip"
+    )
+    active = opened.begin(head)
+    active.append(b"", Tally(), {})
+    opened.seal(active, Tally())
+
+    shown = _run("--product", "acme-db", "--batch", "ab" * 16).output
+    (line,) = [line for line in shown.splitlines() if line.startswith("{")]
+    (row,) = [
+        json.loads(line) for line in _run("--product", "acme-db", "--json").output.splitlines() if line[:1] == "{"
+    ]
+    assert json.loads(line) == row["body"]["envelope"]
+    assert json.loads(line)["resource"]["service.version"] == "2.1"
+    assert json.loads(line)["scope"]["attributes"] == {"telemetry.catalog.version": 3}
 
 
 def test_a_long_spool_is_shown_in_part_the_next_to_go_and_the_newest_sent(opened: Spool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import secrets
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import zstandard
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as service
+from opentelemetry.proto.common.v1 import common_pb2 as common
+from opentelemetry.proto.logs.v1 import logs_pb2 as logs
 
 from telemetry.collector.bodies import Bodies
 from telemetry.collector.catalogs import FOLDER, keep_catalogs
@@ -119,7 +123,7 @@ TEXT = 'type = "text", max_length = 100'
 def test_a_body_that_can_not_be_read_is_named_and_passed_over_as_a_whole(store: Asking, damaged: bytes) -> None:
     for _ in range(3):
         store.keep(EVENT)
-    store.keep_file(os.urandom(64) + damaged, suffix=".ndjson.gz")  # no body by its name: nobody looks at it
+    store.keep_file(os.urandom(64) + damaged, suffix=".ndjson.br")  # no body by its name: nobody looks at it
     batch = store.keep_file(damaged)
     store.keep(EVENT)
     assert store("SELECT event, count(*) AS n FROM events GROUP BY ALL") == [{"event": "started", "n": 4}]
@@ -347,6 +351,37 @@ def test_events_and_reports_of_risingwave_are_events_like_others(store: Asking) 
         {"node": "compute", "cpu_count": 8, "memory_used_bytes": 1 << 30, "up_time_seconds": 3600}
     ]
     assert [note for note in store.notes if broken in note]
+
+
+def test_bodies_of_otlp_and_of_gzip_are_read_like_others(store: Asking) -> None:
+    attributes = [
+        common.KeyValue(key="session.id", value=common.AnyValue(string_value="s1")),
+        common.KeyValue(key="engine", value=common.AnyValue(string_value="batch")),
+        common.KeyValue(
+            key="bucket_counts",
+            value=common.AnyValue(
+                array_value=common.ArrayValue(values=[common.AnyValue(int_value=number) for number in (3, 0, 1)])
+            ),
+        ),
+    ]
+    record = logs.LogRecord(
+        event_name="acme_db.query_times", time_unix_nano=1_767_225_660 * 10**9, attributes=attributes
+    )
+    scopes = [logs.ScopeLogs(log_records=[record, record]), logs.ScopeLogs(log_records=[record])]
+    request = service.ExportLogsServiceRequest(resource_logs=[logs.ResourceLogs(scope_logs=scopes)] * 2)
+    body = request.SerializeToString()
+    store.keep_file(gzip.compress(body), suffix=".pb.gz", route="/v1/batches/v1/logs")
+    store.keep_file(zstandard.compress(body), suffix=".pb.zst", route="/v1/logs")
+    line = (
+        b'{"event":"query_times","time":"2026-01-01T00:01:00Z","session":"s1","engine":"batch","bucket_counts":[3,0,1]}'
+    )
+    store.keep_file(gzip.compress(line), suffix=".ndjson.gz")
+    harmed = {".pb.gz": gzip.compress(body)[:-9], ".ndjson.gz": b"\x1f\x8b" + bytes(20), ".pb": body[:-1]}
+    cut = [store.keep_file(data, suffix=suffix, route="/v1/logs") for suffix, data in harmed.items()]
+    assert store("SELECT count(*) AS n, session, time, engine, bucket_counts FROM query_times GROUP BY ALL") == [
+        {"n": 13, "session": "s1", "time": "2026-01-01 00:01:00+00", "engine": "batch", "bucket_counts": "[3,0,1]"}
+    ]
+    assert all(any(batch in note for note in store.notes) for batch in cut)
 
 
 # Values, without a catalog.

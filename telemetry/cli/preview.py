@@ -1,7 +1,7 @@
 """The command `telemetry preview`: prints pending requests, and those that were sent, as they are on the wire.
 
 In its output for people, a line that begins with `#` is a remark; all other lines are the request: its head, a blank
-line, the events of its body.
+line, its body: an event a line, after the envelope around them where the format has one.
 """
 
 from __future__ import annotations
@@ -211,6 +211,8 @@ def _as_text(shown: Preview, events: int | None, *, leaves: bool) -> Iterator[st
     yield shown.request.line
     yield from (f"{name}: {value}" for name, value in shown.request.headers)
     yield ""
+    if shown.envelope:
+        yield shown.envelope.decode()
     yield from (line.decode(errors="replace") for line in shown.lines[:events])
     left_out = len(shown.lines[events:]) if events is not None else 0
     if left_out:
@@ -254,6 +256,7 @@ def _as_json(source: Source, shown: Preview, events: int | None, *, leaves: bool
             "bytes": len(batch.data),
             "sha256": hashlib.sha256(batch.data).hexdigest(),
             "lines": len(shown.lines),
+            **({"envelope": msgspec.Raw(shown.envelope)} if shown.envelope else {}),
             "events": [_embedded(line) for line in shown.lines[:events]],
         },
         "touched": msgspec.to_builtins(

@@ -21,6 +21,7 @@ import re
 import secrets
 import stat
 import threading
+import zlib
 from typing import IO, TYPE_CHECKING, Annotated, Any, BinaryIO, NamedTuple
 
 import fsspec
@@ -176,10 +177,12 @@ class Bodies(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no typ
             raise UnreadableError(f"it can't be opened: {fault.strerror}") from None
         with opened as file:
             try:
-                plain = _unpack(file) if body.suffix.endswith(".zst") else iter(lambda: file.read(1 << 20), b"")
+                plain = _plain(file, body.suffix)
                 yield from self._as_lines(body, plain) if body.suffix.startswith(".pb") else plain
             except zstandard.ZstdError:
                 raise UnreadableError("it is no zstd, or damaged") from None
+            except zlib.error:
+                raise UnreadableError("it is no gzip, or damaged") from None
             except OSError as fault:
                 raise UnreadableError(f"it can't be read from the disk: {fault.strerror}") from None
 
@@ -367,6 +370,21 @@ def _store(pieces: Iterator[bytes]) -> Generator[bytes, None, None]:
         if stored := frame.compress(piece):
             yield stored
     yield frame.flush()
+
+
+def _plain(file: BinaryIO, suffix: str) -> Iterator[bytes]:
+    if suffix.endswith(".zst"):
+        return _unpack(file)
+    return _ungzip(file) if suffix.endswith(".gz") else iter(lambda: file.read(1 << 20), b"")
+
+
+def _ungzip(file: BinaryIO) -> Iterator[bytes]:
+    """Decompress the one gzip member of a file; raise UnreadableError if it is incomplete."""
+    member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    while not member.eof and (piece := file.read(_PIECE_BYTES)):
+        yield member.decompress(piece)
+    if not member.eof:
+        raise UnreadableError("it is cut short")
 
 
 def _unpack(file: BinaryIO) -> Iterator[bytes]:

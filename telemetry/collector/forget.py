@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import secrets
+import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -85,7 +87,7 @@ def _erase(directory: Path, session: str, erased: Erased) -> Forgotten:
             body = _read(batches / name)
         except FileNotFoundError:  # it expired meanwhile
             continue
-        except (OSError, zstandard.ZstdError):
+        except (OSError, EOFError, zlib.error, zstandard.ZstdError):
             unreadable.append(name)
             continue
         kept, gone = _part(body, dot + rest, session)
@@ -124,14 +126,24 @@ def _is_of(line: bytes, session: str) -> bool:
 
 def _read(path: Path) -> bytes:
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-        if path.suffix != ".zst":
-            return file.read()
-        return zstandard.ZstdDecompressor().decompressobj().decompress(file.read())
+        match path.suffix:
+            case ".zst":
+                return zstandard.ZstdDecompressor().decompressobj().decompress(file.read())
+            case ".gz":
+                return gzip.decompress(file.read())
+            case _:
+                return file.read()
 
 
 def _rewrite(directory: Path, name: str, body: bytes) -> None:
     path = directory / "incoming" / f"{name.partition('.')[0]}-{secrets.token_hex(8)}"
-    content = zstandard.ZstdCompressor(write_checksum=True).compress(body) if name.endswith(".zst") else body
+    match name.rpartition(".")[2]:
+        case "zst":
+            content = zstandard.ZstdCompressor(write_checksum=True).compress(body)
+        case "gz":
+            content = gzip.compress(body, mtime=0)
+        case _:
+            content = body
     with os.fdopen(private_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
         file.write(content)
         file.flush()

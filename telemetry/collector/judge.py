@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _BATCH = re.compile(r"[0-9a-f]{32}")  # it becomes a file's name
 _CONTENT_SUFFIXES = {"application/x-ndjson": ".ndjson", "application/x-protobuf": ".pb"}
-_ENCODING_SUFFIXES = {"zstd": ".zst", "identity": ""}
+_ENCODING_SUFFIXES = {"zstd": ".zst", "gzip": ".gz", "identity": ""}
 _SINGLE = (
     *("authorization", "content-type", "content-encoding"),
     *(name.lower() for name in (BATCH_HEADER, CATALOG_HEADER, CONSENT_HEADER)),

@@ -1,7 +1,9 @@
-"""Conversion of RisingWave's messages to lines of JSON like those of other bodies, so that queries read all alike.
+"""Conversion of protobuf bodies to lines of JSON like those of other bodies, so that queries read all alike.
 
-An event's `event_name` becomes `event`, `event_time_sec` becomes `time`, `tracking_id` becomes `session`, and the
-members of `attributes` become fields, as they were emitted. A report becomes an event `system_report`.
+Of OTLP, a record is an event: its `event_name` without the product, its time, its `session.id`, its attributes. Of
+RisingWave's messages, an event's `event_name` becomes `event`, `event_time_sec` becomes `time`, `tracking_id` becomes
+`session`, and the members of `attributes` become fields, as they were emitted. A report becomes an event
+`system_report`.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from telemetry.shipper.encode.risingwave import show
+from telemetry.shipper.encode import otlp, risingwave
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,13 +28,26 @@ def event_lines(body: bytes, route: str) -> Iterator[bytes]:
 
     Args:
         body: one message.
-        route: the path it was posted to, whose last part tells the kind of message.
+        route: the path it was posted to, whose end tells the kind of message.
 
     Raises:
         ValueError: the body is no such message.
     """
-    for message in map(_decode, show(body, route.rpartition("/")[2])):
+    if route.endswith(otlp.ROUTE):
+        yield from (_encode(_record(record)) + b"\n" for record in otlp.read_request(body))
+        return
+    for message in map(_decode, risingwave.show(body, route.rpartition("/")[2])):
         yield _encode(_report(message) if "base" in message else _event(message)) + b"\n"
+
+
+def _record(record: dict[str, Any]) -> dict[str, Any]:
+    fields = record["attributes"]
+    own = {
+        "event": record["event_name"].partition(".")[2],
+        "time": _time(record.get("time_unix_nano", 0) // 1_000_000_000),
+        "session": fields.pop("session.id", None),
+    }
+    return {**own, **fields, **own}
 
 
 def _event(message: dict[str, Any]) -> dict[str, Any]:

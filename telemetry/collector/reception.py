@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _NOBODY = ""  # as the name of a token
 _OUR_FAULT = 500  # and above
+_OTLP_ROUTE = "/v1/logs"
+_LATER = {408, 507}  # which who speaks OTLP must not try again: of these it knows 503 alone
 
 
 class Reception:
@@ -59,7 +61,7 @@ class Reception:
         try:
             return Arrival(holder, upload, head.path, self._keeper.begin(upload))
         except OSError as fault:
-            return self._refused(holder, self._keeper.refuse(upload.batch, fault))
+            return self._refused(holder, self._keeper.refuse(upload.batch, fault), head.path)
 
     def take(self, arrival: Arrival, piece: bytes) -> Refusal | None:
         """Take a piece of a body; a refusal ends the upload."""
@@ -74,7 +76,7 @@ class Reception:
     def give_up(self, arrival: Arrival, refusal: Refusal) -> Refusal:
         """Discard a body that will not be completed."""
         arrival.body.close()
-        return self._refused(arrival.holder, refusal)
+        return self._refused(arrival.holder, refusal, arrival.route)
 
     async def finish(self, arrival: Arrival, is_awaited: Callable[[], bool]) -> Kept | Refusal:
         """Keep a body that has arrived; `is_awaited` tells whether the client still waits for the outcome."""
@@ -86,14 +88,17 @@ class Reception:
         except OSError as fault:
             answer = self._keeper.refuse(arrival.upload.batch, fault)
         if isinstance(answer, Refusal):
-            return self._refused(arrival.holder, answer)
+            return self._refused(arrival.holder, answer, arrival.route)
         self._metrics.answered(arrival.holder.name, 200, stored=answer.stored)
         return answer
 
-    def _refused(self, holder: Holder, refusal: Refusal) -> Refusal:
+    def _refused(self, holder: Holder, refusal: Refusal, route: str = "") -> Refusal:
         """Count a refusal, and hold its answer back if a holder has many: each refused upload costs a connection."""
+        is_held_back = refusal.status < _OUR_FAULT
+        if refusal.status in _LATER and route.endswith(_OTLP_ROUTE):
+            refusal = refusal._replace(status=503)
         self._metrics.answered(holder.name, refusal.status)
-        if refusal.status >= _OUR_FAULT:
+        if not is_held_back:
             return refusal
         wait_seconds = holder.refusals.wait_seconds(monotonic())
         if wait_seconds < MOST_HELD_BACK_SECONDS:

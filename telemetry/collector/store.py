@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from telemetry.receipt import Receipt
 
-NDJSON_SUFFIXES = (".ndjson.zst", ".ndjson")
-BODY_SUFFIXES = (*NDJSON_SUFFIXES, ".pb.zst", ".pb")
+NDJSON_SUFFIXES = (".ndjson.zst", ".ndjson.gz", ".ndjson")
+BODY_SUFFIXES = (*NDJSON_SUFFIXES, ".pb.zst", ".pb.gz", ".pb")
 _BATCH_CHARACTERS = 32
 _NEVER = "9999"
 _PROBE_BYTES = 4096

@@ -44,6 +44,7 @@ class Reply(NamedTuple):
         retry_after_seconds: the delay that it asked for; 0 for none.
         is_doubtful: as in `Answer`.
         refused: as in `Answer`.
+        warning: the endpoint's reservation about a batch that it took, in words of the format; empty for none.
     """
 
     outcome: Outcome
@@ -52,6 +53,7 @@ class Reply(NamedTuple):
     retry_after_seconds: float = 0.0
     is_doubtful: bool = False
     refused: int = 0
+    warning: str = ""
 
 
 _ALREADY_THERE = 409

@@ -143,6 +143,7 @@ class Facts:
                         "state": shown.state,
                         "line": shown.request.line,
                         "headers": shown.request.headers,
+                        "envelope": shown.envelope.decode(),
                         "events": len(shown.lines),
                         "lines": [line.decode(errors="replace") for line in shown.lines[:MOST_LINES]],
                         "touched": {

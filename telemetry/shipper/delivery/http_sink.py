@@ -134,7 +134,8 @@ class HttpSink:
             return Reply(Outcome.RETRY, f"HTTP {status} before the end of the upload")
         cause = cause_of_status(status, content_type, said, answer.words, has_token=self.is_authorized)
         asked_seconds = retry_after(response.headers.get("Retry-After"), time.time())
-        return Reply(answer.outcome, cause, status, asked_seconds, answer.is_doubtful, answer.refused)
+        warning = answer.words if answer.outcome is Outcome.DELIVERED else ""
+        return Reply(answer.outcome, cause, status, asked_seconds, answer.is_doubtful, answer.refused, warning)
 
     def preview(self, seal: Seal, body: bytes) -> RequestHead:
         """Return the head of the request that `deliver` would make, by the same code; nothing is sent.

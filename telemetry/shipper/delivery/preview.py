@@ -45,12 +45,14 @@ class Preview(NamedTuple):
         state: `active`, `sealed`, `sent`, `quarantined` or `local`; an active one that is to stay here is `local` too.
         request: the head of the request.
         lines: the lines of the body, one for each event.
+        envelope: what stands around the events in the body, as a line of JSON; empty for none.
     """
 
     batch: Batch
     state: str
     request: RequestHead
     lines: list[bytes]
+    envelope: bytes = b""
 
 
 class Source:
@@ -95,7 +97,7 @@ class Source:
         Raises:
             SpoolError: its body can't be read, or a file that its headers need is gone.
         """
-        return Preview(batch, _state(batch), self._request(batch), _lines(batch))
+        return Preview(batch, _state(batch), self._request(batch), _lines(batch), _envelope(batch))
 
     def _holds(self, found: Found) -> bool:
         return any(entry.id == found.id for entry in find_segments(self.directory))
@@ -159,3 +161,8 @@ def _lines(batch: Batch) -> list[bytes]:
         return list(format_named(head.format).show(plain_events(head, batch.data), head.route))
     except (ValueError, ConfigError):
         raise SpoolError(f"segment {head.id} can't be read as {head.format}") from None
+
+
+def _envelope(batch: Batch) -> bytes:
+    head = batch.seal.head
+    return format_named(head.format).show_envelope(head.wraps) if head.wraps else b""

@@ -113,6 +113,7 @@ class Uploader:
         self._said_stopped_at = float("-inf")
         self._doubted: dict[str, int] = {}  # refused by a page: how many had gone through by then
         self._delivered = 0
+        self._is_warned = False
         self._wake = Event()
         self._stopping = False
 
@@ -297,6 +298,9 @@ class Uploader:
                 if reply.refused:
                     events = counted(min(reply.refused, seal.tally.kept), "event")
                     log.warning("the receiver took a batch but for %s: counted as refused_by_receiver", events)
+                if reply.warning and not self._is_warned:
+                    self._is_warned = True
+                    log.warning("the receiver has a reservation, which is not logged again: %s", reply.warning)
                 return 0.0
             case Outcome.SPLIT if seal.tally.kept > 1:
                 return self._deliver_halves(seal, body, reply)

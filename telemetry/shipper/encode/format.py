@@ -41,6 +41,7 @@ class Format:
         show: turns a body without compression and envelope, and its route, into one line of JSON for each event, for
             people.
         envelope: the messages around the events of a body, by the label and digest of their catalog; None for none.
+        show_envelope: turns such messages into one line of JSON, for people; empty for none.
         max_body_bytes: the size before compression that endpoints take; the setting `body_bytes` goes before it.
         max_events: the number of events that the endpoint takes in one body; None sets no bound.
         read_reply: turns status, Content-Type and body of a reply into what it says of the batch.
@@ -61,6 +62,7 @@ class Format:
     by_line: bool
     show: Callable[[bytes, str], Iterable[bytes]]
     envelope: Callable[[str, str], tuple[Wrap, ...]] | None = None
+    show_envelope: Callable[[Sequence[Wrap]], bytes] = lambda _: b""
     max_body_bytes: int = 32 << 20
     max_events: int | None = None
     read_reply: Callable[[int, str, bytes], Answer] = read_reply

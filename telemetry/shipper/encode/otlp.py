@@ -88,6 +88,7 @@ def otlp(product: str, service_version: str = "") -> Format:
         by_line=False,
         show=show,
         envelope=partial(envelope, service_version),
+        show_envelope=show_envelope,
         max_body_bytes=MAX_BODY_BYTES,
         read_reply=read_reply,
     )
@@ -271,15 +272,53 @@ def values(record: bytes) -> dict[str, Any]:
     return {"event": read["event_name"].partition(".")[2], "session": session, **attributes}
 
 
+def read_request(body: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the records of a whole request, in whatever envelope. Raises ValueError."""
+    for resource_logs in _messages(body, _RESOURCE_LOGS):
+        for scope_logs in _messages(resource_logs, _SCOPE_LOGS):
+            yield from map(_read_content, _messages(scope_logs, _LOG_RECORDS))
+
+
+def _messages(data: bytes, number: int) -> Iterator[bytes]:
+    for found, value in read_fields(data):
+        if found == number and isinstance(value, bytes):
+            yield value
+
+
 def show(body: bytes, route: str) -> Iterator[bytes]:  # noqa: ARG001 every body is alike
     """Show the records of a body by the names of their fields: a line of JSON each. Raises ValueError."""
     return map(msgspec.json.encode, map(_read_record, split_records(body, _LOG_RECORDS)))
+
+
+def show_envelope(wraps: Sequence[Wrap]) -> bytes:
+    """Show resource and scope of a body by the names of their fields. Raises ValueError."""
+    (_, of_resource), (_, of_scope) = wraps
+    (resource,), (scope,) = _messages(of_resource, _RESOURCE), _messages(of_scope, _SCOPE)
+    names = {
+        number: value.decode()
+        for number, value in read_fields(scope)
+        if isinstance(value, bytes) and number < _SCOPE_ATTRIBUTES
+    }
+    return msgspec.json.encode(
+        {
+            "resource": dict(map(_read_key_value, _messages(resource, _RESOURCE_ATTRIBUTES))),
+            "scope": {
+                "name": names[_SCOPE_NAME],
+                "version": names[_SCOPE_VERSION],
+                "attributes": dict(map(_read_key_value, _messages(scope, _SCOPE_ATTRIBUTES))),
+            },
+        }
+    )
 
 
 def _read_record(record: bytes) -> dict[str, Any]:
     (_, content), *more = read_fields(record)
     if more or not isinstance(content, bytes):
         raise ValueError(f"a record of {len(record)} bytes is no event")
+    return _read_content(content)
+
+
+def _read_content(content: bytes) -> dict[str, Any]:
     read: dict[str, Any] = {"event_name": "", "attributes": {}}
     for number, value in read_fields(content):
         match number, value:
@@ -295,7 +334,7 @@ def _read_record(record: bytes) -> dict[str, Any]:
             case 12, bytes():
                 read["event_name"] = value.decode()
             case _:
-                raise ValueError(f"a record of {len(record)} bytes has a field of number {number}")
+                raise ValueError(f"a record of {len(content)} bytes has a field of number {number}")
     return read
 
 

@@ -215,7 +215,7 @@ async function openBatch(id) {
   const batch = await ask("batch", { id });
   at("batch").hidden = false;
   at("batch-title").textContent = batch ? `Batch ${id}, ${STATES[batch.state] ?? batch.state}` : `Batch ${id} is gone by now`;
-  at("batch-head").textContent = batch ? [batch.line, ...batch.headers.map(([name, value]) => `${name}: ${value}`)].join("\n") : "";
+  at("batch-head").textContent = batch ? [batch.line, ...batch.headers.map(([name, value]) => `${name}: ${value}`), ...(batch.envelope ? ["", batch.envelope] : [])].join("\n") : "";
   const more = batch ? batch.events - batch.lines.length : 0;
   at("batch-lines").textContent = batch ? batch.lines.join("\n") + (more > 0 ? `\nand ${more} more: telemetry preview --all --batch ${id}` : "") : "";
   const rows = batch ? Object.entries(batch.touched).flatMap(([field, each]) => [
