@@ -272,7 +272,7 @@ def test_a_catalog_header_that_is_none_is_refused(collector: Collector, catalog:
     [
         pytest.param("text/plain", "zstd", id="type"),
         pytest.param(None, "zstd", id="no-type"),
-        pytest.param("application/x-ndjson", "gzip", id="encoding"),
+        pytest.param("application/x-ndjson", "br", id="encoding"),
         pytest.param("application/x-ndjson", "zstd, zstd", id="twice"),
     ],
 )

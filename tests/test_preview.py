@@ -368,14 +368,13 @@ def test_of_otlp_the_resource_around_the_events_is_shown_too(opened: Spool) -> N
         _head("ab" * 16, "on", "otlp", otlp_.route), wraps=envelope("2.1", "acme-db/3", ""), compression="gzip"
     )
     active = opened.begin(head)
-    active.append(b"", Tally(), {})
+    active.append(b"\x12\x00", Tally(emitted=1, kept=1), {})  # a record without a field
     opened.seal(active, Tally())
+    opened.close()
 
-    shown = _run("--product", "acme-db", "--batch", "ab" * 16).output
-    (line,) = [line for line in shown.splitlines() if line.startswith("{")]
-    (row,) = [
-        json.loads(line) for line in _run("--product", "acme-db", "--json").output.splitlines() if line[:1] == "{"
-    ]
+    shown = _run("--product", PRODUCT, "--batch", "ab" * 16).output
+    line, _ = [line for line in shown.splitlines() if line.startswith("{")]
+    (row,) = [json.loads(line) for line in _run("--product", PRODUCT, "--json").output.splitlines() if line[:1] == "{"]
     assert json.loads(line) == row["body"]["envelope"]
     assert json.loads(line)["resource"]["service.version"] == "2.1"
     assert json.loads(line)["scope"]["attributes"] == {"telemetry.catalog.version": 3}
