@@ -27,6 +27,7 @@ class Batch(NamedTuple):
         catalog: product and version, `acme-db/3`; empty if nothing tells.
         catalog_digest: the SHA-256 of the catalog's file, in hexadecimal; empty if the shipper did not send it.
         receipt: the consent under which the events were collected; None if nothing tells.
+        ledger: the shipper's account of the session, as received; None if it sent none.
         route: the path it was posted to.
         suffix: the encoding of the body, as the end of a file's name: one of `telemetry.collector.store.BODY_SUFFIXES`.
         body: the bytes as they were uploaded.
@@ -38,6 +39,7 @@ class Batch(NamedTuple):
     catalog: str
     catalog_digest: str
     receipt: Receipt | None
+    ledger: str | None
     route: str
     suffix: str
     body: bytes

@@ -52,6 +52,7 @@ class _Record(msgspec.Struct):
     catalog: str = ""
     catalog_digest: str = ""
     receipt: _Receipt | None = None
+    ledger: str | None = None
     route: str = ""
 
 
@@ -125,7 +126,7 @@ class StoreSource:
         record = self._record(stem)
         received = _time(record.received) or datetime.fromtimestamp(changed, UTC)
         receipt = Receipt(*msgspec.structs.astuple(record.receipt)) if record.receipt else None
-        said = (record.catalog, record.catalog_digest, receipt, record.route)
+        said = (record.catalog, record.catalog_digest, receipt, record.ledger, record.route)
         return Batch(stem, sequence, received, *said, suffix, body)
 
     def _record(self, stem: str) -> _Record:
