@@ -144,7 +144,11 @@ def _layouts(types: Fields, made: Mapping[str, Made]) -> list[Layout]:
         taken.add(table.lower())
         kept = there.columns if there else {}
         layouts.append(
-            Layout(event, table, tuple(column._replace(type=kept.get(column.name, column.type)) for column in view.columns[1:]))
+            Layout(
+                event,
+                table,
+                tuple(column._replace(type=kept.get(column.name, column.type)) for column in view.columns[1:]),
+            )
         )
     return layouts
 
