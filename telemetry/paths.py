@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ENDPOINT_FILE = "endpoint"  # in a spool: the endpoint of its uploads, for commands
 
+ACTIVITY = "active-"  # beside the spools: how the names of the files of `activity_file` begin
+
 # The folders of a spool that producers write to.
 TOMBSTONES = "tombstones"
 LIVING = "living"
@@ -80,6 +82,11 @@ def product_dir(product: str) -> Path:
 def spool_dir(product: str, endpoint: str) -> Path:
     """Return the directory of the spool of what `product` sends to `endpoint`."""
     return product_dir(product) / f"spool-{short_digest(endpoint)}"
+
+
+def activity_file(product: str, endpoint: str) -> Path:
+    """Return the file with the day on which `product` last sent anything to `endpoint`."""
+    return product_dir(product) / f"{ACTIVITY}{short_digest(endpoint)}"
 
 
 def named_home() -> Path | None:

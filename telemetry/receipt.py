@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 CONSENT_HEADER = "Telemetry-Consent"
 CATALOG_HEADER = "Telemetry-Catalog"
 LEDGER_HEADER = "Telemetry-Ledger"
+FIRST_HEADER = "Telemetry-First"
 BATCH_HEADER = "Idempotency-Key"
 
 _NOTICE = re.compile("[0-9]{1,9}")
@@ -40,6 +41,42 @@ class Receipt(NamedTuple):
     def of(self, sensitivity: Sensitivity | UnsetType) -> Receipt:
         """Return the receipt for events of one sensitivity."""
         return self._replace(level=level_of(self.level, sensitivity))
+
+
+class First(NamedTuple):
+    """The periods of which a session is the first one of its installation, by the UTC day on which it began.
+
+    It travels beside the receipt, in a header of its own: collectors that do not know it go on taking the batch.
+
+    Attributes:
+        day: whether it is the first of its day.
+        week: whether it is the first of its week, which begins on Monday.
+        month: whether it is the first of its month.
+    """
+
+    day: bool = False
+    week: bool = False
+    month: bool = False
+
+
+NOT_FIRST = First()
+
+
+def format_first(first: First) -> str:
+    """Return the header's value, `day, week`; empty, for no header, if the session is the first of nothing."""
+    return ", ".join(name for name, is_first in first._asdict().items() if is_first)
+
+
+def parse_first(header: str) -> First:
+    """Parse a header's value; anything that no shipper writes is the first of nothing."""
+    return _FIRSTS.get(header, NOT_FIRST)
+
+
+# Whoever is the first of a week or of a month is the first of its day.
+_FIRSTS = {
+    format_first(first): first
+    for first in (First(day=True, week=week, month=month) for week in (False, True) for month in (False, True))
+}
 
 
 def level_of(level: str, sensitivity: Sensitivity | UnsetType) -> str:

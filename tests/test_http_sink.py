@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import pytest
 from spools import Answer, Endpoint, append, make_head, open_spool
 
 from telemetry.errors import ConfigError
+from telemetry.receipt import First, format_first
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.http_sink import MAX_REPLY_BYTES, USER_AGENT, HttpSink
 from telemetry.shipper.delivery.recorder import read_head
@@ -85,6 +87,19 @@ def test_a_request_has_these_headers_and_no_others(batch: Batch) -> None:
         "Telemetry-Consent": "level=on; basis=host; notice=0; deployment=cloud",
         "Telemetry-Ledger": "emitted=5; kept=3; invalid=2",
     }
+
+
+@pytest.mark.parametrize("first", [First(day=True), First(day=True, week=True, month=True)])
+def test_of_the_installations_days_three_words_leave_and_the_receipt_stays_as_old_collectors_read_it(
+    first: First, batch: Batch
+) -> None:
+    head = msgspec.structs.replace(batch.seal.head, first=first)
+    with Endpoint() as endpoint:
+        for seal in (batch.seal, msgspec.structs.replace(batch.seal, head=head)):
+            assert _deliver(endpoint.url, Batch(seal, batch.body)) is Outcome.DELIVERED
+    plain, marked = (dict(request.headers) for request in endpoint.requests)
+
+    assert marked == {**plain, "Telemetry-First": format_first(first)}
 
 
 def test_a_body_that_is_not_compressed_is_not_announced_as_such(tmp_path: Path) -> None:

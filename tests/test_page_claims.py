@@ -75,7 +75,12 @@ CLAIMS = [
         "test_a_line_has_event_time_and_session_first_then_the_fields_in_the_catalogs_order",
     ),
     ("`time`: ", "encode_ndjson", "test_each_event_has_its_own_rounded_time_whatever_its_neighbours_have"),
-    ("`session`: ", "unlinkable", "test_sessions_one_after_the_other_share_no_string"),
+    ("`session`: ", "unlinkable", "test_a_session_ends_with_its_day_wherever_in_the_world_as_everybodys_does"),
+    (
+        "whether its session is your installation's first",
+        "unlinkable",
+        "test_of_an_installations_days_one_session_tells_that_it_is_the_first_and_no_other_tells_anything",
+    ),
     ("a random number of its own", "http_sink", "test_a_request_has_these_headers_and_no_others"),
     ("the product and the version", "http_sink", "test_a_request_has_these_headers_and_no_others"),
     ("the consent it rests on", "http_sink", "test_a_request_has_these_headers_and_no_others"),
@@ -132,6 +137,12 @@ CLAIMS = [
     ("for at most 7 days and 256 MiB", "spool", "test_what_is_too_old_is_dropped"),
     ("Copies of what was sent", "spool", "test_copies_of_what_was_sent_are_bounded_over_restarts"),
     ("purge --product acme-db", "purge", "test_purge_stops_the_shipper_and_leaves_nothing_but_the_choice"),
+    (
+        "Beside it a file has the date",
+        "unlinkable",
+        "test_of_an_installations_days_one_session_tells_that_it_is_the_first_and_no_other_tells_anything",
+    ),
+    ("It tells whether a session is the first|^A no for good", "activity", "test_off_and_purge_erase_the_day"),
 ]
 """What a claim holds, and the test that holds it: its file, without `test_` and `.py`, and its name."""
 

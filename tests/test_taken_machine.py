@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import random
+import time
 from collections import Counter, deque
 from contextlib import ExitStack
 from types import SimpleNamespace
@@ -29,6 +30,7 @@ from telemetry.consent import Decision, State, Stored
 from telemetry.inspect.account import read_account
 from telemetry.producer.backlog import MAX_PATIENCE_SECONDS, OVERDUE_SECONDS, PATIENCE_SECONDS
 from telemetry.producer.outbox import Outbox
+from telemetry.receipt import NOT_FIRST
 from telemetry.rendezvous.taken import TAKEN_FILE, Reader, Records, Taken
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.catalogs import Source, read_source
@@ -146,6 +148,8 @@ class Shipper:
             Watch(spool),
             Permission(State.ON),
             self.records,
+            time.time,
+            lambda _: NOT_FIRST,
         )
         write, append = self.records.write, self.writer.append
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import random
@@ -10,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import time
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from conftest import Host, shippers_of, wait_until
 from spools import Answer, Endpoint, Request, append, decompress, make_head, open_spool
 
 from telemetry.cli.status import gather
+from telemetry.paths import product_dir
 from telemetry.rendezvous.directory import rendezvous_dir
 from telemetry.rendezvous.find import find_rendezvous
 from telemetry.settings import ShipperSettings
@@ -77,6 +80,7 @@ CONSTANTS = [
     *(b"Content-Type: application/x-ndjson", b"Content-Encoding: zstd", b"Idempotency-Key: "),
     b"Telemetry-Catalog: acme-db/3; sha256=" + hashlib.sha256(CATALOG.encode()).hexdigest().encode(),
     b"Telemetry-Consent: level=on; basis=host; notice=0; deployment=unknown",
+    b"Telemetry-First: day, week, month",
     *(b"Telemetry-Ledger: emitted=", b"; kept=", b"POST /v1/batches"),
     *(b'{"event":"done","time":"', b'{"event":"machine","time":"', b'","session":"', b'","number":', b',"table":"'),
     *(b'","engine":"batch"}\n', b'","engine":"stream"}\n', b'","up_time_seconds":'),
@@ -232,6 +236,40 @@ def test_a_ledger_header_covers_its_session_alone(start: Callable[..., Host], ho
         assert second in {"emitted=4; kept=4", "emitted=5; kept=5"}
 
 
+# The installation's days.
+
+
+def test_of_an_installations_days_one_session_tells_that_it_is_the_first_and_no_other_tells_anything(
+    start: Callable[..., Host], home: Path
+) -> None:
+    with Endpoint() as endpoint:
+        for events in (30, 4, 5):
+            host = start(endpoint.url)
+            host.emit(events, "done", number=1)
+            host.leave()
+            wait_until(lambda: not shippers_of(home))
+
+        told = [{request.header("Telemetry-First") for request in of} for of in _by_session(endpoint).values()]
+        assert told[0] == {"day, week, month"}
+        assert told[1:] in ([{None}] * 2, [{"day"}, {None}]), "midnight may have passed"
+        everything = b"".join(text for request in endpoint.requests for text in _texts(request))
+        (kept,) = product_dir("acme-db").glob("active-*")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d\n", kept.read_text()), "the date of a day, and no id"
+        assert kept.name.partition("-")[2].encode() not in everything
+
+
+def test_sessions_of_one_installation_side_by_side_do_not_count_it_twice(start: Callable[..., Host]) -> None:
+    with Endpoint() as endpoint:
+        hosts = [start(endpoint.url, segment_bytes=4096 + number) for number in range(3)]  # settings: a shipper each
+        for host in hosts:
+            host.emit(10, "done", number=1)
+            host.leave()
+        wait_until(lambda: len(_by_session(endpoint)) == 3)
+
+        told = [{request.header("Telemetry-First") for request in of} for of in _by_session(endpoint).values()]
+        assert sum(of != {None} for of in told) == 1
+
+
 # Rhythm.
 
 
@@ -284,6 +322,19 @@ def _sealed(shipper: Shipper) -> list[dict[str, Any]]:
     """The events sealed so far, in order."""
     bodies = sorted((shipper._spool.directory / "sealed").glob("*.zst"))
     return [json.loads(line) for body in bodies for line in decompress(body.read_bytes()).splitlines()]
+
+
+def test_a_session_ends_with_its_day_wherever_in_the_world_as_everybodys_does(
+    shipper: Shipper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evening = dt.datetime(2026, 1, 31, 23, 59, 59, tzinfo=dt.UTC).timestamp()
+    for number, seconds in enumerate([0.0, 0.5, 1.0]):
+        monkeypatch.setattr(shipper._intake, "_clock", partial(float, evening + seconds))
+        shipper._intake.take([_frame("done", 1, number)])
+    shipper._intake.seal_all()
+
+    one, two, three = (event["session"] for event in _sealed(shipper))
+    assert one == two != three
 
 
 def test_what_a_cap_held_back_does_not_weigh_in_the_next_session(shipper: Shipper) -> None:

@@ -116,13 +116,15 @@ def _besides(catalog: Catalog) -> Iterator[str]:
     yield _listed(
         "`event`: its name",
         f"`time`: when it happened, in UTC, rounded down to {catalog.time_precision_seconds} seconds",
-        "`session`: a random number, drawn anew at least once a day and whenever the last program has ended",
+        "`session`: a random number, drawn anew at each midnight, UTC, and whenever the last program has ended",
     )
     yield "With every upload, which holds many events:"
     yield _listed(
         "a random number of its own, so that it counts once if it has to be sent twice",
         "the product and the version of this list",
         "the consent it rests on: who said yes, which notice was shown, what kind of deployment it is",
+        "whether its session is your installation's first of the day, the week and the month, and no more: "
+        "so that installations can be counted without a number for any",
         "how many events of the session were collected, sent and dropped, and why: only of those that are about the "
         "same as what is in it",
     )
@@ -200,4 +202,8 @@ def _kept(product: str) -> Iterator[str]:
         f"What waits to be sent stays in a directory that only you can read, for at most {days:g} days and {waiting} "
         "MiB unless the program sets other limits; beyond them the oldest is erased. Copies of what was sent are kept "
         f"there for you to read, up to {sent} MiB. `telemetry purge --product {product}` erases all of it."
+    )
+    yield (
+        "Beside it a file has the date of the last day on which anything was sent, and nothing else. It tells whether "
+        "a session is the first of its day. A no for good, and the purge, erase it."
     )

@@ -82,6 +82,12 @@ class _Receipt(msgspec.Struct):
     deployment: str | None = None
 
 
+class _First(msgspec.Struct, frozen=True):
+    day: bool = False
+    week: bool = False
+    month: bool = False
+
+
 class _Record(msgspec.Struct):
     received: str | None = None
     catalog: str | None = None
@@ -89,6 +95,7 @@ class _Record(msgspec.Struct):
     ledger: str | None = None
     route: str | None = None
     catalog_digest: str | None = None
+    first: _First | None = None
 
 
 _decode_record = msgspec.json.Decoder(_Record).decode

@@ -54,8 +54,9 @@ class Disk:
         holder, upload, route, incoming = arrival
         assert isinstance(incoming, Incoming)  # noqa: S101 it comes from `begin`
         minute = datetime.now(UTC).replace(second=0, microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ")
-        said = (upload.catalog, upload.receipt, upload.ledger, route, incoming.bytes, upload.catalog_digest)
-        incoming.describe(BatchRecord(upload.batch, minute, *said))
+        said = (upload.catalog, upload.receipt, upload.ledger, route, incoming.bytes)
+        told = (upload.catalog_digest, upload.first)
+        incoming.describe(BatchRecord(upload.batch, minute, *said, *told))
         finding = await self._checks.examine(incoming, holder.name, is_awaited)
         holder.bucket.charge(int(finding.cost_seconds * COST_SECOND_BYTES))
         self._metrics.checked(holder.name, finding.cost_seconds)

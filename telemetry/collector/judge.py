@@ -9,9 +9,12 @@ from telemetry.receipt import (
     BATCH_HEADER,
     CATALOG_HEADER,
     CONSENT_HEADER,
+    FIRST_HEADER,
     LEDGER_HEADER,
+    First,
     Receipt,
     parse_catalog,
+    parse_first,
     parse_receipt,
 )
 
@@ -36,6 +39,7 @@ class Upload(NamedTuple):
     catalog_digest: str
     receipt: Receipt
     ledger: str | None
+    first: First
 
 
 class Refusal(NamedTuple):
@@ -74,7 +78,8 @@ def judge(headers: Headers) -> Upload | Refusal:
         known = ", ".join([*_CONTENT_SUFFIXES, *_ENCODING_SUFFIXES])
         return Refusal(415, f"Content-Type or Content-Encoding is none of {known}")
     ledger = headers.get(LEDGER_HEADER.lower(), [None])[0]
-    return Upload(batch, suffix, *catalog, receipt, ledger)
+    first = parse_first(_value(headers, FIRST_HEADER))
+    return Upload(batch, suffix, *catalog, receipt, ledger, first)
 
 
 def _suffix(headers: Headers) -> str | None:

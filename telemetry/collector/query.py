@@ -70,6 +70,7 @@ _RECORD_COLUMNS = {
     "route": "VARCHAR",
     "bytes": "BIGINT",
     "catalog_digest": "VARCHAR",
+    "first": "STRUCT(day BOOLEAN, week BOOLEAN, month BOOLEAN)",
 }
 
 

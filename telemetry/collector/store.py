@@ -24,6 +24,7 @@ from telemetry.collector.erased import Erased
 from telemetry.errors import ConfigError
 from telemetry.files import check_parents, private_dir, private_file, sync_directory, try_lock
 from telemetry.paths import is_open_to_others
+from telemetry.receipt import NOT_FIRST, First
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -53,6 +54,7 @@ class BatchRecord(NamedTuple):
         route: the path it was posted to.
         bytes: the body's size as it lies.
         catalog_digest: the SHA-256 of the catalog's file, in hexadecimal; empty if the shipper did not send it.
+        first: the periods of which its session is its installation's first.
     """
 
     batch: str
@@ -63,6 +65,7 @@ class BatchRecord(NamedTuple):
     route: str
     bytes: int
     catalog_digest: str = ""
+    first: First = NOT_FIRST
 
 
 class Store:
@@ -321,7 +324,8 @@ class Incoming:
 
     def describe(self, record: BatchRecord) -> None:
         """Write the batch's record beside the body; raise OSError if the disk refuses, or the store's limits do."""
-        line = json.dumps({**record._asdict(), "receipt": record.receipt._asdict()}).encode() + b"\n"
+        nested = {"receipt": record.receipt._asdict(), "first": record.first._asdict()}
+        line = json.dumps({**record._asdict(), **nested}).encode() + b"\n"
         self.reserve(len(line))
         self._open()
         with _create(self.path.with_suffix(".json")) as file:

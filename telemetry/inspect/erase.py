@@ -23,6 +23,7 @@ from telemetry.rendezvous.find import Rendezvous, find_rendezvous
 from telemetry.rendezvous.life import gone_in, sweep, tell_of_purge
 from telemetry.rendezvous.life import is_held as shows_life
 from telemetry.rendezvous.lock import acquire
+from telemetry.spool import activity
 from telemetry.spool.layout import DELIVERY_LOCK_FILE, FORMAT_FILE
 from telemetry.spool.ledger import LedgerLog, Total
 from telemetry.spool.positions import REMOTE_PID
@@ -112,6 +113,7 @@ def withdraw(product: str) -> None:
         SpoolError: a spool is of another format.
         OSError: the disk refuses.
     """
+    activity.forget(product)
     deadline = monotonic() + WITHDRAW_SECONDS
     left = _erase_free(spools_of(product))
     while left and monotonic() < deadline:
@@ -119,6 +121,7 @@ def withdraw(product: str) -> None:
         left = _erase_free(left)
     for spool in left:
         erase_segments(spool)
+    activity.forget(product)  # of a shipper that had not seen the choice yet
     if still := list(filter(_holds_events, left)):
         raise ShipperUnreachableError(f"a shipper still writes to {still[0]}: stop it, then run this again")
 

@@ -42,6 +42,7 @@ from telemetry.shipper.process import memory_bytes
 from telemetry.shipper.questions import Questions
 from telemetry.shipper.texts import Texts
 from telemetry.shipper.watch import Ground, Watch, may_live
+from telemetry.spool import activity
 from telemetry.spool.positions import taken_numbers
 from telemetry.spool.spool import Spool
 from telemetry.spool.tombstones import bury_the_dead
@@ -144,6 +145,8 @@ class Shipper:
             self._watch,
             Permission(State.ON),
             self._records,
+            clock,
+            partial(activity.claim, config.product, config.endpoint),
         )
         self._answers = {
             **Questions(self._intake, self._uploader, self._spool).answers,
@@ -297,6 +300,7 @@ class Shipper:
         """
         try:
             if permission.erases:
+                activity.forget(self._config.product)
                 self._spool.wipe(DropReason.CONSENT)
             else:
                 self._spool.keep_local(permission.lets_leave if permission.uploads else None)

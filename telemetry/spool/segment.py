@@ -28,7 +28,7 @@ from msgspec import UNSET, UnsetType
 
 from telemetry import files
 from telemetry.catalog.model import Sensitivity  # noqa: TC001 msgspec reads the annotations of a Struct
-from telemetry.receipt import Receipt  # noqa: TC001 the same
+from telemetry.receipt import First, Receipt  # noqa: TC001 the same
 from telemetry.spool.journal import read_lines, write_line
 from telemetry.spool.positions import Positions  # noqa: TC001 the same
 from telemetry.spool.stream import Wrap, decode, encode, open_stream, unwrap, wrap
@@ -62,6 +62,7 @@ class Head(msgspec.Struct, frozen=True, tag="head", tag_field="is"):
         sensitivity: the sensitivity of its events; segments of versions that lack it may hold both.
         compression: the compression, where it is not that of all versions.
         wraps: the envelope around its events, the outermost message first; unset for none.
+        first: the periods of which its session is the installation's first; unset for none.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Head(msgspec.Struct, frozen=True, tag="head", tag_field="is"):
     sensitivity: Sensitivity | UnsetType = UNSET
     compression: str | UnsetType = UNSET
     wraps: tuple[Wrap, ...] | UnsetType = UNSET
+    first: First | UnsetType = UNSET
 
     @property
     def encoding(self) -> str:
@@ -108,7 +110,7 @@ class Seal(msgspec.Struct, frozen=True):
         depth: how often it was split off: 0, or 1 and more for a part.
         refusals: how many times the segment that it is a part of was refused.
         body_bytes: the length of its body before compression; unset where only that of the file matters.
-        check: the CRC of all the above but the sensitivity, as JSON; set by `store`, checked by `load`.
+        check: the CRC of all the above but the sensitivity and `first`, as JSON; set by `store`, checked by `load`.
     """
 
     head: Head
@@ -367,9 +369,9 @@ def last_good(marks: list[Mark], data: bytes) -> Mark | None:
 
 
 def _check(seal: Seal) -> int:
-    """Return the CRC of a Seal without its sensitivity, which older versions do not know.
+    """Return the CRC of a Seal without what older versions do not know, its sensitivity and what it is the first of.
 
-    A damaged sensitivity is therefore not noticed by the CRC, and reads as unknown.
+    If either is damaged, the CRC does not notice; a sensitivity reads as unknown then.
     """
-    head = msgspec.structs.replace(seal.head, sensitivity=UNSET)
+    head = msgspec.structs.replace(seal.head, sensitivity=UNSET, first=UNSET)
     return zlib.crc32(msgspec.json.encode(msgspec.structs.replace(seal, head=head, check=0)))

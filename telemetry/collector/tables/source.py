@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from telemetry.errors import TelemetryError
+from telemetry.receipt import NOT_FIRST, First
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ class Batch(NamedTuple):
         route: the path it was posted to.
         suffix: the encoding of the body, as the end of a file's name: one of `telemetry.collector.store.BODY_SUFFIXES`.
         body: the bytes as they were uploaded.
+        first: the periods of which its session is its installation's first.
     """
 
     batch: str
@@ -43,6 +45,7 @@ class Batch(NamedTuple):
     route: str
     suffix: str
     body: bytes
+    first: First = NOT_FIRST
 
 
 class Source(Protocol):

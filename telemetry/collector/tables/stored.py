@@ -21,7 +21,7 @@ import msgspec
 from telemetry.collector.store import BODY_SUFFIXES, find_batches
 from telemetry.collector.tables.source import Batch, SourceError
 from telemetry.files import private_file
-from telemetry.receipt import Receipt
+from telemetry.receipt import First, Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,12 @@ class _Receipt(msgspec.Struct):
     deployment: str
 
 
+class _First(msgspec.Struct, frozen=True):
+    day: bool = False
+    week: bool = False
+    month: bool = False
+
+
 class _Record(msgspec.Struct):
     """The part of a batch's record that a loader reads; `telemetry.collector.store.BatchRecord` is the whole."""
 
@@ -53,6 +59,7 @@ class _Record(msgspec.Struct):
     catalog_digest: str = ""
     receipt: _Receipt | None = None
     ledger: str | None = None
+    first: _First = _First()
     route: str = ""
 
 
@@ -127,7 +134,7 @@ class StoreSource:
         received = _time(record.received) or datetime.fromtimestamp(changed, UTC)
         receipt = Receipt(*msgspec.structs.astuple(record.receipt)) if record.receipt else None
         said = (record.catalog, record.catalog_digest, receipt, record.ledger, record.route)
-        return Batch(stem, sequence, received, *said, suffix, body)
+        return Batch(stem, sequence, received, *said, suffix, body, First(*msgspec.structs.astuple(record.first)))
 
     def _record(self, stem: str) -> _Record:
         try:

@@ -219,6 +219,7 @@ def _with_route(endpoint: str, route: str) -> str:
 def upload_headers(seal: Seal) -> dict[str, str]:
     """Return the headers of a batch, which are the same on every try, even after a restart."""
     encoding = {"Content-Encoding": seal.head.encoding} if seal.head.compressed else {}
+    first = {receipt.FIRST_HEADER: receipt.format_first(seal.head.first)} if seal.head.first else {}
     return {
         "Content-Type": seal.head.content_type,
         **encoding,
@@ -226,6 +227,7 @@ def upload_headers(seal: Seal) -> dict[str, str]:
         receipt.CATALOG_HEADER: receipt.format_catalog(seal.head.catalog, seal.head.catalog_digest),
         receipt.CONSENT_HEADER: receipt.format_receipt(seal.head.receipt),
         receipt.LEDGER_HEADER: _format_ledger(seal.session_tally),
+        **first,
     }
 
 

@@ -3,7 +3,7 @@
     data socket, port, handovers -> decode_frame -> Admission -> OwnNames -> Pipeline -> Writer -> Spool
 
 All of it runs on one thread: nothing here has to be locked. Events taken in belong to a session, which ends with its
-consent, with its time, and when no producer is left.
+consent, with its time, with its UTC day, and when no producer is left.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from telemetry.catalog.model import SENSITIVITIES
 from telemetry.drops import DropReason
+from telemetry.shipper.day import utc_day
 from telemetry.shipper.intake.admission import Admission
 from telemetry.shipper.intake.handovers import Handovers
 from telemetry.shipper.intake.order import in_order
@@ -25,10 +26,11 @@ from telemetry.spool.positions import MAX_POSITIONS, REMOTE_PID, Position, compl
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable
 
     from telemetry.catalog.model import Sensitivity
-    from telemetry.receipt import Receipt
+    from telemetry.receipt import First, Receipt
     from telemetry.rendezvous.taken import Records
     from telemetry.shipper.catalogs import Catalogs, Source
     from telemetry.shipper.intake.pipeline import Drain
@@ -94,6 +96,8 @@ class Intake:
         watch: Watch,
         permission: Permission,
         records: Records,
+        clock: Callable[[], float],
+        claim: Callable[[dt.date], First],
     ) -> None:
         self.permission = permission
         self._records = records
@@ -110,6 +114,8 @@ class Intake:
         self._admission = Admission()
         self._handovers = Handovers(sockets.doors)
         self._asked_at = float("-inf")
+        self._clock = clock
+        self._claim = claim
         self._begin_session()
 
     def wait(self, seconds: float) -> Ready:
@@ -135,6 +141,8 @@ class Intake:
 
     def take(self, messages: list[bytes], decode: Callable[[bytes], Frame | None] = decode_frame) -> None:
         """Take messages the whole way, from bytes to the spool."""
+        if utc_day(self._clock()) != self.session.day:
+            self.renew_session()
         admitted = self._admit(messages, decode)
         producers = {frame.producer.hex() for frame in admitted}
         self._greet(producers)
@@ -213,7 +221,7 @@ class Intake:
 
     def look_around(self, session_seconds: float) -> None:
         """Renew what has become old: the session, the day's stages, the memory of very many producers."""
-        if monotonic() - self.session.began >= session_seconds:
+        if monotonic() - self.session.began >= session_seconds or utc_day(self._clock()) != self.session.day:
             self.renew_session()
         self._pipelines.look_at_the_day()
         if len(self.positions) > MAX_POSITIONS:
@@ -244,7 +252,7 @@ class Intake:
         self._reports.write_if_due(self.permission, self.session)
 
     def _begin_session(self) -> None:
-        self.session = Session(self.permission.since_unix_seconds)
+        self.session = Session(self.permission.since_unix_seconds, utc_day(self._clock()), self._claim)
         self._catalogs.name()
         self._reports.begin()
         self._pipelines.begin(self.session)

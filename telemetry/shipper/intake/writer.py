@@ -275,6 +275,7 @@ def _head(ground: Ground, format_: Format, session: Session, route: str) -> Head
         sensitivity=sensitivity,
         compression=compression if compression not in {"zstd", "none"} else UNSET,  # as all versions read it
         wraps=wraps,
+        first=session.first if receipt.level != "local" and any(session.first) else UNSET,
     )
 
 
