@@ -50,7 +50,7 @@ class Runner:
 
     Args:
         workers: how many at once.
-        seconds: for how long one mutant's tests may take, if all goes well; the slowest of them are left out.
+        seconds: for how long one mutant's tests may take, if all goes well; the slowest of other files are left out.
     """
 
     def __init__(self, workers: int, seconds: float) -> None:
@@ -93,7 +93,7 @@ class Runner:
             name = _digest(module.encode(), mutant.source.encode())
             order = _tests_of(mutant, module, reach)
             state = self._state(order)
-            order = self._within(order)
+            order = self._within(order, f"tests/test_{Path(module).stem}.py::")
             kept = self._kept.get(name)
             is_known = kept and (kept["state"] == state or kept["fate"] == "same")
             if kept and is_known and (kept["fate"] != "survived" or kept["tests"] == len(order)):
@@ -133,11 +133,11 @@ class Runner:
     def _bytes_of(self, file: str) -> bytes:
         return (self.root / file).read_bytes()
 
-    def _within(self, tests: dict[str, float]) -> dict[str, float]:
-        """Return the quickest of some tests, as many as the time is enough for."""
+    def _within(self, tests: dict[str, float], own: str) -> dict[str, float]:
+        """Return those of some tests that the time is enough for: the module's own first, then the quickest."""
         left: dict[str, float] = {}
         total = 0.0
-        for test, seconds in sorted(tests.items(), key=lambda item: item[1]):
+        for test, seconds in sorted(tests.items(), key=lambda item: (not item[0].startswith(own), item[1])):
             total += seconds
             if left and total > self.seconds:
                 break
