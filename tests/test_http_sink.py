@@ -263,6 +263,13 @@ def test_a_server_of_the_given_authority_is_trusted(batch: Batch, certificates: 
         assert _deliver(endpoint.url, batch, settings) is Outcome.DELIVERED
 
 
+def test_a_server_that_nobody_vouches_for_gets_nothing(batch: Batch, certificates: Path) -> None:
+    with Endpoint(tls=_tls(certificates)) as endpoint:
+        assert _deliver(endpoint.url, batch, SETTINGS) is Outcome.RETRY
+
+    assert endpoint.requests == []
+
+
 @pytest.mark.parametrize(
     ("given", "outcome"),
     [pytest.param("client.pem", Outcome.DELIVERED, id="given"), pytest.param("", Outcome.RETRY, id="not given")],
@@ -375,6 +382,17 @@ def test_plain_http_goes_nowhere_else_though_the_name_of_this_machine_leads_ther
     assert reply.outcome is Outcome.RETRY
     assert reply.cause.startswith("LeavesThisMachineError (plain http")
     assert endpoint.requests == []
+
+
+def test_over_tls_or_allowed_by_name_a_request_may_go_anywhere(
+    batch: Batch, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.socket.getpeername", lambda _: ("10.1.2.3", 80))
+    with Endpoint(tls=_tls(certificates)) as endpoint:
+        trusting = SETTINGS._replace(ca_file=str(certificates / "server.crt"))
+        assert _deliver(endpoint.url, batch, trusting) is Outcome.DELIVERED
+    with Endpoint() as endpoint:
+        assert _deliver(endpoint.url, batch, SETTINGS._replace(allow_http=True)) is Outcome.DELIVERED
 
 
 # Configuration.
