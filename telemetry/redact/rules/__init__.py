@@ -1,6 +1,6 @@
-"""The rules in their order: big containers first (a key file, a URL), then what may stand inside of them.
+"""The rules in the order of their application: containers (a key file, a URL) before what may stand inside them.
 
-Numbers that are told by their form stand before paths, hosts and names, which would take the first part of one.
+Numbers that are recognised by their form come before paths, hosts and names, which would take the first part of one.
 """
 
 from __future__ import annotations

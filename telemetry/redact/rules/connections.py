@@ -1,4 +1,4 @@
-"""Rules for connection strings. Host and database names are private too: the whole goes, the driver stays."""
+"""Rules for connection strings: all of one goes but its driver, because host and database names are private too."""
 
 from __future__ import annotations
 

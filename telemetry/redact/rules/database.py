@@ -250,7 +250,7 @@ _KEYED = re.compile(r"\\*[\"']?(?:--)?(?P<key>[\w.-]{1,40}+)\\*[\"']?\s?[:=]")
 
 
 def _found(match: re.Match[str]) -> str | None:
-    """A name, and what introduces it."""
+    """Replace the name of a table, a column or another object, and keep what introduces it; None if it is no name."""
     group = match.lastgroup or ""
     key = _KEYED.match(match.string, match.start(group))
     if _AT.match(match.string, match.end(group)) or match.string.startswith("@", match.end(group)):  # `amy [at] …`

@@ -1,6 +1,6 @@
-"""Names of keys behind which something private stands: a rule that looks for a name must not take one for it.
+"""Names of keys that introduce something private, so that rules for the names of objects do not take a key for one.
 
-`unknown topic user: amy` names no topic. Were `user:` taken for one, nobody would know any more what `amy` is.
+`unknown topic user: amy` names no topic. If `user:` were taken for one, no rule would recognise `amy` any more.
 """
 
 from __future__ import annotations
@@ -19,5 +19,5 @@ _KEY = re.compile(
 
 
 def introduces(word: str) -> bool:
-    """Whether a word before a colon or an equals sign says that something private follows."""
+    """Tell whether a word before a colon or an equals sign says that something private follows."""
     return _KEY.fullmatch(word) is not None or secret_kind(word) is not None

@@ -1,4 +1,4 @@
-"""Rules for PEM and other key files. A key that is cut before its END is a key: it goes to the end of the text."""
+"""Rules for PEM and other key files. A key without its END goes, too, up to the end of the text."""
 
 from __future__ import annotations
 

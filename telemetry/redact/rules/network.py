@@ -29,12 +29,12 @@ _QUADS = re.compile(
 
 
 def _pairs(match: re.Match[str]) -> str | None:
-    """A number may follow; seven numbers are a date and a time, or whatever."""
+    """Confirm a MAC address of pairs; seven pairs of decimal digits, as in a date with a time, are none."""
     return None if match[0].count("-") == _MAC_PAIRS and not re.search(r"[a-f]", match[0], re.IGNORECASE) else MAC
 
 
 def _quads(match: re.Match[str]) -> str | None:
-    """No number of four digits thrice, and no name within a longer one."""
+    """Confirm a MAC address of three groups of four; decimal digits alone, or a part of a longer name, are none."""
     text = match.string
     around = text[match.start() - 1 : match.start()] + text[match.end() : match.end() + 1]
     named = not any(map(str.isdigit, match[0])) and any(map(str.isalnum, around))
@@ -74,7 +74,7 @@ _FEW_GROUPS = 3
 
 
 def _colons(match: re.Match[str]) -> str | None:
-    """An address, a MAC or a digest; no time, no slice, no name of C++."""
+    """Replace an IPv6 address, a MAC address or a digest with colons; a time, a slice or a name of C++ stays."""
     run = match[0].removesuffix(match["zone"] or "")
     if _UNSPECIFIED.fullmatch(run) or (match.string.startswith("/", match.end()) and run.lower() in _EVERYBODYS):
         return None
@@ -115,12 +115,12 @@ def _kind(groups: list[str], match: re.Match[str]) -> str | None:
 
 
 def _has_pairs(groups: list[str]) -> bool:
-    """Whether six groups in a row are pairs."""
+    """Tell whether six groups in a row are pairs."""
     return "2" * _MAC_PAIRS in "".join(str(min(len(group), 9)) for group in groups)
 
 
 def _is_short_form(groups: list[str], filled: list[str], match: re.Match[str]) -> bool:
-    """Whether there is one `::`, and something besides that is no name and no slice."""
+    """Tell whether groups are an IPv6 address shortened by one `::`, and no name and no slice."""
     text, run = match.string, ":".join(groups)
     if run.count("::") != 1 or max(map(len, filled), default=5) > 4 + 4 * (len(filled) >= _FEW_GROUPS):
         return False
@@ -138,7 +138,7 @@ def _is_short_form(groups: list[str], filled: list[str], match: re.Match[str]) -
 
 
 def _is_of_another(groups: list[str], filled: list[str], match: re.Match[str]) -> bool:
-    """Whether a number or the name of a host goes on over the `::`."""
+    """Tell whether a `::` joins groups to a longer number or to the name of a host, so that they are no address."""
     text, start, end = match.string, *match.span()
     if groups[0].isdigit() and _DOTTED_BEFORE.search(text, max(0, start - 13), start):  # `10.1.2.3:80::17`
         return True
@@ -404,7 +404,7 @@ _COUNTED = re.compile(r"\(\d+\)")  # `server=db82(17)`
 
 
 def key_quoted(match: re.Match[str]) -> bool:
-    """Whether a quote was opened before the value, and words or a key stand in it."""
+    """Tell whether the key of a match ends with a quote that is closed behind the value."""
     return match["key"][-1] in "\"'" and match.string.find(match["key"][-1], match.end()) > 0
 
 
@@ -416,7 +416,7 @@ def _unreached(match: re.Match[str]) -> str | None:
 
 
 _NO_NAME = re.compile(r"0x[0-9a-fA-F]+|\w+ErrorDomain\w*|[\w.]+\.error|(?:[a-z]\w*\.)+[A-Z]\w*[a-z]\w*")
-"""A place in memory; what Apple calls an error; a class."""
+"""Words that are no host: a place in memory, the domain of an error on macOS, a class."""
 _NO_HOST = frozenset(
     "true false null none localhost unknown default auto any all up down ready not is header headers field "
     "str string name port no".split()
@@ -545,13 +545,13 @@ _SECTION = re.compile(
     r"(?:\bRFC ?-?\d{3,5},?|\bsections?|\bsec\.|§|\bchapter|\bclause|\bappendix|\bversion:?) \Z|\bversion=\Z|~~\Z",
     re.IGNORECASE,
 )
-"""The text before four numbers that are no address: those of a chapter, or of a version; Windows writes `~~`."""
+"""The text before four numbers that are no address but those of a chapter or a version; Windows writes `~~`."""
 _SURELY_V4 = re.compile(
     r"(?:(?:(?:10|127)\.\d{1,3}|172\.(?:1[6-9]|2\d|3[01])|192\.168)(?:\.\d{1,3}){2}|\d{1,3}(?:\.\d{1,3}){3}(?=[:/]\d)"
     r"|0[0-7]{2,3}(?:\.0[0-7]{1,3}){3}|(?:\d{3}\.){3}\d{3}"
     r"|(?:1\d\d|2[0-4]\d|25[0-5])\.[1-9]\d{0,2}\.\d{1,3}\.\d{1,3})(?!\.?\d)"
 )
-"""A private network's, or with a port or a network's size behind it."""
+"""Addresses of private networks, and those with a port or a network's size behind them."""
 _DEFANGED = re.compile(
     r"(?<!\d)\d{1,3}(?:\s?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\))\s?\d{1,3}){3}(?!\d)|\bip(?:-\d{1,3}){4}(?!\d)",
     re.IGNORECASE,
@@ -605,7 +605,7 @@ def _v4(match: re.Match[str]) -> str | None:
 
 
 def _is_port(number: str, match: re.Match[str]) -> bool:
-    """A port behind a dot, as tcpdump writes one; else it is a number of five parts."""
+    """Tell whether a fifth number is a port behind a dot, as tcpdump writes one."""
     before, after = match.string[max(0, match.start() - 3) : match.start()], match.string[match.end() : match.end() + 2]
     return 255 < int(number) < 1 << 16 or before.endswith(("IP ", "> ")) or after == " >"  # noqa: PLR2004 - a byte
 
@@ -625,7 +625,7 @@ def _hex(match: re.Match[str]) -> str | None:
 
 
 def _is_octet(part: str) -> bool:
-    """A byte, decimal or octal, with zeros in front or not."""
+    """Tell whether a part of an address is a byte, decimal or octal, with or without leading zeros."""
     if int(part) < 256:  # noqa: PLR2004 - a byte
         return True
     return part.startswith("0") and part.strip("01234567") == "" and int(part, 8) < 256  # noqa: PLR2004 - a byte

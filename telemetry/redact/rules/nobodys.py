@@ -1,4 +1,4 @@
-"""Values that are nobody's, whatever stands before them: what a program makes of times, versions, platforms, objects.
+"""Values that concern nobody whatever stands before them: times, versions, platforms, objects as programs write them.
 
 Where a key or a word introduces what is private (`host=`, `table "`), a template may have been filled in with one of
 these. A plain number or a word is none of them: a table, a machine or a password may be called so.
@@ -25,11 +25,11 @@ _QUOTES = "\"'`\\"
 
 
 def is_nobodys(value: str, *, dated: bool = True) -> bool:
-    """Whether a value, in quotes or not, is a time, a version, a measure, a platform, an object or a place in memory.
+    """Tell whether a value, quoted or not, is a time, a version, a measure, a platform, an object or a memory address.
 
     Args:
-        value: what stands behind a key or a word.
-        dated: whether a date alone is nobody's too: it may be the day that somebody was born.
+        value: the text behind a key or a word.
+        dated: whether a date alone counts, too; it may be somebody's day of birth.
     """
     bare = value.strip(_QUOTES)
     return _MADE.fullmatch(bare) is not None or (dated and _DATED.fullmatch(bare) is not None)

@@ -59,7 +59,7 @@ _CARD_NAME = re.compile(r"(?:card|pan|cc|visa|amex|mastercard|maestro)(?:_?(?:no
 
 
 def _is_of_a_uuid(text: str, start: int, end: int) -> bool:
-    """Whether these places lie within a UUID, whose groups of four digits may look like another number's."""
+    """Tell whether a part of a text lies within a UUID, whose groups of four digits may look like another number's."""
     around = text[max(0, end - _UUID_CHARACTERS) : start + _UUID_CHARACTERS]
     return around.count("-") > 3 and _UUID.search(around) is not None  # noqa: PLR2004 - a UUID's joints
 
@@ -103,7 +103,7 @@ def _card_end(
     sums: tuple[list[int], list[int]],
     first: int,
 ) -> int | None:
-    """The last group of the longest card number that begins with a group."""
+    """Return the last group of the longest card number that begins with group `first`, by its index, or None."""
     start, found = offsets[first], None
     if digits[start] not in "234568":  # no card begins otherwise
         return None
@@ -119,7 +119,7 @@ def _card_end(
 
 
 def _is_grouped(match: re.Match[str], groups: list[tuple[int, int]]) -> bool:
-    """Whether these groups of a run are a card's, with one separator between them."""
+    """Tell whether groups of a run have the sizes of a card number's, with the same separator between all of them."""
     start = match.start() + groups[0][0]
     before = match.string[max(0, start - 24) : start]
     if _is_of_a_uuid(match.string, start, match.start() + groups[-1][1]):
@@ -158,7 +158,7 @@ _ID_KEY = (
 )
 _ID_WEAK_KEY = r"pan|pin|ric|ci|cc|nit|rc|nn|ik|pvn|personal"
 ID_KEYS = f"{_ID_KEY}|{_ID_WEAK_KEY}"
-"""Words before a number that a state has given to somebody."""
+"""Words that introduce an identity number, which a state has given to somebody."""
 _ID_NUMBER = r"(?:[ _]?(?:number|num|no|nr|id|code|#)\.?)?"
 # Each group has a digit, so that no word behind the number is taken for a part of it.
 _ID_VALUE = (
@@ -191,7 +191,7 @@ def _id_behind_key(match: re.Match[str]) -> str | None:
 
 
 def begins_an_id(text: str, position: int) -> bool:
-    """Whether a key and the number of an identity begin at a place, where another rule looks for a name."""
+    """Tell whether a key with an identity number begins at a position, where another rule looks for a name."""
     if _FOUND_BEHIND_KEY.match(text, position):
         return True
     match = _ID_BEHIND_KEY.match(text, position)
@@ -229,7 +229,7 @@ _EDGE = r"[^a-z0-9_.+/\-]"
 
 
 def _forms(first: str, sizes: frozenset[str]) -> str:
-    """A prefilter for groups of these sizes, the first of which begins with one of these digits."""
+    """Return a prefilter for groups of digits of the given sizes, the first of which begins with one of `first`."""
     forms = sorted({r"[ \-]".join(f"[0-9]{{{size}}}" for size in group) for group in sizes})
     return rf"{_EDGE}(?:{'|'.join(first + _one_less(form) for form in forms)})[^0-9]"
 
@@ -275,7 +275,7 @@ def _phone(match: re.Match[str]) -> str | None:
 
 
 def _national_phone(match: re.Match[str]) -> str | None:
-    """The form is one that people write, and no further number stands beside it: a table's row is no number."""
+    """Confirm a national phone number in a form that people write; beside other numbers, as in a table, it is none."""
     text, form = match[0], match.lastgroup
     digits = sum(character.isdigit() for character in text)
     before, after = match.string[max(0, match.start() - 4) : match.start()], match.string[match.end() : match.end() + 5]
@@ -302,7 +302,7 @@ def _is_zip(text: str, before: str, after: str) -> bool:
 
 
 def _phone_behind_key(match: re.Match[str]) -> str | None:
-    """Small countries have numbers of four digits; `call 20000` is none of them, `call me at 20000` is."""
+    """Confirm a phone number behind a key, of four digits and more; `call 20000` is none, `call me at 20000` is one."""
     digits = sum(character.isdigit() for character in match["value"])
     key = match["key"].lower()
     weak = key.startswith(("call", "cell", "text", "handy")) and not re.search(r" (?:me|us) ", key)

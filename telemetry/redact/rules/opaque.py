@@ -81,7 +81,7 @@ def _opaque(match: re.Match[str]) -> str | None:
 
 
 def _joined(match: re.Match[str]) -> str | None:
-    """Confirm a run with an equals sign within; a key before a value is none of it."""
+    """Confirm a run with an equals sign within it; a key before a value is no part of the run."""
     run, closing = split_closing(match[0])
     key = _KEYS_BEFORE.match(run)
     head = key[0] if key and all(map(_is_plain, _JOINTS.split(key[0]))) else ""
@@ -115,7 +115,7 @@ def _signed(match: re.Match[str]) -> str | None:
 
 
 def _is_plain(piece: str) -> bool:
-    """A number, or words with one behind them: as in `x86_64-unknown-linux-gnu` and `task_1445144423722_m_000002`."""
+    """Tell whether a piece is a number or words with one behind, as in `x86_64-unknown-linux-gnu` and `m_000002`."""
     match = _PLAIN_PIECE.fullmatch(piece)
     if match is None:
         return False
@@ -126,7 +126,7 @@ def _is_plain(piece: str) -> bool:
 
 
 def is_random(run: str) -> bool:
-    """Whether 20 letters, digits and joints or more are no words."""
+    """Tell whether a run of 20 letters, digits and joints or more is made of no words."""
     letters = sum(map(str.isalpha, run))
     has_digits = any(map(str.isdigit, run))
     few = letters < _FEWEST_LETTERS and not (letters and len(run) in _DIGESTS and _HEX.fullmatch(run))

@@ -113,7 +113,7 @@ PERSON_KEYS = (
     r"|id))?|author|assignee|"
     r"member(?:_?id)?|contact|dob|birth_?(?:day|date)|date_of_birth"
 )
-"""Words before somebody's name."""
+"""Words that introduce somebody's name."""
 # Such a word may end a longer name: `storageAccountName`, `PGUSER`.
 _ENDS_A_NAME = r"(?-i:(?<=[a-z\d])(?=[A-Z][a-z])|(?<=[A-Z])(?=USER(?:NAME)?\b))"
 _BEHIND_PERSON_KEY = (

@@ -28,34 +28,34 @@ _SHOWN = {mark: f"[{kind}]" for kind, mark in _MARK_OF.items()}
 MARKS = f"{chr(_FIRST)}-{chr(_FIRST + len(PLACEHOLDERS) - 1)}"
 """All marks, to stand within a character class of `re`."""
 ALL_MARKS = "".join(_MARK_OF.values())
-"""All marks, one after the other."""
+"""All marks, as one string."""
 _MARK = re.compile(f"[{MARKS}]")
 _PLACEHOLDER = re.compile(rf"\[({'|'.join(sorted(PLACEHOLDERS, key=len, reverse=True))})\]")
 
 
 def mark(kind: str) -> str:
-    """The character that stands for `[kind]`."""
+    """Return the character that stands for `[kind]`."""
     return _MARK_OF[kind]
 
 
 def protect(text: str) -> str:
-    """Put a mark for each placeholder; a mark that the text brought along becomes U+FFFD."""
+    """Replace each placeholder by its mark; a mark that the text contained already becomes U+FFFD."""
     foreign = text if text.isascii() else _MARK.sub("\ufffd", text)
     return _PLACEHOLDER.sub(lambda match: _MARK_OF[match[1]], foreign) if "[" in foreign else foreign
 
 
 def find_placeholders(text: str) -> list[str]:
-    """The placeholders of a redacted text, each once."""
+    """Return the placeholders of a redacted text, each once."""
     return list(dict.fromkeys(match[0] for match in _PLACEHOLDER.finditer(text)))
 
 
 def cut(text: str, max_length: int) -> str:
-    """The beginning of a redacted text, of at most `max_length` characters, without half a placeholder at its end."""
+    """Return the first `max_length` characters of a redacted text, less a placeholder that would be cut in two."""
     start = text.rfind("[", 0, max_length)
     last = _PLACEHOLDER.match(text, start) if start >= 0 else None
     return text[:start] if last and last.end() > max_length else text[:max_length]
 
 
 def reveal(text: str) -> str:
-    """Put back the placeholders."""
+    """Replace each mark of a text by its placeholder."""
     return _MARK.sub(lambda match: _SHOWN[match[0]], text)

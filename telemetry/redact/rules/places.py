@@ -139,7 +139,7 @@ def _relative(match: re.Match[str]) -> str | None:
 
 
 def _relative_windows(match: re.Match[str]) -> str | None:
-    r"""A path, unless each of its separators may begin an escape: `failed\nmodule.py`."""
+    r"""Confirm a relative path of Windows, unless each of its separators may begin an escape: `failed\nmodule.py`."""
     return PATH if re.match(r"\.|[A-Za-z]:", match[0]) or re.search(r"\\(?![nrtbf\\])", match[0]) else None
 
 

@@ -18,7 +18,7 @@ QUOTED = r"(?:\"(?:[^\"\\]|\\.)*+\"?|'(?:[^'\\]|\\.)*+'?|`[^`]*+`?)"  # an unfin
 
 
 def nested(quote: str) -> str:
-    """An expression for what stands in quotes on a line, also when there are quotes of the same kind within."""
+    """Return an expression for a quoted text on a line that may have quotes of the same kind within."""
     # A quote that a letter follows closes nothing: `value "for user "amy" failed"`.
     return rf"{quote}(?!\\*{quote})[^{quote}\n]+{quote}(?:[\w/\\@][^{quote}\n]*{quote}?)*+"
 
@@ -38,23 +38,23 @@ EVERYWHERE: Span = (0, 1 << 62)
 """The span of a rule whose prefilters were not asked."""
 
 Edit = tuple[int, int, int]
-"""Start and end of what was replaced in a text, and the length of what stands there now."""
+"""The start and end of a replaced part of a text, and the length of its replacement."""
 
 
 class Rule(NamedTuple):
-    """One kind of private data.
+    """A rule that finds and replaces one kind of private data.
 
     Attributes:
-        name: how findings and counters call it.
+        name: the name of the kind in findings and counters.
         prefilters: hyperscan expressions, case-insensitive. One of them matches wherever `pattern` does, and ends
             inside the candidate or right behind it.
         pattern: a candidate. Its time is linear, or bounded by a small constant times the length. A group `value`
             says where to look on when a candidate is not confirmed; without one, behind the candidate.
-        confirm: what to write instead (marks for placeholders), or None: not private after all.
+        confirm: returns the replacement of a candidate, with marks for placeholders; None if it is not private.
         example: a text with a candidate, for the self-test at start and the documentation.
-        becomes: what all the rules together make of the example.
-        weight: what it takes to confirm a character of a candidate, in characters searched.
-        pace: how many characters it searches in the time that rules take for one in a log: 1, or
+        becomes: the example as all rules together rewrite it.
+        weight: the time to confirm a character of a candidate, in characters searched.
+        pace: the number of characters searched in the time that rules take for one in a log: 1, or
             3 where most characters fail the first test.
     """
 
@@ -68,7 +68,7 @@ class Rule(NamedTuple):
     pace: int = 1
 
     def apply(self, text: str, span: Span, allowance: Allowance) -> tuple[str, list[Edit]]:
-        """Rewrite a text with marks; also returns what was replaced, from left to right.
+        """Rewrite a text with marks; return it, and the parts that were replaced, from left to right.
 
         Args:
             text: what to rewrite.
@@ -100,18 +100,18 @@ class Rule(NamedTuple):
 
 
 def always(placeholder: str) -> Callable[[re.Match[str]], str | None]:
-    """A confirmation for patterns that are exact already."""
+    """Return a confirmation for a pattern that is exact already."""
     return lambda _match: placeholder
 
 
 def split_closing(candidate: str) -> tuple[str, str]:
-    """Split the punctuation off that closes a sentence or a bracket around a candidate."""
+    """Split a candidate from the punctuation behind it that closes a sentence or a bracket."""
     body = candidate.rstrip(_CLOSING)
     return body, candidate[len(body) :]
 
 
 def only_marks(value: str) -> bool:
-    """Whether a value is a placeholder already."""
+    """Tell whether a value is a placeholder already."""
     return _ONLY_MARKS.fullmatch(value) is not None
 
 
@@ -123,7 +123,7 @@ def _first_blank_before(text: str, position: int) -> int:
 
 
 def _edit(start: int, end: int, new: str) -> Edit:
-    """Return the part really replaced: before the first mark and behind the last one, `new` is as it was."""
+    """Return the part that was really replaced: before its first mark and behind its last, `new` is as it was."""
     if len(new) == 1:  # by far the most: nothing of the candidate is left
         return start, end, 1
     written = _WRITTEN.search(new)

@@ -1,4 +1,4 @@
-"""Rules for secrets that only a name before them gives away: `password=`, `Authorization:`, `--token`."""
+"""Rules for secrets that only the name before them gives away: `password=`, `Authorization:`, `--token`."""
 
 # ruff: noqa: RUF001, SIM905 - signs of a typesetter are meant; a list of words reads better as words
 from __future__ import annotations
@@ -118,7 +118,7 @@ _MEASURES = frozenset("batch cached completion input max min n num output prompt
 
 @lru_cache(1024)
 def secret_kind(key: str) -> str | None:
-    """The word that makes a key's name the name of a secret; None for `monkey`, `token_count`, `auth_method`."""
+    """Return the word that makes a key the name of a secret; None for `monkey`, `token_count`, `auth_method`."""
     words = [word.lower() for word in _WORD.findall(key)]
     while len(words) > 1 and words[-1] in _NEUTRAL and "".join(words[-2:]) not in _STEMS:
         words.pop()
@@ -250,7 +250,7 @@ def _key_value(match: re.Match[str]) -> str | None:
 
 
 def _is_listed(kind: str, value: str) -> bool:
-    """Whether what stands behind a comma is one more name of a list: `'token', 'clear-cookie', 'drop-query'`."""
+    """Tell whether a value behind a comma is one more name of a list: `'token', 'clear-cookie', 'drop-query'`."""
     bare = value.rstrip(",;").strip("\"'`")
     return (
         value in {"and", "or"}
@@ -268,7 +268,7 @@ _HYPHENED = re.compile(r"[a-z]+(?:-[a-z]+)+")
 
 
 def _begins_another(kind: str, match: re.Match[str]) -> bool:
-    """Whether something else that is private begins where a value should, and would lose its head to this rule."""
+    """Tell whether something else that is private begins where a value should, and would lose its head to this rule."""
     value = match["value"]
     inner = _MEMBER.match(match.string, match.start("value"))
     if inner and secret_kind(inner["key"]):  # `credentials: {'api_key': …}`
@@ -316,7 +316,7 @@ def _may_be_secret(kind: str, value: str, before: str) -> bool:
 
 
 def _is_code(kind: str, value: str, bare: str) -> bool:
-    """Whether a value says how, or what became of it, or names a program's thing: `auth:SIMPLE`, `token=eos_token`."""
+    """Tell whether a value is a method, a state or a name in a program: `auth:SIMPLE`, `token=eos_token`."""
     if kind in _WEAK and (_SPECIAL.fullmatch(value) or re.search(rf"(?:[_.]|\A){kind}\Z", bare, re.IGNORECASE)):
         return _NAME.fullmatch(bare.strip("[]<>/|")) is not None
     if kind in _HANDLE and _HANDLE[kind].fullmatch(bare):
@@ -326,7 +326,7 @@ def _is_code(kind: str, value: str, bare: str) -> bool:
 
 
 def _hide_value(value: str) -> str:
-    """Keep quotes and closing punctuation, so that the line still reads; what is between them goes."""
+    """Replace a value, but for its quotes and closing punctuation, so that the line still reads."""
     if value[0] in "\"'`":
         closed = len(value) > 1 and value[-1] == value[0]
         return value[0] + SECRET + (value[0] if closed else "")

@@ -67,7 +67,7 @@ _PARTS = {
 
 
 def _pattern(*alternatives: str) -> str:
-    """Join alternatives, in which a space is for blanks, a `~` for blanks or none, and `<…>` for a part above."""
+    """Join alternatives: a space stands for blanks, a `~` for blanks or none, and `<…>` for one of `_PARTS`."""
     pattern = "|".join(alternatives)
     for name, part in _PARTS.items():
         pattern = pattern.replace(name, part)

@@ -1,4 +1,4 @@
-"""Rules for tokens that their makers mark. No entropy gate: a placeholder too many is a harmless loss."""
+"""Rules for tokens that their makers mark. No entropy is asked for: a placeholder too many is a harmless loss."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ _USUAL_SHARE_OF_FEW = 0.2
 
 
 def is_made(value: str) -> bool:
-    """Whether letters and digits change places too often, or stand together too seldom, for a name with a number."""
+    """Tell whether letters and digits alternate too often, or pairs are too unusual, for a name with a number."""
     runs = _CLASS.findall(_TYPED.sub("", value, count=1))
     digits = sum(map(str.isdigit, value))
     if not digits or len(runs) < _FEWEST_RUNS or _HEX.fullmatch("".join(runs)) or value[:2] in {"0x", "0X"}:
@@ -156,7 +156,7 @@ def is_made(value: str) -> bool:
 
 
 def usual_share(letters: str) -> float:
-    """Return the share of pairs of small letters that are usual in words."""
+    """Return the share of pairs of small letters that are usual in words; 0 if there is no pair."""
     pairs: list[str] = _PAIR.findall(letters)
     return sum(map(USUAL_PAIRS.__contains__, pairs)) / max(1, len(pairs))
 
