@@ -48,7 +48,7 @@ def free_port() -> int:
         return port
 
 
-def _await_port(port: int) -> None:
+def await_port(port: int) -> None:
     for _ in range(600):
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
@@ -157,7 +157,12 @@ class _Server(FarSide):
 
     def _run(self, *command: str) -> None:
         with (self._place / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._place)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._place, start_new_session=True)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def stop(self) -> None:
         if self._process is not None:
@@ -186,7 +191,7 @@ class Nats(_Server):
 
     def start(self) -> None:
         self._run(str(_BIN / "nats-server"), "-c", "nats.conf")
-        _await_port(self._port)
+        await_port(self._port)
 
     def ask(self, _what: str, _question: dict[str, Any]) -> dict[str, Any]:
         """Ask JetStream in its own protocol, by no library's help."""
@@ -260,7 +265,7 @@ class S3(_Server):
             *(f"-volume.port.grpc={inner[1]}", f"-filer.port.grpc={inner[2]}", f"-s3.port.grpc={inner[3]}"),
         )
         for port in (filer, s3):
-            _await_port(port)
+            await_port(port)
 
     def _store(self) -> S3Store:
         config = {"access_key_id": "telemetry", "secret_access_key": "secret-secret", "region": "us-east-1"}

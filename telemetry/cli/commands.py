@@ -29,6 +29,7 @@ _PLACES = {
     "query": "query",
     "spool": "spool",
     "status": "status",
+    "stream": "stream",
     "tail": "tail",
     "technical": "consent",
     "top": "top",

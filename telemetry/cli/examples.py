@@ -18,7 +18,10 @@ EXAMPLES = {
         "telemetry catalog values asgi acme.web:app --output routes.txt",
         "telemetry catalog values loggers src/acme --check loggers.txt",
     ],
-    "collect": ["telemetry collect --listen 127.0.0.1:4380 --store store --catalog acme.toml"],
+    "collect": [
+        "telemetry collect --listen 127.0.0.1:4380 --store store --catalog acme.toml",
+        "telemetry collect --listen 0.0.0.0:4380 --stream nats://a.example,b.example,c.example/telemetry",
+    ],
     "completion": [
         "source <(telemetry completion bash)",
         "telemetry completion fish > ~/.config/fish/completions/telemetry.fish",
@@ -54,6 +57,7 @@ EXAMPLES = {
     "spool requeue": ["telemetry spool requeue DIR --all"],
     "spool verify": ["telemetry spool verify DIR"],
     "status": ["telemetry status", "telemetry status --product acme-db --json"],
+    "stream create": ["telemetry stream create nats://a.example,b.example,c.example/telemetry --partitions 8"],
     "tail": ["telemetry tail", "telemetry tail 'query_*' --where engine=batch | jq .duration_ms"],
     "technical": ["telemetry technical --product acme-db"],
     "top": ["telemetry top --product acme-db"],

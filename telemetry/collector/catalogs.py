@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 FOLDER = "catalogs"
 
 
+def read_catalogs(files: Iterable[Path]) -> list[bytes]:
+    """Return the contents of catalogs' files. Raises CatalogError if one of them has faults."""
+    return [(load(file), read_whole(file))[1] for file in files]
+
+
 def keep_catalogs(directory: Path, files: Iterable[Path]) -> None:
     """Copy catalogs into a store, beside those of other versions that it has.
 
@@ -29,7 +34,7 @@ def keep_catalogs(directory: Path, files: Iterable[Path]) -> None:
         CatalogError: one of them has faults; then none is kept.
         OSError: the disk refuses.
     """
-    contents = [(load(file), read_whole(file))[1] for file in files]
+    contents = read_catalogs(files)
     folder = directory / FOLDER
     for content in contents:
         private_dir(folder)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from telemetry.collector.head import Headers
 
 _BATCH = re.compile(r"[0-9a-f]{32}")  # it becomes a file's name
-_CONTENT_SUFFIXES = {"application/x-ndjson": ".ndjson", "application/x-protobuf": ".pb"}
-_ENCODING_SUFFIXES = {"zstd": ".zst", "gzip": ".gz", "identity": ""}
+CONTENT_SUFFIXES = {"application/x-ndjson": ".ndjson", "application/x-protobuf": ".pb"}
+ENCODING_SUFFIXES = {"zstd": ".zst", "gzip": ".gz", "identity": ""}
 _SINGLE = (
     *("authorization", "content-type", "content-encoding"),
     *(name.lower() for name in (BATCH_HEADER, CATALOG_HEADER, CONSENT_HEADER)),
@@ -75,7 +75,7 @@ def judge(headers: Headers) -> Upload | Refusal:
         )
     suffix = _suffix(headers)
     if suffix is None:
-        known = ", ".join([*_CONTENT_SUFFIXES, *_ENCODING_SUFFIXES])
+        known = ", ".join([*CONTENT_SUFFIXES, *ENCODING_SUFFIXES])
         return Refusal(415, f"Content-Type or Content-Encoding is none of {known}")
     ledger = headers.get(LEDGER_HEADER.lower(), [None])[0]
     first = parse_first(_value(headers, FIRST_HEADER))
@@ -83,8 +83,8 @@ def judge(headers: Headers) -> Upload | Refusal:
 
 
 def _suffix(headers: Headers) -> str | None:
-    content = _CONTENT_SUFFIXES.get(_value(headers, "content-type").partition(";")[0].strip().lower())
-    encoding = _ENCODING_SUFFIXES.get(_value(headers, "content-encoding", "identity").strip().lower())
+    content = CONTENT_SUFFIXES.get(_value(headers, "content-type").partition(";")[0].strip().lower())
+    encoding = ENCODING_SUFFIXES.get(_value(headers, "content-encoding", "identity").strip().lower())
     return None if content is None or encoding is None else content + encoding
 
 
