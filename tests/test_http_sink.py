@@ -190,6 +190,26 @@ def test_an_upload_is_not_begun_on_a_connection_that_was_cut_as_it_was_made(
     assert len(endpoint.requests) == 1
 
 
+def test_a_head_that_time_cuts_short_is_no_reply(batch: Batch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as thread:
+        said = thread.submit(_say_half, server)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        sink = HttpSink(url, SETTINGS._replace(upload_timeout_seconds=0.5), {})
+        reply = sink.deliver(batch.seal, batch.body)
+        sink.close()
+        said.result(30)
+
+    assert (reply.outcome, reply.status) == (Outcome.RETRY, 0)
+
+
+def _say_half(server: socket.socket) -> None:
+    line, _ = server.accept()
+    with line:
+        line.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+        while line.recv(65536):
+            pass
+
+
 # TLS.
 
 
@@ -420,6 +440,15 @@ def test_the_path_of_an_endpoint_is_what_it_is(batch: Batch) -> None:
         for end in ("/", "//", "/a%2Fb/"):
             _deliver(endpoint.url + end, batch)
     assert [request.path for request in endpoint.requests] == ["/v1/batches/", "/v1/batches//", "/v1/batches/a%2Fb/"]
+
+
+def test_a_format_s_route_follows_the_path_of_an_endpoint_unless_it_stands_there_already(batch: Batch) -> None:
+    seal = msgspec.structs.replace(batch.seal, head=msgspec.structs.replace(batch.seal.head, route="/v1/logs"))
+    with Endpoint() as endpoint:
+        for end in ("", "/", "/v1/logs", "/v1/logs/"):
+            _deliver(endpoint.url + end, Batch(seal, batch.body))
+    base = "/v1/batches/v1/logs"
+    assert [request.path for request in endpoint.requests] == [base, base, base, f"{base}/"]
 
 
 def test_a_user_and_a_token_are_one_too_many() -> None:

@@ -167,6 +167,13 @@ def test_a_name_within_a_constant_is_none_if_it_is_the_only_name_that_is_looked_
     assert tripwire({"user": ["janeroe"]}).find(head(), body) == {"own:user": 1}
 
 
+def test_the_places_are_those_of_the_last_body() -> None:
+    alarm = tripwire()
+    for value in ("by janeroe", "on jane-laptop"):
+        alarm.find(head(), encode(NDJSON, {"detail": value}))
+    assert alarm.places == {(EVENT.name, "detail", "own:host"): 1}
+
+
 def test_a_catalog_that_is_found_later_than_its_segments_is_heeded_from_then_on() -> None:
     found = iter([None, CATALOG])
     alarm = Tripwire(lambda _: next(found))

@@ -322,11 +322,15 @@ def test_a_batch_whose_first_halves_are_refused_alike_is_rejected_as_a_whole(spo
     assert len(names(spool.directory / "quarantine")) == 4
 
 
-def test_a_refusal_for_good_is_followed_by_a_wait(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_for_good_is_said_and_followed_by_a_wait(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(random, "random", lambda: 1.0)  # each wait is its bound
     add_segment(spool, events=1)
     with Endpoint(400) as endpoint:
         assert _uploader(spool, endpoint, AT_ONCE._replace(retry_min_seconds=7.0, retry_max_seconds=9.0)).step() == 7.0
+
+    assert caplog.messages == ["the endpoint refused 1 event for good (HTTP 400): quarantined"]
 
 
 def test_a_batch_that_is_too_large_is_split_until_it_is_not(spool: Spool) -> None:

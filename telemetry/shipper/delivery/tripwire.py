@@ -144,8 +144,7 @@ class Tripwire:
                 yield rest + chunk[:end]
                 rest = b""
             rest += chunk[end:]
-        if rest:
-            yield rest
+        yield rest
 
     def _split(self, head: Head, piece: bytes) -> list[bytes]:
         """Split a piece of a body into its events; a report, or a piece that can't be read, is left whole."""
