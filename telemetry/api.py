@@ -92,7 +92,7 @@ def init(
     flush_interval_seconds: float = 0.05,
     queue_bytes: int = 32 << 20,
     handle_sigterm: bool = False,
-    shipper: ShipperSettings | RemoteShipper | None = None,
+    shipper: ShipperSettings | RemoteShipper | str | os.PathLike[str] | None = None,
 ) -> Client:
     """Make the process's client, and start a shipper unless one runs. A client that was made before is closed first.
 
@@ -112,15 +112,16 @@ def init(
         flush_interval_seconds: the longest time that an event waits in the process; an hour at most.
         queue_bytes: the bound of what waits for the shipper, encoded; beyond it the newest events are dropped.
         handle_sigterm: flush on SIGTERM, then go on as if there were no telemetry. Call from the main thread.
-        shipper: the settings of the shipper; or a `RemoteShipper`, on another machine, whose own configuration says
-            where batches go.
+        shipper: the settings of the shipper, or the path of a TOML file of settings: `ShipperSettings` go before the
+            environment (`TELEMETRY_SEGMENT_SECONDS=5`), and that before a file. Or a `RemoteShipper`, on another
+            machine, whose own configuration says where batches go.
 
     Returns:
         The client. Its `consent` tells what was decided for this process, and by which rule.
 
     Raises:
-        ConfigError: an argument is wrong, or the catalog can't be read; under `strict` also, it was called before with
-            other arguments.
+        ConfigError: arguments are wrong, a line for each, or the catalog can't be read; under `strict` also, it was
+            called before with other arguments.
     """
     options = locals()
     global _client, _record, _tick, _note, _time, _options  # noqa: PLW0603 they are what this module is

@@ -17,22 +17,13 @@ from telemetry import consent as consenting
 from telemetry import paths
 from telemetry.catalog.head import read_head
 from telemetry.catalog.source import read_whole
-from telemetry.endpoint import check_any_endpoint, check_proxy
-from telemetry.errors import ConfigError
+from telemetry.endpoint import check_any_endpoint
+from telemetry.errors import ConfigError, check_all
 from telemetry.ground import DEPLOYMENTS
 from telemetry.native import posix
 from telemetry.producer.start import GUARD
 from telemetry.rendezvous.directory import foreground_dir, rendezvous_dir
-from telemetry.settings import (
-    COMPRESSIONS,
-    FILES,
-    FORMATS,
-    RemoteShipper,
-    ShipperSettings,
-    check_setting,
-    check_tcp,
-    is_debugging,
-)
+from telemetry.settings import FILES, SOURCES, RemoteShipper, ShipperSettings, check_tcp, is_debugging, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -78,11 +69,12 @@ class Client:
         flush_interval_seconds: the longest time that an event waits in the process; an hour at most.
         queue_bytes: the bound of what waits for the shipper, encoded; beyond it the newest events are dropped.
         handle_sigterm: flush on SIGTERM, then go on as if there were no telemetry. Call from the main thread.
-        shipper: the settings of the shipper; or a `RemoteShipper`, on another machine, whose own configuration says
-            where batches go.
+        shipper: the settings of the shipper, or the path of a TOML file of settings: `ShipperSettings` go before the
+            environment (`TELEMETRY_SEGMENT_SECONDS=5`), and that before a file. Or a `RemoteShipper`, on another
+            machine, whose own configuration says where batches go.
 
     Raises:
-        ConfigError: an argument is wrong, or the catalog can't be read.
+        ConfigError: arguments are wrong, a line for each, or the catalog can't be read.
     """
 
     def __init__(
@@ -100,28 +92,33 @@ class Client:
         flush_interval_seconds: float = 0.05,
         queue_bytes: int = 32 << 20,
         handle_sigterm: bool = False,
-        shipper: ShipperSettings | RemoteShipper | None = None,
+        shipper: ShipperSettings | RemoteShipper | str | os.PathLike[str] | None = None,
     ) -> None:
-        consenting.check_product(product)
-        _check_choice("deployment", deployment, DEPLOYMENTS)
-        _check_choice("consent", consent, CHOICES)
-        _check_range(
-            "flush_interval_seconds", flush_interval_seconds, MIN_FLUSH_INTERVAL_SECONDS, MAX_FLUSH_INTERVAL_SECONDS
-        )
-        _check_range("queue_bytes", queue_bytes, MIN_QUEUE_BYTES)
-        _check_packages(packages)
-        _check_fields(fields)
-        if handle_sigterm:
-            _check_main_thread()
-        file = _check_catalog(catalog)
         remote = shipper if isinstance(shipper, RemoteShipper) else None
-        settings = ShipperSettings() if isinstance(shipper, RemoteShipper) or shipper is None else shipper
-        _check_settings(settings)
-        settings = _with_whole_paths(settings)
-        if remote:
-            _check_remote(remote)
-        check_any_endpoint(endpoint, allow_http=settings.allow_http)
-        config = {"product": product, "catalog": str(file), "endpoint": endpoint, **settings._asdict()}
+        check_all(
+            lambda: consenting.check_product(product),
+            lambda: _check_choice("deployment", deployment, DEPLOYMENTS),
+            lambda: _check_choice("consent", consent, CHOICES),
+            lambda: _check_range(
+                "flush_interval_seconds", flush_interval_seconds, MIN_FLUSH_INTERVAL_SECONDS, MAX_FLUSH_INTERVAL_SECONDS
+            ),
+            lambda: _check_range("queue_bytes", queue_bytes, MIN_QUEUE_BYTES),
+            lambda: _check_packages(packages),
+            lambda: _check_fields(fields),
+            lambda: _check_main_thread() if handle_sigterm else None,
+            lambda: _check_catalog(catalog),
+            lambda: _check_remote(remote) if remote else None,
+            lambda: check_any_endpoint(endpoint, allow_http=_resolve(shipper)[0].allow_http is True),
+        )
+        file = _check_catalog(catalog)
+        settings, sources = _resolve(shipper)
+        config = {
+            "product": product,
+            "catalog": str(file),
+            "endpoint": endpoint,
+            **settings._asdict(),
+            SOURCES: sources,
+        }
         self.record: Callable[[str, dict[str, Any]], None] = _nothing
         self.tick: Callable[[str, int, dict[str, Any]], None] = _nothing_counted
         self.note: Callable[[str, float, dict[str, Any]], None] = _nothing_counted
@@ -427,19 +424,11 @@ def _check_remote(remote: RemoteShipper) -> None:
             )
 
 
-def _check_settings(settings: ShipperSettings) -> None:
-    """Raise ConfigError for settings that a shipper would refuse to start with, as far as the host can tell."""
-    if not isinstance(settings, ShipperSettings):
-        raise ConfigError(f"shipper={settings!r}: must be a telemetry.ShipperSettings, a RemoteShipper, or None")
-    for (name, value), default in zip(settings._asdict().items(), ShipperSettings(), strict=True):
-        check_setting(name, value, type(default), "shipper")
-    if settings.format not in FORMATS:
-        raise ConfigError(f"shipper: format={settings.format!r}: must be one of {', '.join(FORMATS)}")
-    if settings.compression not in COMPRESSIONS:
-        raise ConfigError(
-            f"shipper: compression={settings.compression!r}: must be one of {', '.join(COMPRESSIONS[1:])}"
-        )
-    check_proxy(settings.proxy)
+def _resolve(
+    shipper: ShipperSettings | RemoteShipper | str | os.PathLike[str] | None,
+) -> tuple[ShipperSettings, dict[str, str]]:
+    settings, sources = resolve(None if isinstance(shipper, RemoteShipper) else shipper, os.environ)
+    return _with_whole_paths(settings), sources
 
 
 def _with_whole_paths(settings: ShipperSettings) -> ShipperSettings:

@@ -1,5 +1,7 @@
 """Errors of this package. Every text gives the fault, the values concerned, and the remedy."""
 
+from collections.abc import Callable
+
 
 class TelemetryError(Exception):
     """Base class of every error that this package raises on purpose."""
@@ -27,3 +29,15 @@ class SpoolError(TelemetryError):
 
 class ShipperUnreachableError(TelemetryError):
     """A control socket on which no shipper answered in time."""
+
+
+def check_all(*checks: Callable[[], object]) -> None:
+    """Run all checks, and raise one ConfigError with the texts of those that raise one, a line each."""
+    texts: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except ConfigError as fault:
+            texts.append(str(fault))
+    if texts:
+        raise ConfigError("\n".join(texts))

@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial, wraps
+from pathlib import Path
 from typing import Any, NamedTuple  # compiles each annotation that is a text, so none is here
 
-from telemetry.endpoint import without_credentials
-from telemetry.errors import ConfigError
+from telemetry.endpoint import check_proxy, without_credentials
+from telemetry.errors import ConfigError, check_all
 from telemetry.terminal import did_you_mean
 
 DEBUG = "TELEMETRY_DEBUG"
@@ -15,6 +16,8 @@ FORMATS = ("ndjson", "otlp", "risingwave")
 COMPRESSIONS = ("", "zstd", "gzip", "none")
 FILES = ("ca_file", "client_certificate", "token_file")
 """The settings that name a file."""
+SOURCES = "sources"
+"""The key, in the configuration that a host writes, under which it says where settings come from, by their names."""
 
 
 def is_debugging() -> bool:
@@ -28,8 +31,9 @@ def is_debugging() -> bool:
 class ShipperSettings(NamedTuple):
     """Settings of a shipper: how it coalesces, keeps and uploads.
 
-    The same names stand in the file of `telemetry ship --config`. Behind each stands its default, then
-    what it bounds and why it is that.
+    What is left at its default here is taken from the environment, `TELEMETRY_SEGMENT_SECONDS=5`; `telemetry config
+    show` tells where each comes from. The same names stand in the file of `telemetry ship --config`. Behind each stands
+    its default, then what it bounds and why it is that.
 
     Attributes:
         format: "ndjson". The upload format: `ndjson`, `otlp` or `risingwave`.
@@ -202,25 +206,132 @@ _MAX_SECONDS = 1e9
 
 _TIMEOUTS = ("connect_timeout_seconds", "read_timeout_seconds", "upload_timeout_seconds")
 
+_WORDS = {"format": FORMATS, "compression": COMPRESSIONS}
 
-def check_setting(name: str, value: object, kind: type, where: str) -> None:
-    """Raise ConfigError, beginning with `where`, unless a setting has a value of its type and within its bounds."""
-    if kind is dict:
-        _check_facts(name, value, where)
-        return
+
+def resolve(
+    given: ShipperSettings | str | os.PathLike[str] | None, environ: Mapping[str, str]
+) -> tuple[ShipperSettings, dict[str, str]]:
+    """Return the settings that a host's shipper is to have, and where those that are not `given` come from, by name.
+
+    What is given goes before the environment, the environment before a file, and that before the default. A variable
+    whose value can't be read is kept as it is, for the shipper to refuse: the environment is no mistake of the program.
+
+    Args:
+        given: settings, of which those that differ from their default count; or the path of a TOML file of settings.
+        environ: the environment.
+
+    Raises:
+        ConfigError: what is given is wrong, or the file can't be read; it tells of all faults.
+    """
+    defaults = ShipperSettings()
+    found: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    if isinstance(given, str | os.PathLike):
+        found = _settings_of_file(Path(given))
+        sources = dict.fromkeys(found, str(given))
+    elif isinstance(given, ShipperSettings):
+        found = {name: value for name, value in given._asdict().items() if value != getattr(defaults, name)}
+        check_settings(found, "shipper")
+    elif given is not None:
+        raise ConfigError(
+            f"shipper={given!r}: must be a telemetry.ShipperSettings, a RemoteShipper, the path of a TOML file, or None"
+        )
+    for name, text in texts_of_environment(environ).items():
+        if name not in found or name in sources:
+            try:
+                found[name] = value_of_text(name, text)
+            except ConfigError:
+                found[name] = text
+            sources[name] = variable_of(name)
+    return defaults._replace(**found), sources
+
+
+def variable_of(setting: str) -> str:
+    """Return the name of the environment variable of a setting."""
+    return f"TELEMETRY_{setting.upper()}"
+
+
+def texts_of_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what the environment says of settings, by their names; a table of facts is no line of text."""
+    defaults = ShipperSettings()._asdict().items()
+    said = {name: environ.get(variable_of(name)) for name, default in defaults if not isinstance(default, dict)}
+    return {name: text for name, text in said.items() if text is not None}
+
+
+def value_of_text(name: str, text: str) -> str | bool | float:
+    """Return the value of a setting that a variable's text gives. Raises ConfigError, naming the variable."""
+    kind = type(getattr(ShipperSettings(), name))
+    if kind is str:
+        return text
+    if kind is bool:
+        if text not in {"0", "1"}:
+            raise ConfigError(f"{variable_of(name)}={text!r}: must be 0 or 1")
+        return text == "1"
+    try:
+        value: float = kind(text)
+    except ValueError:
+        must = "a whole number" if kind is int else "a number"
+        raise ConfigError(f"{variable_of(name)}={text!r}: must be {must}") from None
+    return value
+
+
+def check_settings(found: Mapping[str, Any], where: str) -> None:
+    """Raise ConfigError, a line for each fault, unless all are settings with values of their type and bounds.
+
+    Args:
+        found: values by the names of their settings.
+        where: what each line begins with.
+    """
+    check_all(*(partial(_check, name, value, where) for name, value in found.items()))
+
+
+def _check(name: str, value: object, where: str) -> None:
+    if name not in ShipperSettings._fields:
+        hint = did_you_mean(name, ShipperSettings._fields)
+        known = f"; remove it, or take one of {', '.join(ShipperSettings._fields)}"
+        raise ConfigError(f"{where}: {name} is not a setting of a shipper{hint or known}")
+    kind = type(getattr(ShipperSettings(), name))
+    if kind is dict and not _are_facts(value):  # they may be long
+        raise ConfigError(f'{where}: {name} must be a table of facts, such as {name} = {{ rw_version = "2.6.1" }}')
+    for fault in _faults(name, value, kind):
+        raise ConfigError(f"{where}: {name} = {shown(name, value)} {fault}")
+    if name == "proxy" and isinstance(value, str):
+        check_proxy(value)
+
+
+def _faults(name: str, value: object, kind: type) -> Iterator[str]:
+    """Yield what a setting's value must be and is not, the gravest first."""
     fits = isinstance(value, int | float) and not isinstance(value, bool) if kind is float else type(value) is kind
     if not fits:
-        raise ConfigError(f"{where}: {name} = {shown(name, value)} must be of type {kind.__name__}")
-    if isinstance(value, int | float) and not value >= 0:  # so, NaN is refused too
-        raise ConfigError(f"{where}: {name} = {shown(name, value)} must not be negative")
-    if kind is float and isinstance(value, int | float) and value > _MAX_SECONDS:
-        raise ConfigError(f"{where}: {name} = {shown(name, value)} must be at most {_MAX_SECONDS:.0f} seconds")
-    if name in _TIMEOUTS and not value:
-        raise ConfigError(f"{where}: {name} = {shown(name, value)} must be greater than 0")
+        yield f"must be of type {kind.__name__}"
+    elif isinstance(value, int | float):
+        if not value >= 0:  # so, NaN is refused too
+            yield "must not be negative"
+        if kind is float and value > _MAX_SECONDS:
+            yield f"must be at most {_MAX_SECONDS:.0f} seconds"
+        if name in _TIMEOUTS and not value:
+            yield "must be greater than 0"
+    elif name in _WORDS and value not in _WORDS[name]:
+        yield f"must be one of {', '.join(filter(None, _WORDS[name]))}"
 
 
-def _check_facts(name: str, value: object, where: str) -> None:
-    facts = value if isinstance(value, dict) else {0: None}
-    for fact, given in facts.items():
-        if not (isinstance(fact, str) and isinstance(given, str | int | float)):
-            raise ConfigError(f'{where}: {name} must be a table of facts, such as {name} = {{ rw_version = "2.6.1" }}')
+def _are_facts(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(fact, str) and isinstance(given, str | int | float) for fact, given in value.items()
+    )
+
+
+def _settings_of_file(path: Path) -> dict[str, Any]:
+    """Return the settings in a TOML file, whose paths are relative to it. Raises ConfigError."""
+    import tomllib  # noqa: PLC0415 few hosts have such a file
+
+    try:
+        found = tomllib.loads(path.read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as fault:
+        why = (isinstance(fault, OSError) and fault.strerror) or fault
+        raise ConfigError(f"shipper={str(path)!r}: {why}; give the path of a TOML file of ShipperSettings") from None
+    check_settings(found, str(path))
+    return {
+        name: str(path.absolute().parent / value) if name in FILES and value else value for name, value in found.items()
+    }

@@ -42,7 +42,7 @@ WRONG: list[Any] = [
     pytest.param({"endpoint": None}, "endpoint=None", id="endpoint of another type"),
     pytest.param({"endpoint": "https://"}, "must be a URL", id="endpoint without a host"),
     pytest.param({"endpoint": "http://10.0.0.1/v1"}, "use https", id="endpoint in clear"),
-    pytest.param({"shipper": ShipperSettings(format="xml")}, "format='xml': must be one of ndjson", id="format"),
+    pytest.param({"shipper": ShipperSettings(format="xml")}, "format = 'xml' must be one of ndjson", id="format"),
     pytest.param({"shipper": ShipperSettings(proxy="socks5://x")}, "proxy: must be a URL", id="proxy"),
     pytest.param({"flush_interval_seconds": 0}, "flush_interval_seconds=0", id="interval"),
     pytest.param({"flush_interval_seconds": 3601}, "at most 3600", id="interval above an hour"),
@@ -75,6 +75,14 @@ def test_a_wrong_argument_is_a_config_error_that_names_it_whatever_the_consent(
         Client(**arguments)
     assert said in str(raised.value) or said == "product"
     assert not rendezvous(catalog).exists()
+
+
+def test_all_wrong_arguments_are_told_at_once(catalog: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Client(product="Acme!", catalog=catalog, endpoint="http://", consent="maybe", queue_bytes=1)
+    product, *others = str(raised.value).splitlines()
+    assert product.startswith("'Acme!' is no product name")
+    assert [line.partition("=")[0] for line in others] == ["consent", "queue_bytes", "endpoint"]
 
 
 def test_a_relative_catalog_is_found_where_the_host_stands(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ import telemetry
 from telemetry.cli.commands import commands
 from telemetry.cli.completion import SHELLS
 from telemetry.cli.examples import EXAMPLES
+from telemetry.cli.status import gather
 from telemetry.consent import State, read_stored
 from telemetry.consent.stored import store_choice
 from telemetry.paths import product_dir
@@ -223,6 +224,31 @@ def test_what_hosts_have_said_is_shown_too(home: Path, start_host: StartHost, re
     done = run("config", "show", "--json")
     told = {row["name"]: row["source"] for row in map(json.loads, done.output.splitlines())}
     assert (told["segment_seconds"], told["spool_bytes"]) == ("init(shipper=...)", "default")
+
+
+def test_hosts_read_the_environment(
+    home: Path, start_host: StartHost, refusing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert home.exists()
+    monkeypatch.setenv("TELEMETRY_SPOOL_SEGMENTS", "77")
+    start_host(refusing).emit(1)
+    monkeypatch.delenv("TELEMETRY_SPOOL_SEGMENTS")
+    done = run("config", "show", "--json")
+    told = {row["name"]: (row["value"], row["source"]) for row in map(json.loads, done.output.splitlines())}
+    assert told["spool_segments"] == (77, "TELEMETRY_SPOOL_SEGMENTS")
+
+
+def test_a_variable_that_cannot_be_used_is_why_no_shipper_starts_and_the_host_goes_on(
+    home: Path, start_host: StartHost, refusing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert home.exists()
+    monkeypatch.setenv("TELEMETRY_SPOOL_SEGMENTS", "many")
+    start_host(refusing)
+    wait_until(lambda: gather("acme-db")["shipper"]["refused"])
+    assert (
+        "TELEMETRY_SPOOL_SEGMENTS: spool_segments = 'many' must be of type int"
+        in (gather("acme-db")["shipper"]["refused"])
+    )
 
 
 def test_without_a_host_and_a_file_it_says_what_to_do(home: Path) -> None:

@@ -13,8 +13,8 @@ from telemetry.cli.consent import CommandError, json_option, product_option
 from telemetry.consent import find_product
 from telemetry.errors import ConfigError
 from telemetry.rendezvous.find import find_rendezvous
-from telemetry.settings import ShipperSettings, shown
-from telemetry.shipper.config import keys_of, read_config, settings_of_environment, variable_of
+from telemetry.settings import SOURCES, ShipperSettings, shown, texts_of_environment, variable_of
+from telemetry.shipper.config import keys_of, read_config
 from telemetry.terminal import printable
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _told(setting: _Setting) -> str:
 
 
 def _of_file(file: Path) -> tuple[str, list[_Setting]]:
-    settings, named, variables = read_config(file).settings, keys_of(file), settings_of_environment(os.environ)
+    settings, named, variables = read_config(file).settings, keys_of(file), texts_of_environment(os.environ)
 
     def source(name: str) -> str:
         if name in variables:
@@ -79,8 +79,13 @@ def _of_file(file: Path) -> tuple[str, list[_Setting]]:
 def _of_hosts(product: str) -> Iterator[tuple[str, list[_Setting]]]:
     for place in find_rendezvous(product):
         if place.config:
+            sources = place.config.get(SOURCES, {})
             told = [
-                _Setting(name, _safe(name, value), "default" if value == default else "init(shipper=...)")
+                _Setting(
+                    name,
+                    _safe(name, value),
+                    "default" if value == default else sources.get(name, "init(shipper=...)"),
+                )
                 for name, default in ShipperSettings()._asdict().items()
                 for value in [place.config.get(name, default)]
             ]

@@ -23,13 +23,21 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from telemetry.consent import check_product
 from telemetry.endpoint import without_credentials
-from telemetry.errors import ConfigError
-from telemetry.settings import FILES, ShipperSettings, check_setting, check_tcp
-from telemetry.terminal import did_you_mean
+from telemetry.errors import ConfigError, check_all
+from telemetry.settings import (
+    FILES,
+    SOURCES,
+    ShipperSettings,
+    check_settings,
+    check_tcp,
+    texts_of_environment,
+    value_of_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,7 +106,9 @@ def read_config(path: Path) -> ShipperConfig:
     digest = found.pop("catalog_digest", "") if path.suffix == PRODUCERS_SUFFIX else ""
     older = _take_older(found, path)
     if path.suffix == PRODUCERS_SUFFIX:
+        sources = found.get(SOURCES, {})
         found = {name: value for name, value in found.items() if name in ShipperSettings._fields}
+        check_all(*(partial(check_settings, {name: found[name]}, where) for name, where in sources.items()))
     else:
         found |= settings_of_environment(os.environ)
     settings = read_settings(found, str(path))
@@ -110,52 +120,28 @@ def keys_of(path: Path) -> frozenset[str]:
     return frozenset(_parse(path))
 
 
-def variable_of(setting: str) -> str:
-    """Return the name of the environment variable that goes before a setting in a person's file."""
-    return f"TELEMETRY_{setting.upper()}"
-
-
 def settings_of_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings that environment variables give, which go before a person's file.
 
     Raises:
-        ConfigError: a variable has no value of its setting's type.
+        ConfigError: variables have no value of their setting's type; a line for each.
     """
     found: dict[str, Any] = {}
-    for name, default in ShipperSettings()._asdict().items():
-        text = environ.get(variable_of(name))
-        if text is not None and not isinstance(default, dict):  # a table of facts is no line of text
-            found[name] = _value_of(variable_of(name), text, type(default))
+
+    def take(name: str, text: str) -> None:
+        found[name] = value_of_text(name, text)
+
+    check_all(*(partial(take, name, text) for name, text in texts_of_environment(environ).items()))
     return found
-
-
-def _value_of(variable: str, text: str, kind: type) -> str | bool | float:
-    if kind is str:
-        return text
-    if kind is bool:
-        if text not in {"0", "1"}:
-            raise ConfigError(f"{variable}={text!r}: must be 0 or 1")
-        return text == "1"
-    try:
-        value: float = kind(text)
-    except ValueError:
-        raise ConfigError(f"{variable}={text!r}: must be {'a whole number' if kind is int else 'a number'}") from None
-    return value
 
 
 def read_settings(found: dict[str, Any], where: str) -> ShipperSettings:
     """Return settings from a mapping of names to values.
 
     Raises:
-        ConfigError: naming `where`, for an unknown name or a value of the wrong type, or out of bounds.
+        ConfigError: naming `where`, for each unknown name and each value of a wrong type, or out of bounds.
     """
-    defaults = ShipperSettings()._asdict()
-    for name, value in found.items():
-        if name not in defaults:
-            hint = did_you_mean(name, defaults)
-            known = f"; remove it, or take one of {', '.join(defaults)}"
-            raise ConfigError(f"{where}: {name} is not a setting of a shipper{hint or known}")
-        check_setting(name, value, type(defaults[name]), where)
+    check_settings(found, where)
     return ShipperSettings(**found)
 
 
