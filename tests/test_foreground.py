@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pty
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -10,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from conftest import CATALOG, PROMPT, StartHost, shipper_of, shippers_of, wait_until
 
 from telemetry.cli.status import gather
-from telemetry.rendezvous.directory import foreground_dir
+from telemetry.rendezvous.directory import CONFIG_FILE, foreground_dir
 from telemetry.rendezvous.lock import shipper_runs
 
 if TYPE_CHECKING:
@@ -25,7 +29,12 @@ def _foreground(directory: Path, endpoint: str) -> Iterator[subprocess.Popen[byt
     config = directory / "ship.toml"
     lines = [f'product = "acme-db"\ncatalog = "served.toml"\nendpoint = "{endpoint}"', "segment_seconds = 3600"]
     config.write_text("\n".join([*lines, *(f"{name} = {value}" for name, value in PROMPT.items())]))
-    with subprocess.Popen([sys.executable, "-m", "telemetry", "ship", "--config", str(config)]) as process:
+    command = [sys.executable, "-m", "telemetry", "ship", "--config", str(config)]
+    # In a session of its own: a SIGHUP from a terminal that is closed means another thing.
+    with (
+        (directory / "log").open("ab") as log,
+        subprocess.Popen(command, start_new_session=True, stderr=log) as process,
+    ):
         try:
             wait_until((foreground_dir("acme-db", endpoint) / "data.sock").exists)
             yield process
@@ -120,3 +129,43 @@ def test_one_in_the_foreground_takes_a_catalog_that_is_replaced_in_place(
 
         assert log == [{foreground.pid}] * 2
     assert (_ledger()["emitted"], _ledger()["dropped"], _ledger()["balance"]) == (11, {}, 0)
+
+
+def test_a_sighup_has_it_read_its_configuration_again_and_loses_nothing(
+    start_host: StartHost, home: Path, refusing: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "ship.toml"
+    with _foreground(tmp_path, refusing) as foreground:
+        host = start_host(refusing)
+        host.emit(3)
+        log = tmp_path / "log"
+        good = config.read_text() + "\n"
+        config.write_text(good + "colour = 5\n")
+        foreground.send_signal(signal.SIGHUP)
+        wait_until(lambda: "SIGHUP changes nothing" in log.read_text() and "colour" in log.read_text())
+        config.write_text(good + "spool_segments = 77\n")
+        foreground.send_signal(signal.SIGHUP)
+        for _ in range(20):
+            host.emit(1)
+        wait_until(lambda: log.read_text().count(" start: ") == 2)
+        host.emit(4)
+        wait_until(lambda: _pids(home) == {foreground.pid})
+        told = json.loads((foreground_dir("acme-db", refusing) / CONFIG_FILE).read_bytes())
+
+    assert told["spool_segments"] == 77
+    assert (_ledger()["emitted"], _ledger()["dropped"], _ledger()["balance"]) == (27, {}, 0)
+
+
+def test_a_sighup_of_a_terminal_that_is_closed_ends_it(home: Path, refusing: str, tmp_path: Path) -> None:
+    assert home.exists()
+    (tmp_path / "served.toml").write_text(CATALOG)
+    config = tmp_path / "ship.toml"
+    config.write_text(f'product = "acme-db"\ncatalog = "served.toml"\nendpoint = "{refusing}"\n')
+    pid, terminal = pty.fork()
+    if not pid:
+        command = [sys.executable, "-m", "telemetry", "ship", "--config", str(config)]
+        os.execv(sys.executable, command)  # noqa: S606 by no shell
+    wait_until((foreground_dir("acme-db", refusing) / "data.sock").exists)
+    os.close(terminal)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

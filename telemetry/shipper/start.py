@@ -1,6 +1,7 @@
 """Start of a shipper's process: the lock, everything it needs to keep what it takes in, and only then its sockets.
 
-    telemetry ship --config FILE       in the foreground, for systemd or a sidecar; logs to stderr; never leaves
+    telemetry ship --config FILE       in the foreground, for systemd or a sidecar; logs to stderr; never leaves;
+                                       SIGHUP has it read its configuration again
     telemetry ship --spawned DIR       by a producer; logs to a file; leaves when nobody needs it
 
 Frames that hosts leave meanwhile wait in the kernel (telemetry/rendezvous/handover.py). A shipper that can't start
@@ -49,7 +50,8 @@ if TYPE_CHECKING:
 
 USAGE = """usage: telemetry ship --config FILE
 
-Runs a shipper in the foreground, until SIGINT or SIGTERM.
+Runs a shipper in the foreground, until SIGINT or SIGTERM. SIGHUP has it read FILE again, unless it
+comes from a terminal that is closed: then it ends.
 TELEMETRY_DEBUG is for the program that emits; where it is set, a shipper does not start.
 `telemetry preview` shows what a shipper sends."""
 EXIT_CONFIG = 2
@@ -111,7 +113,8 @@ def _foreground(file: Path) -> int:
 
 
 def _run(directory: Path, config_file: Path, door: socket | None, *, spawned: bool) -> int:
-    told = _hear_signals()
+    reloads = not spawned and not _has_terminal()
+    told = _hear_signals(reloads=reloads)
     calm_the_allocator()
     from telemetry.files import private_dir
     from telemetry.shipper.place import Place
@@ -156,7 +159,7 @@ def _begin(directory: Path, place: Place, config_file: Path, told: list[int], *,
         if not spawned:
             print("".join(traceback.format_tb(fault.__traceback__)), file=sys.stderr)
     else:
-        return _serve(directory, place, shipper, told, spawned=spawned)
+        return _serve(directory, place, shipper, told, config_file, spawned=spawned)
     code = _refuse(directory, config_file, why)
     place.leave()
     return code
@@ -169,12 +172,21 @@ def _pass_on(doors: list[socket], directory: Path) -> None:
     Handovers(doors).pass_on(directory)
 
 
-def _serve(directory: Path, place: Place, shipper: Shipper, told: list[int], *, spawned: bool) -> int:
+def _serve(
+    directory: Path, place: Place, shipper: Shipper, told: list[int], config_file: Path, *, spawned: bool
+) -> int:
     forget_refusal(directory)
     if spawned:
         be_silent()
-    for number in _stop_signals():
-        signal.signal(number, lambda *_: shipper.stop())
+
+    def hear(number: int, _: object) -> None:
+        if number != signal.SIGHUP or not reloads or _can_start_with(config_file):
+            told.append(number)
+            shipper.stop()
+
+    reloads = not spawned and not _has_terminal()
+    for number in _heard():
+        signal.signal(number, hear)
     if told:
         shipper.stop()
     calm_the_collector()
@@ -186,22 +198,55 @@ def _serve(directory: Path, place: Place, shipper: Shipper, told: list[int], *, 
     # Producers may have a new shipper while this one still uploads; the spool has a lock of its own for that.
     place.leave()
     shipper.finish()
+    if reloads and told and {*told} == {signal.SIGHUP}:
+        log.info("start anew, with %s as it is now: process %d", config_file, os.getpid())
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # another one waits until it is heard
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 what we were started with, by no shell
     log.info("end: process %d", os.getpid())
     return EXIT_MEMORY if shipper.made_way else 0
 
 
-def _hear_signals() -> list[int]:
-    """Hold back signals that end us until there is a shipper to end: stopping halfway would leave files behind."""
+def _can_start_with(config_file: Path) -> bool:
+    """Tell whether a configuration can be read, with its catalog; if not, the log says why, and all stays as it is."""
+    from telemetry.catalog.load import load
+    from telemetry.errors import ConfigError
+    from telemetry.shipper.config import read_config
+
+    why = None
+    try:
+        load(read_config(config_file).catalog)
+    except ConfigError as fault:
+        why = str(fault)
+    if why:
+        logging.getLogger("telemetry.shipper").error("SIGHUP changes nothing: %s", why)
+    return not why
+
+
+def _hear_signals(*, reloads: bool) -> list[int]:
+    """Hold back signals that end us until there is a shipper to end: stopping halfway would leave files behind.
+
+    Where SIGHUP `reloads`, one that comes meanwhile asks for what is being done.
+    """
     told: list[int] = []
-    for number in _stop_signals():
-        signal.signal(number, lambda number, _: told.append(number))
+    for number in _heard():
+        signal.signal(number, lambda number, _: None if reloads and number == signal.SIGHUP else told.append(number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
     return told
 
 
-def _stop_signals() -> list[signal.Signals]:
-    """Return the signals that end us; SIGHUP among them, unless we were started to outlive the terminal (nohup)."""
+def _heard() -> list[signal.Signals]:
+    """Return the signals that we heed; SIGHUP among them, unless we were started to outlive the terminal (nohup)."""
     outlives = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [signal.SIGTERM, signal.SIGINT, *([] if outlives else [signal.SIGHUP])]
+
+
+def _has_terminal() -> bool:
+    """Tell whether there is a terminal that would send SIGHUP when it is closed."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _read(file: Path, directory: Path, *, spawned: bool) -> ShipperConfig:
