@@ -60,7 +60,7 @@ def test_hosts_of_other_settings_have_shippers_of_their_own_and_share_the_spool(
     third = start_host(refusing, node="meta")
     third.emit(5)
 
-    assert len(_pids(home)) == 2
+    wait_until(lambda: len(_pids(home)) == 2)
     assert len([*home.glob("state/acme-db/spool-*")]) == 1
     assert (_ledger()["emitted"], _ledger()["dropped"], _ledger()["balance"]) == (12, {}, 0)
 
@@ -103,7 +103,7 @@ def test_one_in_the_foreground_that_cannot_start_disturbs_nobody(
 ) -> None:
     host = start_host(refusing)
     host.emit(3)
-    before = _pids(home)
+    before = shipper_of(home).pid
     (tmp_path / "faulty.toml").write_text("[catalog]\nproduct = 5\n")
     config = tmp_path / "ship.toml"
     config.write_text(f'product = "acme-db"\ncatalog = "faulty.toml"\nendpoint = "{refusing}"\n')
@@ -111,7 +111,7 @@ def test_one_in_the_foreground_that_cannot_start_disturbs_nobody(
     assert subprocess.run(command, capture_output=True, check=False).returncode == 2
     host.emit(4)
 
-    assert _pids(home) == before
+    assert shipper_of(home).pid == before
     assert gather("acme-db")["shipper"]["refused"] is None
 
 
