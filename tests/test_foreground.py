@@ -161,11 +161,11 @@ def test_a_sighup_of_a_terminal_that_is_closed_ends_it(home: Path, refusing: str
     (tmp_path / "served.toml").write_text(CATALOG)
     config = tmp_path / "ship.toml"
     config.write_text(f'product = "acme-db"\ncatalog = "served.toml"\nendpoint = "{refusing}"\n')
-    pid, terminal = pty.fork()
-    if not pid:
-        command = [sys.executable, "-m", "telemetry", "ship", "--config", str(config)]
-        os.execv(sys.executable, command)  # noqa: S606 by no shell
-    wait_until((foreground_dir("acme-db", refusing) / "data.sock").exists)
-    os.close(terminal)
+    command = ["setsid", "--ctty", sys.executable, "-m", "telemetry", "ship", "--config", str(config)]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, stdin=theirs) as foreground:
+        os.close(theirs)
+        wait_until((foreground_dir("acme-db", refusing) / "data.sock").exists)
+        os.close(ours)
 
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert foreground.wait(60) == 0
