@@ -38,6 +38,9 @@ NAMES = "emit guard idle ingest latency message outage pipeline redact respawn r
 INGESTED_BATCHES = 600
 """A run of ingest: some seconds."""
 
+STREAMED_BATCHES = 3000
+"""A run of ingest into a stream: some seconds."""
+
 
 def main() -> None:
     """Measure and print."""
@@ -53,6 +56,7 @@ def main() -> None:
     parser.add_argument(
         "--peers", action="store_true", help="emit: other libraries, too; pipeline: syslog-ng, which has to be there"
     )
+    parser.add_argument("--stream", metavar="URL", help="ingest: into this stream instead of a store")
     parser.add_argument("--canaries", type=int, default=300, help="redact: of each kind, planted 13 times each (300)")
     parser.add_argument("--detailed", action="store_true", help="redact: recall by carrier and encoding too")
     parser.add_argument("--plot", metavar="FILE", help="draw the first metric as bars into FILE (.svg, .png)")
@@ -76,7 +80,11 @@ def _measure(options: argparse.Namespace) -> list[Result]:
     measures: dict[str, Callable[[], list[Result]]] = {
         "emit": lambda: emit.measure(runs, events, peers=options.peers),
         "idle": lambda: idle.measure(runs, seconds),
-        "ingest": lambda: ingest.measure(runs, events, INGESTED_BATCHES),
+        "ingest": lambda: (
+            ingest.measure_stream(runs, STREAMED_BATCHES, options.stream)
+            if options.stream
+            else ingest.measure(runs, events, INGESTED_BATCHES)
+        ),
         "latency": lambda: latency.measure(runs, events),
         "message": lambda: message.measure(runs),
         "outage": lambda: outage.measure(runs, events, seconds),

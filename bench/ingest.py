@@ -2,7 +2,8 @@
 
 Clients keep their connections and send prepared requests, each of another batch, as fast as they are answered. CPU is
 that of the collector's process, apart of those that check bodies, and of the clients, who share the cores with them.
-Everything is on: checks, syncs, records.
+Everything is on: checks, syncs, records. With a stream, as `tools/cluster up` and `telemetry stream create` make one,
+bodies are 32 KiB that nobody opens, and its servers are counted with those that check.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ CLIENTS = 16
 BODIES = 8
 """Different ones, sent in turn."""
 
+STREAMED_BYTES = 32 << 10
+"""The size of a body in a stream."""
+
 _DEADLINE_SECONDS = 60.0
 
 
@@ -48,7 +52,7 @@ class _Spent(NamedTuple):
 def measure(runs: int, events: int, batches: int) -> list[Result]:
     """Measure so many runs of so many batches of so many events each, after one that warms up."""
     found: dict[tuple[str, str], list[float]] = {}
-    with _collector() as (process, address):
+    with tempfile.TemporaryDirectory() as scratch, _collector("--store", scratch + "/store") as (process, address):
         for run in range(runs + 1):
             progress(f"ingest: {batches:,} batches of {events:,} events, run {run}")
             seconds, spent = _one_run(process, address, _bodies(events, run), batches)
@@ -61,27 +65,41 @@ def measure(runs: int, events: int, batches: int) -> list[Result]:
     return [summarize("ingest", metric, unit, values) for (metric, unit), values in found.items()]
 
 
+def measure_stream(runs: int, batches: int, stream: str) -> list[Result]:
+    """Measure so many runs of so many batches into a stream, after one that warms up."""
+    found: dict[tuple[str, str], list[float]] = {}
+    servers = [process for process in psutil.process_iter() if process.name() == "nats-server"]
+    with _collector("--stream", stream) as (process, address):
+        for run in range(runs + 1):
+            progress(f"ingest: {batches:,} batches of 32 KiB into a stream, run {run}")
+            bodies = [secrets.token_bytes(STREAMED_BYTES) for _ in range(BODIES)]
+            before = _cpu_seconds(servers)
+            seconds, spent = _one_run(process, address, bodies, batches)
+            if run:
+                found.setdefault(("batches", "1/s"), []).append(batches / seconds)
+                found.setdefault(("publishing, a batch", "ms"), []).append(spent.serving / batches * 1e3)
+                found.setdefault(("servers, a batch", "ms"), []).append(
+                    (_cpu_seconds(servers) - before) / batches * 1e3
+                )
+                found.setdefault(("sending, a batch", "ms"), []).append(spent.sending / batches * 1e3)
+    return [summarize("ingest --stream", metric, unit, values) for (metric, unit), values in found.items()]
+
+
+def _cpu_seconds(processes: list[psutil.Process]) -> float:
+    return sum(times.user + times.system for times in (process.cpu_times() for process in processes))
+
+
 @contextmanager
-def _collector() -> Iterator[tuple[psutil.Process, tuple[str, int]]]:
-    with tempfile.TemporaryDirectory() as scratch:
-        command = [
-            sys.executable,
-            "-m",
-            "telemetry",
-            "collect",
-            "--listen",
-            "127.0.0.1:0",
-            "--store",
-            scratch + "/store",
-        ]
-        options = ("--max-bytes-per-second", str(1 << 40))
-        with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as started:
-            try:
-                assert started.stdout is not None
-                found = urlsplit(json.loads(started.stdout.readline())["listening"])
-                yield psutil.Process(started.pid), (found.hostname or "", found.port or 0)
-            finally:
-                started.terminate()
+def _collector(*where: str) -> Iterator[tuple[psutil.Process, tuple[str, int]]]:
+    command = [sys.executable, "-m", "telemetry", "collect", "--listen", "127.0.0.1:0", *where]
+    options = ("--max-bytes-per-second", str(1 << 40))
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as started:
+        try:
+            assert started.stdout is not None
+            found = urlsplit(json.loads(started.stdout.readline())["listening"])
+            yield psutil.Process(started.pid), (found.hostname or "", found.port or 0)
+        finally:
+            started.terminate()
 
 
 def _bodies(events: int, seed: int) -> list[bytes]:

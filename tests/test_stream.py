@@ -24,6 +24,7 @@ from telemetry.collector.stream.create import create as make_stream
 from telemetry.collector.stream.shape import Shape, config_of, differences, parse_stream, partition_of
 from telemetry.collector.stream.source import StreamSource
 from telemetry.collector.tables.source import Batch, SourceError
+from telemetry.doctor.stream import examine_stream
 from telemetry.errors import ConfigError
 from telemetry.jetstream import Access, Servers
 
@@ -376,6 +377,42 @@ def test_loaders_find_the_catalogs_that_collectors_were_given(url: str, tmp_path
                 time.sleep(0.05)
 
 
+# ---- What doctor says ----
+
+
+def _said(url: str, *monitors: str) -> list[tuple[str, str, str]]:
+    return [(step.step, str(step.verdict), step.found) for step in examine_stream(url, Access(), monitors, {})]
+
+
+def test_doctor_says_what_of_a_stream_and_its_servers_is_as_it_must_be(server: NatsCluster, url: str) -> None:
+    name = url.rpartition("/")[2]
+    said = _said(url, server.monitors[0])
+    assert [verdict for _, verdict, _ in said] == ["note", "good", "note", "good", "note"]
+    assert said[0][2].endswith("takes messages of up to 1048576 bytes")
+    assert said[1] == ("stream", "good", f"{name} has 4 partitions and is as it must be")
+    assert "up to 120 s before they are on its disk" in said[4][2]
+
+    ask(url, f"STREAM.UPDATE.{name}", {**ask(url, f"STREAM.INFO.{name}")["config"], "discard": "old", "max_age": 0})
+    ask(url, f"STREAM.DELETE.KV_{name}_catalogs")
+    faults = [found for _, verdict, found in _said(url) if verdict == "fault"]
+    assert faults == [
+        f"{name}: discard is old, and must be new",
+        f"{name}: max_age is 0.0, and must be {14 * 86_400.0}",
+        f"{name} has no bucket for catalogs",
+    ]
+    make(url, 4)
+    assert not [found for _, verdict, found in _said(url) if verdict == "fault"]
+
+
+def test_doctor_names_what_is_in_the_way_of_a_stream(server: NatsCluster) -> None:
+    assert "there is no such stream" in _said(f"{server.url}/none")[1][2]
+    assert "do not take the credentials" in _said(f"{server.url}/none".replace("sesame", "wrong"))[0][2]
+    command = [sys.executable, "-m", "telemetry", "doctor", "--json", "--stream", "nats://u:sesame@127.0.0.1:1/x"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (told.returncode, "sesame" in told.stdout) == (1, False)
+    assert "ConnectionRefusedError" in json.loads(told.stdout)["steps"][0]["found"]
+
+
 # ---- Three servers ----
 
 
@@ -392,6 +429,9 @@ def test_every_confirmed_batch_is_there_once_though_leaders_are_killed_under_loa
                 leader = servers.leader("telemetry")
                 servers.kill(leader)
                 _await_more(uploads, len(uploads.confirmed) + 100)  # by the two that are left
+                deadline = time.monotonic() + 60
+                while f"s{leader} is away or behind" not in str(_said(url)):
+                    assert time.monotonic() < deadline
                 servers.start(leader)
                 servers.await_ready()
             uploads.end(120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from telemetry.catalog.load import inspect
+from telemetry.cli.access import access_options
 from telemetry.cli.consent import CommandError, json_option, product_option
+from telemetry.cli.extras import not_installed
 from telemetry.cli.status import gather
 from telemetry.client import CHOICES
 from telemetry.consent import find_product
 from telemetry.doctor.examine import Case, examine
 from telemetry.doctor.step import Verdict
+from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError
 from telemetry.inspect import account
 from telemetry.paths import product_dir
@@ -24,6 +28,8 @@ from telemetry.settings import ShipperSettings
 from telemetry.terminal import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from telemetry.doctor.step import Step
 
 EXIT_FAULT = 1
@@ -35,6 +41,9 @@ _MARKS = {Verdict.GOOD: "ok", Verdict.NOTE: "note", Verdict.FAULT: "FAULT"}
 @click.option("--catalog", type=click.Path(path_type=Path), help="The catalog's file; known where a host has run.")
 @click.option("--endpoint", metavar="URL", help="Where batches should go; known where a host has run.")
 @click.option("--host", type=click.Choice(CHOICES), help="What the program itself says, as in init(consent=...).")
+@click.option("--stream", metavar="URL", help="Look at a fleet's stream instead, nats://A,B,C/STREAM.")
+@click.option("--monitor", "monitors", multiple=True, metavar="URL", help="A server's monitoring, for --stream.")
+@access_options
 @click.option("--send", is_flag=True, help="Upload a batch of no events, with a receipt of consent.")
 @json_option
 def doctor(
@@ -42,30 +51,53 @@ def doctor(
     catalog: Path | None,
     endpoint: str | None,
     host: str | None,
+    stream: str | None,
+    monitors: tuple[str, ...],
+    access: dict[str, Any],
     send: bool,  # noqa: FBT001 click passes it by name
     as_json: bool,  # noqa: FBT001 as above
 ) -> None:
     """Walk the way of an event, and say at each step what is so and what to do.
 
-    Run it as the user, and in the environment, of the program. Changes nothing.
+    Run it as the user, and in the environment, of the program. Changes nothing. With --stream, look at the stream of a
+    fleet of collectors, and at its servers.
 
     Exit codes: 0, no fault was found; 1, one was; 2, no such product can be.
     """
-    try:
-        case = _case(product, catalog, endpoint, host, send=send)
-    except ConfigError as fault:
-        raise CommandError(str(fault)) from None
-    except OSError as fault:
-        raise CommandError(f"{fault.filename}: {fault.strerror}; run this as the user whose programs collect") from None
+    if stream is None:
+        case = _known_case(product, catalog, endpoint, host, send=send)
+        about, found = {"product": case.product}, examine(case)
+    else:
+        about, found = {"stream": without_credentials(stream)}, _examine_stream(stream, access, monitors)
     steps = []
-    for step in examine(case):
+    for step in found:
         steps.append(step)
         if not as_json:
             _print(step)
     if as_json:
-        print(json.dumps({"product": case.product, "steps": [step._asdict() for step in steps]}))
+        print(json.dumps({**about, "steps": [step._asdict() for step in steps]}))
     if any(step.verdict is Verdict.FAULT for step in steps):
         sys.exit(EXIT_FAULT)
+
+
+def _examine_stream(stream: str, access: dict[str, Any], monitors: tuple[str, ...]) -> Iterator[Step]:
+    try:
+        from telemetry.doctor.stream import examine_stream  # noqa: PLC0415 it comes with an extra
+        from telemetry.jetstream import Access  # noqa: PLC0415 as above
+    except ImportError as fault:
+        raise CommandError(not_installed(fault, "collector,nats")) from None
+    return examine_stream(stream, Access(**access), monitors, os.environ)
+
+
+def _known_case(
+    product: str | None, catalog: Path | None, endpoint: str | None, host: str | None, *, send: bool
+) -> Case:
+    try:
+        return _case(product, catalog, endpoint, host, send=send)
+    except ConfigError as fault:
+        raise CommandError(str(fault)) from None
+    except OSError as fault:
+        raise CommandError(f"{fault.filename}: {fault.strerror}; run this as the user whose programs collect") from None
 
 
 def _case(product: str | None, catalog: Path | None, endpoint: str | None, host: str | None, *, send: bool) -> Case:

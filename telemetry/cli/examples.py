@@ -29,7 +29,11 @@ EXAMPLES = {
     "config show": ["telemetry config show", "telemetry config show --config shipper.toml --json"],
     "consent": ["telemetry consent --product acme-db --json"],
     "demo": ["telemetry demo --events 100000 --processes 4"],
-    "doctor": ["telemetry doctor --product acme-db", "telemetry doctor --catalog acme.toml --endpoint URL --send"],
+    "doctor": [
+        "telemetry doctor --product acme-db",
+        "telemetry doctor --catalog acme.toml --endpoint URL --send",
+        "telemetry doctor --stream nats://a.example,b.example,c.example/telemetry --monitor http://a.example:8222",
+    ],
     "forget": ["telemetry forget 0123456789abcdef0123456789abcdef --store store"],
     "help": ["telemetry help spool ls"],
     "keys": ["telemetry keys shipper.key"],

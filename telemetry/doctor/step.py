@@ -19,7 +19,7 @@ class Step(NamedTuple):
 
     Attributes:
         step: the place on the way: `package`, `catalog`, `consent`, `place`, `shipper`, `spool`, `endpoint`, `send` or
-            `losses`.
+            `losses`; of a fleet's stream `server`, `stream`, `state` or `syncs`.
         verdict: the verdict.
         found: the finding, with the values that show it.
         advice: the remedy; empty if there is nothing to do.
