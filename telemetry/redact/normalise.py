@@ -74,7 +74,7 @@ def normalise(text: str, invisible: str = "") -> str:
         UnreadableError: it is made of marks upon marks.
     """
     if text.isascii():
-        return _INVISIBLE.sub(invisible, _COLOUR.sub("", text))
+        return text if text.isprintable() else _INVISIBLE.sub(invisible, _COLOUR.sub("", text))
     if any(_is_stacked(run[0]) for run in _NO_WORD.finditer(text)):
         raise UnreadableError("stacked")
     plain = unicodedata.normalize("NFKC", _INVISIBLE.sub(invisible, _COLOUR.sub("", text)))
@@ -84,6 +84,8 @@ def normalise(text: str, invisible: str = "") -> str:
 
 def has_invisible(text: str) -> bool:
     """Tell whether a reader sees fewer characters than there are."""
+    if text.isascii() and text.isprintable():
+        return False
     return _INVISIBLE.search(_COLOUR.sub("", text)) is not None
 
 

@@ -59,11 +59,11 @@ class Reading:
         last = self._fired[-1][0] if self._fired else 0
         for number, span in self._fired:
             if start <= number < stop and (now := self._find(span)):
-                before = self.text
-                self.text, edits = RULES[number].apply(before, now, self.allowance)
+                rule, before = RULES[number], self.text
+                self.text, edits = rule.apply(before, now, self.allowance)
                 if edits:
-                    self._take(before, edits, RULES[number])
-                    self.names += [RULES[number].name] * len(edits)
+                    self._take(before, edits, rule)
+                    self.names += [rule.name] * len(edits)
                     self._shorter = None
                     if number < last:
                         self._note(edits)
@@ -104,8 +104,11 @@ class Reading:
             if start < first and last <= end + 1:
                 return None
             if start < last:
-                grown += max(0, start + length - end)
-                shrunk += max(0, end - start - length)
+                growth = start + length - end
+                if growth > 0:
+                    grown += growth
+                else:
+                    shrunk -= growth
         return first - shrunk, last + grown
 
     def _note(self, edits: list[Edit]) -> None:

@@ -229,10 +229,12 @@ class TextRedactor:
     def _read(self, text: str, fired: Mapping[int, Span], allowance: Allowance, layers: int) -> tuple[str, list[str]]:
         """Read one spelling, opening encoded runs before a rule of numbers, paths or hosts takes a part of one."""
         reading = Reading(text, fired, allowance)
-        reading.apply(0, _FORMS)
         if _ENCODED in fired:
+            reading.apply(0, _FORMS)
             self._open(reading, layers)
-        reading.apply(_FORMS, len(RULES))
+            reading.apply(_FORMS, len(RULES))
+        else:
+            reading.apply(0, len(RULES))
         return reading.result()
 
     def _open(self, reading: Reading, layers: int) -> None:

@@ -369,7 +369,7 @@ ERROR_TEXTS = (
         "table",
         (
             (
-                rf"(?:{_OBJECT}|with name|exception:)\s[^\xff\"'`]*"
+                rf"(?:{_OBJECT}|with name|exception:)\s[a-z0-9_$][a-z0-9_.$:\-]*(?:\([^)\n]{{0,100}}\))?"
                 r"(?:: authentication failed|\s(?:does not exist|doesn't exist|already exists|was not found"
                 r"|cannot be (?:found|resolved)|has no column|depends on|because other objects))"
             ),
@@ -437,7 +437,7 @@ ERROR_TEXTS = (
     ),
     Rule(
         "id",
-        (r"arn:aws", r"(?:projects|organizations|folders)/", r"system:serviceaccount:", r"ocid1\."),
+        (r"arn:aws", r"[^a-z0-9_/](?:projects|organizations|folders)/", r"system:serviceaccount:", r"ocid1\."),
         _ARN,
         lambda match: ID + split_closing(match[0])[1],
         "assume arn:aws:iam::123456789012:role/amy failed",

@@ -487,7 +487,7 @@ HOSTS = (
             (
                 r"[^a-z0-9](?:ur[il]|host|server|connect|resolv|lookup|ping|dial|domain|dns|nameserver|upstream|peer|remote|broker|endpoint"
                 r"|visit|site|website|reach|proxy|certificate"
-                r"|gateway|dig|ssh|target|origin|src|dst|dest|source)[a-z]*[^a-z]{1,3}(?:(?:to|from|at|for|by|via|of|on|with|name)[^a-z0-9]{1,2})?[\"'`]?[a-z0-9_\-]+\.[a-z0-9]"
+                r"|gateway|dig|ssh|target|origin|src|dst|dest|source)[a-z]*[^a-z]{1,3}(?:(?:to|from|at|for|by|via|of|on|with|name)[^a-z0-9]{1,2})?[\"'`]?[a-z0-9_\-][a-z0-9_.\-]*\.[a-z]"
             ),
         ),
         _FQDN,
@@ -546,6 +546,7 @@ _SECTION = re.compile(
     re.IGNORECASE,
 )
 """The text before four numbers that are no address but those of a chapter or a version; Windows writes `~~`."""
+_NETWORK_SIZE = re.compile(r"/\d{1,2}\W*")
 _SURELY_V4 = re.compile(
     r"(?:(?:(?:10|127)\.\d{1,3}|172\.(?:1[6-9]|2\d|3[01])|192\.168)(?:\.\d{1,3}){2}|\d{1,3}(?:\.\d{1,3}){3}(?=[:/]\d)"
     r"|0[0-7]{2,3}(?:\.0[0-7]{1,3}){3}|(?:\d{3}\.){3}\d{3}"
@@ -588,9 +589,9 @@ def _decimal(match: re.Match[str]) -> str | None:
 
 def _v4(match: re.Match[str]) -> str | None:
     tail = match["tail"] or ""
-    if _SECTION.search(match.string[max(0, match.start() - 24) : match.start()]) and not _SURELY_V4.match(
-        match.string, match.start()
-    ):
+    before = match.string[max(0, match.start() - 24) : match.start()]
+    may_be_section = before.endswith((" ", "=", "~~")) and not _SURELY_V4.match(match.string, match.start())
+    if may_be_section and _SECTION.search(before):
         return None
     parts = match[0].removesuffix(tail).split(".")
     glued = match[0][0] if _GLUED.match(match[0]) else ""
@@ -599,7 +600,7 @@ def _v4(match: re.Match[str]) -> str | None:
         return None
     if not all(_is_octet(part) for part in parts) or not any(part.strip("0") for part in parts):
         return None
-    if not tail or re.fullmatch(r"/\d{1,2}\W*", tail):
+    if not tail or _NETWORK_SIZE.fullmatch(tail):
         return glued + IP + tail
     return f"{glued}{IP}/{PATH}{split_closing(tail)[1]}"
 

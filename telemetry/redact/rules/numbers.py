@@ -167,6 +167,7 @@ _ID_VALUE = (
 )
 _BEHIND = rf"(?<![A-Za-z])(?:(?P<sure>{_ID_KEY})|{_ID_WEAK_KEY}){_ID_NUMBER}[^\w{MARKS}]{{1,6}}(?:is )?"
 _ID_BEHIND_KEY = re.compile(rf"(?P<key>{_BEHIND})(?P<value>{_ID_VALUE})", re.IGNORECASE | re.ASCII)
+_KEY_OF_AN_ID = re.compile(_BEHIND, re.IGNORECASE | re.ASCII)
 _FOUND_BEHIND_KEY = re.compile(rf"{_BEHIND}{ID}", re.IGNORECASE | re.ASCII)
 _ID_DIGITS = range(4, 23)
 _ID_DIGITS_BEHIND_WEAK_KEY = range(9, 23)
@@ -192,6 +193,8 @@ def _id_behind_key(match: re.Match[str]) -> str | None:
 
 def begins_an_id(text: str, position: int) -> bool:
     """Tell whether a key with an identity number begins at a position, where another rule looks for a name."""
+    if not _KEY_OF_AN_ID.match(text, position):
+        return False
     if _FOUND_BEHIND_KEY.match(text, position):
         return True
     match = _ID_BEHIND_KEY.match(text, position)

@@ -45,6 +45,7 @@ _NO_PERSON = re.compile(
     r"|[0-9a-f]{8}@\d{4}/\d\d?/\d\d?:[\d:.]+|(?:[\w.-]*:)?\d{1,5}@\d{1,5}",
     re.ASCII,
 )
+_AT_A_NUMBER = re.compile(r"@(?:\d|[0-9a-f]{5})", re.ASCII)  # each of these has it, and hardly any address does
 _SPACED_AT = re.compile(
     r"(?<![\w.+-])[\w.+-]++(?:\s?[\[({]\s?at\s?[\])}]\s?[\w-]{1,63}(?:\s?(?:\.|[\[({]\s?(?:dot"
     r"|\.)\s?[\])}])\s?[\w-]{1,63})*"
@@ -67,11 +68,13 @@ def _email(match: re.Match[str]) -> str | None:
         quotes += "{"
     run = run[len(quotes) :]
     local, _, domain = run.partition("@")
-    if "@" not in run.strip("@") or _NO_MAIL.fullmatch(run) or _NO_PERSON.fullmatch(run):
+    if "@" not in run.strip("@") or _NO_MAIL.fullmatch(run):
+        return None
+    if _AT_A_NUMBER.search(run) and _NO_PERSON.fullmatch(run):
         return None
     if "." not in domain and not any(map(str.isalnum, local)):  # a decorator in quotes or bars
         return None
-    key = _KEPT_KEY.match(run)
+    key = _KEPT_KEY.match(run) if "=" in run or ":" in run else None
     return quotes + (key[0] if key and "@" in run[key.end() :] else "") + EMAIL + closing
 
 
@@ -310,7 +313,8 @@ PERSONS = (
                 r"(?:accepted|failed|postponed|partial|opened|closed|started|granted|denied|refused|rejected|changed"
                 r"|exceeded"
                 r"|successful|succeeded|failure|su|session|login|logon"
-                r"|shell on [^\s]+)\s(?:[^\s]+\s)?for\s[a-z0-9_]"
+                r"|shell on [^\s]+)\s(?:[^\s]+\s)?for\s(?:(?:invalid |illegal )?user\s)?[a-z0-9_][a-z0-9_.$\\@\-]{0,64}"
+                r"(?:\s(?:from|via|by)\s|\son\s(?:pts|tty|port)|\sssh|\(uid=)"
             ),
             r"\(uid=[0-9]",
             r"(?:sudo|su|doas)(?:\[[0-9]+\])?:\s[^\n]*\s:\s",

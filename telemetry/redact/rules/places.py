@@ -122,7 +122,7 @@ _RELATIVE_WINDOWS = re.compile(
     r"\.[a-z][a-z0-9]{0,5}(?![\w\\-])",
     re.IGNORECASE | re.ASCII,
 )
-_LINE_NUMBER = re.compile(r"(?::\d+){1,2}:?\Z")
+_LINE_NUMBER = re.compile(r":\d+(?::\d+)?:?\Z")
 _PROCESS = re.compile(r"\[\d{1,7}\Z")  # `/usr/sbin/gmetad[1682]: …`
 # As Java writes one, with a port and the class that says so: `/10.1.2.3:80:Main$Loop@17`.
 _ADDRESS = re.compile(r"/(?P<address>\d{1,3}(?:\.\d{1,3}){3})(?:\Z|[:\s\])][^/]*\Z)", re.ASCII)
@@ -171,7 +171,7 @@ def _path(match: re.Match[str]) -> str | None:
 PATHS = (
     Rule(
         "path",
-        (r"[a-z]:[\\/]", r"\\\\[?.a-z0-9_$\-]"),
+        (r"[a-z]:\\", r"[a-z]:/[^/]", r"[\"'][a-z]:/", r"\\\\[?.a-z0-9_$\-]"),
         _WINDOWS,
         lambda match: PATH + split_closing(match[0])[1],
         r"open C:\Documents and Settings\amy\tax.xls: denied",

@@ -94,7 +94,7 @@ class Rule(NamedTuple):
                 at = _resume(match)
                 continue
             parts += (text[copied:start], new)
-            edits.append(_edit(start, end, new))
+            edits.append((start, end, 1) if len(new) == 1 else _edit(start, end, new))  # by far the most: a mark alone
             copied = at = end
         return ("".join([*parts, text[copied:]]), edits) if edits else (text, edits)
 
@@ -124,8 +124,6 @@ def _first_blank_before(text: str, position: int) -> int:
 
 def _edit(start: int, end: int, new: str) -> Edit:
     """Return the part that was really replaced: before its first mark and behind its last, `new` is as it was."""
-    if len(new) == 1:  # by far the most: nothing of the candidate is left
-        return start, end, 1
     written = _WRITTEN.search(new)
     if written is None:
         return start, end, len(new)
