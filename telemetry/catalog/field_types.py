@@ -131,6 +131,7 @@ class FieldType(NamedTuple):
         number: int or float if an exact number of that kind leaves, which may be a card's, an id, or tell a machine.
         exposure: the degree to which something private could leave.
         suggested_by: words in the name of a field that ask for this type rather than free text.
+        is_counted: whether a report counts its values one by one.
         is_endless: whether a field has so many values that a counter with it is no counter.
         cells: returns the number of forms in which a field can leave, absent aside; 1 if it is unknown.
         python: the type of its parameter, in stubs.
@@ -157,6 +158,7 @@ class FieldType(NamedTuple):
     number: type[int | float] | None = None
     exposure: Exposure = Exposure.REWRITTEN
     suggested_by: frozenset[str] = frozenset()
+    is_counted: bool = False
     is_endless: bool = False
     cells: Callable[[Field], int] = lambda _: 1
     python: str = "str"
@@ -481,6 +483,7 @@ TYPES: dict[str, FieldType] = {
         schema=_always({"type": "boolean"}),
         checked=_always(bool),
         exposure=Exposure.NONE,
+        is_counted=True,
         cells=_always(2),
         python="bool",
         column="BOOLEAN",
@@ -520,6 +523,7 @@ TYPES: dict[str, FieldType] = {
         ),
         rewriter=_always_rewritten(_clean_version),
         suggested_by=frozenset({"version", "release"}),
+        is_counted=True,
         holes=("version",),
         form=version.FORM,
         example="1.2",
@@ -535,6 +539,7 @@ TYPES: dict[str, FieldType] = {
         checked=_open_enum,
         wide=_numbers_of_enum,
         exposure=Exposure.NONE,
+        is_counted=True,
         cells=lambda field: len(_enum_choices(field)),
         python=CHOICES,
         holes=("enum",),
@@ -555,6 +560,7 @@ TYPES: dict[str, FieldType] = {
         },
         treatment=Treatment.MATCHED,
         exposure=Exposure.NONE,
+        is_counted=True,
         is_endless=True,
         cells=lambda field: len(field.templates) + 1,
     ),

@@ -27,6 +27,7 @@ _PLACES = {
     "preview": "preview",
     "purge": "purge",
     "query": "query",
+    "report": "report",
     "spool": "spool",
     "status": "status",
     "stream": "stream",

@@ -53,6 +53,10 @@ EXAMPLES = {
         "telemetry query 'SELECT event, count(*) FROM events GROUP BY ALL' --store store --format bar",
     ],
     "redact": ["journalctl -u acme | telemetry redact"],
+    "report": [
+        "telemetry report --store store --since 2026-01-01",
+        "telemetry report --store store --format html > report.html",
+    ],
     "ship": ["telemetry ship --config shipper.toml"],
     "spool cat": ["telemetry spool cat DIR"],
     "spool export": ["telemetry spool export DIR copies"],

@@ -60,6 +60,7 @@ def query(sql: str | None, directory: Path, catalogs: tuple[Path, ...], form: st
     try:
         # Here, for it comes with an extra, and no other command should wait for it.
         from telemetry.collector.query import ask  # noqa: PLC0415
+        from telemetry.collector.views import overview_sql  # noqa: PLC0415
     except ImportError as fault:
         _fail(not_installed(fault))
     finally:
@@ -75,7 +76,7 @@ def query(sql: str | None, directory: Path, catalogs: tuple[Path, ...], form: st
             return give(asked, out)
 
         try:
-            word = ask(directory, sql, catalogs, take, _note)
+            word = ask(directory, overview_sql if sql is None else sql, catalogs, take, _note)
         except (TelemetryError, _NoBarsError) as fault:
             _fail(str(fault))
         out.seek(0)

@@ -34,7 +34,6 @@ from telemetry.collector.views import (
     View,
     lines_sql,
     literal,
-    overview_sql,
     plan,
     time_sql,
     unfit_sql,
@@ -119,13 +118,18 @@ class Asked:
 
 
 def ask(
-    directory: Path, sql: str | None, catalogs: Iterable[Path], take: Callable[[Asked], _T], note: Callable[[str], None]
+    directory: Path,
+    sql: str | Callable[[Plan, list[Catalog]], str],
+    catalogs: Iterable[Path],
+    take: Callable[[Asked], _T],
+    note: Callable[[str], None],
 ) -> _T:
     """Answer one SELECT over the views `events`, `batches` and one for each event.
 
     Args:
         directory: the store's directory.
-        sql: the statement, in DuckDB's dialect; None for a list of the views, their columns and purposes.
+        sql: the statement, in DuckDB's dialect; or a function that writes it by the views and the catalogs there are,
+            such as `telemetry.collector.views.overview_sql`.
         catalogs: files of catalogs, in addition to those kept in the store.
         take: receives the query and consumes the whole answer. It is called again when the store turns out to hold
             something unexpected, so anything taken before must be discarded.
@@ -149,7 +153,7 @@ def ask(
         try:
             known = [*given, *_kept(directory, note)]
             reading = _Reading(connection, bodies, known, note)
-            return reading.answer(overview_sql(reading.plan, known) if sql is None else sql, take)
+            return reading.answer(sql if isinstance(sql, str) else sql(reading.plan, known), take)
         finally:
             reading.tell()
 

@@ -1,0 +1,1 @@
+"""Report over what a collector has taken in: figures of events and days, without those of few installations."""
