@@ -14,6 +14,7 @@ from telemetry.terminal import did_you_mean
 DEBUG = "TELEMETRY_DEBUG"
 FORMATS = ("ndjson", "otlp", "risingwave")
 COMPRESSIONS = ("", "zstd", "gzip", "none")
+SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 FILES = ("ca_file", "client_certificate", "token_file")
 """The settings that name a file."""
 SOURCES = "sources"
@@ -89,6 +90,8 @@ class ShipperSettings(NamedTuple):
         proxy: "". The proxy's URL; when empty, HTTPS_PROXY, HTTP_PROXY and NO_PROXY are read.
         ca_file: "". A PEM file of certificate authorities to trust instead of the public ones.
         client_certificate: "". A PEM file with a certificate and its key, for endpoints that ask for one.
+        sasl_mechanism: "PLAIN". How Kafka is shown the user and password of the endpoint: `PLAIN`, `SCRAM-SHA-256` or
+            `SCRAM-SHA-512`.
         token_file: "". A file, 0600, with the bearer token; TELEMETRY_TOKEN goes before it.
     """
 
@@ -124,6 +127,7 @@ class ShipperSettings(NamedTuple):
     proxy: str = ""
     ca_file: str = ""
     client_certificate: str = ""
+    sasl_mechanism: str = "PLAIN"
     token_file: str = ""
 
     @property

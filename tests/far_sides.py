@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
+from base64 import b64decode, urlsafe_b64encode
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import nats
+import nkeys
 import obstore
 import requests
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -172,8 +177,10 @@ class _Server(FarSide):
 
 
 class Nats(_Server):
-    def __init__(self, place: Path, tls: str = "") -> None:
+    def __init__(self, place: Path, tls: str = "", token: str = "") -> None:
         super().__init__(place)
+        self._login = {"auth_token": token} if token else {"user": "shipper", "pass": "sesame"}
+        users = "users = [ { user: shipper, password: sesame } ]"
         self._port, self._monitor = free_port(), free_port()
         self.url = f"nats://shipper:sesame@127.0.0.1:{self._port}/acme.batches"
         (place / "nats.conf").write_text(
@@ -182,7 +189,7 @@ class Nats(_Server):
             http: "127.0.0.1:{self._monitor}"
             jetstream {{ store_dir: "{place}/store", sync_interval: always }}
             max_payload: 64KB
-            authorization {{ users = [ {{ user: shipper, password: sesame }} ] }}
+            authorization {{ {f"token: {token}" if token else users} }}
             {tls}
             """
         )
@@ -198,7 +205,7 @@ class Nats(_Server):
         with socket.create_connection(("127.0.0.1", self._port), 20) as connection, connection.makefile("rb") as lines:
             lines.readline()
             body = json.dumps(_question).encode()
-            login = json.dumps({"verbose": False, "user": "shipper", "pass": "sesame"}).encode()
+            login = json.dumps({"verbose": False, **self._login}).encode()
             connection.sendall(b"CONNECT %b\r\nSUB answer 1\r\n" % login)
             connection.sendall(b"PUB $JS.API.%b answer %d\r\n%b\r\n" % (_what.encode(), len(body), body))
             while not (line := lines.readline()).startswith(b"MSG"):
@@ -207,8 +214,6 @@ class Nats(_Server):
             return answer
 
     def stored(self) -> list[Stored]:
-        from base64 import b64decode  # noqa: PLC0415 of this question alone
-
         state = self.ask("STREAM.INFO.ACME", {})["state"]
         found = []
         for number in range(max(1, state["first_seq"]), state["last_seq"] + 1):
@@ -226,6 +231,84 @@ class Nats(_Server):
 
     def wrong(self) -> tuple[str, dict[str, str]]:
         return self.url.replace("sesame", "wrong"), {}
+
+
+class JwtNats(_Server):
+    """A server of NATS that knows its users by their JWTs, which an account has signed, which an operator has."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        operator, account, system, user = (_key(prefix) for prefix in (b"O", b"A", b"A", b"U"))
+        limits = {"subs": -1, "conn": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": True}
+        storage = {"mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1}
+        of_account = _jwt(operator, _public(account), {"type": "account", "limits": limits | storage})
+        of_system = _jwt(operator, _public(system), {"type": "account", "limits": limits})
+        self._port = free_port()
+        (place / "nats.conf").write_text(
+            f"""
+            listen: "127.0.0.1:{self._port}"
+            jetstream {{ store_dir: "{place}/store" }}
+            system_account: {_public(system)}
+            operator: {_jwt(operator, _public(operator), {"type": "operator"})}
+            resolver: MEMORY
+            resolver_preload: {{ {_public(account)}: {of_account}, {_public(system)}: {of_system} }}
+            """
+        )
+        of_user = _jwt(account, _public(user), {"type": "user", "subs": -1, "data": -1, "payload": -1})
+        self.creds = place / "user.creds"
+        self.creds.write_text(
+            f"-----BEGIN NATS USER JWT-----\n{of_user}\n------END NATS USER JWT------\n\n"
+            f"-----BEGIN USER NKEY SEED-----\n{user.seed.decode()}\n------END USER NKEY SEED------\n"
+        )
+        self.creds.chmod(0o600)
+        self.url = f"nats://127.0.0.1:{self._port}/acme.batches"
+        self.start()
+        self._ask(self._make)
+
+    def start(self) -> None:
+        self._run(str(_BIN / "nats-server"), "-c", "nats.conf")
+        await_port(self._port)
+
+    def _ask(self, question: Any) -> Any:
+        async def ask() -> Any:
+            connection = await nats.connect(f"nats://127.0.0.1:{self._port}", user_credentials=str(self.creds))
+            try:
+                return await question(connection.jetstream())
+            finally:
+                await connection.close()
+
+        return asyncio.run(ask())
+
+    @staticmethod
+    async def _make(stream: Any) -> None:
+        await stream.add_stream(name="ACME", subjects=["acme.*"])
+
+    def stored(self) -> list[Stored]:
+        async def read(stream: Any) -> list[Stored]:
+            state = (await stream.stream_info("ACME")).state
+            found = [await stream.get_msg("ACME", number) for number in range(1, state.messages + 1)]
+            return [Stored(each.headers["Nats-Msg-Id"], each.data, each.headers) for each in found]
+
+        kept: list[Stored] = self._ask(read)
+        return kept
+
+
+def _key(prefix: bytes) -> Any:
+    kinds = {b"O": nkeys.PREFIX_BYTE_OPERATOR, b"A": nkeys.PREFIX_BYTE_ACCOUNT, b"U": nkeys.PREFIX_BYTE_USER}
+    return nkeys.from_seed(nkeys.encode_seed(os.urandom(32), kinds[prefix]))
+
+
+def _public(key: Any) -> str:
+    public: bytes = key.public_key
+    return public.decode()
+
+
+def _jwt(issuer: Any, subject: str, claims: dict[str, Any]) -> str:
+    """A JWT as NATS has them: signed by an nkey."""
+    own = {"jti": os.urandom(8).hex(), "iat": int(time.time()), "iss": _public(issuer), "name": "x", "sub": subject}
+    parts = ({"typ": "JWT", "alg": "ed25519-nkey"}, own | {"nats": claims | {"version": 2}})
+    text = b".".join(urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
+    return b".".join((text, urlsafe_b64encode(issuer.sign(text)).rstrip(b"="))).decode()
 
 
 class S3(_Server):
@@ -292,10 +375,11 @@ class Kafka(FarSide):
 
     keeps_one = False
 
-    def __init__(self, _: Path) -> None:
+    def __init__(self, _: Path, brokers: int = 3) -> None:
         super().__init__()
-        self._brokers = Producer({"test.mock.num.brokers": 3, "log_level": 0})
+        self._brokers = Producer({"test.mock.num.brokers": brokers, "log_level": 0})
         known = self._brokers.list_topics(timeout=20).brokers.values()
+        self.port = next(iter(known)).port  # the only one's
         self._peers = ",".join(f"{broker.host}:{broker.port}" for broker in known)
         self.url = f"kafka://{self._peers}/acme-batches"
 

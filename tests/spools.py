@@ -241,7 +241,7 @@ def _handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(answer.body)
 
-        do_GET = do_CONNECT = do_POST  # noqa: N815 the names are the base class's
+        do_GET = do_PUT = do_CONNECT = do_POST  # noqa: N815 the names are the base class's
 
         def log_message(self, *_: object) -> None:
             pass

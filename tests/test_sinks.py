@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import getpass
+import json
+import os
 import re
+import resource
+import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from endpoint_faults import certificates
-from far_sides import S3, SETTINGS, Directory, FarSide, Http, Kafka, Nats, Silent, silent_urls
-from spools import Endpoint, add_segment, append, make_head, open_spool, read_balanced
+from far_sides import KEYS, S3, SETTINGS, Directory, FarSide, Http, JwtNats, Kafka, Nats, Silent, Stored, silent_urls
+from spools import (
+    Answer,
+    Endpoint,
+    Request,
+    add_segment,
+    append,
+    make_head,
+    make_lines,
+    open_spool,
+    read_balanced,
+)
+from taps import KafkaTap
 
 from telemetry.consent import State
 from telemetry.doctor.endpoint import examine_endpoint
 from telemetry.endpoint import check_any_endpoint, without_credentials
 from telemetry.errors import ConfigError
+from telemetry.shipper.delivery.directory_sink import DirectorySink
 from telemetry.shipper.delivery.sink import open_sink
 from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import Uploader
@@ -30,7 +47,6 @@ from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from telemetry.spool.segment import Seal
     from telemetry.spool.spool import Spool
@@ -248,6 +264,199 @@ class _TlsNats(Nats):
         return {}
 
 
+def test_an_expired_certificate_of_brokers_and_of_a_store_is_not_trusted(spool: Spool, tmp_path: Path) -> None:
+    trusting = SETTINGS._replace(ca_file=certificates_file(tmp_path))
+    brokers = Kafka(tmp_path, brokers=1)
+    seal, body = _seal(spool)
+    for kind, outcome in (("good", Outcome.DELIVERED), ("expired", Outcome.RETRY), ("for another name", Outcome.RETRY)):
+        tap = KafkaTap(brokers.port, certificates.tls(kind))
+        sink = open_sink(f"kafka://127.0.0.1:{tap.port}/acme-batches", trusting, {})
+        reply = sink.deliver(seal, body)
+        sink.close()
+        tap.close()
+        assert (reply.outcome, "certificate" in reply.cause) == (outcome, kind != "good"), (kind, reply)
+
+    for kind in ("good", "expired", "for another name"):
+        with Endpoint(decide=lambda _: Answer(200, (("ETag", '"x"'),)), tls=certificates.tls(kind)) as store:
+            environ = {**KEYS, "AWS_ENDPOINT_URL": f"https://127.0.0.1:{store.port}"}
+            told = subprocess.run(
+                [sys.executable, "-c", _TO_A_STORE, json.dumps(environ)],
+                env={**os.environ, "SSL_CERT_FILE": trusting.ca_file, "PYTHONPATH": str(Path(__file__).parent)},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        assert told.returncode == 0, told.stderr
+        assert told.stdout.split(" ", 1)[0] == ("delivered" if kind == "good" else "retry"), told
+        assert ("certificate" in told.stdout) == (kind != "good")
+
+
+_TO_A_STORE = """
+import json, sys
+from far_sides import SETTINGS
+from spools import make_head
+from telemetry.shipper.delivery.sink import open_sink
+from telemetry.spool.segment import seal_of
+from telemetry.spool.tally import Tally
+sink = open_sink("s3://acme/batches", SETTINGS, json.loads(sys.argv[1]))  # authorities are read as a process begins
+reply = sink.deliver(seal_of(make_head(), b"body", Tally(), {}, Tally()), b"body")
+sink.close()
+print(reply.outcome.value, reply.cause)
+"""
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_brokers_that_ask_for_a_login_by_tls_are_given_it_and_nobody_else_s(
+    spool: Spool, tmp_path: Path, mechanism: str
+) -> None:
+    settings = SETTINGS._replace(ca_file=certificates_file(tmp_path), sasl_mechanism=mechanism)
+    brokers = Kafka(tmp_path, brokers=1)
+    tap = KafkaTap(brokers.port, certificates.tls("good"), ("shipper", "sesa me"), mechanism)
+    seal, body = _seal(spool)
+    for password, outcome in (("sesa%20me", Outcome.DELIVERED), ("wrong", Outcome.PAUSED)):
+        sink = open_sink(f"kafka://shipper:{password}@127.0.0.1:{tap.port}/acme-batches", settings, {})
+        assert sink.is_authorized
+        reply = sink.deliver(seal, body)
+        sink.close()
+        assert reply.outcome is outcome, reply
+        assert "wrong" not in reply.cause
+    assert [stored.id for stored in brokers.stored()] == [seal.head.id]
+    tap.close()
+
+
+def test_another_way_to_log_in_than_brokers_know_is_a_mistake_of_the_settings() -> None:
+    with pytest.raises(ConfigError, match="must be one of PLAIN, SCRAM-SHA-256"):
+        open_sink("kafka://127.0.0.1:9/acme", SETTINGS._replace(sasl_mechanism="GSSAPI"), {})
+
+
+def test_a_server_of_nats_may_know_its_users_by_keys_or_by_a_token(spool: Spool, tmp_path: Path) -> None:
+    for name in ("jwt", "token"):
+        (tmp_path / name).mkdir()
+    seal, body = _seal(spool)
+    far = JwtNats(tmp_path / "jwt")
+    try:
+        sink = open_sink(far.url, SETTINGS._replace(token_file=str(far.creds)), {})
+        assert sink.is_authorized
+        assert sink.deliver(seal, body).outcome is Outcome.DELIVERED
+        assert open_sink(far.url, SETTINGS, {}).deliver(seal, body).outcome is Outcome.PAUSED
+        assert [(stored.id, stored.body) for stored in far.stored()] == [(seal.head.id, body)]
+    finally:
+        far.stop()
+
+    token = tmp_path / "token-file"
+    token.write_text("sesame-seed")
+    token.chmod(0o600)
+    of_token = Nats(tmp_path / "token", token="sesame-seed")
+    try:
+        url = of_token.url.replace("shipper:sesame@", "")
+        by_file = open_sink(url, SETTINGS._replace(token_file=str(token)), {})
+        assert by_file.deliver(seal, body).outcome is Outcome.DELIVERED
+        token.write_text("another")
+        reply = by_file.deliver(seal, body)
+        assert (reply.outcome, "sesame" in reply.cause) == (Outcome.PAUSED, False), "it was read again"
+        assert (
+            open_sink(url, SETTINGS, {"TELEMETRY_TOKEN": "sesame-seed"}).deliver(seal, body).outcome
+            is Outcome.DELIVERED
+        )
+        assert [stored.id for stored in of_token.stored()] == [seal.head.id]
+    finally:
+        of_token.stop()
+
+
+def test_a_batch_that_was_stored_before_a_crash_is_not_stored_again_after_it(far: FarSide, tmp_path: Path) -> None:
+    directory = tmp_path / "spool"
+    spool = open_spool(directory)
+    seal, body = _seal(spool)
+    sink = _open(far)
+    assert sink.deliver(seal, body).outcome is Outcome.DELIVERED
+    sink.close()
+    spool.close()  # killed before the ack
+
+    spool = open_spool(directory)
+    assert spool.waiting == 1
+    sink = _open(far)
+    uploader = Uploader(spool, sink, SETTINGS, lambda: Permission(State.ON), Tripwire(lambda _: None))
+    deadline = time.monotonic() + 30
+    while spool.waiting and time.monotonic() < deadline:
+        uploader.step()
+    sink.close()
+    kept = [stored for stored in far.stored() if stored.id == seal.head.id]
+    assert {stored.body for stored in kept} == {body}
+    assert len(kept) == (1 if far.keeps_one else 2)
+    assert read_balanced(spool).delivered == 3
+    spool.close()
+
+
+# ---- Batches that are larger than a server takes ----
+
+
+def _split_down(spool: Spool, sink: Any, events: int = 400) -> None:
+    active = spool.begin(make_head(compressed=False))
+    append(active, events)
+    spool.seal(active, Tally(emitted=events, kept=events))
+    uploader = Uploader(spool, sink, SETTINGS, lambda: Permission(State.ON), Tripwire(lambda _: None))
+    deadline = time.monotonic() + 60
+    while spool.waiting and time.monotonic() < deadline:
+        uploader.step()
+    sink.close()
+    assert read_balanced(spool).delivered == events
+
+
+def _lines(kept: list[Stored]) -> list[bytes]:
+    assert len({stored.id for stored in kept}) == len(kept) > 2
+    return sorted(line for stored in kept for line in stored.body.splitlines())
+
+
+def test_a_batch_beyond_what_brokers_take_is_split(spool: Spool, tmp_path: Path) -> None:
+    brokers = Kafka(tmp_path, brokers=1)
+    tap = KafkaTap(brokers.port, most_bytes=5000)
+    _split_down(spool, open_sink(f"kafka://127.0.0.1:{tap.port}/acme-batches", SETTINGS, {}))
+    assert _lines(brokers.stored()) == sorted(make_lines(400).splitlines())
+    tap.close()
+
+
+def test_a_batch_beyond_what_a_store_takes_is_split(spool: Spool) -> None:
+    kept: list[Stored] = []
+
+    def take(request: Request) -> Answer:
+        if len(request.body) > 5000:
+            return Answer(400, (), b"<Error><Code>EntityTooLarge</Code></Error>") if len(kept) else Answer(413)
+        kept.append(Stored(request.path, request.body, {}))
+        return Answer(200, (("ETag", '"x"'),))
+
+    with Endpoint(decide=take) as store:
+        environ = {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{store.port}"}
+        _split_down(spool, open_sink("s3://acme/batches", SETTINGS, environ))
+    assert _lines(kept) == sorted(make_lines(400).splitlines())
+
+
+def test_a_batch_beyond_what_a_file_may_hold_is_split(spool: Spool, tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    far = Directory(tmp_path / "far")
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as Python does at its start
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(DirectorySink, "_put", _within(5000, DirectorySink._put))
+            _split_down(spool, _open(far))
+    finally:
+        signal.signal(signal.SIGXFSZ, before)
+    assert _lines(far.stored()) == sorted(make_lines(400).splitlines())
+
+
+def _within(most_bytes: int, put: Any) -> Any:
+    """The writing of a file where none may be larger, as by `ulimit -f`; the spool's own are beside it."""
+
+    def put_within(*arguments: Any) -> None:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, limits[1]))
+        try:
+            put(*arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    return put_within
+
+
 def test_nothing_goes_in_clear_to_another_machine(spool: Spool, tmp_path: Path) -> None:
     (tmp_path / "nats").mkdir()
     server = Nats(tmp_path / "nats")
@@ -322,6 +531,7 @@ sys.modules[{library!r}] = None
 from telemetry.settings import ShipperSettings
 from telemetry.doctor.endpoint import examine_endpoint
 print([(step.verdict.name, step.found) for step in examine_endpoint({url!r}, ShipperSettings(), {{}})])
+from telemetry.shipper.delivery.directory_sink import DirectorySink
 from telemetry.shipper.delivery.sink import open_sink
 open_sink({url!r}, ShipperSettings(), {{}})
 """
@@ -336,6 +546,26 @@ def test_no_library_of_a_sink_is_loaded_where_none_is_chosen() -> None:
         "sys.exit(bool({'nats', 'obstore', 'confluent_kafka'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "environ"),
+    [
+        ("s3://acme/x", KEYS),
+        ("nats://user:word@127.0.0.1:1/acme", {}),
+        ("kafka://user:word@127.0.0.1:1/acme", {}),
+        ("https://127.0.0.1:1/", {}),
+    ],
+)
+def test_doctor_warns_of_credentials_that_one_installation_alone_has(
+    url: str, environ: dict[str, str], tmp_path: Path
+) -> None:
+    shown = tmp_path / "client.pem"
+    certificates._certificate("good").private_key_and_cert_chain_pem.write_to_path(str(shown))
+    shown.chmod(0o600)
+    settings = SETTINGS._replace(client_certificate=str(shown) if url.startswith("https") else "")
+    told = [step.found for step in examine_endpoint(url, settings, environ) if step.verdict.name == "NOTE"]
+    assert any("would join its sessions" in found for found in told)
 
 
 def test_doctor_looks_at_a_directory(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ def examine_endpoint(
         yield fault("endpoint", str(refusal), "no upload can be made: fix that setting")
         return
     yield _of_token(sink)
+    if settings.client_certificate:
+        yield note("endpoint", f"a client certificate is shown; {_SHARED}", "a certificate for all, or a token for all")
     sink.close()
     through = parse(proxy) if proxy else None
     if through:

@@ -37,6 +37,7 @@ _PASSING = {
     errno.ETIMEDOUT,
     errno.EMFILE,
 }
+_TOO_LARGE = 413
 _WORDS = {
     errno.ENOENT: "it is not there: make it, or mount it",
     errno.ENOTDIR: "it is no directory",
@@ -102,6 +103,8 @@ class DirectorySink:
 
 def _failed(fault: OSError) -> Reply:
     number = fault.errno or 0
+    if number == errno.EFBIG:
+        return Reply(Outcome.SPLIT, f"{type(fault).__name__} (larger than a file there may be)", _TOO_LARGE)
     outcome = Outcome.RETRY if number in _PASSING else Outcome.PAUSED
     words = _WORDS.get(number, os.strerror(number))
     return Reply(outcome, f"{type(fault).__name__} ({words})")

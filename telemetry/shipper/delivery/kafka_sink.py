@@ -13,6 +13,8 @@ from urllib.parse import unquote
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from telemetry.errors import ConfigError
+from telemetry.settings import SASL_MECHANISMS
 from telemetry.shipper.delivery.http_sink import upload_headers
 from telemetry.shipper.delivery.recorder import RequestHead
 from telemetry.shipper.outcome import Outcome, Reply
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 64 << 20  # so that the broker's own limit holds, not the library's of 1 MB
 _TOO_LARGE = 413
 _POLL_SECONDS = 0.05
-_WANTS_LOGIN = "it does not take the credentials: user and password in the endpoint"
+_IDLE_MILLISECONDS = 30_000
+_WANTS_LOGIN = "it does not take the credentials: user and password in the endpoint, sasl_mechanism"
+_NO_TRUST = "its certificate is not trusted: expired, for another name, or ca_file lacks its authority; or no TLS there"
 _SPLIT = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE}
 _REJECTED = {KafkaError.INVALID_RECORD}
 _PAUSED = {
@@ -44,6 +48,9 @@ class KafkaSink:
     """A sink that produces batches to a topic."""
 
     def __init__(self, target: SinkTarget, settings: ShipperSettings, environ: Mapping[str, str]) -> None:  # noqa: ARG002 a sink's
+        if settings.sasl_mechanism not in SASL_MECHANISMS:
+            known = ", ".join(SASL_MECHANISMS)
+            raise ConfigError(f"sasl_mechanism={settings.sasl_mechanism!r}: must be one of {known}")
         self._target = target
         self._settings = settings
         self._events_session = ""
@@ -75,7 +82,7 @@ class KafkaSink:
             return _failed(fault.args[0] if isinstance(fault, KafkaException) else None)
         if not answers:
             self.close()
-            return Reply(Outcome.RETRY, "cut off") if self._is_cut.is_set() else _failed(next(iter(self._said), None))
+            return Reply(Outcome.RETRY, "cut off") if self._is_cut.is_set() else _failed(self._hopeless())
         if answers[0] is None:
             return Reply(Outcome.DELIVERED, "stored")
         self.close()
@@ -85,8 +92,12 @@ class KafkaSink:
         deadline = monotonic() + self._settings.read_timeout_seconds + self._settings.connect_timeout_seconds
         while not answers and not self._is_cut.is_set() and monotonic() < deadline:
             producer.poll(_POLL_SECONDS)
-            if any(fault.code() in _PAUSED for fault in self._said):
+            if self._hopeless() is not None:
                 return
+
+    def _hopeless(self) -> KafkaError | None:
+        """Return what was said of the connection that no patience mends."""
+        return next((fault for fault in self._said if fault.code() in _PAUSED or _is_of_tls(fault)), None)
 
     def _worse(self, fault: KafkaError) -> KafkaError:
         """Return what was said of the connection if the batch's own fault is only that it took too long."""
@@ -125,13 +136,20 @@ class KafkaSink:
             "compression.type": "none",
             "message.max.bytes": MAX_BYTES,
             "linger.ms": 0,
+            # Between uploads nothing is said, and nothing is left open.
+            "connections.max.idle.ms": _IDLE_MILLISECONDS,
+            "topic.metadata.refresh.interval.ms": -1,
             "delivery.timeout.ms": int(settings.read_timeout_seconds * 1000),
             "socket.connection.setup.timeout.ms": max(1000, int(settings.connect_timeout_seconds * 1000)),
             "security.protocol": ("SASL_" if user else "") + ("PLAINTEXT" if is_clear else "SSL"),
             "error_cb": self._said.append,
         }
         if user:
-            config |= {"sasl.mechanism": "PLAIN", "sasl.username": unquote(user), "sasl.password": unquote(password)}
+            config |= {
+                "sasl.mechanism": settings.sasl_mechanism,
+                "sasl.username": unquote(user),
+                "sasl.password": unquote(password),
+            }
         if settings.ca_file:
             config["ssl.ca.location"] = settings.ca_file
         if settings.client_certificate:
@@ -158,4 +176,9 @@ def _failed(fault: KafkaError | None) -> Reply:
         return Reply(Outcome.REJECTED, name)
     if code in _PAUSED:
         return Reply(Outcome.PAUSED, f"{name} ({_PAUSED[code]})")
-    return Reply(Outcome.RETRY, name)
+    return Reply(Outcome.RETRY, f"{name} ({_NO_TRUST})" if _is_of_tls(fault) else name)
+
+
+def _is_of_tls(fault: KafkaError) -> bool:
+    # Now it has a code for it, and now only words.
+    return fault.code() == KafkaError._SSL or "certificate" in str(fault.str())  # noqa: SLF001 as above

@@ -6,6 +6,8 @@ names, which alone reach a shipper that a program spawns. A client lives for one
 
 from __future__ import annotations
 
+import re
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,9 @@ _VARIABLES = {
     "AWS_ENDPOINT_URL": "endpoint",
 }
 _OF_HTTP = {"Content-Type", "Content-Encoding"}
+_FINISH_SECONDS = 0.05
+_TOO_LARGE = 413
+_SAYS_TOO_LARGE = re.compile(rf"status code: {_TOO_LARGE}|<Code>EntityTooLarge<")
 _WANTS_KEYS = "it does not take the keys: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 
@@ -93,8 +98,9 @@ class S3Sink:
         self._upload.cut()
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Let the connections go, and the library's threads finish: one that wakes while Python ends aborts it."""
         self._store = self._new_store()
+        time.sleep(_FINISH_SECONDS)
 
     def _key(self, seal: Seal) -> str:
         name = f"{seal.head.id}{seal.head.file[seal.head.file.index('.') :]}"
@@ -130,8 +136,14 @@ def _attributes(seal: Seal) -> dict[str, str]:
 
 
 def _failed(fault: BaseException) -> Reply:
-    # The library's texts hold addresses, and what the store has said.
-    name = type(fault).__name__
+    # The library's texts hold addresses, and what the store has said: they are looked through, and never repeated.
+    name, text = type(fault).__name__, str(fault)
+    if _SAYS_TOO_LARGE.search(text):
+        return Reply(Outcome.SPLIT, f"{name} (larger than the store takes)", _TOO_LARGE)
+    if "InvalidCertificate" in text:
+        return Reply(
+            Outcome.RETRY, f"{name} (its certificate is not trusted: expired, or SSL_CERT_FILE lacks its authority)"
+        )
     match fault:
         case exceptions.PermissionDeniedError() | exceptions.UnauthenticatedError():
             return Reply(Outcome.PAUSED, f"{name} ({_WANTS_KEYS})")
