@@ -256,6 +256,7 @@ def test_what_is_dropped_is_named_by_event_and_field(start_host: StartHost, home
     losses = _found(steps, "losses", "note")  # not all: 3 were kept, without their field
     assert "2 events: undeclared -> the program emits an event" in losses
     assert "3 values of query_finished.duration_ms: invalid -> " in losses
+    assert "emitted, and not in the catalog: undeclared (2)" in _found(steps, "shipper", "fault")
     wait_until(lambda: "nobody listens there" in _found(_doctor("--product", "acme-db")[1], "spool", "fault"))
 
 

@@ -219,6 +219,7 @@ def test_drops_and_removed_fields_are_counted_by_reason(start_host: StartHost, h
     host = start_host(refusing)
     host.emit(3, "never_heard_of")
     host.emit(5, "query_finished", duration_ms=1.0, shoe_size=44)
+    assert _ask()["shipper"]["undeclared"] == {"query_finished.shoe_size": 5, "never_heard_of": 3}
     host.kill_with_shippers(home)
     ledger = _ask()["ledger"]
     assert ledger["dropped"] == {"undeclared": 3}

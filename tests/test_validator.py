@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from telemetry.catalog.compile import Compiled, compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field
 from telemetry.redact.checksum import is_card
-from telemetry.shipper.intake.validator import UnreadableEventsError, Validator
+from telemetry.shipper.intake.validator import MAX_UNDECLARED, UnreadableEventsError, Validator
 from telemetry.spool.tally import Tally, Touched
 
 TODAY = dt.date(2026, 1, 1)
@@ -58,6 +58,20 @@ def test_good_events_pass_in_order_and_nothing_is_counted() -> None:
     good = {"event": "query", "rows": 3, "engine": "batch"}
     assert fields == [good, {"event": "queries", "count": 2}, good]
     assert tally == Tally()
+
+
+def test_what_is_not_declared_is_remembered_by_name_up_to_a_bound() -> None:
+    validator = Validator(catalog())
+    odd: list[Any] = ["no such name", "x" * 65, "", "\n", "a\0"]
+    events = [
+        *([name, 5, {}] for name in ["nobody", "gone", "nobody", *odd]),
+        ["query", 5, {"shoe": 1, 7: 2, "a b": 3}],
+    ]
+    validator.validate(msgspec.msgpack.encode(events), Tally())
+    assert validator.undeclared == {"nobody": 2, "query.shoe": 1, "query.7": 1}
+
+    validator.validate(msgspec.msgpack.encode([[f"n{number}", 5, {}] for number in range(500)]), Tally())
+    assert len(validator.undeclared) == MAX_UNDECLARED
 
 
 def test_the_time_of_an_event_is_kept() -> None:

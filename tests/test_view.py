@@ -186,6 +186,9 @@ def test_every_number_is_that_of_the_ledger(browser: Browser, served: Served) ->
     assert "declare it" in cells(page, "dropped")[0][2]
     assert [row[1:3] for row in cells(page, "fields")] == [["undeclared", "25"]]
     assert ledger["fields_dropped"] == {"undeclared": 25}
+    unknown = {name: str(number) for name, number in found["shipper"]["undeclared"].items()}
+    assert dict(cells(page, "undeclared")) == unknown
+    assert [*unknown.values()] == ["25"]  # the other name is none that a catalog could declare
     assert cells(page, "redacted") == [["identifier", "query_finished.table", "25"]]
     assert sorted(row[:2] for row in cells(page, "names")) == [["opened", "25"], ["query_finished", "25"]]
     assert [row[1] for row in cells(page, "sessions")] == ["50"]

@@ -289,6 +289,7 @@ def _of_run(run: dict[str, Any]) -> list[str]:
         *(_of_host(host) for host in run.get("hosts", ())),
         f"upload {run['upload']}{cause}",
         *_of_frames(run),
+        *_of_undeclared(run.get("undeclared", {})),
         *_of_tripwire(run.get("tripwire")),
     ]
 
@@ -304,6 +305,11 @@ def _of_frames(run: dict[str, Any]) -> list[str]:
         "of too many new producers refused": run["refused_frames"],
     }
     return [f"{counted(number, 'frame')} {what}" for what, number in counts.items() if number]
+
+
+def _of_undeclared(undeclared: dict[str, int]) -> list[str]:
+    """Report what was emitted that the catalog does not declare; a shipper of an older version tells none."""
+    return [f"not in the catalog: {name}, {counted(number, 'time')}" for name, number in undeclared.items()]
 
 
 def _of_tripwire(tripwire: dict[str, Any] | None) -> list[str]:

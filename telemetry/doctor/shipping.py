@@ -66,6 +66,9 @@ def _of_run(run: dict[str, Any]) -> Iterator[Step]:
     if run["refused_frames"]:
         found = f"{counted(run['refused_frames'], 'frame')} of too many new producers refused"
         yield fault("shipper", found, "call init once in a process, not for each event")
+    if undeclared := run.get("undeclared"):
+        found = ", ".join(f"{name} ({number})" for name, number in undeclared.items())
+        yield fault("shipper", f"emitted, and not in the catalog: {found}", "declare it, or correct the name")
     if not run["text_redaction"]:
         yield note(
             "shipper", "free text can't be redacted there, and is dropped", "install hyperscan for its interpreter"

@@ -71,7 +71,7 @@ MIN_LIFE_SECONDS = 60.0
 """The least life of a shipper, however much memory it takes: one that only starts and ends helps nobody."""
 
 MAX_TOLD = 20
-"""The number of hosts that `telemetry status` is told of one by one."""
+"""The number of hosts, and of undeclared names, that `telemetry status` is told of one by one."""
 
 STOP_SECONDS = 2.0
 """The time for which a shipper that is told to stop goes on uploading; the rest waits on disk."""
@@ -132,7 +132,7 @@ class Shipper:
         self._watch = Watch(spool)
         self._records = Records(rendezvous, taken_numbers(ledger.positions))
         self._writer = Writer(self._spool, format_, settings, self._uploader.nudge)
-        pipelines = Pipelines(self._catalogs, self._names, format_, self._texts, clock)
+        self._pipelines = pipelines = Pipelines(self._catalogs, self._names, format_, self._texts, clock)
         self._intake = Intake(
             sockets,
             self._spool,
@@ -377,6 +377,7 @@ class Shipper:
             "hosts": [_as_host(ground) for ground in self._watch.grounds(MAX_TOLD)],
             "unreadable_frames": self._intake.unreadable,
             "refused_frames": self._intake.refused,
+            "undeclared": dict(self._pipelines.undeclared.most_common(MAX_TOLD)),
             "remote": self._sockets.remote and self._sockets.remote.state,
             "text_redaction": not self._texts.are_dropped,
             "tripwire": {"hits": self._tripwire.hits, "state": self._tripwire.state},

@@ -92,7 +92,11 @@ class _Part:
 
 
 class Pipeline:
-    """The stages for one catalog on one day within one session."""
+    """The stages for one catalog on one day within one session.
+
+    Attributes:
+        undeclared: how often what was met that the catalog does not declare, as the validator counts it.
+    """
 
     def __init__(
         self,
@@ -108,6 +112,7 @@ class Pipeline:
         self._session = session
         self._precision_seconds = catalog.time_precision_seconds
         self._validator = Validator(compiled)
+        self.undeclared = self._validator.undeclared
         # One for each level of consent: what a `local` producer does must not show in another's weights.
         self._samplers = {level: Sampler(compiled, random) for level in ("on", "technical", "local")}
         self._redactor = Redactor(compiled, texts, session.secret, format_.identifiers)

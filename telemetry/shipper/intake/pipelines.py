@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from telemetry.shipper.day import utc_day
 from telemetry.shipper.intake.pipeline import Pipeline
+from telemetry.shipper.intake.validator import MAX_UNDECLARED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,12 +47,20 @@ class Pipelines:
         self._texts = texts
         self._clock = clock
         self._today = catalogs.own.written
+        self._made: dict[str, Pipeline] = {}
+        self._undeclared: Counter[str] = Counter()
+
+    @property
+    def undeclared(self) -> Counter[str]:
+        """How often an event or a field was met that its catalog does not declare, by name, in this shipper's life."""
+        return sum((pipeline.undeclared for pipeline in self._made.values()), self._undeclared)
 
     def begin(self, session: Session) -> None:
         """Make all pipelines anew for a session; others than the own catalog's when their first event arrives."""
         self._session = session
         self._today = max(self._today, utc_day(self._clock()))
-        self._made: dict[str, Pipeline] = {}
+        self._undeclared = Counter(dict(self.undeclared.most_common(MAX_UNDECLARED)))
+        self._made = {}
         self.of(self._catalogs.own)
 
     def look_at_the_day(self) -> None:

@@ -8,6 +8,7 @@ all others nothing. If a field occurs twice, the last one counts, as in the deco
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -42,6 +43,11 @@ _ARRAY: msgspec.msgpack.Decoder[list[Raw]] = msgspec.msgpack.Decoder(
 _Time = Annotated[int, Meta(ge=0, le=MAX_TIME_NS)]
 _ANYTHING = msgspec.msgpack.Decoder()
 UNENCODABLE_VALUE = msgspec.msgpack.encode(msgspec.msgpack.Ext(UNENCODABLE, b""))
+MAX_UNDECLARED = 100
+"""The number of names that are remembered of what the catalog does not declare."""
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,63}")
+
 _FORM = msgspec.msgpack.Decoder(tuple[str, int | float, dict[Any, Raw]])
 
 
@@ -50,9 +56,15 @@ class UnreadableEventsError(ValueError):
 
 
 class Validator:
-    """A reader of frames' events by one compiled catalog."""
+    """A reader of frames' events by one compiled catalog.
+
+    Attributes:
+        undeclared: how often an event, or a field as `event.field`, was met that the catalog does not declare. It is
+            for the people on this machine, and goes to no disk: nobody has reviewed these names.
+    """
 
     def __init__(self, compiled: Compiled) -> None:
+        self.undeclared: Counter[str] = Counter()
         self._decode_all = compiled.decoder.decode
         self._decode_one = compiled.one.decode
         self._parts = {name: _parts(compiled, envelope) for name, envelope in compiled.envelopes.items()}
@@ -120,8 +132,18 @@ class Validator:
         parts = self._parts.get(name)
         if parts is None:
             tally.drop(DropReason.EXPIRED if name in self._expired else DropReason.UNDECLARED)
+            if name not in self._expired:
+                self._remember(name)
             return None
+        for field in fields:
+            if field not in parts.decoders and field not in parts.expired:
+                self._remember(f"{name}.{field}")
         return parts.envelope(time_ns, parts.fields(**_valid_fields(fields, parts, tally)))
+
+    def _remember(self, name: str) -> None:
+        is_known = name in self.undeclared
+        if is_known or (len(self.undeclared) < MAX_UNDECLARED and _NAME.fullmatch(name)):
+            self.undeclared[name] += 1
 
 
 class _Parts(NamedTuple):

@@ -106,6 +106,9 @@ function showNow(now) {
 
   const most = Math.max(1, ...Object.values(now.kept.names));
   table("names", "Events by name", ["event", "number", "share"], falling(now.kept.names).map(([name, many]) => [name, many, element("div", "", { "data-share": many / most })]), "none");
+  const undeclared = {};
+  for (const run of runs) for (const [name, many] of Object.entries(run.undeclared ?? {})) undeclared[name] = (undeclared[name] ?? 0) + many;
+  table("undeclared", "Emitted, and not in the catalog", ["event or field", "times"], falling(undeclared), "none since the shipper started");
   table("dropped", "Dropped events", ["reason", "events", "what to do"], falling(now.ledger.dropped).map(([reason, many]) => [reason, many, now.remedies[reason] ?? ""]), "none");
   const removed = Object.entries(now.touched).flatMap(([field, each]) => falling(each.dropped).map(([reason, many]) => [field, reason, many, now.remedies[reason] ?? ""]));
   table("fields", "Fields removed", ["field", "reason", "values", "what to do"], removed, "none");
