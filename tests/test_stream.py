@@ -21,6 +21,7 @@ from endpoint_faults import certificates
 
 from telemetry.collector.stream.create import Made
 from telemetry.collector.stream.create import create as make_stream
+from telemetry.collector.stream.link import Link
 from telemetry.collector.stream.shape import Shape, config_of, differences, parse_stream, partition_of
 from telemetry.collector.stream.source import StreamSource
 from telemetry.collector.tables.source import Batch, SourceError
@@ -448,3 +449,21 @@ def _await_more(uploads: Uploads, confirmed: int) -> None:
     while len(uploads.confirmed) < confirmed:
         assert time.monotonic() < deadline, uploads.answers
         time.sleep(0.05)
+
+
+def test_a_connection_that_ended_without_a_word_is_made_anew(url: str) -> None:
+    async def use() -> tuple[bool, bool, bool]:
+        target, name = parse_stream(url)
+        link = Link(Servers(target, Access(), {}), name)
+        first = await link.line()
+        # As the library does where the connection breaks while bytes are on their way: its last flush raises.
+        first.connection._closed_cb = None
+        await first.connection._close(first.connection.CLOSED)
+        was_told = first.is_closed.done()
+        second = await link.line()
+        await second.jetstream.stream_info(name)
+        found = was_told, first.is_closed.done(), second is first
+        await link.close()
+        return found
+
+    assert asyncio.run(use()) == (False, True, False)

@@ -56,7 +56,10 @@ class Link:
     @property
     def standing(self) -> Line | None:
         """The connection that stands; None for none."""
-        return None if self._line is None or self._line.is_closed.done() else self._line
+        line = self._line
+        if line is not None and line.connection.is_closed and not line.is_closed.done():
+            line.is_closed.set_result(None)  # one that breaks with bytes on their way ends without the library's call
+        return None if line is None or line.is_closed.done() else line
 
     async def line(self) -> Line:
         """Return the connection that stands; make one if there is none, once for all that wait for it.
