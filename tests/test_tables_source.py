@@ -124,7 +124,7 @@ def test_what_is_no_body_is_passed_over(store: Path) -> None:
     (batches / f"{'a' * 32}.json").write_text("no record")
     source = StoreSource(store)
     found = {batch.batch: batch for batch in source.read(source.partitions()[0], 0)}
-    assert set(found) == {"a" * 32, os.fsdecode(b"odd-\xff")}
+    assert set(found) == {"a" * 32, "odd-\\udcff"}
     assert found["a" * 32].receipt is None
     assert found["a" * 32].received.tzinfo is UTC
 

@@ -7,6 +7,7 @@ that the commit was built on. Its own retries would build a stale append on anot
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
@@ -54,7 +55,7 @@ from telemetry.errors import TelemetryError
 from telemetry.files import sync_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from telemetry.collector.tables.layout import Columns
 
@@ -82,7 +83,8 @@ _TYPES: dict[str, Any] = {
     "TIMESTAMP WITH TIME ZONE": TimestamptzType(),
 }
 _COUNTS = "BIGINT[]"
-_EPOCH = date(1970, 1, 1)
+EPOCH = date(1970, 1, 1)
+"""The day from which days are counted."""
 
 
 class LakeError(TelemetryError):
@@ -225,20 +227,22 @@ class Lake:
         raise AssertionError
 
     def tables(self) -> dict[str, Table]:
-        """Return all tables by name."""
-        try:
-            names = [name[-1] for name in self._catalog.list_tables(NAMESPACE)]
-        except NoSuchNamespaceError:
-            return {}
+        """Return all tables by name; raise LakeError if they can't be read."""
+        with _told("Iceberg's catalog"):
+            try:
+                names = [name[-1] for name in self._catalog.list_tables(NAMESPACE)]
+            except NoSuchNamespaceError:
+                return {}
         found = {name: self.find(name) for name in names}
         return {name: table for name, table in found.items() if table is not None}
 
     def find(self, name: str) -> Table | None:
-        """Return a table as it is now; None if there is none."""
-        try:
-            return Table(name, self._catalog.load_table((NAMESPACE, name)))
-        except NoSuchTableError:
-            return None
+        """Return a table as it is now, or None if there is none; raise LakeError if it can't be read."""
+        with _told(f"the table {name}"):
+            try:
+                return Table(name, self._catalog.load_table((NAMESPACE, name)))
+            except NoSuchTableError:
+                return None
 
     def require(self, name: str, columns: Mapping[str, str | Columns], event: str | None = None) -> Table:
         """Return a table that has all of the columns, making it or adding them.
@@ -247,16 +251,18 @@ class Lake:
             LakeError: others change the table without end.
         """
         for _ in range(_TRIES):
-            table = self.find(name) or self._make(name, columns, event)
-            missing = {column: kind for column, kind in columns.items() if column not in table.columns}
-            if not missing:
-                return table
-            try:
-                with table.handle.update_schema() as change:
-                    for column, kind in missing.items():
-                        change.add_column(column, _iceberg_type(kind))
-            except (CommitFailedException, ValueError):  # another has added it
-                continue
+            table = self.find(name)
+            with _told(f"the table {name}"):
+                table = table or self._make(name, columns, event)
+                missing = {column: kind for column, kind in columns.items() if column not in table.columns}
+                if not missing:
+                    return table
+                try:
+                    with table.handle.update_schema() as change:
+                        for column, kind in missing.items():
+                            change.add_column(column, _iceberg_type(kind))
+                except (CommitFailedException, ValueError):  # another has added it
+                    continue
         raise LakeError(f"the table {name} is changed by others all the time")
 
     def _make(self, name: str, columns: Mapping[str, str | Columns], event: str | None) -> Table:
@@ -333,7 +339,8 @@ class Lake:
             if table is None:
                 raise LakeError(f"the table {name} was dropped meanwhile: load into other tables")
             try:
-                return change(table)
+                with _told(f"the table {name}"):
+                    return change(table)
             except CommitFailedException:
                 time.sleep(random.uniform(0, 0.1))  # noqa: S311 it keeps no secret
         raise LakeError(f"the table {name} is changed by others all the time")
@@ -387,7 +394,7 @@ class FileWriter:
             content=DataFileContent.DATA,
             file_path=self.path,
             file_format=FileFormat.PARQUET,
-            partition=Record((self._day - _EPOCH).days),
+            partition=Record((self._day - EPOCH).days),
             file_size_in_bytes=len(self._output),
             sort_order_id=None,
             spec_id=self.table.handle.metadata.default_spec_id,
@@ -453,6 +460,17 @@ def _sql_type(kind: Any) -> str:
     if isinstance(kind, StructType):
         return f"STRUCT({', '.join(f'{field.name} {_sql_type(field.field_type)}' for field in kind.fields)})"
     return next((name for name, known in _TYPES.items() if known == kind), str(kind).upper())
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn the errors of pyiceberg, and of what lies below it, into ours."""
+    try:
+        yield
+    except (TelemetryError, CommitFailedException, ValidationException):
+        raise
+    except Exception as fault:
+        raise LakeError(f"{what} can't be read or written: {_reason(fault)}") from fault
 
 
 def _numbers(properties: Mapping[str, str], prefix: str) -> dict[str, int]:

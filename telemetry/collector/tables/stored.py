@@ -134,7 +134,8 @@ class StoreSource:
         received = _time(record.received) or datetime.fromtimestamp(changed, UTC)
         receipt = Receipt(*msgspec.structs.astuple(record.receipt)) if record.receipt else None
         said = (record.catalog, record.catalog_digest, receipt, record.ledger, record.route)
-        return Batch(stem, sequence, received, *said, suffix, body, First(*msgspec.structs.astuple(record.first)))
+        first = First(*msgspec.structs.astuple(record.first))
+        return Batch(_well_formed(stem), sequence, received, *said, suffix, body, first)
 
     def _record(self, stem: str) -> _Record:
         try:
@@ -202,3 +203,7 @@ def _time(text: str) -> datetime | None:
         return datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=UTC)
     except ValueError:
         return None
+
+
+def _well_formed(name: str) -> str:
+    return name.encode(errors="backslashreplace").decode()
