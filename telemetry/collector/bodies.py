@@ -292,12 +292,12 @@ class Bodies(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no typ
 
     # The methods of a file system that DuckDB calls.
 
-    def open(self, path: str, mode: str = "rb", **options: Any) -> BinaryIO | _Kept | _Stream:  # noqa: ARG002 fsspec's
+    def open(self, path: str, mode: str = "rb", **options: Any) -> BinaryIO | Kept | _Stream:  # noqa: ARG002 fsspec's
         """Open one of the files for reading, or the answer for writing."""
         if path == ANSWER and self.answer is not None and mode != "rb":
             self.answer.seek(0)
             self.answer.truncate()
-            return _Kept(self.answer)
+            return Kept(self.answer)
         if path == RECORDS:
             return _Stream(self._records)
         if path in self._files:
@@ -358,7 +358,7 @@ class _Stream:
         self._pieces.close()
 
 
-class _Kept:
+class Kept:
     """A writable file that stays open after DuckDB has closed it."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -368,6 +368,7 @@ class _Kept:
         self.seek = file.seek
 
     def close(self) -> None:
+        """Write out what is buffered."""
         self.flush()
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import secrets
 import tempfile
-from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import duckdb
 
@@ -84,12 +84,18 @@ class Rows(NamedTuple):
     rows: Iterator[tuple[str | None, ...]]
 
 
+class Files(Protocol):
+    """The file system from which a query reads, of the scheme `store`; it takes the answer."""
+
+    answer: IO[bytes] | None
+
+
 class Asked:
     """One SELECT, whose answer can be had in several forms. Each method runs it from the start."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, bodies: Bodies, sql: str) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, files: Files, sql: str) -> None:
         self._connection = connection
-        self._bodies = bodies
+        self._files = files
         self._sql = sql
 
     def rows(self) -> Rows:
@@ -102,7 +108,7 @@ class Asked:
 
     def write(self, file: IO[bytes], form: str) -> None:
         """Replace a file's contents with the rows, in a format that DuckDB writes: `csv` or `parquet`."""
-        self._bodies.answer = file
+        self._files.answer = file
         header = ", HEADER" if form == "csv" else ""
         self._connection.execute(
             f"COPY (FROM query({literal(self._sql)})) TO {literal(ANSWER)} (FORMAT {form}{header})"
@@ -149,7 +155,7 @@ def ask(
         bodies = Bodies(batches)
     except OSError as fault:
         raise QueryError(f"{batches} can't be read: {fault.strerror}") from None
-    with tempfile.TemporaryDirectory(prefix="telemetry-query-") as spill, _open(bodies, spill) as connection:
+    with tempfile.TemporaryDirectory(prefix="telemetry-query-") as spill, open_database(bodies, spill) as connection:
         try:
             known = [*given, *_kept(directory, note)]
             reading = _Reading(connection, bodies, known, note)
@@ -166,7 +172,14 @@ def _kept(directory: Path, note: Callable[[str], None]) -> Iterator[Catalog]:
             yield catalog
 
 
-def _open(bodies: Bodies, spill: str) -> duckdb.DuckDBPyConnection:
+def open_database(files: Files, spill: str, beside: Iterable[str] = ()) -> duckdb.DuckDBPyConnection:
+    """Return a database that reads from one file system, and files beside it, and nothing else; with our aggregates.
+
+    Args:
+        files: the file system.
+        spill: the directory for what needs more memory.
+        beside: the paths of further files.
+    """
     connection = duckdb.connect(
         config={
             "autoinstall_known_extensions": False,
@@ -177,15 +190,35 @@ def _open(bodies: Bodies, spill: str) -> duckdb.DuckDBPyConnection:
             "preserve_insertion_order": False,  # it costs memory; who wants an order says so
         }
     )
-    connection.register_filesystem(bodies)
+    connection.register_filesystem(files)
     for macro in MACROS:
         connection.execute(macro)
     connection.execute("SET enable_progress_bar = false")  # it would stand in the answer of a query of some seconds
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET allowed_directories = ['{SCHEME}://']")
+    connection.execute(f"SET allowed_paths = [{', '.join(map(literal, beside))}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def require_sql(sql: str) -> None:
+    """Raise QueryError for a text that is no SQL: inside `query()`, DuckDB would show our line for the one at fault."""
+    try:
+        duckdb.extract_statements(sql)
+    except duckdb.Error as fault:
+        raise QueryError(str(fault)) from None
+
+
+def explained(fault: duckdb.Error, views: Iterable[str], columns: Iterable[str]) -> str:
+    """Return the text of a fault; of an unknown name with ours, since DuckDB suggests its own tables as well."""
+    text = _OUR_LINE.sub("", str(fault))
+    for form, what, known in ((_NO_VIEW, "view", views), (_NO_COLUMN, "column", sorted(columns))):
+        if found := form.search(text):
+            name, quoted = f'"{found[1]}"', [f'"{name}"' for name in known]
+            hint = did_you_mean(name, quoted)
+            return f"there is no {what} {name}{hint}" if hint else f"{text}\n{_ALL_NAMES}"
+    return text
 
 
 class _Reading:
@@ -212,10 +245,7 @@ class _Reading:
         self.plan = self._make_plan(catalogs)
 
     def answer(self, sql: str, take: Callable[[Asked], _T]) -> _T:
-        try:
-            duckdb.extract_statements(sql)  # inside `query()`, DuckDB would show our line for the one at fault
-        except duckdb.Error as fault:
-            raise QueryError(str(fault)) from None
+        require_sql(sql)
         while True:
             self._passed_over = len(self._bodies.unreadable)
             try:
@@ -223,18 +253,9 @@ class _Reading:
                 return take(Asked(self._connection, self._bodies, sql))
             except duckdb.Error as fault:
                 if not self._mend(fault):
-                    raise QueryError(self._with_names(_OUR_LINE.sub("", str(fault)))) from None
-
-    def _with_names(self, fault: str) -> str:
-        """Return the text of a fault; of an unknown name with ours, since DuckDB suggests its own tables as well."""
-        views = [*(view.name for view in self.plan.views), "batches"]
-        columns = {column.name for view in self.plan.views for column in view.columns} | {*STAMPED, *UPLOADED}
-        for form, what, known in ((_NO_VIEW, "view", views), (_NO_COLUMN, "column", sorted(columns))):
-            if found := form.search(fault):
-                name, quoted = f'"{found[1]}"', [f'"{name}"' for name in known]
-                hint = did_you_mean(name, quoted)
-                return f"there is no {what} {name}{hint}" if hint else f"{fault}\n{_ALL_NAMES}"
-        return fault
+                    views = [*(view.name for view in self.plan.views), "batches"]
+                    columns = {column.name for view in self.plan.views for column in view.columns}
+                    raise QueryError(explained(fault, views, {*columns, *STAMPED, *UPLOADED})) from None
 
     def tell(self) -> None:
         """Report the bodies that were passed over."""

@@ -138,7 +138,7 @@ def _view(
         (
             Column("time", "time", TIME, declared=True),
             *(
-                Column(column, field, _merged(types[field]), field in declared_types)
+                Column(column, field, merged(types[field]), field in declared_types)
                 for field, column in zip(fields, names, strict=True)
             ),
         ),
@@ -153,7 +153,8 @@ def _gather(events: Iterable[Mapping[str, set[str]]]) -> dict[str, set[str]]:
     return types
 
 
-def _merged(types: set[str]) -> str:
+def merged(types: set[str]) -> str:
+    """Return the type of a column that holds values of all of the types."""
     if "NUMBER" in types and types <= {"BIGINT", "NUMBER"}:
         return "DOUBLE"  # only a look says NUMBER: whole ones and others under one name
     return next(iter(types)) if len(types) == 1 else TEXT

@@ -63,6 +63,7 @@ _T = TypeVar("_T")
 
 NAMESPACE = "telemetry"
 _EVENT = "telemetry.event"
+_PURPOSE = "comment"  # where other engines look for it
 _POSITION = "telemetry.position."
 _MISSED = "telemetry.missed."
 _DAY = "received_day"
@@ -146,7 +147,18 @@ class Table:
     @property
     def columns(self) -> Columns:
         """The SQL types of its columns."""
-        return {field.name: _sql_type(field.field_type) for field in self.handle.schema().fields}
+        return {field.name: sql_type(field.field_type) for field in self.handle.schema().fields}
+
+    @property
+    def purpose(self) -> str:
+        """The purpose of its event, as the catalog had it when the table was made."""
+        purpose: str = self.handle.properties.get(_PURPOSE, "")
+        return purpose
+
+    @property
+    def purposes(self) -> dict[str, str]:
+        """The purposes of its columns."""
+        return {field.name: field.doc or "" for field in self.handle.schema().fields}
 
     @property
     def positions(self) -> dict[str, int]:
@@ -244,8 +256,20 @@ class Lake:
             except NoSuchTableError:
                 return None
 
-    def require(self, name: str, columns: Mapping[str, str | Columns], event: str | None = None) -> Table:
+    def require(
+        self,
+        name: str,
+        columns: Mapping[str, str | Columns],
+        event: str | None = None,
+        purposes: Mapping[str, str] | None = None,
+    ) -> Table:
         """Return a table that has all of the columns, making it or adding them.
+
+        Args:
+            name: the table.
+            columns: the columns.
+            event: the event whose rows it holds, if it is one's.
+            purposes: the purposes of columns, and of the event under the empty name.
 
         Raises:
             LakeError: others change the table without end.
@@ -253,26 +277,28 @@ class Lake:
         for _ in range(_TRIES):
             table = self.find(name)
             with _told(f"the table {name}"):
-                table = table or self._make(name, columns, event)
+                table = table or self._make(name, columns, event, purposes or {})
                 missing = {column: kind for column, kind in columns.items() if column not in table.columns}
                 if not missing:
                     return table
                 try:
                     with table.handle.update_schema() as change:
                         for column, kind in missing.items():
-                            change.add_column(column, _iceberg_type(kind))
+                            change.add_column(column, _iceberg_type(kind), doc=(purposes or {}).get(column))
                 except (CommitFailedException, ValueError):  # another has added it
                     continue
         raise LakeError(f"the table {name} is changed by others all the time")
 
-    def _make(self, name: str, columns: Mapping[str, str | Columns], event: str | None) -> Table:
+    def _make(
+        self, name: str, columns: Mapping[str, str | Columns], event: str | None, purposes: Mapping[str, str]
+    ) -> Table:
         fields = [
-            NestedField(number, column, _iceberg_type(kind, 1000 * number), required=False)
+            NestedField(number, column, _iceberg_type(kind, 1000 * number), required=False, doc=purposes.get(column))
             for number, (column, kind) in enumerate(columns.items(), 1)
         ]
         received = list(columns).index("received") + 1
         spec = PartitionSpec(PartitionField(received, 1000, DayTransform(), _DAY))
-        properties = _PROPERTIES | ({_EVENT: event} if event else {})
+        properties = _PROPERTIES | ({_EVENT: event, _PURPOSE: purposes.get("", "")} if event else {})
         try:
             made = self._catalog.create_table(
                 (NAMESPACE, name), Schema(*fields), partition_spec=spec, properties=properties
@@ -443,7 +469,7 @@ def _arrow_type(kind: Any) -> pa.DataType:
                 [pa.field(f.name, _arrow_type(f.field_type), metadata=_id(f.field_id)) for f in kind.fields]
             )
         case _:
-            return arrow_type(_sql_type(kind))
+            return arrow_type(sql_type(kind))
 
 
 def _iceberg_type(kind: str | Columns, number: int = 1000) -> Any:
@@ -454,11 +480,12 @@ def _iceberg_type(kind: str | Columns, number: int = 1000) -> Any:
     return ListType(number, LongType(), element_required=False) if kind == _COUNTS else _TYPES[kind]
 
 
-def _sql_type(kind: Any) -> str:
+def sql_type(kind: Any) -> str:
+    """Return the type in SQL of a column, given by its type in Iceberg."""
     if isinstance(kind, ListType):
-        return f"{_sql_type(kind.element_type)}[]"
+        return f"{sql_type(kind.element_type)}[]"
     if isinstance(kind, StructType):
-        return f"STRUCT({', '.join(f'{field.name} {_sql_type(field.field_type)}' for field in kind.fields)})"
+        return f"STRUCT({', '.join(f'{field.name} {sql_type(field.field_type)}' for field in kind.fields)})"
     return next((name for name, known in _TYPES.items() if known == kind), str(kind).upper())
 
 

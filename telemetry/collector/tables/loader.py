@@ -38,11 +38,11 @@ from telemetry.errors import ConfigError
 from telemetry.terminal import counted, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pyiceberg.manifest import DataFile
 
-    from telemetry.catalog.model import Catalog
+    from telemetry.catalog.model import Catalog, Event
     from telemetry.collector.tables.source import Batch, Source
 
 _T = TypeVar("_T")
@@ -405,7 +405,11 @@ class Loader:
         self._labels = {label_of(catalog) for catalog in catalogs}
         if changes and not self._keep_types:
             raise ConfigError(_refusal(changes))
-        tables = {layout.table: self._lake.require(layout.table, layout.columns, layout.event) for layout in layouts}
+        why = {event.name: event for catalog in catalogs for event in catalog.events.values()}
+        tables = {
+            layout.table: self._lake.require(layout.table, layout.columns, layout.event, _purposes(layout, why))
+            for layout in layouts
+        }
         tables[ASIDE] = self._lake.require(ASIDE, ASIDE_COLUMNS)
         tables[BATCHES] = batches = self._lake.require(BATCHES, BATCHES_COLUMNS)
         after, first = batches.position(self._partition), self._source.first(self._partition)
@@ -438,6 +442,15 @@ class Loader:
 def label_of(catalog: Catalog) -> str:
     """Return a catalog's product and version, as batches name them."""
     return f"{catalog.product}/{catalog.version}"
+
+
+def _purposes(layout: Layout, why: Mapping[str, Event]) -> dict[str, str]:
+    """Return the purposes of a table's columns, and of its event under the empty name."""
+    event = why[layout.event]
+    fields = {
+        column.name: event.fields[column.field].purpose for column in layout.fields if column.field in event.fields
+    }
+    return {"": event.purpose, **fields}
 
 
 def _chunks(batches: Iterable[Batch]) -> Iterator[list[Batch]]:

@@ -1,0 +1,185 @@
+"""SQL over tables, by DuckDB inside this process: the views that a query over a store has, of the tables' files.
+
+DuckDB's own reader of Iceberg is an extension that no package brings, so pyiceberg lists the files and DuckDB reads
+them by the numbers of their columns: a file from before a column was added has NULL there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import duckdb
+import fsspec
+
+from telemetry.collector.bodies import ANSWER, SCHEME, Kept
+from telemetry.collector.query import Asked, QueryError, explained, open_database, require_sql
+from telemetry.collector.tables.layout import ASIDE, BATCHES, STAMPS
+from telemetry.collector.views import STAMPED, UPLOADED, identifier, literal, merged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from telemetry.collector.tables.lake import Lake, Table
+
+_T = TypeVar("_T")
+
+_LOCAL = "file://"
+
+
+def ask_tables(lake: Lake, sql: str | None, take: Callable[[Asked], _T]) -> _T:
+    """Answer one SELECT over the views `events`, `batches`, `aside` and one for each event.
+
+    Args:
+        lake: the tables.
+        sql: the statement, in DuckDB's dialect; None for a list of the views, their columns and purposes.
+        take: receives the query and consumes the whole answer.
+
+    Returns:
+        The value that `take` returns.
+
+    Raises:
+        QueryError: the query can't be answered.
+        LakeError: the tables can't be read.
+    """
+    tables = lake.tables()
+    with open_tables(lake, tables) as (connection, files):
+        sql = overview_sql(tables) if sql is None else sql
+        require_sql(sql)
+        try:
+            return take(Asked(connection, files, sql))
+        except duckdb.Error as fault:
+            columns = {column for table in tables.values() for column in table.columns}
+            raise QueryError(explained(fault, ["events", *tables], {*columns, *STAMPED, *UPLOADED})) from None
+
+
+@contextlib.contextmanager
+def open_tables(
+    lake: Lake, tables: dict[str, Table] | None = None
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, TableFiles]]:
+    """Open a database with a view of each table by its name, and `events`, all events; as they are now.
+
+    The views have the columns that those over a store have. The database reads these tables' files and nothing else.
+
+    Args:
+        lake: the tables.
+        tables: the tables as they were read before; None to read them.
+
+    Raises:
+        LakeError: the tables can't be read.
+    """
+    tables = lake.tables() if tables is None else tables
+    files = TableFiles()
+    paths = {name: [files.add(table, str(file.file_path)) for file in table.files()] for name, table in tables.items()}
+    local = [path for some in paths.values() for path in some if not path.startswith(f"{SCHEME}://")]
+    with (
+        tempfile.TemporaryDirectory(prefix="telemetry-query-") as spill,
+        open_database(files, spill, local) as connection,
+    ):
+        for name, table in tables.items():
+            connection.execute(f"CREATE VIEW {identifier(name)} AS {_table_sql(table, paths[name])}")
+        connection.execute(f"CREATE VIEW events AS {_events_sql([table for table in tables.values() if table.event])}")
+        yield connection, files
+
+
+def _table_sql(table: Table, paths: list[str]) -> str:
+    columns = ", ".join(map(identifier, table.columns))
+    if not paths:
+        nothing = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in table.columns.items())
+        return f"SELECT {nothing} WHERE false"
+    schema = ", ".join(
+        f"{field.field_id}: {{name: {literal(field.name)}, type: {literal(kind)}, default_value: NULL}}"
+        for field, kind in zip(table.handle.schema().fields, table.columns.values(), strict=True)
+    )
+    return (
+        f"SELECT {columns} FROM read_parquet([{', '.join(map(literal, paths))}], schema = MAP {{{schema}}}, "
+        "hive_partitioning = false)"
+    )
+
+
+def _events_sql(tables: list[Table]) -> str:
+    types: dict[str, set[str]] = {}
+    for table in tables:
+        for name, kind in table.columns.items():
+            types.setdefault(name, set()).add(kind)
+    columns = {**STAMPS, **{name: merged(kinds) for name, kinds in types.items()}}
+    parts = []
+    for table in tables:
+        values = ", ".join(_cast(table, *column) for column in columns.items())
+        parts.append(f"SELECT {literal(table.event or '')} AS event, {values} FROM {identifier(table.name)}")
+    nothing = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in {"event": "VARCHAR", **columns}.items())
+    return " UNION ALL ".join(parts) or f"SELECT {nothing} WHERE false"
+
+
+def _cast(table: Table, name: str, kind: str) -> str:
+    there = table.columns.get(name)
+    return f"{'NULL' if there is None else identifier(name)}::{kind} AS {identifier(name)}"
+
+
+def overview_sql(tables: dict[str, Table]) -> str:
+    """Return a statement that lists the views with their columns, types and purposes."""
+    rows = [
+        ("events", "", "", f"every event: {', '.join((*STAMPED, *UPLOADED))}, and all fields below"),
+        (
+            BATCHES,
+            "",
+            "",
+            "every upload: batch, product, catalog, received, receipt, ledger, route, bytes, and its place",
+        ),
+        (ASIDE, "", "", "every line that fits no table, or not whole: event, reason, line, and its upload"),
+    ]
+    for name, table in sorted(tables.items()):
+        if table.event:
+            rows.append((name, "", "", table.purpose))
+            rows += [
+                (name, field, kind, table.purposes[field])
+                for field, kind in table.columns.items()
+                if field not in STAMPS
+            ]
+    values = ", ".join(f"({', '.join(map(literal, row))})" for row in rows)
+    return f'SELECT * FROM (VALUES {values}) AS known(view, "column", type, purpose)'
+
+
+class TableFiles(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no types
+    """The files of tables that do not lie on this machine, as DuckDB reads them; and the answer, which it writes."""
+
+    protocol = SCHEME
+    cachable = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer: IO[bytes] | None = None
+        self._inputs: dict[str, Any] = {}
+
+    def add(self, table: Table, path: str) -> str:
+        """Return the path by which DuckDB reads a file of a table."""
+        if path.startswith(_LOCAL):
+            return path.removeprefix(_LOCAL)
+        name = f"{SCHEME}://tables/{len(self._inputs)}.parquet"
+        self._inputs[name] = table.handle.io.new_input(path)
+        return name
+
+    def open(self, path: str, mode: str = "rb", **options: Any) -> Any:  # noqa: ARG002 fsspec's
+        """Open a file for reading, or the answer for writing."""
+        if path == ANSWER and self.answer is not None and mode != "rb":
+            self.answer.seek(0)
+            self.answer.truncate()
+            return Kept(self.answer)
+        return self._inputs[path].open()
+
+    def glob(self, path: str, **options: Any) -> list[str]:  # noqa: ARG002 fsspec's
+        """Return the one file that a path names."""
+        return [path]
+
+    def size(self, path: str) -> int:
+        """Return the size of a file."""
+        return len(self._inputs[path])
+
+    def isfile(self, path: str) -> bool:
+        """Tell whether a path is that of a table's file; the answer never counts as one that is replaced."""
+        return path in self._inputs
+
+    def isdir(self, path: str) -> bool:  # noqa: ARG002 fsspec's
+        """Return False: this file system has no directories."""
+        return False
