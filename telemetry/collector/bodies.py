@@ -183,13 +183,9 @@ class Bodies(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no typ
         except OSError as fault:
             raise UnreadableError(f"it can't be opened: {fault.strerror}") from None
         with opened as file:
+            plain = unpacked(file, body.suffix)
             try:
-                plain = _plain(file, body.suffix)
                 yield from self._as_lines(body, plain) if body.suffix.startswith(".pb") else plain
-            except zstandard.ZstdError:
-                raise UnreadableError("it is no zstd, or damaged") from None
-            except zlib.error:
-                raise UnreadableError("it is no gzip, or damaged") from None
             except OSError as fault:
                 raise UnreadableError(f"it can't be read from the disk: {fault.strerror}") from None
 
@@ -378,6 +374,25 @@ def _store(pieces: Iterator[bytes]) -> Generator[bytes, None, None]:
         if stored := frame.compress(piece):
             yield stored
     yield frame.flush()
+
+
+def unpacked(file: BinaryIO, suffix: str) -> Iterator[bytes]:
+    """Yield a body's plain bytes, in pieces of bounded size.
+
+    Args:
+        file: the body as it lies.
+        suffix: its encoding, one of `BODY_SUFFIXES`.
+
+    Raises:
+        UnreadableError: the body is damaged or incomplete.
+        OSError: the disk refuses.
+    """
+    try:
+        yield from _plain(file, suffix)
+    except zstandard.ZstdError:
+        raise UnreadableError("it is no zstd, or damaged") from None
+    except zlib.error:
+        raise UnreadableError("it is no gzip, or damaged") from None
 
 
 def _plain(file: BinaryIO, suffix: str) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ column is NULL. A line that loses anything so, or belongs to no table, is kept a
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -17,8 +18,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
-import zstandard
 
+from telemetry.collector.bodies import UnreadableError, unpacked
 from telemetry.collector.body import MAX_LINE_BYTES
 from telemetry.collector.store import NDJSON_SUFFIXES
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 MAX_UNPACKED_BYTES = 256 << 20
 """The greatest size of a body that is read; a collector takes 64 MiB unless told otherwise."""
 
-_WINDOW_BYTES = 128 << 20  # what the zstd command takes
-_PIECE_BYTES = 64 << 10
 _HEAD = b'{"event":"'
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)", re.ASCII)
 _MICROSECONDS = 6
@@ -46,10 +45,6 @@ _ARROW = {
     "BIGINT[]": pa.list_(pa.int64()),
     "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", "UTC"),
 }
-
-
-class BodyError(Exception):
-    """Raised for a body that can't be read; the text gives the reason without quoting the body."""
 
 
 class Aside(NamedTuple):
@@ -88,42 +83,21 @@ def lines_of(batch: Batch) -> bytes:
     """Return a batch's body as lines of JSON.
 
     Raises:
-        BodyError: it is damaged, no message that this version knows, or too large.
+        UnreadableError: it is damaged, no message that this version knows, or too large.
     """
-    try:
-        plain = _unpack(batch.body) if batch.suffix.endswith(".zst") else batch.body
-    except zstandard.ZstdError:
-        raise BodyError("it is no zstd, or damaged") from None
+    plain = bytearray()
+    for piece in unpacked(io.BytesIO(batch.body), batch.suffix):
+        plain += piece
+        if len(plain) > MAX_UNPACKED_BYTES:
+            raise UnreadableError(f"it is larger than {MAX_UNPACKED_BYTES} bytes, decompressed")
     if batch.suffix in NDJSON_SUFFIXES:
-        return plain
+        return bytes(plain)
     from telemetry.collector.protobuf import event_lines  # noqa: PLC0415 few sources have any
 
     try:
-        return b"".join(event_lines(plain, batch.route))
+        return b"".join(event_lines(bytes(plain), batch.route))
     except (ValueError, RecursionError):
-        raise BodyError("it is not a message that this version knows for its route") from None
-
-
-def _unpack(body: bytes) -> bytes:
-    """Decompress all zstd frames of a body, up to a bound."""
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
-    plain = bytearray()
-    frame = decompressor.decompressobj()
-    is_begun = True  # no bytes at all are no frame
-    for start in range(0, len(body), _PIECE_BYTES):
-        piece = body[start : start + _PIECE_BYTES]
-        while piece:
-            is_begun = True
-            plain += frame.decompress(piece)
-            piece = frame.unused_data
-            if len(plain) > MAX_UNPACKED_BYTES:
-                raise BodyError(f"it is larger than {MAX_UNPACKED_BYTES} bytes, decompressed")
-            if frame.eof:
-                frame = decompressor.decompressobj()
-                is_begun = False
-    if is_begun:
-        raise BodyError("it is cut short")
-    return bytes(plain)
+        raise UnreadableError("it is not a message that this version knows for its route") from None
 
 
 def by_event(lines: bytes) -> dict[str | None, list[bytes]]:

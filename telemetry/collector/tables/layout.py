@@ -40,6 +40,7 @@ ASIDE_COLUMNS: Columns = {
 """The columns of `aside`: lines that fit no table, or not whole; `loaded` if the rest of it is a row of its event."""
 
 RECEIPT: Columns = {"level": TEXT, "basis": TEXT, "notice": "BIGINT", "deployment": TEXT}
+FIRST: Columns = {"day": "BOOLEAN", "week": "BOOLEAN", "month": "BOOLEAN"}
 
 BATCHES_COLUMNS: dict[str, str | Columns] = {
     "batch": TEXT,
@@ -51,6 +52,7 @@ BATCHES_COLUMNS: dict[str, str | Columns] = {
     "route": TEXT,
     "bytes": "BIGINT",
     "catalog_digest": TEXT,
+    "first": FIRST,
     "partition": TEXT,
     "sequence": "BIGINT",
     "events": "BIGINT",

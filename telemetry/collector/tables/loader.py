@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from telemetry.collector.tables.decode import Aside, BodyError, Reader, arrow_type, by_event, lines_of
+from telemetry.collector.bodies import UnreadableError
+from telemetry.collector.tables.decode import Aside, Reader, arrow_type, by_event, lines_of
 from telemetry.collector.tables.known import REPEAT_DAYS, Known, find_repeats
 from telemetry.collector.tables.lake import FileWriter, Lake, Table
 from telemetry.collector.tables.layout import (
@@ -165,7 +166,7 @@ class Span:
         self.uploads.append(upload)
         try:
             events = by_event(lines_of(batch))
-        except BodyError as fault:
+        except UnreadableError as fault:
             upload.fault = str(fault)
             return
         day = day_of_receipt(batch)
@@ -544,6 +545,7 @@ def _upload_rows(partition: str, uploads: Sequence[_Upload]) -> pa.Table:
                 "route": upload.batch.route or None,
                 "bytes": upload.bytes,
                 "catalog_digest": upload.batch.catalog_digest or None,
+                "first": upload.batch.first._asdict(),
                 "partition": partition,
                 "sequence": upload.batch.sequence,
                 "events": upload.events,
