@@ -19,6 +19,7 @@ _PLACES = {
     "doctor": "doctor",
     "forget": "forget",
     "keys": "keys",
+    "load": "load",
     "local": "consent",
     "metrics": "metrics",
     "off": "consent",

@@ -37,6 +37,11 @@ EXAMPLES = {
     "forget": ["telemetry forget 0123456789abcdef0123456789abcdef --store store"],
     "help": ["telemetry help spool ls"],
     "keys": ["telemetry keys shipper.key"],
+    "load": [
+        "telemetry load store --tables tables",
+        "telemetry load store --tables tables --follow --keep-days 400",
+        "telemetry load nats://a,b,c/TELEMETRY --tables s3://lake/t --iceberg-catalog postgresql+psycopg2://db/iceberg",
+    ],
     "local": ["telemetry local --product acme-db"],
     "metrics": ["telemetry metrics", "telemetry metrics --textfile /var/lib/node_exporter/telemetry.prom"],
     "off": ["telemetry off --product acme-db", "telemetry off --all"],
@@ -51,6 +56,7 @@ EXAMPLES = {
     "query": [
         "telemetry query --store store",
         "telemetry query 'SELECT event, count(*) FROM events GROUP BY ALL' --store store --format bar",
+        "telemetry query 'SELECT engine, count(*) FROM query_finished GROUP BY ALL' --tables tables",
     ],
     "redact": ["journalctl -u acme | telemetry redact"],
     "report": [

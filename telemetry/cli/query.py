@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, NoReturn
 import click
 
 from telemetry.cli.extras import not_installed
+from telemetry.cli.load import iceberg_option, tables_option
 from telemetry.errors import TelemetryError
 from telemetry.terminal import printable
 
@@ -32,7 +33,9 @@ _LEAST_BAR = 10
 
 @click.command()
 @click.argument("sql", required=False)
-@click.option("--store", "directory", required=True, type=click.Path(path_type=Path), help="The collector's directory.")
+@click.option("--store", "directory", type=click.Path(path_type=Path), help="The collector's directory.")
+@tables_option
+@iceberg_option
 @click.option(
     "--catalog",
     "catalogs",
@@ -47,15 +50,27 @@ _LEAST_BAR = 10
     help="On a terminal a table, vertical where it is too wide; tsv into a pipe. bar draws the last column's numbers.",
 )
 @click.option("--json", "as_json", is_flag=True, help="--format json: an object for each row, one a line.")
-def query(sql: str | None, directory: Path, catalogs: tuple[Path, ...], form: str | None, *, as_json: bool) -> None:
+def query(
+    sql: str | None,
+    directory: Path | None,
+    tables: str | None,
+    iceberg_catalog: str | None,
+    catalogs: tuple[Path, ...],
+    form: str | None,
+    *,
+    as_json: bool,
+) -> None:
     """Answer one SELECT over `events` (a row an event), `batches` (a row an upload) and a view for each event.
 
     Without SQL it lists these views, their columns, and the purpose of each as the catalogs have it.
 
-    Reads the store's files where they lie; it can neither write nor read anything else. Times are UTC.
+    Reads the files of a store, or of the tables that `telemetry load` makes of it, where they lie; it can neither write
+    nor read anything else. Times are UTC.
 
     Exit codes: 0, answered, with what was passed over on stderr; 1, the question can't be answered.
     """
+    if (directory is None) == (tables is None):
+        _fail("give either --store DIR or --tables DIR")
     gc.disable()  # nothing that an import makes goes away: to look for it took a seventh of the time
     try:
         # Here, for it comes with an extra, and no other command should wait for it.
@@ -76,13 +91,27 @@ def query(sql: str | None, directory: Path, catalogs: tuple[Path, ...], form: st
             return give(asked, out)
 
         try:
-            word = ask(directory, overview_sql if sql is None else sql, catalogs, take, _note)
+            if tables is not None:
+                word = _ask_tables(tables, iceberg_catalog, sql, take)
+            elif directory is not None:
+                word = ask(directory, overview_sql if sql is None else sql, catalogs, take, _note)
         except (TelemetryError, _NoBarsError) as fault:
             _fail(str(fault))
         out.seek(0)
         shutil.copyfileobj(out, sys.stdout.buffer)
     if word:
         _note(word)
+
+
+def _ask_tables(
+    tables: str, iceberg_catalog: str | None, sql: str | None, take: Callable[[Asked], str | None]
+) -> str | None:
+    try:
+        from telemetry.collector.tables.lake import Lake, place_of  # noqa: PLC0415 it comes with an extra
+        from telemetry.collector.tables.read import ask_tables  # noqa: PLC0415 as above
+    except ImportError as fault:
+        _fail(not_installed(fault, "collector,tables"))
+    return ask_tables(Lake(place_of(tables, iceberg_catalog)), sql, take)
 
 
 # Writers of an answer, one for each format; each returns a remark for the user, or None.

@@ -169,6 +169,13 @@ class Span:
         except UnreadableError as fault:
             upload.fault = str(fault)
             return
+        if batch.receipt is None:
+            unsaid = "its batch has no receipt of consent"
+            self._put_aside(
+                upload,
+                [Aside(event, unsaid, loaded=False, line=line) for event, some in events.items() for line in some],
+            )
+            return
         day = day_of_receipt(batch)
         for event, lines in events.items():
             if event in self._layouts:
@@ -420,9 +427,8 @@ class Loader:
         )
         self._missed = max(0, first - after - 1) if after else 0
         if self._missed:
-            self._note(
-                f"{self._partition}: {counted(self._missed, 'batch', 'batches')} after {after} gone before loading"
-            )
+            lost = counted(self._missed, "batch", "batches")
+            self._note(f"{self._partition}: at most {lost} after {after} gone before loading")
         return Span(self._partition, tables, layouts)
 
     def _repeats(self, chunk: list[Batch]) -> set[int]:

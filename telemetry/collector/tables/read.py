@@ -15,13 +15,14 @@ import fsspec
 
 from telemetry.collector.bodies import ANSWER, SCHEME, Kept
 from telemetry.collector.query import Asked, QueryError, explained, open_database, require_sql
-from telemetry.collector.tables.layout import ASIDE, BATCHES, STAMPS
+from telemetry.collector.tables.layout import ASIDE, ASIDE_COLUMNS, BATCHES, BATCHES_COLUMNS, STAMPS
 from telemetry.collector.views import STAMPED, UPLOADED, identifier, literal, merged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from telemetry.collector.tables.lake import Lake, Table
+    from telemetry.collector.tables.layout import Columns
 
 _T = TypeVar("_T")
 
@@ -77,8 +78,10 @@ def open_tables(
         tempfile.TemporaryDirectory(prefix="telemetry-query-") as spill,
         open_database(files, spill, local) as connection,
     ):
+        for name, columns in ((BATCHES, BATCHES_COLUMNS), (ASIDE, ASIDE_COLUMNS)):
+            connection.execute(f"CREATE VIEW {identifier(name)} AS {_empty_sql(columns)}")  # until one is made
         for name, table in tables.items():
-            connection.execute(f"CREATE VIEW {identifier(name)} AS {_table_sql(table, paths[name])}")
+            connection.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {_table_sql(table, paths[name])}")
         connection.execute(f"CREATE VIEW events AS {_events_sql([table for table in tables.values() if table.event])}")
         yield connection, files
 
@@ -86,8 +89,7 @@ def open_tables(
 def _table_sql(table: Table, paths: list[str]) -> str:
     columns = ", ".join(map(identifier, table.columns))
     if not paths:
-        nothing = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in table.columns.items())
-        return f"SELECT {nothing} WHERE false"
+        return _empty_sql(table.columns)
     schema = ", ".join(
         f"{field.field_id}: {{name: {literal(field.name)}, type: {literal(kind)}, default_value: NULL}}"
         for field, kind in zip(table.handle.schema().fields, table.columns.values(), strict=True)
@@ -108,8 +110,18 @@ def _events_sql(tables: list[Table]) -> str:
     for table in tables:
         values = ", ".join(_cast(table, *column) for column in columns.items())
         parts.append(f"SELECT {literal(table.event or '')} AS event, {values} FROM {identifier(table.name)}")
-    nothing = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in {"event": "VARCHAR", **columns}.items())
-    return " UNION ALL ".join(parts) or f"SELECT {nothing} WHERE false"
+    return " UNION ALL ".join(parts) or _empty_sql({"event": "VARCHAR", **columns})
+
+
+def _empty_sql(columns: Mapping[str, str | Columns]) -> str:
+    nothing = ", ".join(f"NULL::{_kind(kind)} AS {identifier(name)}" for name, kind in columns.items())
+    return f"SELECT {nothing} WHERE false"
+
+
+def _kind(kind: str | Columns) -> str:
+    if isinstance(kind, str):
+        return kind
+    return f"STRUCT({', '.join(f'{identifier(name)} {of}' for name, of in kind.items())})"
 
 
 def _cast(table: Table, name: str, kind: str) -> str:
