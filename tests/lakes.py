@@ -20,10 +20,14 @@ from telemetry.collector.tables.read import ask_tables
 from telemetry.collector.tables.stored import StoreSource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from telemetry.catalog.model import Catalog
     from telemetry.collector.query import Asked
+    from telemetry.collector.views import Plan
+
+    Question = str | Callable[[Plan, list[Catalog]], str]
 
 CATALOG = """
 [catalog]
@@ -183,12 +187,12 @@ def run_load(store: Path, place: Path, *options: str, **more: Any) -> subprocess
     return subprocess.run(command, capture_output=True, text=True, check=False, **more)
 
 
-def of_store(store: Path, sql: str) -> list[dict[str, Any]]:
+def of_store(store: Path, sql: Question) -> list[dict[str, Any]]:
     """Answer a query over a store."""
     return ask(store, sql, (), _objects, lambda _: None)
 
 
-def of_tables(place: Path, sql: str) -> list[dict[str, Any]]:
+def of_tables(place: Path, sql: Question) -> list[dict[str, Any]]:
     """Answer a query over tables."""
     return ask_tables(lake_at(place), sql, _objects)
 

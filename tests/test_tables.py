@@ -34,6 +34,7 @@ from lakes import (
 
 from telemetry.collector.tables.lake import LakeError, place_of
 from telemetry.collector.tables.upkeep import tend
+from telemetry.collector.views import overview_sql
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +70,12 @@ def test_tables_have_each_event_of_the_store_once_with_the_columns_of_its_views(
     assert of_tables(tables, sql) == of_store(store, sql)
     percentile = "SELECT count_of(query_times) AS n, percentile_of(query_times, 90) AS p FROM query_times"
     assert of_tables(tables, percentile) == of_store(store, percentile)
+
+
+def test_the_list_of_views_is_that_of_the_store(store: Path, tables: Path) -> None:
+    put(store, [QUERY])
+    load_here(store, tables)
+    assert of_tables(tables, overview_sql) == of_store(store, overview_sql)
 
 
 def test_a_second_run_brings_nothing_and_what_came_since_is_brought(store: Path, tables: Path) -> None:

@@ -22,7 +22,9 @@ from telemetry.terminal import printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from telemetry.catalog.model import Catalog
     from telemetry.collector.query import Asked
+    from telemetry.collector.views import Plan
 
 _SHOWN_ROWS = 1000  # more is for a program to read
 _HELD_BYTES = 16 << 20  # of an answer, before it goes to a temporary file
@@ -92,7 +94,7 @@ def query(
 
         try:
             if tables is not None:
-                word = _ask_tables(tables, iceberg_catalog, sql, take)
+                word = _ask_tables(tables, iceberg_catalog, overview_sql if sql is None else sql, take)
             elif directory is not None:
                 word = ask(directory, overview_sql if sql is None else sql, catalogs, take, _note)
         except (TelemetryError, _NoBarsError) as fault:
@@ -104,7 +106,10 @@ def query(
 
 
 def _ask_tables(
-    tables: str, iceberg_catalog: str | None, sql: str | None, take: Callable[[Asked], str | None]
+    tables: str,
+    iceberg_catalog: str | None,
+    sql: str | Callable[[Plan, list[Catalog]], str],
+    take: Callable[[Asked], str | None],
 ) -> str | None:
     try:
         from telemetry.collector.tables.lake import Lake, place_of  # noqa: PLC0415 it comes with an extra

@@ -150,17 +150,6 @@ class Table:
         return {field.name: sql_type(field.field_type) for field in self.handle.schema().fields}
 
     @property
-    def purpose(self) -> str:
-        """The purpose of its event, as the catalog had it when the table was made."""
-        purpose: str = self.handle.properties.get(_PURPOSE, "")
-        return purpose
-
-    @property
-    def purposes(self) -> dict[str, str]:
-        """The purposes of its columns."""
-        return {field.name: field.doc or "" for field in self.handle.schema().fields}
-
-    @property
     def positions(self) -> dict[str, int]:
         """The last sequence that it has of each partition."""
         return _numbers(self.handle.properties, _POSITION)
@@ -256,6 +245,12 @@ class Lake:
             except NoSuchTableError:
                 return None
 
+    def read(self, name: str, column: str) -> list[Any]:
+        """Return all values of a column of a small table; none if there is no such table."""
+        table = self.find(name)
+        with _told(f"the table {name}"):
+            return table.handle.scan(selected_fields=(column,)).to_arrow()[column].to_pylist() if table else []
+
     def require(
         self,
         name: str,
@@ -342,6 +337,17 @@ class Lake:
             return True
 
         return self._commit(name, change)
+
+    def add(self, name: str, files: Sequence[DataFile]) -> None:
+        """Commit files whose rows belong to no partition of a source."""
+
+        def change(table: Table) -> bool:
+            with table.handle.transaction() as transaction, transaction.update_snapshot().merge_append() as snapshot:
+                for file in files:
+                    snapshot.append_data_file(file)
+            return True
+
+        self._commit(name, change)
 
     def replace(self, name: str, old: Sequence[DataFile], new: Sequence[DataFile]) -> bool:
         """Commit files in the place of others; return False if one of those is there no more."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BATCHES = "batches"
 ASIDE = "aside"
+CATALOGS = "catalogs"
 
 STAMPS = {"time": TIME, "session": TEXT, "product": TEXT, "catalog": TEXT, "batch": TEXT, "received": TIME}
 """The columns that the table of every event has, before those of its fields."""
@@ -60,6 +61,10 @@ BATCHES_COLUMNS: dict[str, str | Columns] = {
     "fault": TEXT,
 }
 """The columns of `batches`: those of the view of that name over a store, then the place and what was found there."""
+
+
+CATALOGS_COLUMNS: Columns = {"product": TEXT, "version": "BIGINT", "received": TIME, "content": TEXT}
+"""The columns of `catalogs`: each catalog that a loader knew, as JSON, with the time when one first did."""
 
 
 class Layout(NamedTuple):
@@ -135,7 +140,7 @@ def _first_types(catalogs: Iterable[Catalog]) -> Fields:
 
 
 def _layouts(types: Fields, made: Mapping[str, Made]) -> list[Layout]:
-    taken = {"events", BATCHES, ASIDE, *(table.table.lower() for table in made.values())}
+    taken = {"events", BATCHES, ASIDE, CATALOGS, *(table.table.lower() for table in made.values())}
     layouts = []
     for view in plan(types, {}).views[1:]:
         event = view.event or ""

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from telemetry.collector.bodies import UnreadableError
+from telemetry.collector.tables.catalogs import keep_catalogs
 from telemetry.collector.tables.decode import Aside, Reader, arrow_type, by_event, lines_of
 from telemetry.collector.tables.known import REPEAT_DAYS, Known, find_repeats
 from telemetry.collector.tables.lake import FileWriter, Lake, Table
@@ -413,6 +414,7 @@ class Loader:
         self._labels = {label_of(catalog) for catalog in catalogs}
         if changes and not self._keep_types:
             raise ConfigError(_refusal(changes))
+        keep_catalogs(self._lake, catalogs, datetime.now(UTC))
         why = {event.name: event for catalog in catalogs for event in catalog.events.values()}
         tables = {
             layout.table: self._lake.require(layout.table, layout.columns, layout.event, _purposes(layout, why))

@@ -15,12 +15,14 @@ import fsspec
 
 from telemetry.collector.bodies import ANSWER, SCHEME, Kept
 from telemetry.collector.query import Asked, QueryError, explained, open_database, require_sql
+from telemetry.collector.tables.catalogs import kept_catalogs
 from telemetry.collector.tables.layout import ASIDE, ASIDE_COLUMNS, BATCHES, BATCHES_COLUMNS, STAMPS
-from telemetry.collector.views import STAMPED, UPLOADED, identifier, literal, merged
+from telemetry.collector.views import STAMPED, UPLOADED, Column, Plan, View, identifier, literal, merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from telemetry.catalog.model import Catalog
     from telemetry.collector.tables.lake import Lake, Table
     from telemetry.collector.tables.layout import Columns
 
@@ -29,12 +31,13 @@ _T = TypeVar("_T")
 _LOCAL = "file://"
 
 
-def ask_tables(lake: Lake, sql: str | None, take: Callable[[Asked], _T]) -> _T:
+def ask_tables(lake: Lake, sql: str | Callable[[Plan, list[Catalog]], str], take: Callable[[Asked], _T]) -> _T:
     """Answer one SELECT over the views `events`, `batches`, `aside` and one for each event.
 
     Args:
         lake: the tables.
-        sql: the statement, in DuckDB's dialect; None for a list of the views, their columns and purposes.
+        sql: the statement, in DuckDB's dialect; or a function that writes it by the views and the catalogs there are,
+            such as `telemetry.collector.views.overview_sql`.
         take: receives the query and consumes the whole answer.
 
     Returns:
@@ -46,10 +49,10 @@ def ask_tables(lake: Lake, sql: str | None, take: Callable[[Asked], _T]) -> _T:
     """
     tables = lake.tables()
     with open_tables(lake, tables) as (connection, files):
-        sql = overview_sql(tables) if sql is None else sql
-        require_sql(sql)
+        asked = sql if isinstance(sql, str) else sql(plan_of(tables), kept_catalogs(lake))
+        require_sql(asked)
         try:
-            return take(Asked(connection, files, sql))
+            return take(Asked(connection, files, asked))
         except duckdb.Error as fault:
             columns = {column for table in tables.values() for column in table.columns}
             raise QueryError(explained(fault, ["events", *tables], {*columns, *STAMPED, *UPLOADED})) from None
@@ -101,16 +104,21 @@ def _table_sql(table: Table, paths: list[str]) -> str:
 
 
 def _events_sql(tables: list[Table]) -> str:
-    types: dict[str, set[str]] = {}
-    for table in tables:
-        for name, kind in table.columns.items():
-            types.setdefault(name, set()).add(kind)
-    columns = {**STAMPS, **{name: merged(kinds) for name, kinds in types.items()}}
+    columns = _event_columns(tables)
     parts = []
     for table in tables:
         values = ", ".join(_cast(table, *column) for column in columns.items())
         parts.append(f"SELECT {literal(table.event or '')} AS event, {values} FROM {identifier(table.name)}")
     return " UNION ALL ".join(parts) or _empty_sql({"event": "VARCHAR", **columns})
+
+
+def _event_columns(tables: list[Table]) -> Columns:
+    """Return the columns of all events; one that has two types is text."""
+    types: dict[str, set[str]] = {}
+    for table in tables:
+        for name, kind in table.columns.items():
+            types.setdefault(name, set()).add(kind)
+    return {**STAMPS, **{name: merged(kinds) for name, kinds in types.items()}}
 
 
 def _empty_sql(columns: Mapping[str, str | Columns]) -> str:
@@ -129,28 +137,23 @@ def _cast(table: Table, name: str, kind: str) -> str:
     return f"{'NULL' if there is None else identifier(name)}::{kind} AS {identifier(name)}"
 
 
-def overview_sql(tables: dict[str, Table]) -> str:
-    """Return a statement that lists the views with their columns, types and purposes."""
-    rows = [
-        ("events", "", "", f"every event: {', '.join((*STAMPED, *UPLOADED))}, and all fields below"),
-        (
-            BATCHES,
-            "",
-            "",
-            "every upload: batch, product, catalog, received, receipt, ledger, route, bytes, and its place",
-        ),
-        (ASIDE, "", "", "every line that fits no table, or not whole: event, reason, line, and its upload"),
-    ]
-    for name, table in sorted(tables.items()):
-        if table.event:
-            rows.append((name, "", "", table.purpose))
-            rows += [
-                (name, field, kind, table.purposes[field])
-                for field, kind in table.columns.items()
-                if field not in STAMPS
-            ]
-    values = ", ".join(f"({', '.join(map(literal, row))})" for row in rows)
-    return f'SELECT * FROM (VALUES {values}) AS known(view, "column", type, purpose)'
+def plan_of(tables: dict[str, Table]) -> Plan:
+    """Return the views of events over tables, as over a store."""
+    of_events = [(table.event, name, table) for name, table in sorted(tables.items()) if table.event]
+    views = [View(name, event, _columns(table.columns)) for event, name, table in of_events]
+    events = View("events", None, _columns(_event_columns([table for _, _, table in of_events])))
+    return Plan([events, *views], [column.field for column in events.columns], [])
+
+
+def _columns(columns: Mapping[str, str]) -> tuple[Column, ...]:
+    own = {"time": columns["time"], **{name: kind for name, kind in columns.items() if name not in STAMPS}}
+    return tuple(Column(name, _field_of(name), kind, declared=True) for name, kind in own.items())
+
+
+def _field_of(column: str) -> str:
+    """Return the field that a column holds: one that is named like a stamp has an underscore there."""
+    bare = column.rstrip("_")
+    return bare if bare in STAMPS else column
 
 
 class TableFiles(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no types

@@ -17,7 +17,7 @@ from pyiceberg.exceptions import CommitFailedException
 
 from telemetry.collector.tables.known import REPEAT_DAYS
 from telemetry.collector.tables.lake import EPOCH, FileWriter, Lake, Table, day_of
-from telemetry.collector.tables.layout import BATCHES
+from telemetry.collector.tables.layout import BATCHES, CATALOGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -52,7 +52,7 @@ def tend(lake: Lake, now: datetime, keep_days: int, is_stopped: Callable[[], boo
     for name, table in lake.tables().items():
         if is_stopped():
             return
-        if keep_days:
+        if keep_days and name != CATALOGS:
             days = max(keep_days, REPEAT_DAYS + 1) if name == BATCHES else keep_days
             _expire(lake, table, now.date() - timedelta(days=days - 1))
         for group in chosen(table.files(), now.date()):
