@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench import (
     emit,
+    encode,
     guard,
     idle,
     ingest,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 RUNS = "after one that warms up (5); redact: each with other values (1); respawn: kills (20); rounds (1,000); soak: one"
 
-NAMES = "emit guard idle ingest latency message outage pipeline redact respawn rounds scale soak spool".split()  # noqa: SIM905 - as words
+NAMES = "emit encode guard idle ingest latency message outage pipeline redact respawn rounds scale soak spool".split()  # noqa: SIM905 - as words
 
 INGESTED_BATCHES = 600
 """A run of ingest: some seconds."""
@@ -75,10 +76,11 @@ def _measure(options: argparse.Namespace) -> list[Result]:
     """What was asked for, as long and as often as is usual for it where nothing was said."""
     name = options.name
     runs = options.runs or {"redact": 1, "respawn": 20, "rounds": 1000}.get(name, 5)
-    events = options.events or {"latency": 10_000, "ingest": 5000}.get(name, 1_000_000)
+    events = options.events or {"latency": 10_000, "ingest": 5000, "encode": 200_000}.get(name, 1_000_000)
     seconds = options.seconds or {"soak": 600, "idle": 20}.get(name, 86_400)
     measures: dict[str, Callable[[], list[Result]]] = {
         "emit": lambda: emit.measure(runs, events, peers=options.peers),
+        "encode": lambda: encode.measure(runs, events),
         "idle": lambda: idle.measure(runs, seconds),
         "ingest": lambda: (
             ingest.measure_stream(runs, STREAMED_BATCHES, options.stream)

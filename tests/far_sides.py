@@ -380,11 +380,11 @@ class Kafka(FarSide):
         self._brokers = Producer({"test.mock.num.brokers": brokers, "log_level": 0})
         known = self._brokers.list_topics(timeout=20).brokers.values()
         self.port = next(iter(known)).port  # the only one's
-        self._peers = ",".join(f"{broker.host}:{broker.port}" for broker in known)
-        self.url = f"kafka://{self._peers}/acme-batches"
+        self.peers = ",".join(f"{broker.host}:{broker.port}" for broker in known)
+        self.url = f"kafka://{self.peers}/acme-batches"
 
     def stored(self) -> list[Stored]:
-        consumer = Consumer({"bootstrap.servers": self._peers, "group.id": "tests"})
+        consumer = Consumer({"bootstrap.servers": self.peers, "group.id": "tests"})
         partitions = consumer.list_topics("acme-batches", timeout=20).topics["acme-batches"].partitions
         places = [TopicPartition("acme-batches", number, 0) for number in partitions]
         ends = [consumer.get_watermark_offsets(place, timeout=20)[1] for place in places]
