@@ -58,7 +58,7 @@ BLOCK = re.compile(r"^```(?P<says>[^\n`]*)\n(?P<text>.*?)^```$", re.MULTILINE | 
 SAYS = re.compile(r"sh|python|toml( [a-z]+\.toml)?|text( printed)?|sh not run: \S.*")
 HEAD = '[catalog]\nproduct = "acme-db"\nversion = 1\n'
 TODAY = dt.date(2026, 11, 24)
-PORTS = ("4380", "4381")
+PORTS = ("4380", "4381", "4382", "4383")
 RANDOM = re.compile(r"\b[0-9a-f]{16,}\b|\d+([.:T-]\d+)*Z?")
 RUN_SECONDS = 120
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nats
@@ -31,8 +33,8 @@ from telemetry.jetstream import Access, Servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+DEPLOY = Path(__file__).parent.parent / "tools" / "deploy"
 ID = "0123456789abcdef0123456789abcdef"
 CATALOG = b"""
 [catalog]
@@ -76,13 +78,13 @@ def source_of(url: str) -> Iterator[StreamSource]:
         source.close()
 
 
-def ask(url: str, what: str, question: dict[str, Any] | None = None) -> dict[str, Any]:
+def ask(url: str, what: str, question: dict[str, Any] | None = None, seconds: float = 20) -> dict[str, Any]:
     """Ask JetStream in its own words."""
 
     async def asking() -> bytes:
-        connection = await nats.connect(url.rpartition("/")[0])
+        connection = await nats.connect(url.rpartition("/")[0], error_cb=_ignore)
         try:
-            answer = await connection.request(f"$JS.API.{what}", json.dumps(question or {}).encode(), timeout=20)
+            answer = await connection.request(f"$JS.API.{what}", json.dumps(question or {}).encode(), timeout=seconds)
             return bytes(answer.data)
         finally:
             await connection.close()
@@ -92,11 +94,17 @@ def ask(url: str, what: str, question: dict[str, Any] | None = None) -> dict[str
     return answered
 
 
-def publish(url: str, subject: str, body: bytes, headers: dict[str, str]) -> None:
+async def _ignore(_: Exception) -> None:
+    """Say nothing: the library would."""
+
+
+def publish(url: str, subject: str, body: bytes, headers: dict[str, str], seconds: float = 20) -> None:
     async def publishing() -> None:
-        connection = await nats.connect(url.rpartition("/")[0])
-        await connection.jetstream().publish(subject, body, headers=headers)
-        await connection.close()
+        connection = await nats.connect(url.rpartition("/")[0], error_cb=_ignore)
+        try:
+            await connection.jetstream().publish(subject, body, headers=headers, timeout=seconds)
+        finally:
+            await connection.close()
 
     asyncio.run(publishing())
 
@@ -261,6 +269,39 @@ def test_everything_is_encrypted_where_an_authority_is_named(tmp_path: Path) -> 
         server.end()
 
 
+def test_no_user_of_the_servers_file_may_do_more_than_its_part(tmp_path: Path) -> None:
+    said = (DEPLOY / "nats-server.conf").read_text()
+    (users,) = re.findall(r"users = \[(.*)\]\n}", said, re.DOTALL)
+    users = re.sub(r"\$NATS_[A-Z]+", "sesame", users)
+    server = NatsCluster(tmp_path, 1, users="{ user: fleet, password: sesame } " + users)
+    (tmp_path / "acme.toml").write_bytes(CATALOG)
+    owner, collector, loader = (
+        f"{server.url.replace('fleet', user)}/telemetry" for user in ("owner", "collector", "loader")
+    )
+    try:
+        make(owner)
+        with Collector(tmp_path, collector, "--catalog", str(tmp_path / "acme.toml")) as started:
+            assert started.post(ID, b"x").status_code == 200
+            with source_of(loader) as source:
+                _await_catalogs(source)
+        assert [batch.batch for batch in read(loader)] == [ID]
+        for user, what in [
+            (collector, "DIRECT.GET.telemetry"),
+            (collector, "STREAM.MSG.GET.telemetry"),
+            (collector, "CONSUMER.CREATE.telemetry"),
+            (collector, "STREAM.DELETE.telemetry"),
+            (loader, "STREAM.DELETE.telemetry"),
+            (loader, "STREAM.PURGE.telemetry"),
+        ]:
+            with pytest.raises(nats.errors.TimeoutError):  # nobody hears what a server does not let pass
+                ask(user, what, seconds=0.3)
+        with pytest.raises(nats.errors.TimeoutError):
+            publish(loader, "telemetry.0", b"x", {}, seconds=0.3)
+        assert len(read(loader)) == 1
+    finally:
+        server.end()
+
+
 # ---- The stream's shape ----
 
 
@@ -372,10 +413,14 @@ def test_loaders_find_the_catalogs_that_collectors_were_given(url: str, tmp_path
     (tmp_path / "acme.toml").write_bytes(CATALOG)
     for _ in range(2):
         with Collector(tmp_path, url, "--catalog", str(tmp_path / "acme.toml")), source_of(url) as source:
-            deadline = time.monotonic() + 30
-            while list(source.catalogs()) != [CATALOG]:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            _await_catalogs(source)
+
+
+def _await_catalogs(source: StreamSource) -> None:
+    deadline = time.monotonic() + 30
+    while list(source.catalogs()) != [CATALOG]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 # ---- What doctor says ----

@@ -47,7 +47,9 @@ def _limit(name: str, default: int, help_: str) -> Callable[[Any], Any]:
 @click.option(
     "--stream",
     metavar="nats://A,B,C/STREAM",
-    help="The stream that keeps batches, of one of many collectors; `telemetry stream create` makes it.",
+    envvar="TELEMETRY_STREAM",
+    help="The stream that keeps batches, of one of many collectors; `telemetry stream create` makes it. Or set "
+    "TELEMETRY_STREAM: other users of the machine see arguments.",
 )
 @access_options
 @click.option(

@@ -23,7 +23,7 @@ def stream() -> None:
 
 
 @stream.command()
-@click.argument("url", metavar="nats://A,B,C/STREAM")
+@click.argument("url", metavar="nats://A,B,C/STREAM", envvar="TELEMETRY_STREAM")
 @click.option("--partitions", type=click.IntRange(1, 1024), default=8, show_default=True, help="How many; for ever.")
 @click.option("--replicas", type=click.IntRange(1, 5), default=3, show_default=True, help="Servers that hold a batch.")
 @click.option("--max-bytes", type=click.IntRange(min=_MIB), help="Refuse batches beyond this size (503).")

@@ -24,6 +24,7 @@ _BIN = Path(sys.executable).parent
 _POSTGRES = Path("/usr/lib/postgresql")
 _DEADLINE_SECONDS = 120
 _LEAVE_SECONDS = 20
+_USERS = "{ user: fleet, password: sesame }"
 
 
 class NatsCluster:
@@ -35,7 +36,9 @@ class NatsCluster:
         pids: the process id of each server that runs, by its number.
     """
 
-    def __init__(self, place: Path, servers: int = 3, *, max_payload: str = "8MB", more: str = "") -> None:
+    def __init__(
+        self, place: Path, servers: int = 3, *, max_payload: str = "8MB", users: str = _USERS, more: str = ""
+    ) -> None:
         self._place = place
         self._ports = [(free_port(), free_port(), free_port()) for _ in range(servers)]
         self._running: dict[int, subprocess.Popen[bytes]] = {}
@@ -51,7 +54,7 @@ class NatsCluster:
                 http: "127.0.0.1:{monitor}"
                 max_payload: {max_payload}
                 jetstream {{ store_dir: "{place}/nats-{number}" }}
-                authorization {{ users = [ {{ user: fleet, password: sesame }} ] }}
+                authorization {{ users = [ {users} ] }}
                 {more}
                 """
                 + (f'cluster {{ name: fleet, listen: "127.0.0.1:{route}", routes: [{routes}] }}' if servers > 1 else "")

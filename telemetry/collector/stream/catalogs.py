@@ -47,10 +47,14 @@ async def put_in_bucket(jetstream: JetStreamContext, stream: str, contents: Iter
 
 async def kept_in_bucket(jetstream: JetStreamContext, stream: str) -> list[bytes]:
     """Return the contents of all catalogs in the bucket, as far as they are what their digests say."""
+    name = catalogs_bucket(stream)
     try:
-        bucket = await jetstream.key_value(catalogs_bucket(stream))
-        digests = sorted(await bucket.keys())
-    except (js_errors.NotFoundError, js_errors.NoKeysError):  # it was not made here, or nothing is in it
+        bucket = await jetstream.key_value(name)
+    except js_errors.NotFoundError:  # it was not made here
         return []
+    info = await jetstream.stream_info(
+        f"KV_{name}", subjects_filter=">"
+    )  # to list its keys, the library would watch it
+    digests = sorted(subject.rpartition(".")[2] for subject in info.state.subjects or ())
     contents = [((await bucket.get(digest)).value or b"", digest) for digest in digests]
     return [content for content, digest in contents if hashlib.sha256(content).hexdigest() == digest]
