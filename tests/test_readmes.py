@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import tomllib
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -171,8 +171,9 @@ def _constant(printed: str) -> str:
 
 
 def _free_ports(number: int) -> list[str]:
-    with closing(socket.create_server(("127.0.0.1", 0))) as one, closing(socket.create_server(("127.0.0.1", 0))) as two:
-        return [str(each.getsockname()[1]) for each in (one, two)][:number]
+    with ExitStack() as taken:
+        found = [taken.enter_context(closing(socket.create_server(("127.0.0.1", 0)))) for _ in range(number)]
+        return [str(each.getsockname()[1]) for each in found]
 
 
 def _is_open(port: str) -> bool:

@@ -15,6 +15,7 @@ import click
 
 from telemetry.cli.access import access_options
 from telemetry.cli.extras import not_installed
+from telemetry.endpoint import without_credentials
 from telemetry.errors import CatalogError, TelemetryError
 from telemetry.terminal import counted, printable
 
@@ -45,7 +46,7 @@ iceberg_option = click.option(
 
 
 @click.command()
-@click.argument("source")
+@click.argument("source", envvar="TELEMETRY_STREAM")
 @tables_option
 @iceberg_option
 @click.option("--follow", is_flag=True, help="Stay, and load what comes.")
@@ -56,7 +57,9 @@ iceberg_option = click.option(
     type=click.Path(path_type=Path),
     help="A catalog's file, for the types of its fields; beside those that the source keeps.",
 )
-@click.option("--partition", "chosen", multiple=True, metavar="NAME", help="Load this partition alone; or several.")
+@click.option(
+    "--partition", "chosen", multiple=True, metavar="NAME|NUMBER", help="Load this partition alone; or several."
+)
 @click.option(
     "--commit-bytes",
     type=click.IntRange(1 << 10, 4 << 30),
@@ -94,6 +97,8 @@ def load(
 ) -> None:
     """Load SOURCE, a collector's directory or nats://A,B,C/STREAM, into Iceberg tables: one for each event.
 
+    Of a stream, TELEMETRY_STREAM may be set instead: other users of the machine see arguments.
+
     Columns are typed by the catalogs that the source keeps, and those given. Each event is loaded once, whatever is
     killed: the next run goes on where the tables stand. Several may load at one time. What belongs to no table is kept
     in the table `aside`, as it came, with the reason.
@@ -123,7 +128,9 @@ def load(
 
     try:
         if not catalogs():
-            _fail(f"{source} keeps no catalog, so no table could have columns: give --catalog FILE", 2)
+            # With --follow it may come yet, and whoever has started this starts it again.
+            shown = without_credentials(source)
+            _fail(f"{shown} keeps no catalog, so no table could have columns: give --catalog FILE", 1 if follow else 2)
         lake = Lake(place_of(tables, iceberg_catalog), is_new=True)
         pace = Pace(commit_bytes, commit_seconds)
         loaders.extend(
@@ -147,9 +154,10 @@ def load(
 
 def _partitions(source: StoreSource | StreamSource, chosen: Sequence[str]) -> Sequence[str]:
     known = source.partitions()
-    if unknown := [name for name in chosen if name not in known]:
+    named = {**{name: name for name in known}, **{name.rpartition(".")[2]: name for name in known}}
+    if unknown := [name for name in chosen if name not in named]:
         _fail(f"there is no partition {', '.join(unknown)}; there are {', '.join(known)}", 2)
-    return chosen or known
+    return [named[name] for name in chosen] or known
 
 
 def _open(
