@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from telemetry.catalog.head import Head
     from telemetry.producer.link import Link
-    from telemetry.producer.site import Places
     from telemetry.producer.transport import Transport
     from telemetry.timing import Timer
 
@@ -312,6 +311,8 @@ def _link(
     from telemetry.catalog import copies
     from telemetry.names import names_of_this_process
     from telemetry.producer.link import Link
+    from telemetry.producer.site import Places, Site
+    from telemetry.rendezvous.lanes import fewest, lanes_of
     from telemetry.wire import Context
 
     product, endpoint = config["product"], config["endpoint"]
@@ -322,11 +323,18 @@ def _link(
     context = Context(os.getpid(), digest, *ground, names_of_this_process(), since)
 
     def find() -> Places:
-        own = rendezvous_dir(product, digest, endpoint, settings)
+        lanes = lanes_of(product, endpoint, settings.lanes)
+        lane = fewest(product, endpoint, lanes)
         # A host that drops its privileges may no longer read the file.
         with suppress(OSError):  # no disk to keep it on: the shipper reads the file, for as long as that is the same
             copies.keep(product, catalog, Path(config["catalog"]))
-        return own, foreground_dir(product, endpoint), paths.spool_dir(product, endpoint)
+        return Places(
+            lane,
+            lanes,
+            rendezvous_dir(product, digest, endpoint, settings, lane),
+            foreground_dir(product, endpoint, lane),
+            paths.spool_dir(product, endpoint, lane),
+        )
 
     transport: Transport
     if is_debugging():
@@ -340,7 +348,6 @@ def _link(
         transport = RemoteTransport(Peer(remote))
     else:
         from telemetry.producer.local import LocalTransport
-        from telemetry.producer.site import Site
 
         transport = LocalTransport(Site(find, config))
     return Link(transport, reconsider, context, packages, flush_interval_seconds, queue_bytes, scales)

@@ -79,9 +79,37 @@ def product_dir(product: str) -> Path:
     return state_dir() / product
 
 
-def spool_dir(product: str, endpoint: str) -> Path:
-    """Return the directory of the spool of what `product` sends to `endpoint`."""
-    return product_dir(product) / f"spool-{short_digest(endpoint)}"
+def spool_dir(product: str, endpoint: str, lane: int = 0) -> Path:
+    """Return the directory of the spool of what `product` sends to `endpoint`, of one of the shippers side by side."""
+    return product_dir(product) / f"spool-{short_digest(endpoint)}{f'-{lane}' if lane else ''}"
+
+
+def log_name(lane: int = 0) -> str:
+    """Return the name of the log of spawned shippers in the product's directory; `.1` follows when it is rotated."""
+    return f"shipper{f'-{lane}' if lane else ''}.log"
+
+
+def spools_of(product: str, lane: int | None = None) -> list[Path]:
+    """Return the product's spools, one for each endpoint and lane; with `lane`, those of that one alone."""
+    found = sorted(product_dir(product).glob("spool-*"))
+    return [spool for spool in found if lane in {None, lane_of(spool)}]
+
+
+def spools_beside(spool: Path) -> list[Path]:
+    """Return the spools of the other lanes of a spool's product and endpoint."""
+    name = _endpoint_of(spool)
+    return sorted(other for other in spool.parent.glob(f"{name}*") if other != spool and _endpoint_of(other) == name)
+
+
+def lane_of(spool: Path) -> int:
+    """Return the lane of a spool."""
+    lane = spool.name.removeprefix(_endpoint_of(spool)).removeprefix("-")
+    return int(lane) if lane.isdecimal() else 0
+
+
+def _endpoint_of(spool: Path) -> str:
+    """Return the part of a spool's name that all lanes of its endpoint share."""
+    return "-".join(spool.name.split("-")[:2])
 
 
 def activity_file(product: str, endpoint: str) -> Path:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, NamedTuple  # compiles each annotation that is a text, so none is here
+from typing import Any, Literal, NamedTuple  # compiles each annotation that is a text, so none is here
 
 from telemetry.endpoint import check_proxy, without_credentials
 from telemetry.errors import ConfigError, check_all
@@ -19,6 +19,12 @@ FILES = ("ca_file", "client_certificate", "token_file")
 """The settings that name a file."""
 SOURCES = "sources"
 """The key, in the configuration that a host writes, under which it says where settings come from, by their names."""
+
+AUTO = "auto"
+CORES_PER_SHIPPER = 8
+"""With `AUTO`, one shipper for each so many cores: it keeps up with the hosts that fill the others."""
+
+MAX_SHIPPERS = 64
 
 
 def is_debugging() -> bool:
@@ -73,7 +79,7 @@ class ShipperSettings(NamedTuple):
             nothing.
         memory_limit_bytes: 256 MiB. A shipper that takes more makes room: it seals what it has and ends, and the next
             one, which producers spawn or a service manager starts, goes on where it left off. It lives for a minute at
-            least; 0 sets no bound.
+            least; 0 sets no bound. Of several `shippers` none is bound to less than 128 MiB, for it can't do with less.
         linger_seconds: 30 s. A spawned shipper whose producers are gone goes on trying to upload for so long: the next
             run of the program tries again anyway.
         session_seconds: 24 h. A session id lives at most this long, so that nobody is followed from day to day.
@@ -93,6 +99,11 @@ class ShipperSettings(NamedTuple):
         sasl_mechanism: "PLAIN". How Kafka is shown the user and password of the endpoint: `PLAIN`, `SCRAM-SHA-256` or
             `SCRAM-SHA-512`.
         token_file: "". A file, 0600, with the bearer token; TELEMETRY_TOKEN goes before it.
+        shippers: 1. Shippers of a product that run side by side, each a lane of its own: one takes in half a million
+            events a second, and a machine with more to emit takes more of them; `"auto"` is one for each eight cores.
+            A process goes to the lane with the fewest. What bounds a product (`spool_bytes`, `spool_segments`,
+            `sent_bytes`, `upload_bytes_per_second`, `memory_limit_bytes`, and `max_per_second` in the catalog) is
+            divided among them.
     """
 
     format: str = "ndjson"
@@ -129,16 +140,26 @@ class ShipperSettings(NamedTuple):
     client_certificate: str = ""
     sasl_mechanism: str = "PLAIN"
     token_file: str = ""
+    shippers: int | Literal["auto"] = 1
 
     @property
     def identity(self) -> str:
         """A text that differs for different settings, and is the same for equal ones: 10 seconds are 10.0.
 
         A proxy's password is no part of it: it could be guessed from a digest that the whole machine can see. Nor is
-        `command`, which does not change what a shipper does.
+        `command`, which does not change what a shipper does, nor the number of shippers if it is one, as before there
+        could be several.
         """
         told = self._replace(proxy=without_credentials(self.proxy), command="")
-        return repr([_plain(value) for value in told])
+        return repr([_plain(value) for value in (told[:-1] if self.shippers == 1 else told)])
+
+    @property
+    def lanes(self) -> int:
+        """The number of shippers that run side by side; with `"auto"`, by the cores that this process may use."""
+        if self.shippers == AUTO:
+            return _for_all_cores()
+        # A variable of the environment may say anything, for the shipper to refuse.
+        return self.shippers if type(self.shippers) is int and 1 <= self.shippers <= MAX_SHIPPERS else 1
 
     def __repr__(self) -> str:
         # A proxy's URL may hold a password, and a repr ends up in logs and reports of errors.
@@ -180,6 +201,15 @@ class RemoteShipper(NamedTuple):
     address: str
     key_file: str
     shipper_key_file: str
+
+
+def _for_all_cores() -> int:
+    """Return the number of shippers for the cores that this process may use, by its affinity and its control groups."""
+    from telemetry.cgroup import read_limits  # noqa: PLC0415 next to nobody needs it
+
+    own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    cores = int(min(len(own), read_limits().cpus or len(own)))
+    return max(1, min(cores // CORES_PER_SHIPPER, MAX_SHIPPERS))
 
 
 def _plain(value: Any) -> Any:
@@ -266,7 +296,7 @@ def texts_of_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def value_of_text(name: str, text: str) -> str | bool | float:
     """Return the value of a setting that a variable's text gives. Raises ConfigError, naming the variable."""
     kind = type(getattr(ShipperSettings(), name))
-    if kind is str:
+    if kind is str or (name == "shippers" and text == AUTO):
         return text
     if kind is bool:
         if text not in {"0", "1"}:
@@ -306,6 +336,10 @@ def _check(name: str, value: object, where: str) -> None:
 
 def _faults(name: str, value: object, kind: type) -> Iterator[str]:
     """Yield what a setting's value must be and is not, the gravest first."""
+    if name == "shippers":
+        if value != AUTO and not (type(value) is int and 1 <= value <= MAX_SHIPPERS):
+            yield f'must be a number from 1 to {MAX_SHIPPERS}, or "{AUTO}"'
+        return
     fits = isinstance(value, int | float) and not isinstance(value, bool) if kind is float else type(value) is kind
     if not fits:
         yield f"must be of type {kind.__name__}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from telemetry.shipper.intake.cgroup import Limits, read_limits
+from telemetry.cgroup import Limits, read_limits
 from telemetry.shipper.intake.report import facts
 
 MIB = 1 << 20
@@ -135,7 +135,7 @@ def test_a_process_in_a_real_group_finds_its_limits() -> None:
     groups = [Path("/sys/fs/cgroup") / controller / name for controller in ("memory", "cpu")]
     code = """
 import os, sys
-from telemetry.shipper.intake.cgroup import read_limits
+from telemetry.cgroup import read_limits
 from telemetry.shipper.intake.report import facts
 for procs in sys.argv[1:]:
     open(procs, "w").write(str(os.getpid()))

@@ -13,6 +13,7 @@ from conftest import made_in, shippers_of
 from standin import ENDPOINT, PRODUCT, StandIn, host, local_transport, rendezvous, stand_in, write_catalog
 
 from telemetry import CatalogError, Client, ConfigError, ShipperSettings, UndeclaredError, paths
+from telemetry.producer.site import Places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -339,7 +340,7 @@ def test_a_host_that_becomes_another_user_goes_on_as_a_new_producer_at_their_pla
             client.emit("query_finished", number=number)
         site = local_transport(client).site
         before = client._link._outbox.producer
-        site._find = lambda: (tmp_path / "new", tmp_path / "foreground", tmp_path / "spool")
+        site._find = lambda: Places(0, 1, tmp_path / "new", tmp_path / "foreground", tmp_path / "spool")
         site._user += 1
         shipper = StandIn(tmp_path / "new")
         try:

@@ -66,7 +66,9 @@ BAD = [
     pytest.param(GOOD + "report = 5\n", "report must be a table of facts", id="a number for facts"),
     pytest.param(GOOD + "report = { nodes = [1] }\n", "report must be a table of facts", id="a list for a fact"),
     pytest.param(GOOD + "colour = 5\n", "colour is not a setting of a shipper; remove it", id="unknown"),
-    pytest.param(GOOD + "colour = 5\n", "or take one of format, segment_bytes, .*, token_file$", id="all are named"),
+    pytest.param(
+        GOOD + "colour = 5\n", "or take one of format, segment_bytes, .*, token_file, shippers$", id="all are named"
+    ),
     pytest.param(
         GOOD + 'segment_seconds = "5"\n', "segment_seconds = '5' must be of type float", id="text for seconds"
     ),

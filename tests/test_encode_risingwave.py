@@ -21,9 +21,9 @@ import telemetry.catalog
 from telemetry.catalog.compile import Envelope, compile_catalog
 from telemetry.catalog.load import load
 from telemetry.catalog.model import Catalog, Event, Field, Kind
+from telemetry.cgroup import Limits
 from telemetry.shipper.encode import telemetry_pb2 as pb
 from telemetry.shipper.encode.risingwave import encode, risingwave, session_id_of
-from telemetry.shipper.intake.cgroup import Limits
 from telemetry.shipper.intake.report import facts, raw_report
 from telemetry.shipper.intake.validator import Validator
 from telemetry.spool.tally import Tally

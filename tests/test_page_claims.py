@@ -21,8 +21,8 @@ from telemetry.catalog.field_types import TYPES
 from telemetry.catalog.lint import lint
 from telemetry.catalog.load import parse
 from telemetry.catalog.model import Catalog, Event, Field
+from telemetry.cgroup import Limits
 from telemetry.shipper.intake import report
-from telemetry.shipper.intake.cgroup import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,8 +21,8 @@ from spools import Endpoint, decompress
 from telemetry import Client, ConfigError, ShipperSettings
 from telemetry.catalog.compile import compile_catalog
 from telemetry.catalog.model import Catalog, Event, Field, Kind
+from telemetry.cgroup import Limits
 from telemetry.cli.status import gather
-from telemetry.shipper.intake.cgroup import Limits
 from telemetry.shipper.intake.report import facts, major_minor, power_of_two_above, raw_report
 
 if TYPE_CHECKING:

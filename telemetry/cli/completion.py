@@ -9,7 +9,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 from telemetry.consent import known_products
 from telemetry.inspect.contents import find_segments
-from telemetry.inspect.erase import spools_of
+from telemetry.paths import spools_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,6 +24,11 @@ product_option = click.option(
     shell_complete=_products,
     help="The product; may be left out if this machine knows only one.",
 )
+lane_option = click.option(
+    "--lane",
+    type=click.IntRange(0),
+    help="Of several shippers side by side, this one alone, from 0; all of them otherwise.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 

@@ -12,7 +12,7 @@ import click
 
 from telemetry.catalog.load import inspect
 from telemetry.cli.access import access_options
-from telemetry.cli.consent import CommandError, json_option, product_option
+from telemetry.cli.consent import CommandError, json_option, lane_option, product_option
 from telemetry.cli.extras import not_installed
 from telemetry.cli.status import gather
 from telemetry.client import CHOICES
@@ -22,7 +22,7 @@ from telemetry.doctor.step import Verdict
 from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError
 from telemetry.inspect import account
-from telemetry.paths import product_dir
+from telemetry.paths import spools_of
 from telemetry.rendezvous.find import find_rendezvous
 from telemetry.settings import ShipperSettings
 from telemetry.terminal import printable
@@ -38,6 +38,7 @@ _MARKS = {Verdict.GOOD: "ok", Verdict.NOTE: "note", Verdict.FAULT: "FAULT"}
 
 @click.command()
 @product_option
+@lane_option
 @click.option("--catalog", type=click.Path(path_type=Path), help="The catalog's file; known where a host has run.")
 @click.option("--endpoint", metavar="URL", help="Where batches should go; known where a host has run.")
 @click.option("--host", type=click.Choice(CHOICES), help="What the program itself says, as in init(consent=...).")
@@ -48,6 +49,7 @@ _MARKS = {Verdict.GOOD: "ok", Verdict.NOTE: "note", Verdict.FAULT: "FAULT"}
 @json_option
 def doctor(
     product: str | None,
+    lane: int | None,
     catalog: Path | None,
     endpoint: str | None,
     host: str | None,
@@ -65,7 +67,7 @@ def doctor(
     Exit codes: 0, no fault was found; 1, one was; 2, no such product can be.
     """
     if stream is None:
-        case = _known_case(product, catalog, endpoint, host, send=send)
+        case = _known_case(product, lane, catalog, endpoint, host, send=send)
         about, found = {"product": case.product}, examine(case)
     else:
         about, found = {"stream": without_credentials(stream)}, _examine_stream(stream, access, monitors)
@@ -90,34 +92,47 @@ def _examine_stream(stream: str, access: dict[str, Any], monitors: tuple[str, ..
 
 
 def _known_case(
-    product: str | None, catalog: Path | None, endpoint: str | None, host: str | None, *, send: bool
+    product: str | None,
+    lane: int | None,
+    catalog: Path | None,
+    endpoint: str | None,
+    host: str | None,
+    *,
+    send: bool,
 ) -> Case:
     try:
-        return _case(product, catalog, endpoint, host, send=send)
+        return _case(product, lane, catalog, endpoint, host, send=send)
     except ConfigError as fault:
         raise CommandError(str(fault)) from None
     except OSError as fault:
         raise CommandError(f"{fault.filename}: {fault.strerror}; run this as the user whose programs collect") from None
 
 
-def _case(product: str | None, catalog: Path | None, endpoint: str | None, host: str | None, *, send: bool) -> Case:
+def _case(
+    product: str | None,
+    lane: int | None,
+    catalog: Path | None,
+    endpoint: str | None,
+    host: str | None,
+    *,
+    send: bool,
+) -> Case:
     declared = inspect(catalog)[0] if catalog else None
     name = find_product(declared.product if product is None and declared else product)
-    configs = [place.config for place in find_rendezvous(name) if place.config]
+    configs = [place.config for place in find_rendezvous(name, lane) if place.config]
     known = {config["endpoint"]: _settings(config) for config in configs}
     if endpoint is not None:
         known = {endpoint: known.get(endpoint, ShipperSettings())}
     file = catalog or next((Path(config["catalog"]) for config in configs), None)
-    return Case(name, file, known, gather(name), _fields_dropped(name), host, send)
+    return Case(name, file, known, gather(name, lane), _fields_dropped(name, lane), host, send)
 
 
 def _settings(config: dict[str, Any]) -> ShipperSettings:
     return ShipperSettings(**{name: config[name] for name in ShipperSettings._fields if name in config})
 
 
-def _fields_dropped(product: str) -> dict[str, dict[str, int]]:
-    spools = sorted(product_dir(product).glob("spool-*"))
-    touched = account.total(map(account.read_account, spools)).tally.touched
+def _fields_dropped(product: str, lane: int | None) -> dict[str, dict[str, int]]:
+    touched = account.total(map(account.read_account, spools_of(product, lane))).tally.touched
     return {field: dict(counts.dropped) for field, counts in touched.items() if counts.dropped}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from telemetry.cli.consent import CommandError, FailedError, product_option
+from telemetry.cli.consent import CommandError, FailedError, lane_option, product_option
 from telemetry.cli.extras import not_installed
 from telemetry.cli.status import gather
 from telemetry.consent import find_product, known_products
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @product_option
+@lane_option
 @click.option(
     "--textfile",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write this file instead, in one step, for the textfile collector of node_exporter: NAME.prom.",
 )
-def metrics(product: str | None, textfile: Path | None) -> None:
+def metrics(product: str | None, lane: int | None, textfile: Path | None) -> None:
     """Print events, drops, spool and shipper of each product as OpenMetrics.
 
     Exit codes: 0, good; 1, the file can't be written; 2, no such product can be, or a library is missing.
@@ -39,7 +40,7 @@ def metrics(product: str | None, textfile: Path | None) -> None:
         raise CommandError(not_installed(fault)) from None
     try:
         names = known_products() if product is None else [find_product(product)]
-        reports = list(map(gather, names))
+        reports = [gather(name, lane) for name in names]
     except ConfigError as fault:
         raise CommandError(str(fault)) from None
     except OSError as fault:

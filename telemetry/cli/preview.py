@@ -16,11 +16,11 @@ import click
 import msgspec
 
 from telemetry.cli.completion import batches
-from telemetry.cli.consent import CommandError, FailedError, json_option, product_option
+from telemetry.cli.consent import CommandError, FailedError, json_option, lane_option, product_option
 from telemetry.consent import find_product, read_stored
 from telemetry.errors import ConfigError, SpoolError
 from telemetry.inspect.contents import Found, find_segments, is_spool
-from telemetry.inspect.erase import spools_of
+from telemetry.paths import spools_of
 from telemetry.shipper.config import ShipperConfig, read_config
 from telemetry.shipper.delivery.preview import Preview, Source, find_sources
 from telemetry.shipper.permission import permission_of
@@ -59,6 +59,7 @@ class _Chosen(NamedTuple):
 
 @click.command()
 @product_option
+@lane_option
 @click.option(
     "--config", metavar="FILE", help="The file of `telemetry ship --config`: only it knows the endpoint then."
 )
@@ -110,12 +111,19 @@ def _read_config(file: str | None) -> ShipperConfig | None:
 
 
 def _find(
-    config: ShipperConfig | None, product: str | None, batch: str | None, limit: int, *, sent: bool, everything: bool
+    config: ShipperConfig | None,
+    product: str | None,
+    lane: int | None,
+    batch: str | None,
+    limit: int,
+    *,
+    sent: bool,
+    everything: bool,
 ) -> list[_Chosen]:
     folders = _SHOWN if everything else ("sent", *_WAITING) if sent else _WAITING
     try:
         name = config.product if config and not product else find_product(product)
-        sources = find_sources(name, filter(is_spool, spools_of(name)), config)
+        sources = find_sources(name, filter(is_spool, spools_of(name, lane)), config)
         chosen = [_choose(source, folders, batch, limit) for source in sources]
     except (ConfigError, SpoolError) as fault:
         raise CommandError(str(fault)) from None

@@ -10,7 +10,8 @@ import click
 from telemetry.cli.consent import CommandError, FailedError, json_option, product_option
 from telemetry.consent import find_product
 from telemetry.errors import ConfigError, TelemetryError
-from telemetry.inspect.erase import Erased, count, erase_product, spools_of
+from telemetry.inspect.erase import Erased, count, erase_product
+from telemetry.paths import spools_of
 from telemetry.terminal import counted
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")

@@ -11,19 +11,20 @@ import re
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from telemetry.cli.consent import CommandError, json_option, product_option
+from telemetry.cli.consent import CommandError, json_option, lane_option, product_option
 from telemetry.consent import State, decide, find_product, known_products, read_stored
 from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError, ShipperUnreachableError, SpoolError
 from telemetry.inspect import account
 from telemetry.inspect.contents import FOLDERS, find_segments, is_spool, read_endpoint
-from telemetry.paths import TOMBSTONES, product_dir
+from telemetry.paths import TOMBSTONES, lane_of, log_name, product_dir, spools_of
 from telemetry.rendezvous.find import Rendezvous, find_rendezvous
 from telemetry.rendezvous.refusal import HELD_SECONDS
 from telemetry.terminal import counted, printable
@@ -51,14 +52,16 @@ _ASK_SECONDS = 0.5
 _NEWS_SECONDS = 2 * HELD_SECONDS
 _ERRORS = 5
 _KIB = 1024
+_ANY_LOG = (log_name(), "shipper-[0-9]*.log")
 _ERROR_LINE = re.compile(r"\S+Z (WARNING|ERROR) ")
 _JUDGED_BY = "the stored choice and this environment; what the program itself says is not known here"
 
 
 @click.command()
 @product_option
+@lane_option
 @json_option
-def status(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
+def status(product: str | None, lane: int | None, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
     """Say what is collected and why, which shipper runs, what waits, and what became of every event.
 
     Without --product of all that this machine knows.
@@ -69,7 +72,7 @@ def status(product: str | None, as_json: bool) -> None:  # noqa: FBT001 click pa
     try:
         known = known_products()
         names = [find_product(product)] if product is not None or not known else known
-        reports = list(map(gather, names))
+        reports = [gather(name, lane) for name in names]
     except ConfigError as fault:
         raise CommandError(str(fault)) from None
     except OSError as fault:
@@ -96,23 +99,28 @@ def _lacks_something(report: dict[str, Any]) -> bool:
     return never_was or bool(waits and not shipper["running"])
 
 
-def gather(product: str) -> dict[str, Any]:
+def gather(product: str, lane: int | None = None) -> dict[str, Any]:
     """Collect the report of a product, as `--json` prints it; each silent shipper blocks for half a second.
+
+    Args:
+        product: the product's name.
+        lane: which of several shippers side by side to look at; None for all, as one.
 
     Raises:
         OSError: the product's state can't be read.
     """
-    shipper = _shipper(find_rendezvous(product))
-    spools, faults = _readable(sorted(product_dir(product).glob("spool-*")))
+    shipper = _shipper(find_rendezvous(product, lane))
+    spools, faults = _readable(spools_of(product, lane))
     in_flight, owed = (sum(run.get(name, 0) for run in (shipper, *shipper["others"])) for name in ("in_flight", "owed"))
     return {
         "product": product,
         "known": product in known_products(),
         "consent": _consent(product),
         "shipper": shipper,
+        "lanes": _lanes([shipper, *shipper["others"]], spools),
         "spool": _spool(spools, time.time()),
         "ledger": _ledger(account.total(map(account.read_account, spools)), in_flight, owed),
-        "errors": [*faults, *_last_errors(product_dir(product))],
+        "errors": [*faults, *_last_errors(product_dir(product), lane)],
     }
 
 
@@ -140,7 +148,7 @@ def _consent(product: str) -> dict[str, Any]:
 
 
 def _shipper(known: list[Rendezvous]) -> dict[str, Any]:
-    """Report on the first shipper that runs, with the others; `pid` is null if none does."""
+    """Report on the first shipper that runs, by its lane, with the others; `pid` is null if none does."""
     runs = [_run(rendezvous) for rendezvous in known if rendezvous.runs]
     refusals = {place.directory: place.refusal for place in known}
     # One that has come up since tells that what was wrong is mended, or was another program's.
@@ -155,6 +163,13 @@ def _shipper(known: list[Rendezvous]) -> dict[str, Any]:
     return {**first, "refused": latest and latest.why, "others": runs[1:]}
 
 
+def _lanes(runs: list[dict[str, Any]], spools: list[Path]) -> list[dict[str, Any]]:
+    """Report on each lane: its first shipper that runs, or that none does though it has a spool."""
+    running = {run["lane"]: run for run in reversed(runs) if run["running"]}
+    numbers = sorted({*running, *map(lane_of, spools)})
+    return [running.get(lane, {"running": False, "pid": None, "lane": lane}) for lane in numbers]
+
+
 def _is_news(refusal: Refusal, runs: list[dict[str, Any]]) -> bool:
     """Tell whether a refusal is reported: beside a running shipper only while a host meets it, trying each minute."""
     return not runs or refusal.age_seconds < _NEWS_SECONDS
@@ -162,6 +177,7 @@ def _is_news(refusal: Refusal, runs: list[dict[str, Any]]) -> bool:
 
 def _run(rendezvous: Rendezvous) -> dict[str, Any]:
     place = {
+        "lane": rendezvous.lane,
         "directory": str(rendezvous.directory),
         "endpoint": rendezvous.endpoint and without_credentials(rendezvous.endpoint),
     }
@@ -215,16 +231,15 @@ def _ledger(events: Account, in_flight: int, owed: int) -> dict[str, Any]:
     }
 
 
-def _last_errors(directory: Path) -> list[str]:
-    """Return the last lines about trouble in the shipper's log, including the log before it was rotated."""
+def _last_errors(directory: Path, lane: int | None) -> list[str]:
+    """Return the last lines about trouble in the shippers' logs, including the logs before they were rotated."""
     lines: list[str] = []
-    for name in ("shipper.log.1", "shipper.log"):
-        try:
-            text = (directory / name).read_text(errors="replace")
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        lines += filter(_ERROR_LINE.match, text.splitlines())
-    return lines[-_ERRORS:]
+    for name in _ANY_LOG if lane is None else (log_name(lane),):
+        logs = sorted(directory.glob(f"{name}.1")) + sorted(directory.glob(name))
+        for log in logs:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                lines += filter(_ERROR_LINE.match, log.read_text(errors="replace").splitlines())
+    return sorted(lines, key=lambda line: line.partition(" ")[0])[-_ERRORS:]  # in order, but for several lanes
 
 
 # Output for people.
@@ -278,14 +293,15 @@ def _of_hosts(shipper: dict[str, Any]) -> list[str]:
 def _of_run(run: dict[str, Any]) -> list[str]:
     if not run["running"]:
         return ["none runs"]
+    lane = f"lane {run['lane']}: " if run["lane"] else ""
     if "fault" in run:
         state = "starts: what hosts emit waits for it" if run["starting"] else "does not answer"
-        return [f"pid {run['pid']}, {state}"]
+        return [f"{lane}pid {run['pid']}, {state}"]
     producers = counted(run["producers"], "producer")
     used = f"{run['memory_bytes'] / 2**20:.0f} MiB, {run['cpu_seconds']:.1f} s of CPU, {producers}"
     cause = f": {run['cause']}" if run["cause"] else ""
     return [
-        f"pid {run['pid']}, {used}",
+        f"{lane}pid {run['pid']}, {used}",
         *(_of_host(host) for host in run.get("hosts", ())),
         f"upload {run['upload']}{cause}",
         *_of_frames(run),

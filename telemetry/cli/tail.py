@@ -16,7 +16,7 @@ from telemetry.cli.consent import CommandError, product_option
 from telemetry.consent import find_product
 from telemetry.errors import ConfigError, SpoolError, TelemetryError
 from telemetry.inspect.contents import find_segments, is_spool
-from telemetry.inspect.erase import spools_of
+from telemetry.paths import spools_of
 from telemetry.shipper.delivery.preview import find_sources
 from telemetry.terminal import counted, printable
 

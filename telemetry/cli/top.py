@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import click
 
-from telemetry.cli.consent import CommandError, product_option
+from telemetry.cli.consent import CommandError, lane_option, product_option
 from telemetry.cli.status import gather
 from telemetry.consent import find_product
 from telemetry.errors import ConfigError
@@ -14,8 +15,9 @@ from telemetry.errors import ConfigError
 
 @click.command()
 @product_option
+@lane_option
 @click.option("--every", default=1.0, show_default=True, type=click.FloatRange(0.1), help="Seconds between two looks.")
-def top(product: str | None, every: float) -> None:
+def top(product: str | None, lane: int | None, every: float) -> None:
     """Show the ledger of a product as it grows, what was dropped, its shippers and its disk, live.
 
     Ends with q. `telemetry status --json` is for scripts.
@@ -32,4 +34,4 @@ def top(product: str | None, every: float) -> None:
         raise CommandError(f"{fault.name} is not installed; run: pip install 'telemetry-shipper[top]'") from None
     if not sys.stdout.isatty():
         raise CommandError("there is no terminal here: `telemetry status --json` is for scripts")
-    Top(name, every, gather).run()
+    Top(name, every, partial(gather, lane=lane)).run()

@@ -14,7 +14,7 @@ from telemetry.consent import find_product
 from telemetry.errors import ConfigError, SpoolError
 from telemetry.inspect import requeuing
 from telemetry.inspect.contents import find_segments, follow, read_body
-from telemetry.inspect.erase import spools_of
+from telemetry.paths import spools_of
 from telemetry.spool import held
 from telemetry.terminal import counted, printable
 

@@ -18,7 +18,7 @@ from telemetry.drops import DropReason
 from telemetry.errors import ShipperUnreachableError, SpoolError
 from telemetry.files import is_locked
 from telemetry.inspect.contents import describe, find_segments, is_spool
-from telemetry.paths import LIVING, product_dir
+from telemetry.paths import LIVING, product_dir, spools_of
 from telemetry.rendezvous.find import Rendezvous, find_rendezvous
 from telemetry.rendezvous.life import gone_in, sweep, tell_of_purge
 from telemetry.rendezvous.life import is_held as shows_life
@@ -59,11 +59,6 @@ class Erased(NamedTuple):
     segments: int = 0
     events: int = 0
     size_bytes: int = 0
-
-
-def spools_of(product: str) -> list[Path]:
-    """Return the product's spools, one for each endpoint."""
-    return sorted(product_dir(product).glob("spool-*"))
 
 
 def count(spools: Iterable[Path]) -> Erased:

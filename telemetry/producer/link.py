@@ -321,9 +321,15 @@ class Link:
             return settled
         for totals in (*self._outbox.earlier(), settled):
             if self._ask("confirm", totals, deadline) is None:
-                return None
+                # All that was emitted has other numbers, if this process was moved meanwhile.
+                return self._flush(deadline) if _remaining(deadline) and self._has_moved(totals) else None
             self._outbox.trust(totals)
         return settled
+
+    def _has_moved(self, settled: Settled) -> bool:
+        """Tell whether what was settled is no longer that of a producer of this process."""
+        producers = {self._outbox.producer, *(totals.producer for totals in self._outbox.earlier())}
+        return settled.producer not in producers and not self._outbox.off
 
     def _settle(self, deadline: float) -> Settled | None:
         """Number or drop all that was emitted; None if that can't be done in time."""
@@ -339,8 +345,7 @@ class Link:
         patience_seconds = ANSWER_SECONDS
         try:
             while (reply := self._answer(op, settled, min(deadline, monotonic() + patience_seconds))) is None:
-                producers = {self._outbox.producer, *(totals.producer for totals in self._outbox.earlier())}
-                if not _remaining(deadline) or settled.producer not in producers or self._outbox.off:
+                if not _remaining(deadline) or self._has_moved(settled) or self._outbox.off:
                     return None  # late; or the user has changed their mind, and nobody says that one's hello any more
                 self._flusher.watch()  # a shipper that left or died meanwhile is replaced, and the next one asked
                 patience_seconds *= 2

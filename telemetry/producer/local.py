@@ -6,11 +6,13 @@ from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from telemetry.native import monotonic
+from telemetry.native import Lock, monotonic
 from telemetry.producer import exits
+from telemetry.producer.alone import alone
 from telemetry.producer.backlog import producer_of
 from telemetry.producer.channel import ASK_SECONDS, ASK_WAIT_SECONDS, EXIT_SECONDS, LOCK_SECONDS, Channel
 from telemetry.rendezvous import handover
+from telemetry.rendezvous.lanes import choosing
 from telemetry.rendezvous.life import Sign
 from telemetry.rendezvous.lock import shipper_runs
 from telemetry.rendezvous.taken import Reader, Taken
@@ -23,8 +25,15 @@ if TYPE_CHECKING:
     from telemetry.producer.site import Site
 
 
+PLACING_SECONDS = 0.2
+"""The time to wait for another thread that chooses a lane."""
+
+
 class LocalTransport:
     """The way to the shipper at a site.
+
+    Where several shippers run side by side, a process chooses its lane when it first looks after its shipper, a forked
+    child anew; until then frames wait.
 
     Attributes:
         site: the place of the shipper.
@@ -43,6 +52,8 @@ class LocalTransport:
         self._purged_ns = 0
         self._asked_at = float("-inf")
         self._is_elsewhere = False  # where the shipper is met, since frames went there last
+        self._placing = Lock()
+        self._is_placed = site.lanes == 1
 
     @property
     def is_missing(self) -> bool:
@@ -58,8 +69,8 @@ class LocalTransport:
         return EXIT_SECONDS if shipper_runs(self.site.directory) else 0.0
 
     def send(self, frame: bytes) -> bool:
-        """Hand a frame over to ZeroMQ; False if it takes none now."""
-        return self.channel.send(frame)
+        """Hand a frame over to ZeroMQ; False if it takes none now, or it is not decided where to."""
+        return self._is_placed and self.channel.send(frame)
 
     def taken(self, producer: bytes) -> Taken | None:
         """Return what stands in the shipper's record, or what it has answered, if that is more."""
@@ -83,21 +94,27 @@ class LocalTransport:
         if outbox.off:
             self._sign.let_go()
             return False
+        self._take_place(outbox.producer)
         self._show_sign(outbox)
         self._is_elsewhere |= self.site.look()
+        self.follow_user(outbox)
         if self._is_elsewhere:
             self._is_elsewhere = not outbox.reconnect()
         self._ask(outbox)
         return not self.site.runs
 
     def follow_user(self, outbox: Outbox) -> bool:
-        """Move to the place of the user that this process has become: a server drops its privileges after `init`."""
+        """Move to the place of the user that this process has become: a server drops its privileges after `init`.
+
+        And to another lane, if its own was closed.
+        """
         return self.site.is_anothers and outbox.move(self.site.move, is_connected=self.site.runs)
 
     def confirm(
         self, request: dict[str, Any], deadline: float, meanwhile: Callable[[], object]
     ) -> dict[str, Any] | None:
         """Ask the shipper until it answers, which shows that it works. Raises OSError."""
+        self._take_place(request["producer"])
         reply = self.channel.ask(request, deadline, meanwhile)
         if reply is not None:
             self.site.confirm()
@@ -121,6 +138,7 @@ class LocalTransport:
 
     def leave_behind(self, frames: list[bytes], word: LastWord) -> None:
         """Leave frames at the shipper's door, and the account of their producer in the spool."""
+        self._take_place(word.producer)
         for _, of_one in groupby(frames, producer_of):
             with suppress(OSError):
                 self._hand_over(list(of_one))
@@ -134,6 +152,8 @@ class LocalTransport:
     def renew(self) -> None:
         """Begin anew in a forked child; the sign is its parent's until it has one."""
         self.channel.renew()
+        self._placing = Lock()
+        self._is_placed = self.site.lanes == 1
 
     def close(self, *, is_free: bool) -> None:
         """Show no sign of life any more, and end ZeroMQ's threads."""
@@ -149,6 +169,20 @@ class LocalTransport:
         except (FileNotFoundError, ConnectionRefusedError):
             self.site.look()
             handover.hand_over(self.site.make_private(), frames)
+
+    def _take_place(self, producer: bytes) -> None:
+        """Choose a lane, unless this process has one, and show there that it lives: the next to choose counts it."""
+
+        def take() -> None:
+            if not self._is_placed:
+                with choosing(self.site.config["product"]):
+                    self.site.move()
+                    with suppress(OSError):
+                        self._sign.hold(self.site.spool, producer)
+                self._is_placed = True
+
+        if not self._is_placed:
+            alone(self._placing, take, PLACING_SECONDS)
 
     def _show_sign(self, outbox: Outbox) -> None:
         """Hold the sign of life. A spool from which it was swept knows none of our numbers, so they begin anew."""

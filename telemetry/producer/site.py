@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from telemetry.files import private_dir
 from telemetry.native import monotonic, posix
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    Places = tuple[Path, Path, Path]
-    """The directories of a user: the rendezvous of a spawned shipper, that of one in the foreground, and the spool."""
-
 RETRY_SECONDS = 0.5
 """The time after which a shipper that does not serve is started again; doubled from the fourth time on."""
 
@@ -27,10 +24,29 @@ QUICK_STARTS = 3
 """The number of failed starts in a row after which they are reported in the rendezvous."""
 
 
+class Places(NamedTuple):
+    """The directories of a user, in one of the lanes of a product.
+
+    Attributes:
+        lane: the lane.
+        lanes: the number of lanes that there are.
+        own: the rendezvous of a spawned shipper.
+        foreground: the rendezvous of a shipper in the foreground.
+        spool: the spool.
+    """
+
+    lane: int
+    lanes: int
+    own: Path
+    foreground: Path
+    spool: Path
+
+
 class Site:
     """The place of a client's shipper, and the configuration it is spawned with.
 
     Attributes:
+        lanes: the number of lanes among which this one was chosen.
         directory: the rendezvous: sockets, lock and configuration. It is that of a shipper in the foreground while one
             serves this product and endpoint, else the client's own.
         spool: the spool, where tombstones are left.
@@ -43,27 +59,29 @@ class Site:
         """Take the places of this user.
 
         Args:
-            find: returns the places of the user that this process runs as at that moment.
+            find: returns the places of the user that this process runs as at that moment, in the lane with the fewest
+                producers.
             config: the shipper's configuration.
         """
-        self.config = config
+        self._given = config
         self._find = find
-        self._spawner = Spawner(config)
         self.move()
 
     def move(self) -> None:
-        """Take the places of the user that this process runs as now."""
+        """Take the places of the user that this process runs as now, in the lane with the fewest producers."""
         self._user = posix.getuid()
-        self._own, self._foreground, self.spool = self._find()
-        self.directory = self._own
-        self.runs = self.is_missing = False
+        self._lane, self.lanes, self._own, self._foreground, self.spool = self._find()
+        self.directory = self._foreground if shipper_runs(self._foreground) else self._own
+        self.config = {**self._given, "lane": self._lane} if self._lane else self._given
+        self._spawner = Spawner(self.config)
+        self.runs = self.is_missing = self._is_closed = False
         self._starts = 0  # since one last served
         self._started_at = self._first_started_at = float("-inf")
 
     @property
     def is_anothers(self) -> bool:
-        """Whether this process has become another user since, and can't go there any more."""
-        return self._user != posix.getuid()
+        """Whether this process has become another user since, and can't go there any more, or its lane was closed."""
+        return self._is_closed or self._user != posix.getuid()
 
     def make_private(self) -> Path:
         """Return the rendezvous, made sure to be ours alone: others who can write there could pose as the shipper.
@@ -92,6 +110,8 @@ class Site:
                 self.is_missing = False
                 if self._serves():
                     self.confirm()
+            elif self._lane and self._lane >= self._find().lanes:  # of shippers in the foreground, which are fewer
+                self._is_closed = True
             else:
                 self.is_missing = not self._start()
         return self.directory != before

@@ -41,6 +41,12 @@ class Rendezvous(NamedTuple):
         return self.config.get("endpoint")
 
     @property
+    def lane(self) -> int:
+        """Which one it is of several shippers side by side."""
+        lane = self.config.get("lane", 0)
+        return lane if isinstance(lane, int) else 0
+
+    @property
     def runs(self) -> bool:
         """Whether a living shipper holds the lock."""
         return shipper_runs(self.directory)
@@ -86,13 +92,16 @@ class Rendezvous(NamedTuple):
             context.term()
 
 
-def find_rendezvous(product: str) -> list[Rendezvous]:
-    """Return every place where a shipper of `product` runs or ran, by name. Changes nothing.
+def find_rendezvous(product: str, lane: int | None = None) -> list[Rendezvous]:
+    """Return every place where a shipper of `product` runs or ran, by lane and name; with `lane`, those of that one.
+
+    Changes nothing.
 
     In the runtime directory the name tells the product; where names are short, the digest in it must be that of the
     configuration, since every `TELEMETRY_HOME` with a long path meets there.
     """
-    return [*_in_runtime_root(product), *_in_short_root(product)]
+    found = [*_in_runtime_root(product), *_in_short_root(product)]
+    return sorted((place for place in found if lane in {None, place.lane}), key=lambda place: place.lane)
 
 
 def _in_runtime_root(product: str) -> Iterator[Rendezvous]:
@@ -114,12 +123,12 @@ def _in_short_root(product: str) -> Iterator[Rendezvous]:
 
 def _digest_fits(directory: Path, config: dict[str, Any]) -> bool:
     try:
-        product, endpoint = config["product"], config["endpoint"]
-        if foreground_dir(product, endpoint) == directory:
+        product, endpoint, lane = config["product"], config["endpoint"], config.get("lane", 0)
+        if foreground_dir(product, endpoint, lane) == directory:
             return True
         catalog = config.get("catalog_digest") or sha256_hex(Path(config["catalog"]).read_bytes())
         settings = ShipperSettings(**{name: config[name] for name in ShipperSettings._fields if name in config})
-        return rendezvous_dir(product, catalog, endpoint, settings) == directory
+        return rendezvous_dir(product, catalog, endpoint, settings, lane) == directory
     except (OSError, LookupError, TypeError, ValueError):
         return False
 

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _FIRST_DESCRIPTOR = 3
 """The first descriptor to use: the standard ones are the host's, even while it has closed them."""
 
+_own: set[Path] = set()
+"""The signs that this process holds: it must not look at them, for to close one again would drop its lock."""
+
 
 class Sign:
     """The sign of life of one process, for one producer at a time."""
@@ -56,6 +59,7 @@ class Sign:
             return
         self.let_go()
         self._held = _take(path)
+        _own.add(path)
 
     def is_swept(self, spool: Path, producer: bytes) -> bool:
         """Tell whether the sign of this producer, which was held there before, has been removed."""
@@ -73,6 +77,8 @@ class Sign:
     def let_go(self) -> None:
         """Release the lock. The file stays, so that the shipper sees that nobody holds it."""
         held, is_open, self._held = self._held, self._is_open, None
+        if held is not None:
+            _own.discard(held[2])
         if held is not None and is_open:
             os.close(held[0])
 
@@ -107,6 +113,13 @@ def gone_in(spool: Path) -> set[str]:
     with suppress(OSError):
         return {name for name in os.listdir(spool / LIVING) if is_held(spool, name) is False}  # noqa: PTH208 names only
     return set()
+
+
+def living_in(spool: Path) -> int:
+    """Return the number of producers whose sign lies here and is held, by this process or another. Never raises."""
+    with suppress(OSError):
+        return sum(spool / LIVING / name in _own or is_held(spool, name) is True for name in os.listdir(spool / LIVING))  # noqa: PTH208 names only
+    return 0
 
 
 def newcomers_in(spool: Path, seconds: float) -> Iterator[str]:

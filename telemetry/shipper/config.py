@@ -31,6 +31,7 @@ from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError, check_all
 from telemetry.settings import (
     FILES,
+    MAX_SHIPPERS,
     SOURCES,
     ShipperSettings,
     check_settings,
@@ -38,6 +39,7 @@ from telemetry.settings import (
     texts_of_environment,
     value_of_text,
 )
+from telemetry.shipper.lane import ONLY, Lane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +75,7 @@ class ShipperConfig(NamedTuple):
         listen: the address for hosts on other machines.
         catalog_digest: the digest of the catalog that the producer was started with; empty in a person's file.
         older_catalogs: the files of catalogs that hosts on other machines may still name.
+        lane: which one it is of several shippers side by side.
     """
 
     product: str
@@ -82,10 +85,11 @@ class ShipperConfig(NamedTuple):
     listen: Listen | None = None
     catalog_digest: str = ""
     older_catalogs: tuple[Path, ...] = ()
+    lane: Lane = ONLY
 
 
-def read_config(path: Path) -> ShipperConfig:
-    """Read a configuration, TOML or (`.json`) JSON.
+def read_config(path: Path, lane: int = 0) -> ShipperConfig:
+    """Read a configuration, TOML or (`.json`) JSON; `lane` is that of a shipper with a TOML file.
 
     Raises:
         ConfigError: it can't be read, lacks something, or has an unknown name or value.
@@ -107,12 +111,14 @@ def read_config(path: Path) -> ShipperConfig:
     older = _take_older(found, path)
     if path.suffix == PRODUCERS_SUFFIX:
         sources = found.get(SOURCES, {})
+        lane = _lane_in(found)
         found = {name: value for name, value in found.items() if name in ShipperSettings._fields}
         check_all(*(partial(check_settings, {name: found[name]}, where) for name, where in sources.items()))
     else:
         found |= settings_of_environment(os.environ)
     settings = read_settings(found, str(path))
-    return ShipperConfig(product, path.parent / catalog, endpoint, settings, listen, str(digest), older)
+    of = Lane(lane, max(settings.lanes, lane + 1))  # the producer may use other cores
+    return ShipperConfig(product, path.parent / catalog, endpoint, settings, listen, str(digest), older, of)
 
 
 def keys_of(path: Path) -> frozenset[str]:
@@ -151,6 +157,11 @@ def _check_readers(found: dict[str, Any], path: Path) -> None:
     mode = path.stat().st_mode
     if mode & 0o077 and any(without_credentials(url) != url for url in urls):
         raise ConfigError(f"{path}: holds a password, and others can read it (mode {mode & 0o777:o}); chmod 600 it")
+
+
+def _lane_in(found: dict[str, Any]) -> int:
+    lane = found.get("lane", 0)
+    return lane if type(lane) is int and 0 <= lane < MAX_SHIPPERS else 0
 
 
 def _take_listen(found: dict[str, Any], path: Path) -> Listen | None:

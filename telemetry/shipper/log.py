@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telemetry.files import private_dir, private_file
-from telemetry.paths import product_dir
+from telemetry.paths import log_name, product_dir
 
 if TYPE_CHECKING:
     from io import TextIOWrapper
 
     from telemetry.shipper.config import ShipperConfig
 
-LOG_FILE = "shipper.log"
 _MAX_BYTES = 256 << 10
 
 
@@ -35,15 +34,15 @@ class _PrivateHandler(RotatingFileHandler):
 
 def open_log(config: ShipperConfig, *, spawned: bool) -> None:
     """Set up the shipper's log. A disk that refuses leaves the shipper without one, and running."""
-    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    lane = f"lane {config.lane.number}: " if config.lane.of > 1 else ""
+    formatter = logging.Formatter(f"%(asctime)sZ %(levelname)s {lane}%(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if spawned:
         try:
             private_dir(product_dir(config.product))
-            handler = _PrivateHandler(
-                product_dir(config.product) / LOG_FILE, maxBytes=_MAX_BYTES, backupCount=1, delay=True
-            )
+            file = product_dir(config.product) / log_name(config.lane.number)
+            handler = _PrivateHandler(file, maxBytes=_MAX_BYTES, backupCount=1, delay=True)
         except OSError:
             handler = logging.NullHandler()
     handler.setFormatter(formatter)

@@ -23,7 +23,7 @@ from telemetry.drops import DropReason
 from telemetry.endpoint import without_credentials
 from telemetry.files import write_private
 from telemetry.inspect.contents import catalogs_in
-from telemetry.paths import ENDPOINT_FILE, product_dir, spool_dir
+from telemetry.paths import ENDPOINT_FILE, spool_dir, spools_of
 from telemetry.redact.names.machine import names_of_this_machine
 from telemetry.rendezvous.control import answer_all
 from telemetry.rendezvous.taken import Records
@@ -105,7 +105,7 @@ class Shipper:
         clock: Callable[[], float] = time,
         keeps_place: Callable[[], bool] = lambda: True,
     ) -> None:
-        settings = config.settings
+        self._settings = settings = config.lane.settings_of(config.settings)
         self._config = config
         self._sockets = sockets
         self._rendezvous = rendezvous
@@ -121,7 +121,7 @@ class Shipper:
         self._texts = Texts(self._names, self._tripwire, format_)
         self._sink = open_sink(config.endpoint, settings, os.environ)  # first, for it may refuse its settings
         # Between them.
-        spool = spool_dir(config.product, config.endpoint)
+        spool = spool_dir(config.product, config.endpoint, config.lane.number)
         self._spool, ledger = Spool.open(spool, partial(may_live, spool))
         with suppress(OSError):  # it is only told
             write_private(spool / ENDPOINT_FILE, without_credentials(config.endpoint).encode())
@@ -132,7 +132,8 @@ class Shipper:
         self._watch = Watch(spool)
         self._records = Records(rendezvous, taken_numbers(ledger.positions))
         self._writer = Writer(self._spool, format_, settings, self._uploader.nudge)
-        self._pipelines = pipelines = Pipelines(self._catalogs, self._names, format_, self._texts, clock)
+        pipelines = Pipelines(self._catalogs, self._names, format_, self._texts, clock, config.lane)
+        self._pipelines = pipelines
         self._intake = Intake(
             sockets,
             self._spool,
@@ -216,7 +217,7 @@ class Shipper:
 
     def _look_around(self, *, idle: bool) -> None:
         """Look at the producers that are left, the day, and the disk."""
-        settings = self._config.settings
+        settings = self._settings
         self._make_way()
         if not self._keeps_place():
             log.info("another shipper has taken over: leaving")
@@ -235,7 +236,8 @@ class Shipper:
         self._watch.look()
         if self._watch:
             self._busy_at = monotonic()
-            self._intake.report_if_due()
+            if not self._config.lane.number:  # once for the product: the same facts in several sessions would link them
+                self._intake.report_if_due()
         if idle and not self._intake.waits:
             bury_the_dead(self._spool, self._intake.positions, self._rendezvous)
             self._intake.part()
@@ -254,7 +256,7 @@ class Shipper:
         This bounds any growth, by a leak or by frames that came faster than a slow disk takes them. Frames that waited
         in the sockets are counted by the next shipper as a hole in the producers' numbers.
         """
-        limit_bytes = self._config.settings.memory_limit_bytes
+        limit_bytes = self._settings.memory_limit_bytes
         if not limit_bytes or monotonic() - self._began < MIN_LIFE_SECONDS:
             return
         if (taken_bytes := memory_bytes()) > limit_bytes:
@@ -340,7 +342,7 @@ class Shipper:
         if not self._watch.has_seen_any:
             return idle_seconds > GRACE_SECONDS
         finished = not (self._spool.waiting or self._writer.receipts or self._writer.owes)
-        return finished or idle_seconds > self._config.settings.linger_seconds
+        return finished or idle_seconds > self._settings.linger_seconds
 
     # Questions.
 
@@ -398,7 +400,7 @@ def _as_host(ground: Ground) -> dict[str, Any]:
 def _catalogs_named(product: str) -> set[str] | None:
     """Return the digests that segments of any spool name; None if that can't be known."""
     named: set[str] = set()
-    for spool in product_dir(product).glob("spool-*"):
+    for spool in spools_of(product):
         if (found := catalogs_in(spool)) is None:
             return None
         named |= found

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from telemetry.files import write_private
 from telemetry.frozen import is_frozen
 from telemetry.rendezvous.directory import CONFIG_FILE, foreground_dir
-from telemetry.rendezvous.lock import shipper_runs
+from telemetry.rendezvous.lanes import is_served
 from telemetry.rendezvous.refusal import foreground_command, forget_refusal, refuse
 from telemetry.shipper.process import (
     allow_descriptors,
@@ -41,17 +41,19 @@ from telemetry.shipper.process import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from socket import socket
 
     from telemetry.shipper.config import ShipperConfig
     from telemetry.shipper.place import Place
     from telemetry.shipper.shipper import Shipper
 
-USAGE = """usage: telemetry ship --config FILE
+USAGE = """usage: telemetry ship --config FILE [--lane NUMBER]
 
 Runs a shipper in the foreground, until SIGINT or SIGTERM. SIGHUP has it read FILE again, unless it
 comes from a terminal that is closed: then it ends.
+With `shippers = N` in FILE it is N of them, each in a process of its own, which is started anew if it ends;
+with --lane only that one, from 0, to have it watched by itself.
 TELEMETRY_DEBUG is for the program that emits; where it is set, a shipper does not start.
 `telemetry preview` shows what a shipper sends."""
 EXIT_CONFIG = 2
@@ -73,6 +75,8 @@ def main(arguments: Sequence[str]) -> int:
             return _spawned(Path(directory))
         case ["--config", file]:
             return _foreground(Path(file))
+        case ["--config", file, "--lane", lane] if lane.isdecimal():
+            return _foreground(Path(file), int(lane))
         case ["--help"]:
             print(USAGE)
             return 0
@@ -89,7 +93,7 @@ def _spawned(directory: Path) -> int:
     return _run(directory, directory / CONFIG_FILE, door, spawned=True)
 
 
-def _foreground(file: Path) -> int:
+def _foreground(file: Path, lane: int | None = None) -> int:
     from telemetry.catalog.load import load
     from telemetry.errors import ConfigError
     from telemetry.settings import DEBUG, is_debugging
@@ -105,14 +109,37 @@ def _foreground(file: Path) -> int:
     try:
         config = read_config(file)
         load(config.catalog)  # before those that were spawned give way
-        directory = foreground_dir(config.product, config.endpoint)
+        lanes = config.settings.lanes
+        places = [foreground_dir(config.product, config.endpoint, number) for number in range(lanes)]
     except ConfigError as fault:
         print(f"telemetry ship: {fault}", file=sys.stderr)
         return EXIT_CONFIG
-    return _run(directory, file, None, spawned=False)
+    if lane is not None and lane >= lanes:
+        print(f"telemetry ship: {file} has shippers = {config.settings.shippers!r}: no lane {lane}", file=sys.stderr)
+        return EXIT_CONFIG
+    if lane is None and lanes > 1:
+        return _run_all(places, file)
+    return _run(places[lane or 0], file, None, spawned=False, lane=lane or 0)
 
 
-def _run(directory: Path, config_file: Path, door: socket | None, *, spawned: bool) -> int:
+def _run_all(places: list[Path], config_file: Path) -> int:
+    """Run the shippers of all lanes in the foreground, each in a process of its own."""
+    from telemetry.shipper.lanes import Lanes
+
+    reloads = not _has_terminal()
+    lanes = Lanes(
+        lambda lane: _run(places[lane], config_file, None, spawned=False, lane=lane),
+        is_final=lambda code: code in {EXIT_CONFIG, EXIT_RUNNING},
+    )
+    told: list[int] = []
+    _heed(lanes.stop, told, config_file, reloads=reloads)
+    code = lanes.run(len(places))
+    if not code and reloads and {*told} == {signal.SIGHUP}:
+        _start_anew()
+    return code
+
+
+def _run(directory: Path, config_file: Path, door: socket | None, *, spawned: bool, lane: int = 0) -> int:
     reloads = not spawned and not _has_terminal()
     told = _hear_signals(reloads=reloads)
     calm_the_allocator()
@@ -138,17 +165,16 @@ def _run(directory: Path, config_file: Path, door: socket | None, *, spawned: bo
         return 0 if spawned else EXIT_RUNNING
     if door:
         place.inherit(door)
-    return _begin(directory, place, config_file, told, spawned=spawned)
+    return _begin(directory, place, config_file, told, spawned=spawned, lane=lane)
 
 
-def _begin(directory: Path, place: Place, config_file: Path, told: list[int], *, spawned: bool) -> int:
+def _begin(directory: Path, place: Place, config_file: Path, told: list[int], *, spawned: bool, lane: int) -> int:
     from telemetry.errors import TelemetryError
 
     try:
-        config = _read(config_file, directory, spawned=spawned)
-        served = foreground_dir(config.product, config.endpoint)
-        if spawned and shipper_runs(served):
-            _pass_on(place.doors, served)
+        config = _read(config_file, directory, spawned=spawned, lane=lane)
+        if spawned and is_served(config.product, config.endpoint, config.lane.number):
+            _pass_on(place.doors, foreground_dir(config.product, config.endpoint, config.lane.number))
             place.leave()
             return 0
         shipper = _prepare(directory, place, config, spawned=spawned)
@@ -179,14 +205,8 @@ def _serve(
     if spawned:
         be_silent()
 
-    def hear(number: int, _: object) -> None:
-        if number != signal.SIGHUP or not reloads or _can_start_with(config_file):
-            told.append(number)
-            shipper.stop()
-
     reloads = not spawned and not _has_terminal()
-    for number in _heard():
-        signal.signal(number, hear)
+    _heed(shipper.stop, told, config_file, reloads=reloads)
     if told:
         shipper.stop()
     calm_the_collector()
@@ -200,8 +220,7 @@ def _serve(
     shipper.finish()
     if reloads and told and {*told} == {signal.SIGHUP}:
         log.info("start anew, with %s as it is now: process %d", config_file, os.getpid())
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # another one waits until it is heard
-        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 what we were started with, by no shell
+        _start_anew()
     log.info("end: process %d", os.getpid())
     return EXIT_MEMORY if shipper.made_way else 0
 
@@ -220,6 +239,25 @@ def _can_start_with(config_file: Path) -> bool:
     if why:
         logging.getLogger("telemetry.shipper").error("SIGHUP changes nothing: %s", why)
     return not why
+
+
+def _heed(stop: Callable[[], None], told: list[int], config_file: Path, *, reloads: bool) -> None:
+    """Stop at a signal, and note it in `told`; where SIGHUP `reloads`, only if the configuration can be read."""
+
+    def hear(number: int, _: object) -> None:
+        if number != signal.SIGHUP or not reloads or _can_start_with(config_file):
+            told.append(number)
+            stop()
+
+    for number in _heard():
+        signal.signal(number, hear)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+
+
+def _start_anew() -> None:
+    """Start this process anew; does not return."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # another one waits until it is heard
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 what we were started with, by no shell
 
 
 def _hear_signals(*, reloads: bool) -> list[int]:
@@ -249,26 +287,28 @@ def _has_terminal() -> bool:
     return True
 
 
-def _read(file: Path, directory: Path, *, spawned: bool) -> ShipperConfig:
+def _read(file: Path, directory: Path, *, spawned: bool, lane: int) -> ShipperConfig:
     """Read the configuration; in the foreground, also write it down for the commands."""
     from telemetry.shipper.config import read_config
 
-    config = read_config(file)
+    config = read_config(file, lane)
     if not spawned:
         said = {"product": config.product, "catalog": str(config.catalog.absolute()), "endpoint": config.endpoint}
+        settings = {**config.settings._asdict(), "shippers": config.lane.of}
         with suppress(OSError):
-            write_private(directory / CONFIG_FILE, json.dumps({**said, **config.settings._asdict()}).encode())
+            write_private(directory / CONFIG_FILE, json.dumps({**said, **settings, "lane": lane}).encode())
         _await_spawned(config)
     return config
 
 
 def _await_spawned(config: ShipperConfig) -> None:
-    """Wait until the shippers spawned for this product and endpoint take nothing in any more."""
+    """Wait until the shippers spawned for this product and endpoint, in this lane, take nothing in any more."""
     from telemetry.rendezvous.find import find_rendezvous
 
-    served = foreground_dir(config.product, config.endpoint)
+    lane = config.lane.number
+    served = foreground_dir(config.product, config.endpoint, lane)
     deadline = time.monotonic() + OTHERS_SECONDS
-    others = [place for place in find_rendezvous(config.product) if place.endpoint == config.endpoint]
+    others = [place for place in find_rendezvous(config.product, lane) if place.endpoint == config.endpoint]
     while any(place.runs for place in others if place.directory != served) and time.monotonic() < deadline:
         time.sleep(0.02)
 
@@ -281,15 +321,15 @@ def _prepare(directory: Path, place: Place, config: ShipperConfig, *, spawned: b
     open_log(config, spawned=spawned)
     _check_system()
     sockets = Sockets(place.doors)
-    served = foreground_dir(config.product, config.endpoint)
+    served = config.product, config.endpoint, config.lane.number
     shipper = Shipper(
         config,
         sockets,
         directory,
         spawned=spawned,
-        keeps_place=lambda: place.keep() and not (spawned and shipper_runs(served)),
+        keeps_place=lambda: place.keep() and not (spawned and is_served(*served)),
     )
-    if config.listen:
+    if config.listen and not config.lane.number:
         from telemetry.shipper.remote import Remote
 
         sockets.remote = Remote(sockets.context, config.listen)

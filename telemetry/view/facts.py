@@ -19,7 +19,8 @@ from telemetry.doctor.remedies import REMEDIES
 from telemetry.errors import ConfigError, SpoolError, TelemetryError
 from telemetry.inspect import account
 from telemetry.inspect.contents import catalogs_in, describe, find_segments, is_spool
-from telemetry.inspect.erase import erase_product, spools_of, withdraw
+from telemetry.inspect.erase import erase_product, withdraw
+from telemetry.paths import spools_of
 from telemetry.rendezvous.find import find_rendezvous
 from telemetry.shipper.delivery.preview import Preview, Source, find_sources
 from telemetry.shipper.permission import permission_of

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from telemetry.endpoint import without_credentials
 from telemetry.errors import ConfigError, SpoolError
 from telemetry.inspect.contents import Batch, Found, find_segments, follow, read_batch
-from telemetry.paths import spool_dir
+from telemetry.paths import lane_of, spool_dir
 from telemetry.rendezvous.directory import CONFIG_FILE
 from telemetry.rendezvous.find import find_rendezvous
 from telemetry.settings import ShipperSettings
@@ -124,8 +124,13 @@ def find_sources(product: str, spools: Iterable[Path], config: ShipperConfig | N
         config: the configuration of a shipper with a file of its own, as by `telemetry ship --config`; None for none.
     """
     configs = [config] if config else _left_behind(product)
-    by_spool = {spool_dir(known.product, known.endpoint): known for known in configs}
-    return [Source(spool, by_spool.get(spool)) for spool in spools]
+    return [Source(spool, _config_of(spool, configs)) for spool in spools]
+
+
+def _config_of(spool: Path, configs: list[ShipperConfig]) -> ShipperConfig | None:
+    """Return the last configuration of a spool's endpoint, of whatever lane: they differ in nothing that is sent."""
+    found = [known for known in configs if spool_dir(known.product, known.endpoint, lane_of(spool)) == spool]
+    return found[-1] if found else None
 
 
 def _left_behind(product: str) -> list[ShipperConfig]:

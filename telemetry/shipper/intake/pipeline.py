@@ -21,6 +21,7 @@ from telemetry.receipt import level_of
 from telemetry.shipper.intake.redactor import Redactor
 from telemetry.shipper.intake.sampler import Sampler
 from telemetry.shipper.intake.validator import UnreadableEventsError, Validator
+from telemetry.shipper.lane import ONLY, Lane
 from telemetry.spool.positions import Position, advance
 from telemetry.spool.tally import Tally
 
@@ -106,6 +107,7 @@ class Pipeline:
         texts: FreeTextRedactor | None,
         session: Session,
         random: Callable[[], float],
+        lane: Lane = ONLY,
     ) -> None:
         compiled = compile_catalog(catalog, today)
         self._format = format_
@@ -114,7 +116,7 @@ class Pipeline:
         self._validator = Validator(compiled)
         self.undeclared = self._validator.undeclared
         # One for each level of consent: what a `local` producer does must not show in another's weights.
-        self._samplers = {level: Sampler(compiled, random) for level in ("on", "technical", "local")}
+        self._samplers = {level: Sampler(compiled, random, lane) for level in ("on", "technical", "local")}
         self._redactor = Redactor(compiled, texts, session.secret, format_.identifiers)
         declared = {event.sensitivity for event in catalog.events.values()}
         # The sensitivity of lost and undeclared events is unknown.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from telemetry.shipper.day import utc_day
 from telemetry.shipper.intake.pipeline import Pipeline
 from telemetry.shipper.intake.validator import MAX_UNDECLARED
+from telemetry.shipper.lane import ONLY, Lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,7 @@ class Pipelines:
         format_: the format of the uploads.
         texts: supplies the redactor of free text to catalogs that need it.
         clock: returns UNIX seconds, by which events expire.
+        lane: the lane of the shipper, which has a share of what a catalog lets through in a second.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class Pipelines:
         format_: Format,
         texts: Texts,
         clock: Callable[[], float],
+        lane: Lane = ONLY,
     ) -> None:
         self._catalogs = catalogs
         self._names = names
         self._format = format_
         self._texts = texts
         self._clock = clock
+        self._lane = lane
         self._today = catalogs.own.written
         self._made: dict[str, Pipeline] = {}
         self._undeclared: Counter[str] = Counter()
@@ -74,6 +78,6 @@ class Pipelines:
             self._names.allow(source.catalog)
             today = max(self._today, source.written)
             texts = self._texts.redactor_for(source.catalog)
-            pipeline = Pipeline(source.catalog, today, self._format, texts, self._session, random.random)
+            pipeline = Pipeline(source.catalog, today, self._format, texts, self._session, random.random, self._lane)
             self._made[source.digest] = pipeline
         return pipeline

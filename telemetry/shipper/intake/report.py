@@ -13,13 +13,13 @@ import msgspec
 import psutil
 
 from telemetry.catalog.field_types import type_of
-from telemetry.shipper.intake.cgroup import read_limits
+from telemetry.cgroup import read_limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from telemetry.catalog.model import Catalog, Event
-    from telemetry.shipper.intake.cgroup import Limits
+    from telemetry.cgroup import Limits
 
     Fact = int | float | str
 
