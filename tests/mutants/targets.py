@@ -12,7 +12,7 @@ _ROOMS = {
     "consent": "consent_decide consent_stored consent_cli consent_notice",
     "shipper/permission.py": "permission uploader",
     "shipper/delivery": """
-        backoff outcome cause pace queue tripwire uploader http_sink proxy tripwire_command preview canaries
+        backoff outcome cause lines pace queue tripwire uploader http_sink proxy tripwire_command preview canaries
         encode_otlp
     """,
     "shipper/outcome.py": "outcome uploader",
