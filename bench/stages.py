@@ -18,7 +18,7 @@ from telemetry import wire
 from telemetry.producer.backlog import FRAME_EVENTS
 from telemetry.receipt import Receipt
 from telemetry.redact.free_text import FreeTextRedactor
-from telemetry.redact.names.name import know
+from telemetry.redact.names.name import names_to_find
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.catalogs import read_source
@@ -94,6 +94,6 @@ def take_apart(messages: Sequence[bytes]) -> int:
 
 def _texts() -> FreeTextRedactor | None:
     try:
-        return FreeTextRedactor(know(NAMES))
+        return FreeTextRedactor(names_to_find(NAMES))
     except ScannerUnavailableError:
         return None

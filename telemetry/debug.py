@@ -27,7 +27,7 @@ from telemetry.native import posix, sleep
 from telemetry.receipt import level_of
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.machine import names_of_this_machine
-from telemetry.redact.names.name import know
+from telemetry.redact.names.name import names_to_find
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.settings import DEBUG, ShipperSettings
 from telemetry.shipper.config import read_settings
@@ -173,7 +173,7 @@ class Printer:
         if not declares(self._catalog, is_free_text):
             return None
         try:
-            names = know(names_of_this_machine(), constants_of(self._catalog))
+            names = names_to_find(names_of_this_machine(), constants_of(self._catalog))
             return FreeTextRedactor(names)  # compiled anew each time: a cache would be a file
         except ScannerUnavailableError as fault:
             self._stderr.print([f"# free text is removed: {fault}"])

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from telemetry.names import gather
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.machine import names_of_this_machine
-from telemetry.redact.names.name import know
+from telemetry.redact.names.name import names_to_find
 from telemetry.shipper.canaries import missed_by_redactor, missed_by_tripwire, plant, prove
 from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.encode import open_format
 from telemetry.shipper.encode.ndjson import NDJSON
 
-OWN = know(
+OWN = names_to_find(
     {
         "user": ["janeroe", "bob", "root"],
         "host": ["jane-laptop", "db1"],
@@ -33,7 +33,7 @@ TEXTS = FreeTextRedactor(OWN)
 
 def tripwire() -> Tripwire:
     armed = Tripwire(lambda _: None)
-    armed.know(OWN)
+    armed.look_for(OWN)
     return armed
 
 
@@ -49,10 +49,10 @@ def test_redactor_and_tripwire_each_catch_every_canary(name: str) -> None:
 
 
 def test_this_machine_passes() -> None:
-    own = know(names_of_this_machine())
+    own = names_to_find(names_of_this_machine())
     texts, armed = copy(TEXTS), Tripwire(lambda _: None)
-    texts.know(own)
-    armed.know(own)
+    texts.look_for(own)
+    armed.look_for(own)
     assert prove(own, texts, armed, NDJSON) is texts
     assert armed.state == "armed"
 
@@ -68,7 +68,7 @@ def test_a_redactor_that_misses_one_is_not_used(caplog: pytest.LogCaptureFixture
 
 def test_a_tripwire_that_misses_one_is_dead(caplog: pytest.LogCaptureFixture) -> None:
     armed = tripwire()
-    armed.know(())
+    armed.look_for(())
     assert prove(OWN, TEXTS, armed, NDJSON) is TEXTS
     assert (armed.state, armed.cause) == ("dead", "tripwire: dead scanner")
     assert "janeroe" not in caplog.text
@@ -91,9 +91,9 @@ NAMES = st.text(max_size=30) | st.text("abAB01.-_/\\@\"' :%[]{}\n&#;=+", max_siz
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.tuples(KINDS, NAMES), max_size=4))
 def test_whatever_a_machine_is_called_its_names_can_be_known_and_pass(names: list[tuple[str, str]]) -> None:
-    own = know(gather(names))
+    own = names_to_find(gather(names))
     texts, armed = copy(TEXTS), Tripwire(lambda _: None)
-    texts.know(own)
-    armed.know(own)
+    texts.look_for(own)
+    armed.look_for(own)
     assert prove(own, texts, armed, NDJSON) is texts
     assert armed.state == "armed"

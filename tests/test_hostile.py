@@ -11,7 +11,7 @@ from hostile import texts
 
 from telemetry.redact.allowance import PASSES, Allowance
 from telemetry.redact.free_text import FreeTextRedactor
-from telemetry.redact.names.name import know
+from telemetry.redact.names.name import names_to_find
 from telemetry.redact.normalise import MAX_ESCAPES, UnreadableError
 from telemetry.redact.rules import RULES
 from telemetry.redact.rules.rule import EVERYWHERE
@@ -116,7 +116,7 @@ def test_an_allowance_is_of_passes_over_the_text_and_short_texts_have_that_of_a_
 
 def test_a_text_of_escapes_alone_is_dropped_and_no_other_one_with_it() -> None:
     escapes = "\\n" * (MAX_ESCAPES + 1)
-    found = FreeTextRedactor(know({"user": ["janedoeroe"]})).redact(
+    found = FreeTextRedactor(names_to_find({"user": ["janedoeroe"]})).redact(
         [escapes, "at 10.1.2.3", "\u0436" + "\u0301" * 4000]
     )
     assert found[0] == (None, ("costly",))

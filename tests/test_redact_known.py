@@ -10,7 +10,7 @@ import pytest
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names import known
 from telemetry.redact.names.known import MAX_PARTS, KnownNames
-from telemetry.redact.names.name import Name, know
+from telemetry.redact.names.name import Name, names_to_find
 from telemetry.redact.names.redactor import NameRedactor
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def _fresh(number: int, seed: int) -> frozenset[Name]:
     source = random.Random(seed)
-    return know({"secret": [f"{source.getrandbits(96):024x}" for _ in range(number)]})
+    return names_to_find({"secret": [f"{source.getrandbits(96):024x}" for _ in range(number)]})
 
 
 def test_a_host_that_comes_costs_its_own_names_and_those_of_the_dead_are_let_go(compiled: list[int]) -> None:
@@ -40,7 +40,7 @@ def test_a_host_that_comes_costs_its_own_names_and_those_of_the_dead_are_let_go(
     names = KnownNames(machine)
     for seed in range(1, 61):
         environment = _fresh(3, seed)
-        names.know(machine | environment)
+        names.look_for(machine | environment)
         found = names.suspects([f"at {name.folded}" for name in (*machine, *environment)])
         assert sorted(found) == list(range(8))
         assert len(names._parts) <= MAX_PARTS
@@ -54,7 +54,7 @@ def test_of_many_that_live_each_is_found_and_none_is_compiled_often(compiled: li
     living: frozenset[Name] = frozenset()
     for environment in environments:
         living |= environment
-        names.know(living)
+        names.look_for(living)
         names.suspects(["-"])
     assert names.suspects([name.folded for name in living]).keys() == {*range(80)}
     assert sum(compiled) <= 3 * 80
@@ -64,7 +64,7 @@ def test_names_are_compiled_with_the_first_text_that_may_hold_them(compiled: lis
     texts = FreeTextRedactor()
     before = len(compiled)
     for seed in range(20):
-        texts.know(_fresh(3, seed))
+        texts.look_for(_fresh(3, seed))
     assert len(compiled) == before
     (name, *_) = _fresh(3, 19)
     assert texts.redact([f"at {name.folded}!"])[0].text == "at [secret]!"

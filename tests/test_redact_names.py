@@ -18,7 +18,7 @@ from telemetry.redact.names import known
 from telemetry.redact.names.everyday_words import COMMON
 from telemetry.redact.names.find import find
 from telemetry.redact.names.known import KnownNames
-from telemetry.redact.names.name import Name, Reach, know, words_of
+from telemetry.redact.names.name import Name, Reach, names_to_find, words_of
 from telemetry.redact.names.redactor import NameRedactor, rewrite
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.redact.settled import Settled
@@ -38,7 +38,7 @@ NAMES: Names = {
     "ip": ["203.0.113.77", "2001:db8::17:2%eth0"],
     "mac": ["02:fc:00:00:00:05"],
 }
-KNOWN = know(NAMES)
+KNOWN = names_to_find(NAMES)
 ALONE = NameRedactor(KNOWN)
 REDACTOR = FreeTextRedactor(KNOWN)
 
@@ -58,7 +58,7 @@ def redact(text: str, redactor: FreeTextRedactor = REDACTOR) -> str | None:
 def knowing(names: Names) -> FreeTextRedactor:
     """A redactor of these names; its rules are compiled but once."""
     redactor = copy(REDACTOR)
-    redactor._names, redactor._nameless = KnownNames(know(names)), Settled()
+    redactor._names, redactor._nameless = KnownNames(names_to_find(names)), Settled()
     return redactor
 
 
@@ -110,15 +110,18 @@ def test_a_name_is_taken_out_where_it_counts(text: str, wanted: str) -> None:
 
 
 def test_long_names_and_secrets_reach_further_than_short_and_common_ones() -> None:
-    reach = {name.folded: name.reach for name in know({"user": ["bob", "postgres", "janed", "jane.roe.1"]}, {"janed"})}
+    reach = {
+        name.folded: name.reach
+        for name in names_to_find({"user": ["bob", "postgres", "janed", "jane.roe.1"]}, {"janed"})
+    }
     assert reach == {
         "bob": Reach.CONTEXT,
         "postgres": Reach.CONTEXT,
         "janed": Reach.CONTEXT,
         "jane.roe.1": Reach.ANYWHERE,
     }
-    assert know({"user": ["1000", "-", " "], "host": ["localhost", "127.0.0.1"], "ip": ["::1"]}) == frozenset()
-    (unknown,) = know({"a later kind": ["hunter2000"]})
+    assert names_to_find({"user": ["1000", "-", " "], "host": ["localhost", "127.0.0.1"], "ip": ["::1"]}) == frozenset()
+    (unknown,) = names_to_find({"a later kind": ["hunter2000"]})
     assert unknown == Name("secret", "hunter2000", Reach.ANYWHERE)
 
 
@@ -196,7 +199,7 @@ def test_escapes_within_escapes_beyond_three_are_dropped() -> None:
 def test_a_name_that_is_learned_later_is_known_from_then_on() -> None:
     redactor = knowing({})
     assert redact("for janedoe", redactor) == "for janedoe"
-    redactor.know(KNOWN)
+    redactor.look_for(KNOWN)
     assert redact("for janedoe", redactor) == "for [user]"
 
 
@@ -207,7 +210,7 @@ def test_names_that_can_not_be_looked_for_cost_every_text(monkeypatch: pytest.Mo
         raise ScannerUnavailableError("no")
 
     monkeypatch.setattr(known, "NameRedactor", refuse)
-    redactor.know(know({"user": ["somebodynew"]}))
+    redactor.look_for(names_to_find({"user": ["somebodynew"]}))
     assert redact("clean", redactor) is None
 
 

@@ -16,7 +16,7 @@ from telemetry.catalog.model import Catalog, Event, Field
 from telemetry.catalog.template import parse_template
 from telemetry.drops import DropReason
 from telemetry.redact.free_text import FreeTextRedactor
-from telemetry.redact.names.name import know
+from telemetry.redact.names.name import names_to_find
 from telemetry.redact.text import MAX_TEXT_BYTES
 from telemetry.shipper.intake.redactor import Redactor
 from telemetry.spool.tally import Tally, Touched
@@ -229,7 +229,7 @@ def test_a_text_that_can_not_be_redacted_is_removed_alone_and_the_event_goes_on(
 
 def test_a_name_of_this_machine_is_no_type_of_an_exception() -> None:
     texts = copy(TEXTS)
-    texts.know(know({"user": ["janeroe", "acme"], "host": ["KeyErrors"]}))
+    texts.look_for(names_to_find({"user": ["janeroe", "acme"], "host": ["KeyErrors"]}))
     left, tally = redact(
         {"failure": "Janeroe"},
         {"failure": "JANEROE@acme.main:run:3"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from telemetry.redact.free_text import FreeTextRedactor
-from telemetry.redact.names.name import know
+from telemetry.redact.names.name import names_to_find
 from telemetry.redact.settled import MAX_CHARACTERS, MAX_TEXTS, Settled
 from telemetry.redact.text import TextRedactor
 
@@ -21,7 +21,7 @@ def test_a_name_learned_later_is_found_in_a_sentence_that_came_before() -> None:
     redactor = FreeTextRedactor()
     text = "janedoeroe lost 10.1.2.3"
     assert redactor.redact([text])[0].text == "janedoeroe lost [ip]"
-    redactor.know(know({"user": ["janedoeroe"]}))
+    redactor.look_for(names_to_find({"user": ["janedoeroe"]}))
     assert redactor.redact([text])[0].text == "[user] lost [ip]"
 
 

@@ -32,7 +32,7 @@ def _catalog(**types: str) -> Catalog:
 
 def _texts(armed: Tripwire) -> Texts:
     names = OwnNames([_catalog()], lambda: gather([("user", "janeroe")]))
-    armed.know(names.known)
+    armed.look_for(names.known)
     return Texts(names, armed, NDJSON)
 
 

@@ -20,7 +20,7 @@ from telemetry.catalog.model import Catalog, Event, Field
 from telemetry.consent import Stored
 from telemetry.drops import DropReason
 from telemetry.redact.names.find import find
-from telemetry.redact.names.name import know
+from telemetry.redact.names.name import names_to_find
 from telemetry.settings import ShipperSettings
 from telemetry.shipper.delivery.constants import Constants
 from telemetry.shipper.delivery.forbidden import FORBIDDEN, Forbidden
@@ -83,7 +83,7 @@ RISINGWAVE = open_format("risingwave", "compute")
 
 def tripwire(own: Names = NAMES, catalog: Catalog = CATALOG) -> Tripwire:
     armed = Tripwire(lambda _: catalog)
-    armed.know(know(own, constants_of(catalog)))
+    armed.look_for(names_to_find(own, constants_of(catalog)))
     return armed
 
 
@@ -177,7 +177,7 @@ def test_the_places_are_those_of_the_last_body() -> None:
 def test_a_catalog_that_is_found_later_than_its_segments_is_heeded_from_then_on() -> None:
     found = iter([None, CATALOG])
     alarm = Tripwire(lambda _: next(found))
-    alarm.know(know(NAMES))
+    alarm.look_for(names_to_find(NAMES))
     of = head()
     body = encode(NDJSON, {"detail": "janeroe"})
 
@@ -239,7 +239,7 @@ def test_names_may_be_learned_on_the_way() -> None:
     alarm = tripwire(own={})
     body = encode(NDJSON, {"detail": "by janeroe"})
     assert not alarm.find(head(), body)
-    alarm.know(know(NAMES))
+    alarm.look_for(names_to_find(NAMES))
     assert alarm.find(head(), body) == {"own:user": 1}
 
 
@@ -247,7 +247,7 @@ def test_other_names_take_the_place_of_as_many() -> None:
     alarm = tripwire(own={"user": ["janedoe"]})
     body = encode(NDJSON, {"detail": "by janeroe"})
     assert not alarm.find(head(), body)
-    alarm.know(know({"user": ["janeroe"]}))
+    alarm.look_for(names_to_find({"user": ["janeroe"]}))
     assert alarm.find(head(), body) == {"own:user": 1}
 
 
@@ -302,7 +302,7 @@ FRAGMENTS = st.sampled_from(
 def test_it_finds_in_a_body_what_the_redactor_finds_in_a_text(
     armed: dict[str, Tripwire], format_: Format, text: str
 ) -> None:
-    wanted = {f"own:{span.kind}" for name in know(NAMES, constants_of(CATALOG)) for span in find(text, [name])}
+    wanted = {f"own:{span.kind}" for name in names_to_find(NAMES, constants_of(CATALOG)) for span in find(text, [name])}
     assert set(armed[format_.name].find(head(format_), encode(format_, {"detail": text}))) == wanted
 
 

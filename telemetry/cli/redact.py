@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from telemetry.paths import cache_dir
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.machine import names_of_this_machine
-from telemetry.redact.names.name import know
+from telemetry.redact.names.name import names_to_find
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.redact.text import MAX_TEXT_BYTES, Finding
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        redactor = FreeTextRedactor(know(names_of_this_machine()), cache_dir())
+        redactor = FreeTextRedactor(names_to_find(names_of_this_machine()), cache_dir())
     except ScannerUnavailableError as error:
         print(f"telemetry redact: {error}", file=sys.stderr)
         return UNAVAILABLE

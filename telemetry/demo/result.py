@@ -13,7 +13,7 @@ from telemetry.catalog.load import load
 from telemetry.demo.producer import CATALOG
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.redact.names.machine import names_of_this_machine
-from telemetry.redact.names.name import know
+from telemetry.redact.names.name import names_to_find
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.shipper.own_names import constants_of
 
@@ -175,7 +175,7 @@ def take_samples(comments: Sequence[str], stored: Collection[str]) -> list[Sampl
 
 def _redacted(comments: list[str]) -> list[Sample]:
     try:
-        redactor = FreeTextRedactor(know(names_of_this_machine(), constants_of(load(CATALOG))))
+        redactor = FreeTextRedactor(names_to_find(names_of_this_machine(), constants_of(load(CATALOG))))
     except ScannerUnavailableError:
         return []  # the shipper has none either: all free text is dropped, and counted
     findings = redactor.redact(comments)

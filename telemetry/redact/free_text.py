@@ -32,10 +32,10 @@ class FreeTextRedactor:
         self._names = KnownNames(names)
         self._nameless = Settled()
 
-    def know(self, names: Collection[Name]) -> None:
+    def look_for(self, names: Collection[Name]) -> None:
         """Set the names to take out from now on; if they are refused, every text is dropped."""
         self._nameless.clear()
-        self._names.know(names)
+        self._names.look_for(names)
 
     def names_own(self, word: str) -> bool:
         """Tell whether a word holds one of this machine's own names.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from telemetry.redact.names.name import Name, allowing, know, words_of
+from telemetry.redact.names.name import Name, allowing, names_to_find, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
@@ -61,7 +61,7 @@ class OwnNames:
 
     def look(self) -> bool:
         """Look at the machine again, whose addresses may change; tell whether there is anything new."""
-        self._of_machine |= know(self._machine(), self._words)
+        self._of_machine |= names_to_find(self._machine(), self._words)
         return self._gather()
 
     def hear(self, frames: Sequence[Frame]) -> bool:
@@ -73,7 +73,7 @@ class OwnNames:
             return False
         used = {self._producers[frame.producer] for frame in frames if frame.producer in self._producers}
         for producer, names in strangers.items():
-            environment = know(names, self._words)
+            environment = names_to_find(names, self._words)
             if self._make_room(environment, used):
                 self._producers[producer] = environment
                 self._environments[environment] = None

@@ -115,7 +115,7 @@ class Shipper:
         self._catalogs = Catalogs(config)
         self._names = OwnNames((source.catalog for source in self._catalogs), names_of_this_machine)
         self._tripwire = Tripwire(self._catalogs.of_segment)
-        self._tripwire.know(self._names.known)
+        self._tripwire.look_for(self._names.known)
         self._names.tell(self._tripwire.know)
         format_ = format_of(settings, config.product)
         self._texts = Texts(self._names, self._tripwire, format_)

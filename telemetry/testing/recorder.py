@@ -23,7 +23,7 @@ from telemetry.producer.counters import Counters
 from telemetry.producer.encode import Encoder
 from telemetry.producer.exception import reduce_exception
 from telemetry.redact.free_text import FreeTextRedactor
-from telemetry.redact.names.name import know
+from telemetry.redact.names.name import names_to_find
 from telemetry.redact.scanner import ScannerUnavailableError
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.intake.pipeline import Pipeline
@@ -201,7 +201,7 @@ def _open_redactor(catalog: Catalog, cache: Path | None) -> FreeTextRedactor | N
     if not declares(catalog, is_free_text):
         return None
     try:
-        return FreeTextRedactor(know({}, constants_of(catalog)), cache)
+        return FreeTextRedactor(names_to_find({}, constants_of(catalog)), cache)
     except ScannerUnavailableError:
         return None
 

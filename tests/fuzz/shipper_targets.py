@@ -20,7 +20,7 @@ from telemetry.catalog.load import load
 from telemetry.catalog.model import SENSITIVITIES
 from telemetry.receipt import Receipt, parse_receipt
 from telemetry.redact.free_text import FreeTextRedactor
-from telemetry.redact.names.name import know
+from telemetry.redact.names.name import names_to_find
 from telemetry.redact.sql import shape
 from telemetry.rendezvous.control import _answer, _decode
 from telemetry.rendezvous.handover import LENGTH
@@ -252,7 +252,7 @@ def _names() -> Target:
             return None
         if sum(map(len, found.values())) > 50:
             return "many"
-        known = know(found, {"acme"})
+        known = names_to_find(found, {"acme"})
         for name in known:
             re.compile(name.pattern)
         return len(known), tuple(sorted({(name.kind, name.reach.name) for name in known}))
@@ -319,7 +319,7 @@ def _http() -> Target:
 
 
 def _text() -> Target:
-    redactor = FreeTextRedactor(know(_NAMES))
+    redactor = FreeTextRedactor(names_to_find(_NAMES))
 
     def read(data: bytes) -> object:
         text = data.decode("utf-8", "replace")

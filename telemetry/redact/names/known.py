@@ -43,7 +43,7 @@ class KnownNames:
         self._parts = [_compile(self._wanted)]
         self._refused: frozenset[Name] | None = None
 
-    def know(self, names: Collection[Name]) -> None:
+    def look_for(self, names: Collection[Name]) -> None:
         """Set the names to look for from the next text on."""
         self._wanted = frozenset(names)
 

@@ -57,15 +57,15 @@ class Name(NamedTuple):
     pattern: str = ""
 
 
-def know(names: Names, words: Collection[str] = ()) -> frozenset[Name]:
-    """Decide how far each name reaches.
+def names_to_find(names: Names, words: Collection[str] = ()) -> frozenset[Name]:
+    """Return the names that are worth finding, each with how far it reaches.
 
     Args:
         names: the names as collected, by kind; an unknown kind counts as a secret.
         words: the catalog's words, in small letters, which say nothing about a person or a place.
     """
     kinds = ((kind if kind in KINDS else "secret", name) for kind, found in names.items() for name in found)
-    return frozenset(known for kind, name in kinds if (known := _know(kind, name, words)) is not None)
+    return frozenset(found for kind, name in kinds if (found := _name_to_find(kind, name, words)) is not None)
 
 
 def allowing(names: Iterable[Name], words: Collection[str]) -> frozenset[Name]:
@@ -89,7 +89,7 @@ def is_directory(kind: str, folded: str) -> bool:
     return kind == "path" and folded[0] in "/\\~"
 
 
-def _know(kind: str, name: str, words: Collection[str]) -> Name | None:
+def _name_to_find(kind: str, name: str, words: Collection[str]) -> Name | None:
     folded = normalise(name).casefold().strip()
     if folded in _EVERYBODYS:
         return None

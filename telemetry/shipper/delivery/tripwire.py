@@ -71,7 +71,7 @@ class Tripwire:
         except Exception:  # noqa: BLE001 whatever it was, nothing may leave unchecked
             self.die()
 
-    def know(self, names: Collection[Name]) -> None:
+    def look_for(self, names: Collection[Name]) -> None:
         """Set the names to look for from the next check on; may be called from any thread."""
         self._wanted = frozenset(names)
 
