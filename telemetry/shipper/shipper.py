@@ -116,7 +116,7 @@ class Shipper:
         self._names = OwnNames((source.catalog for source in self._catalogs), names_of_this_machine)
         self._tripwire = Tripwire(self._catalogs.of_segment)
         self._tripwire.look_for(self._names.known)
-        self._names.tell(self._tripwire.know)
+        self._names.tell(self._tripwire.look_for)
         format_ = format_of(settings, config.product)
         self._texts = Texts(self._names, self._tripwire, format_)
         self._sink = open_sink(config.endpoint, settings, os.environ)  # first, for it may refuse its settings

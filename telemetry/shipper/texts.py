@@ -69,7 +69,7 @@ class Texts:
         if self._redactor is None:
             self.are_dropped = True
         else:
-            self._names.tell(self._redactor.know)
+            self._names.tell(self._redactor.look_for)
 
 
 def _is_searched(row: FieldType) -> bool:
