@@ -140,6 +140,15 @@ def test_a_log_torn_anywhere_balances(lines: list[Line], data: st.DataObject) ->
     assert replay(log[: data.draw(st.integers(0, len(log)))]).balance == 0
 
 
+def test_a_half_is_known_as_soon_as_its_whole_is_split() -> None:
+    found = Ledger()
+    found.apply(Sealed("whole", Tally(emitted=4, kept=4)))
+    found.apply(Split("whole", {"one": 1, "other": 3}))
+    found.apply(Sealed("one", Tally(emitted=1, kept=1)))  # as recovery may find it
+
+    assert (found.knows("one"), found.tally.emitted, found.live) == (True, 4, {"one": 1, "other": 3})
+
+
 def test_a_position_does_not_go_back_when_segments_are_sealed_out_of_order() -> None:
     found = Ledger()
     found.apply(Sealed("late", Tally(), {"p": Position(1, 200, {"queue_full": 2})}))

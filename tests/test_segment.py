@@ -18,6 +18,7 @@ from spools import append, decompress, make_head, make_lines, names
 from telemetry import files
 from telemetry.spool import segment
 from telemetry.spool.segment import ActiveSegment, Seal
+from telemetry.spool.stream import Wrap, wrap
 from telemetry.spool.tally import Tally
 
 if TYPE_CHECKING:
@@ -78,6 +79,42 @@ def test_the_marks_say_what_stands_in_the_file_after_each_drain(active: ActiveSe
     assert read[0] == active.head
     assert [mark.length_bytes for mark in read[1]] == sizes
     assert [mark.tally.kept for mark in read[1]] == [3, 6, 9, 12]
+
+
+@pytest.mark.parametrize("compressed", [True, False], ids=["zstd", "plain"])
+def test_an_envelope_is_put_around_the_events_at_their_end(tmp_path: Path, *, compressed: bool) -> None:
+    wraps = (Wrap(0x0A, b"of the resource"), Wrap(0x12, b""))
+    found = ActiveSegment(tmp_path, msgspec.structs.replace(make_head(compressed=compressed), wraps=wraps))
+    append(found, 3)
+    append(found, 2, 3)
+    seal = _seal(found, tmp_path)
+    body = (tmp_path / "sealed" / found.head.file).read_bytes()
+
+    assert (seal.length_bytes, seal.crc, seal.body_bytes) == (len(body), zlib.crc32(body), len(make_lines(5)))
+    assert (decompress(body) if compressed else body) == wrap(wraps, make_lines(5))
+    assert segment.plain_events(found.head, body) == make_lines(5)
+    assert segment.load(tmp_path / "sealed", found.head.file).tally == seal.tally
+    assert not found.data_path.exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"no such event"], ids=["gone", "altered"])
+def test_an_envelope_is_put_around_nothing_but_what_was_written(tmp_path: Path, damage: bytes) -> None:
+    found = ActiveSegment(tmp_path, msgspec.structs.replace(make_head(), wraps=(Wrap(0x0A, b""),)))
+    append(found, 3)
+    found.data_path.write_bytes(damage.ljust(found.length_bytes if damage else 0))
+
+    with pytest.raises(OSError, match="is not what was written"):
+        _seal(found, tmp_path)
+    assert names(tmp_path / "sealed") == set()
+    assert found.data_path.exists(), "recovery finds out what is left"
+
+
+def test_of_a_segment_without_events_no_envelope_is_left(tmp_path: Path) -> None:
+    found = ActiveSegment(tmp_path, msgspec.structs.replace(make_head(), wraps=(Wrap(0x0A, b""),)))
+    found.append(b"", Tally(emitted=2, dropped={"invalid": 2}), {})
+    _seal(found, tmp_path)
+
+    assert names(tmp_path / "sealed") == set()
 
 
 def test_its_files_are_private(active: ActiveSegment) -> None:

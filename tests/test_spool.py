@@ -590,6 +590,17 @@ def test_copies_of_what_was_sent_are_bounded_over_restarts(spool: Spool) -> None
     spool.close()
 
 
+@pytest.mark.parametrize(("free_bytes", "copies"), [((8 << 20) - 1, 0), ((8 << 20) + 4096, 1)])
+def test_copies_leave_the_disk_room_for_a_segment(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, free_bytes: int, copies: int
+) -> None:
+    monkeypatch.setattr(files, "free_bytes", lambda _: free_bytes)
+    add_segment(spool)
+    spool.ack(_take(spool)[0], 1 << 30)
+
+    assert len([name for name in names(spool.directory / "sent") if segment.is_data(name)]) == copies
+
+
 def test_no_copy_is_kept_when_none_is_asked_for(spool: Spool) -> None:
     add_segment(spool)
     spool.ack(_take(spool)[0], 0)
@@ -739,6 +750,61 @@ def test_one_of_two_shippers_delivers_and_the_other_takes_over(spool: Spool) -> 
     assert other.claim()
     assert read_balanced(other).delivered == 3
     other.close()
+
+
+def test_who_is_asked_to_hurry_looks_once_for_what_others_have_sealed(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = open_spool(spool.directory)
+    assert not spool.is_asked_to_hurry()
+    add_segment(other)
+    other.ask_to_hurry()
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "refresh", _fail)
+        assert not spool.is_asked_to_hurry(), "as long as the disk refuses"
+
+    assert (spool.is_asked_to_hurry(), spool.waiting, spool.is_asked_to_hurry()) == (True, 1, False)
+    other.close()
+
+
+def _fail(*_: object) -> None:
+    raise OSError(errno.EIO, "a disk that may answer later")
+
+
+def test_what_is_awaited_is_awaited_until_its_last_part_is_settled(spool: Spool) -> None:
+    add_segment(spool, events=4)
+    add_segment(spool, events=2)
+    first, second = (spool.holding("aa" * 16, or_unknown=False) & {file} for file in sorted(spool._sealed))
+    for _ in range(2):
+        seal, body = _take(spool)
+        spool.split(seal, halve(seal, body, NDJSON))
+        spool.put_back()
+        whole = first if seal.head.file in first else second
+        for part in sorted(spool._parts):
+            if spool._parts[part] in whole:
+                assert spool.awaited(whole) == whole
+                taken = spool.take(part)
+                assert taken is not None
+                spool.ack(taken, 0)
+        assert spool.awaited(whole) == frozenset()
+        assert bool(spool.awaited(second)) == bool(spool.waiting), "another's parts are none of it"
+
+
+def test_a_directory_that_was_removed_or_replaced_is_told_apart_from_a_disk_that_fails(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = [spool.is_removed]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", _fail)
+        told.append(spool.is_removed)
+    spool.directory.rename(spool.directory.with_name("elsewhere"))
+    told.append(spool.is_removed)
+    open_spool(spool.directory).close()
+    told.append(spool.is_removed)
+    spool.close()
+    told.append(spool.is_removed)  # nothing is appended any more
+
+    assert told == [False, False, True, True, False]
 
 
 def test_a_shipper_that_does_not_deliver_drops_nothing(spool: Spool) -> None:

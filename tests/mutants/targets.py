@@ -24,9 +24,9 @@ _ROOMS = {
         pipeline validator writer sampler redactor receiver handovers cgroup expiry clocks unlinkable two_shippers
         accounting message values
     """,
-    "producer/outbox.py": "outbox",
-    "producer/backlog.py": "backlog outbox",
-    "producer/counters.py": "counters outbox",
+    "producer/outbox.py": "outbox backlog flusher counters transport exits",
+    "producer/backlog.py": "backlog outbox flusher transport exits taken_machine",
+    "producer/counters.py": "counters distributions outbox",
     "rendezvous/taken.py": "taken taken_machine backlog",
     "collector/body.py": "collector_body collector",
     "collector/judge.py": "collector_body collector collector_guard",
