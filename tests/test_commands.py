@@ -251,6 +251,37 @@ def test_a_variable_that_cannot_be_used_is_why_no_shipper_starts_and_the_host_go
     )
 
 
+WITHOUT_JSON = {
+    "catalog docs": "it writes a page",
+    "catalog json": "it writes JSON",
+    "catalog stubs": "it writes a module",
+    "collect": "it prints JSON",
+    "completion": "it writes a script",
+    "help": "it prints help",
+    "metrics": "it prints OpenMetrics",
+    "redact": "has it, and is not parsed by click",
+    "ship": "prints nothing",
+    "spool cat": "it prints JSON",
+    "tail": "it prints JSON",
+    "top": "it is a screen",
+}
+
+
+def test_every_command_prints_json_when_asked_but_those_that_write_something_else() -> None:
+    found = {
+        path for path, command in leaves(commands) if not any("--json" in option.opts for option in command.params)
+    }
+    assert found == set(WITHOUT_JSON)
+
+
+def test_keys_and_templates_print_json(tmp_path: Path) -> None:
+    told = json.loads(run("keys", str(tmp_path / "key"), "--json").output)
+    assert told == {"file": str(tmp_path / "key"), "line": (tmp_path / "key.pub").read_text().strip()}
+    (tmp_path / "acme.py").write_text("import logging\nlogging.info('no route to %s', x)\nlogging.info('%s', x)\n")
+    told = json.loads(run("catalog", "templates", str(tmp_path / "acme.py"), "--json").output)
+    assert told == {"messages": {"acme.py": [{"line": 2, "template": "no route to {x}"}]}, "left_out": 0}
+
+
 def test_without_a_host_and_a_file_it_says_what_to_do(home: Path) -> None:
     assert home.exists()
     assert "--config FILE" in run("config", "show", "--product", "acme-db").output

@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from click.testing import CliRunner
 from conftest import DEADLINE_SECONDS, PROMPT, wait_until
 from playwright.sync_api import Error, expect, sync_playwright
 
+from telemetry.cli.documentation import documentation
 from telemetry.cli.preview import preview
 from telemetry.cli.status import status
 from telemetry.consent import State, read_stored
@@ -36,12 +38,14 @@ FLAGS = (
     "--disable-component-update --disable-sync"
 )
 SLIP = "<img src=x onerror='window.hurt=1'><script>window.hurt=1</script>"
-UPLOT = {
+LIBRARIES = {
+    "marked.umd.js": "bb95d4c15f1289f78486eaacebf3bb18688475ed58a040ef762ed49337090542",
     "uPlot.iife.min.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
     "uPlot.min.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
 }
-"""The digests of the files that are uPlot's, as they came: sha512-KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy
-+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw== is that of their package."""
+"""The digests of the files of marked and uPlot, as they came. Those of their packages are
+sha512-ii4bxCTCqqwpT86XZWgJNs+ZnAIZksmLGYMViWA7PDIXYIeNo1x6cDdX3JOip9NM/cI6p8z57FxliACboTruMA== and
+sha512-KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw==."""
 
 CATALOG = f"""
 [catalog]
@@ -298,6 +302,10 @@ def test_everybody_can_use_it(browser: Browser, served: Served, axe: str) -> Non
     page.locator("#batches button").first.click()
     page.locator("#batch:not([hidden])").wait_for()
     page.locator("summary").first.click()
+    assert_fit_for_everybody(page, axe, "view")
+
+
+def assert_fit_for_everybody(page: Page, axe: str, name: str) -> None:
     page.evaluate(axe)
     for scheme, width in (("light", 1100), ("dark", 1100), ("light", 360), ("dark", 360)):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type] # one of the two
@@ -306,7 +314,31 @@ def test_everybody_can_use_it(browser: Browser, served: Served, axe: str) -> Non
         assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]] == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         if directory := os.environ.get("VIEW_SHOTS"):
-            page.screenshot(path=f"{directory}/view-{scheme}-{width}.png", full_page=True)
+            page.screenshot(path=f"{directory}/{name}-{scheme}-{width}.png", full_page=name == "view")
+
+
+def test_the_documentation_can_be_searched_and_its_chapters_lead_to_each_other(
+    browser: Browser, served: Served, axe: str
+) -> None:
+    page = opened(browser, served)
+    page.get_by_role("link", name="Documentation").click()
+    page.locator("article").first.wait_for()
+    titles = page.locator("#chapters a").all_inner_texts()
+    assert titles == [chapter.title for chapter in documentation()]
+    assert page.locator("article > section:first-child h2").all_inner_texts() == titles
+
+    leading = page.locator("article a[href^='#']").evaluate_all("all => all.map((each) => each.getAttribute('href'))")
+    there = page.locator("article, article section[id]").evaluate_all("all => all.map((each) => `#${each.id}`)")
+    assert leading
+    assert set(leading) <= set(there)
+
+    page.locator("#find").fill("spool_full  raise")
+    expect(page.locator("#found")).to_have_text(re.compile(r"^[1-9]\d* sections?$"))
+    shown = page.locator("section:visible").all_inner_texts()
+    assert all("spool_full" in text.lower() and "raise" in text.lower() for text in shown)
+    assert any("dropped" in text.lower() for text in shown)
+    page.locator("#find").fill("")
+    assert_fit_for_everybody(page, axe, "docs")
 
 
 def ask(served: Served, path: str, method: str = "GET", body: str = "", **headers: str) -> tuple[int, dict[str, str]]:
@@ -369,11 +401,9 @@ def test_only_this_machine_can_reach_it(served: Served) -> None:
     ]
 
 
-def test_the_chart_library_is_as_it_came_with_its_licence() -> None:
-    digests = {name: hashlib.sha256((PAGE / name).read_bytes()).hexdigest() for name in UPLOT}
-    assert digests == UPLOT
-    assert "The MIT License" in (PAGE / "uPlot.LICENSE").read_text()
-    assert (
-        "http"
-        not in (PAGE / "page.js").read_text() + (PAGE / "page.css").read_text() + (PAGE / "index.html").read_text()
-    )
+def test_the_libraries_are_as_they_came_with_their_licences() -> None:
+    digests = {name: hashlib.sha256((PAGE / name).read_bytes()).hexdigest() for name in LIBRARIES}
+    assert digests == LIBRARIES
+    assert all("MIT" in (PAGE / f"{library}.LICENSE").read_text() for library in ("uPlot", "marked"))
+    ours = ["page.js", "page.css", "index.html", "docs.js", "docs.html"]
+    assert not [name for name in ours if re.search("https?://", (PAGE / name).read_text())]

@@ -19,6 +19,7 @@ from telemetry.terminal import counted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from telemetry.catalog.messages import Collected
     from telemetry.catalog.model import Catalog
 
 _PROGRAMS = ("asgi", "django", "flask", "celery", "arq", "click", "loggers", "entry-points")
@@ -107,7 +108,8 @@ def stubs(file: Path, output: Path | None) -> None:
 @catalog.command()
 @click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @output_option
-def templates(sources: tuple[Path, ...], output: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def templates(sources: tuple[Path, ...], output: Path | None, as_json: bool) -> None:  # noqa: FBT001 click passes it by name
     """Collect the messages of a program from SOURCES, files of Python or folders, as the lines of a `message` field.
 
     Those of logging calls, warnings and exceptions; what is filled in becomes a hole. For a reviewer, who takes away
@@ -118,7 +120,8 @@ def templates(sources: tuple[Path, ...], output: Path | None) -> None:
     from telemetry.catalog.messages import collect, lines_for_review  # noqa: PLC0415 as above
 
     read = list(map(_read_source, _files(sources)))
-    _put(output, lines_for_review(collect(source for source in read if source)))
+    collected = collect(source for source in read if source)
+    _put(output, _templates_json(collected) if as_json else lines_for_review(collected))
     sys.exit(0 if all(read) else 1)
 
 
@@ -160,6 +163,14 @@ def values(kind: str, source: str, field: str | None, checked: Path | None, outp
     }
     _put(output, json.dumps(lists) + "\n" if as_json else written(lists))
     sys.exit(1 if checked and any(lists.values()) else 0)
+
+
+def _templates_json(collected: Collected) -> str:
+    found = {
+        file: [{"line": message.line, "template": message.template} for message in messages]
+        for file, messages in collected.messages.items()
+    }
+    return json.dumps({"messages": found, "left_out": collected.left_out}) + "\n"
 
 
 def _files(sources: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:

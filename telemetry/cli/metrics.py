@@ -66,7 +66,7 @@ def _collector(reports: list[dict[str, Any]]) -> Collector:
 
         def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
             """Yield the families."""
-            for name, (kind, help_, label) in _FAMILIES.items():
+            for name, (kind, help_, label) in FAMILIES.items():
                 make: Any = CounterMetricFamily if kind == "counter" else GaugeMetricFamily
                 samples: Callable[[dict[str, Any]], dict[str, float]] = _SAMPLES[name]
                 family = make(f"telemetry_{name}", help_, labels=["product", *([label] if label else [])])
@@ -78,7 +78,7 @@ def _collector(reports: list[dict[str, Any]]) -> Collector:
     return Reports()
 
 
-_FAMILIES = {
+FAMILIES = {
     "events_emitted": ("counter", "Events that producers have emitted.", ""),
     "events_delivered": ("counter", "Events that the endpoint has confirmed.", ""),
     "events_dropped": ("counter", "Events that were dropped.", "reason"),

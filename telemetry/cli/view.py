@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from telemetry.cli.consent import CommandError, json_option, product_option
+from telemetry.cli.documentation import documentation
 from telemetry.cli.status import gather
 from telemetry.consent import check_product
 from telemetry.errors import ConfigError
@@ -40,7 +41,7 @@ def view(product: str | None, port: int, opens: bool, file: Path | None, as_json
     try:
         config = read_config(file) if file else None
         path = f"#{check_product(product)}" if product else ""
-        server = Server(Facts(gather, config), port)
+        server = Server(Facts(gather, config), documentation, port)
     except ConfigError as fault:
         raise CommandError(str(fault)) from None
     except OSError as fault:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/docs": ("docs.html", "text/html; charset=utf-8"),
+    "/docs.js": ("docs.js", "text/javascript; charset=utf-8"),
+    "/marked.js": ("marked.umd.js", "text/javascript; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/uPlot.css": ("uPlot.min.css", "text/css; charset=utf-8"),
     "/uPlot.js": ("uPlot.iife.min.js", "text/javascript; charset=utf-8"),
@@ -50,6 +53,20 @@ _NOT_LET_IN = (
 _JSON = "application/json"
 
 
+class Chapter(NamedTuple):
+    """A chapter of the documentation.
+
+    Attributes:
+        place: the file that it is, or the name that stands for one, by which other chapters lead to it.
+        title: its title.
+        text: its text, in Markdown.
+    """
+
+    place: str
+    title: str
+    text: str
+
+
 class _Refusal(Exception):  # noqa: N818 an answer, not a fault of the program
     """Raised for a request that is answered by a status and a text."""
 
@@ -66,13 +83,15 @@ class Server(ThreadingHTTPServer):
 
     Args:
         facts: what the page shows.
+        documentation: returns the chapters of the documentation.
         port: the port to listen at; 0 for any free one.
     """
 
     daemon_threads = True
 
-    def __init__(self, facts: Facts, port: int = 0) -> None:
+    def __init__(self, facts: Facts, documentation: Callable[[], list[Chapter]], port: int = 0) -> None:
         self.facts = facts
+        self.documentation = documentation
         self.cookie = secrets.token_urlsafe(32)
         self._token = secrets.token_urlsafe(32)
         super().__init__(("127.0.0.1", port), _Handler)
@@ -169,6 +188,8 @@ class _Handler(BaseHTTPRequestHandler):
         facts, product = self.server.facts, asked.get("product", "")
         found: Any
         match path:
+            case "/api/docs":
+                found = [chapter._asdict() for chapter in self.server.documentation()]
             case "/api/products":
                 found = facts.products()
             case "/api/now":
