@@ -179,6 +179,23 @@ def test_what_sends_the_events_is_never_told_of(catalog: Path, monkeypatch: pyte
     handler.emit(logging.LogRecord("acme.server", logging.ERROR, "", 1, "at rest", (), None))  # never raises
 
 
+class NoBool:
+    """Something that is neither true nor false."""
+
+    def __bool__(self) -> bool:
+        raise LookupError("jane")
+
+
+def test_a_record_that_cannot_be_read_is_an_event_without_fields(catalog: Path) -> None:
+    handler = LogEvents()
+    record = logging.LogRecord("acme.server", logging.ERROR, "", 1, "at rest", (), None)
+    record.levelno = None  # type: ignore[assignment]
+    with capture(catalog) as events:
+        handler.emit(record)
+        structlog_processor()(None, "info", {"event": "at %s", "positional_args": (), "exc_info": NoBool()})
+    assert [dict(event) for event in events.events] == [{}, {}]
+
+
 def test_under_strict_logging_reports_what_the_catalog_does_not_let_pass(
     log: logging.Logger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,8 +50,9 @@ class LogEvents(logging.Handler):
     """Handler that emits an event with `logger`, `level`, `message` and `error` for each record.
 
     The message is the record's `msg` as it stands in the source. Of its arguments only plain numbers are put in, for
-    the typed holes of a template; anything else stays `%s`, and no code of an argument runs. It never raises; under
-    `strict` what the catalog does not let pass is reported as the logging module reports a failing handler.
+    the typed holes of a template; anything else stays `%s`, and no code of an argument runs. Of a record that can't be
+    read the event has no fields. It never raises; under `strict` what the catalog does not let pass is reported as the
+    logging module reports a failing handler.
 
     Args:
         level: the least level of a record that becomes an event.
@@ -80,8 +81,9 @@ class LogEvents(logging.Handler):
             )
         except TelemetryError:  # under `strict` alone
             self.handleError(record)
-        except Exception:  # noqa: BLE001, S110 whatever it is, the program only wanted to log
-            pass
+        except Exception:  # noqa: BLE001 whatever it is, the program only wanted to log
+            with suppress(Exception):
+                telemetry.emit(self._event)  # that there was one is counted
 
 
 def is_own(logger: object) -> bool:

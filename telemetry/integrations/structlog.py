@@ -8,6 +8,7 @@ The event's fields are those of telemetry/integrations/logging.py.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import telemetry
@@ -45,8 +46,9 @@ def log_events(*, event: str = "log") -> Processor:
                 )
         except TelemetryError:
             raise
-        except Exception:  # noqa: BLE001, S110 whatever it is, the program only wanted to log
-            pass
+        except Exception:  # noqa: BLE001 whatever it is, the program only wanted to log
+            with suppress(Exception):
+                telemetry.emit(event)  # that there was one is counted
         return entry
 
     return emit
