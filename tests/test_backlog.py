@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from telemetry import wire
 from telemetry.drops import DropReason
-from telemetry.producer.backlog import FRAME_EVENTS, SOCKET_BYTES, UNSURE_FRAMES, Backlog
+from telemetry.producer.backlog import FRAME_EVENTS, SOCKET_BYTES, UNSURE_FRAMES, Backlog, _fitting
 from telemetry.producer.outbox import CHUNK_EVENTS
 from telemetry.rendezvous.taken import Taken
 
@@ -277,3 +277,126 @@ def test_a_last_word_without_events_is_kept_until_it_was_heard() -> None:
     pipe.says = Taken(0, 3, "one")
     backlog.settle()
     assert backlog.kept == set()
+
+
+class Clock:
+    """Time that stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def _timed(pipe: Pipe) -> tuple[Backlog, Clock]:
+    clock = Clock()
+    return Backlog(cast("Transport", pipe), CONTEXT, LIMIT_BYTES, clock), clock
+
+
+def test_what_is_kept_is_overdue_a_tenth_of_a_second_after_the_first_of_it() -> None:
+    pipe = Told()
+    backlog, clock = _timed(pipe)
+    backlog.settle()
+    clock.seconds += 5.0
+    told = []
+    for number, after_seconds in enumerate((0.0, 0.09, 0.02)):
+        clock.seconds += after_seconds
+        _add(backlog, number, ["x"])
+        backlog.send()
+        told.append(backlog.is_overdue)
+    pipe.says = Taken(3, 0, "one")
+    backlog.settle()
+    told.append(backlog.is_overdue)
+
+    assert told == [False, False, True, False]
+
+
+def test_a_shipper_that_takes_nothing_is_sent_it_again_ever_more_seldom() -> None:
+    pipe = Told()
+    backlog, clock = _timed(pipe)
+    backlog.settle()
+    _add(backlog, 0, ["x"])
+    backlog.send()
+    began = clock.seconds
+    sent_at: list[float] = []
+    for _ in range(1280):
+        clock.seconds += 0.125
+        backlog.settle()
+        if pipe.connections > len(sent_at):
+            sent_at.append(clock.seconds - began)
+
+    assert sent_at == [2.0, 6.0, 14.0, 30.0, 60.0, 90.0, 120.0, 150.0]
+
+
+def test_a_shipper_that_comes_to_say_what_it_takes_is_noticed_before_more_is_forgotten() -> None:
+    pipe = Told()
+    asked: list[bytes] = []
+
+    def taken(producer: bytes) -> Taken | None:
+        asked.append(producer)
+        return Taken(0, 0, "one") if len(asked) > 1 else None
+
+    pipe.taken = taken  # type: ignore[assignment, method-assign] # silent at first
+    backlog, clock = _timed(pipe)
+    for number in range(UNSURE_FRAMES + 40):
+        _add(backlog, number, ["x"])
+        backlog.send()
+        clock.seconds += 1 / 1024
+
+    assert (len(asked), backlog.hears) == (2, True)
+    assert len(backlog.unsure()) == UNSURE_FRAMES + 40 - 21, "it is asked each 20 ms"
+
+
+@pytest.mark.parametrize("since", [0.0, 5.0])
+def test_a_frame_tells_its_context_and_a_date_of_consent_if_there_is_one(since: float) -> None:
+    backlog = Backlog(cast("Transport", Pipe()), CONTEXT._replace(since=since), LIMIT_BYTES)
+    _add(backlog, 0, ["x"])
+    (frame,) = backlog.unsure()
+    said = msgpack.unpackb(frame)[2]
+
+    assert said == {key: value for key, value in CONTEXT._asdict().items() if key != "since"} | (
+        {"since": since} if since else {}
+    )
+
+
+def test_a_producer_is_known_once_the_transport_has_taken_a_frame_and_until_it_is_disconnected() -> None:
+    pipe = Told()
+    backlog = _backlog(pipe)
+    told = [backlog.has_sent]
+    backlog.hello()
+    told.append(backlog.has_sent)
+    backlog.disconnect()
+    told.append(backlog.has_sent)
+
+    assert told == [False, True, False]
+
+
+def test_a_size_that_an_interrupt_has_counted_twice_is_counted_anew() -> None:
+    pipe = Told()
+    backlog = _backlog(pipe)
+    for settle in (backlog.settle, lambda: backlog.narrow(CONTEXT, lambda _: True)):
+        backlog.settle()
+        backlog._waiting_bytes = LIMIT_BYTES
+        settle()
+        assert backlog._waiting_bytes == 0
+
+
+def test_what_does_not_fit_under_a_longer_head_is_divided_and_keeps_its_order() -> None:
+    events = ["x" * 100, "y" * 10, "z" * 100, "a", "b" * 100]
+    parts = [msgpack.unpackb(part) for part in _fitting(msgpack.packb(events), 150)]
+
+    assert [event for part in parts for event in part] == events
+    assert len(parts) > 1
+    assert [*_fitting(msgpack.packb(["x" * 100] * 2), 150)] == [msgpack.packb(["x" * 100])] * 2
+    assert [*_fitting(msgpack.packb(["x" * 200]), 150)] == [msgpack.packb(["x" * 200])], "an event stays whole"
+
+
+def test_the_chunks_of_frames_are_those_with_events() -> None:
+    backlog = _backlog(Pipe())
+    backlog.conclude()
+    _add(backlog, 0, ["x", "y"])
+    frames = backlog.unsure()
+
+    assert len(frames) == 2
+    assert [*backlog.chunks_of(frames)] == [(msgpack.packb(["x", "y"]), 2)]

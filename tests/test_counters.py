@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standin import eventually, host, stand_in, write_catalog
 
+from telemetry.exponential import MOST, SCALE, nearest_bound
 from telemetry.paths import TOMBSTONES
 from telemetry.producer.counters import TALLY_CALLS, Counters
 
@@ -268,3 +269,49 @@ def test_counts_that_nobody_can_hand_over_any_more_are_written_down(catalog: Pat
         client.close(0.01)
     (tombstone,) = home.glob(f"state/acme-db/*/{TOMBSTONES}/*.json")
     assert json.loads(tombstone.read_text())["dropped"] == {"exit_unconfirmed": 1}
+
+
+def test_the_numbers_of_a_distribution_are_added_up_and_what_is_none_is_an_event_that_is_dropped() -> None:
+    counters = Counters({"latency": 2})
+    for value in (0.0, 1.0, 4, True, "1", None, float("nan"), -1.0, 10**400):
+        counters.observed.append(("latency", value, {"a": "x"}))  # type: ignore[arg-type] # as a host may say
+    counters.observed.append((7, 1.0, {}))  # type: ignore[arg-type] # the same
+    counters.tally()
+    counters.observed.append(("latency", 16.0, {"a": "x"}))
+    (name, fields), *dropped = take(counters) or []
+
+    assert (name, fields["a"], fields["count"], fields["zero_count"]) == ("latency", "x", 4, 1)
+    assert (fields["sum"], fields["min"], fields["max"]) == (pytest.approx(21, rel=0.1), 0.0, 16.0)
+    assert len(dropped) == 7
+    assert all(type(name) is object for name, _ in dropped), "no encoder takes it, so that it is counted"
+
+
+def test_a_sum_of_a_distribution_that_would_not_fit_stays_at_the_most() -> None:
+    counters = Counters({})
+    for _ in range(3):
+        counters.observed.append(("latency", MOST, {}))
+    ((_, fields),) = take(counters) or []
+
+    assert fields["sum"] == nearest_bound(MOST, SCALE)
+
+
+def test_the_events_that_would_be_lost_are_at_least_as_many_as_are_told() -> None:
+    counters = Counters({})
+    counters.calls.extend([("queries", 1, {}), ("queries", 1, {}), ("others", 1, {"a": [1]})])
+    counters.observed.append(("latency", 1.0, {}))
+    told = [counters.unsettled]
+    counters.tally()
+    told.append(counters.unsettled)
+
+    assert told == [3, 3]
+
+
+def test_a_forked_child_begins_with_nothing_but_its_own_calls() -> None:
+    counters = Counters({})
+    for number in (1, 2, 3):
+        counters.calls.append(("queries", number, {}))
+        counters.observed.append(("latency", float(number), {}))
+    counters.renew(1, 2)
+    assert ([n for _, n, _ in counters.calls], [n for _, n, _ in counters.observed]) == ([3], [2.0, 3.0])
+    counters.renew()
+    assert not counters

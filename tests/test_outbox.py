@@ -9,7 +9,7 @@ import resource
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 import pytest
@@ -17,25 +17,26 @@ import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from standin import eventually, host, local_transport, rendezvous, stand_in, write_catalog
+from test_backlog import CONTEXT, Pipe, Told
 
 from telemetry import wire
-from telemetry.consent import State, store_choice
+from telemetry.consent import Decision, State, Stored, store_choice
 from telemetry.files import private_dir
 from telemetry.producer import channel
-from telemetry.producer.backlog import FRAME_EVENTS, SOCKET_FRAMES
-from telemetry.producer.outbox import CHUNK_EVENTS, WAITING_EVENT_BYTES
+from telemetry.producer.backlog import FRAME_EVENTS, SOCKET_BYTES, SOCKET_FRAMES
+from telemetry.producer.outbox import CHUNK_EVENTS, WAITING_EVENT_BYTES, Outbox, Settled
 from telemetry.rendezvous.lock import acquire
 from telemetry.shipper.intake.receiver import decode_frame
 from telemetry.shipper.sockets import bind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import CodeType, FrameType
 
     from telemetry.client import Client
     from telemetry.producer.channel import Channel
-    from telemetry.producer.outbox import Outbox
+    from telemetry.producer.transport import Transport
 
 
 @pytest.fixture
@@ -635,3 +636,155 @@ def test_what_is_not_sent_at_a_step_up_or_over_a_no_stays_under_the_consent_it_w
                 for value in (fields["number"] for _, _, fields in frame.events)
             }
             assert grounds == {(True, choices[0], 1_000.0), (False, choices[-1], 2_000.0 + len(choices) - 2)}
+
+
+# Without a host: a transport that takes everything, or nothing.
+
+QUEUE_BYTES = SOCKET_BYTES + (1 << 20)
+
+
+def _outbox(pipe: Pipe, consent: str = "on", reduce: Callable[[BaseException], str] = repr) -> Outbox:
+    return Outbox(cast("Transport", pipe), CONTEXT._replace(consent=consent), QUEUE_BYTES, reduce)
+
+
+def _emit(outbox: Outbox, *values: Any, at_ns: int = 1) -> None:
+    outbox.events.extend(("query_finished", at_ns, {"number": value}) for value in values)
+
+
+def _values(frames: list[bytes]) -> list[Any]:
+    return [event[2]["number"] for frame in frames for event in msgspec.msgpack.decode(frame)[5]]
+
+
+def test_a_part_of_a_chunk_leaves_at_once_and_whole_chunks_wait_for_a_full_frame() -> None:
+    pipe = Told()
+    outbox = _outbox(pipe)
+    _emit(outbox, *range(CHUNK_EVENTS))
+    assert (outbox.drain(), pipe.sent) == (False, [])
+    _emit(outbox, -1)
+    assert (outbox.drain(), _values(pipe.sent)) == (True, [*range(CHUNK_EVENTS), -1])
+
+
+def test_what_the_shipper_says_is_taken_is_let_go() -> None:
+    pipe = Told()
+    outbox = _outbox(pipe)
+    outbox.tend()
+    _emit(outbox, 1, 2)
+    outbox.drain()
+    kept = outbox.kept
+    outbox.trust(Settled(outbox.producer, 2, 0))
+    assert (kept, outbox.kept) == ({outbox.producer}, set())
+
+
+def test_what_is_not_taken_goes_to_where_the_shipper_is_met_now() -> None:
+    pipe = Told()
+    outbox = _outbox(pipe)
+    outbox.tend()
+    _emit(outbox, 1)
+    outbox.drain()
+    assert outbox.reconnect()
+    assert (pipe.connections, _values(pipe.sent)) == (1, [1, 1])
+
+
+def test_what_is_emitted_after_the_end_is_counted() -> None:
+    pipe = Told()
+    outbox = _outbox(pipe)
+    assert outbox.close(1.0) is not None
+    _emit(outbox, 1, 2)
+    outbox.drain()
+    assert (outbox.dropped, pipe.sent, len(outbox.events)) == ({"exit_unconfirmed": 2}, [], 0)
+    outbox.drain()
+    assert outbox.dropped == {"exit_unconfirmed": 2}
+
+
+def test_a_no_lets_all_go_and_ends_the_connection() -> None:
+    pipe = Told()
+    outbox = _outbox(pipe)
+    _emit(outbox, 1)
+    outbox.off = True
+    outbox.drain()
+    outbox.tend()
+    assert (pipe.sent, pipe.connections, len(outbox.events), outbox.dropped) == ([], 1, 0, {})
+
+
+def test_a_purge_lets_go_of_what_is_older_alone() -> None:
+    outbox = _outbox(Pipe())
+    outbox._backlog.disconnect = lambda *_: None  # type: ignore[method-assign] # there is nothing to disconnect
+    _emit(outbox, 1, 2, at_ns=100)
+    before = outbox.producer
+    assert outbox.purge(100)
+    assert (outbox.accepted, outbox.producer) == (2, before)
+    assert outbox.purge(101)
+    assert outbox.accepted == 0
+    assert outbox.producer != before
+
+
+@pytest.mark.parametrize(("consent", "is_local"), [("on", False), ("technical", False), ("local", True)])
+def test_only_under_local_nothing_is_ever_to_leave(consent: str, *, is_local: bool) -> None:
+    assert _outbox(Pipe(), consent).stays_local is is_local
+
+
+def test_a_forked_child_goes_on_with_its_own_events_in_their_order() -> None:
+    outbox = _outbox(Told())
+    for at_ns in (1, 2, 3, 4):
+        _emit(outbox, at_ns, at_ns=at_ns)
+    outbox.renew(7, 3)
+    assert [at_ns for _, at_ns, _ in outbox.events] == [3, 4]
+
+
+def test_too_many_waiting_events_are_shed_newest_first_and_counted_once() -> None:
+    outbox = _outbox(Pipe())
+    _emit(outbox, *range(QUEUE_BYTES // WAITING_EVENT_BYTES))
+    outbox.shed()
+    assert outbox.unsettled == len(outbox.events) == QUEUE_BYTES // WAITING_EVENT_BYTES
+    _emit(outbox, "one too many")
+    outbox.shed()
+    assert outbox.events[-1][2] != {"number": "one too many"}
+    assert outbox.unsettled == len(outbox.events) + 1
+    outbox.drain()
+    outbox.drain()
+    assert outbox.dropped == {"queue_full": 1}
+
+
+def test_what_waits_goes_on_at_another_place_under_new_numbers_of_another_producer() -> None:
+    pipe = Told()
+    pipe.is_shut = True
+    pipe.send = lambda frame: not frame  # type: ignore[method-assign] # takes none until it has moved
+    outbox = _outbox(pipe)
+    _emit(outbox, 1, 2)
+    outbox.drain()
+    before = outbox.producer
+    assert outbox.move(lambda: pipe.__dict__.pop("send"), is_connected=False)
+    assert outbox.producer != before
+    assert (_values(pipe.sent), outbox.accepted) == ([1, 2], 2)
+
+
+def test_an_event_out_of_which_an_exit_comes_twice_is_dropped_and_no_other() -> None:
+    def reduce(fault: BaseException) -> str:
+        raise SystemExit(str(fault))
+
+    pipe = Told()
+    outbox = _outbox(pipe, reduce=reduce)
+    _emit(outbox, 1, ValueError("out of it"), 2)
+    exits = 0
+    for _ in range(8):
+        try:
+            outbox.drain()
+        except SystemExit:
+            exits += 1
+    assert exits > 1
+    assert (_values(pipe.sent), outbox.dropped, len(outbox.events)) == ([1, 2], {"unencodable": 1}, 0)
+
+
+def test_the_last_numbers_under_an_earlier_consent_are_told_unless_that_was_a_no() -> None:
+    for is_off in (False, True):
+        pipe = Told()
+        outbox = _outbox(pipe)
+        _emit(outbox, 1)
+        outbox.drain()
+        before = outbox.producer
+        pipe.sent.clear()
+        outbox.off = is_off
+        assert outbox.turn(Decision(State.ON, "a rule", "stored", 0, "unknown"), Stored(State.ON, 5.0))
+        told = [(frame[1], frame[3], frame[5]) for frame in map(msgspec.msgpack.decode, pipe.sent)]
+        assert told == ([] if is_off else [(before, 1, [])])
+        assert (outbox.accepted, outbox.off, outbox.since) == (0, False, 5.0)
