@@ -24,6 +24,14 @@ _ROOMS = {
         pipeline validator writer sampler redactor receiver handovers cgroup expiry clocks unlinkable two_shippers
         accounting message values
     """,
+    "shipper/intake/order.py": "order",
+    "shipper/intake/validator.py": "validator message values expiry",
+    "shipper/intake/sampler.py": "sampler pipeline",
+    "shipper/intake/pipeline.py": "pipeline expiry clocks",
+    "shipper/intake/writer.py": "writer",
+    "shipper/intake/handovers.py": "handovers",
+    "shipper/intake/receiver.py": "receiver message",
+    "shipper/intake/redactor.py": "redactor message",
     "producer/outbox.py": "outbox backlog flusher counters transport exits",
     "producer/backlog.py": "backlog outbox flusher transport exits taken_machine",
     "producer/counters.py": "counters distributions outbox",
@@ -45,7 +53,8 @@ _ROOMS = {
         redact_scanner
     """,
 }
-"""The rooms and modules, those that matter most first, each with names of files `tests/test_*.py`."""
+"""The rooms and modules, those that matter most first, each with names of files `tests/test_*.py`; a module may follow
+its room with files of its own."""
 
 _DATA = {"redact/names/everyday_words.py", "redact/tlds.py", "redact/rules/keys.py"}
 """Lists of words, of which each is a case of its own."""
