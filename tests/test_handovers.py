@@ -48,8 +48,8 @@ def _decoded(messages: list[bytes]) -> list[Frame]:
     return [frame for message in messages if (frame := decode_frame(message)) is not None]
 
 
-def _open_door(directory: Path) -> socket.socket:
-    return socket.socket(fileno=handover.open_door(directory).detach())
+def _open_listener(directory: Path) -> socket.socket:
+    return socket.socket(fileno=handover.open_listener(directory).detach())
 
 
 def _descriptors() -> set[str]:
@@ -64,13 +64,13 @@ class _Clock:
 
 
 class _Reception:
-    """A door, and who takes in by it."""
+    """A listener, and who takes in by it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.doors = [_open_door(directory)]
+        self.listeners = [_open_listener(directory)]
         self.clock = _Clock()
-        self.handovers = Handovers(self.doors, self.clock)
+        self.handovers = Handovers(self.listeners, self.clock)
         self.positions: dict[str, Position] = {}
 
     def come_to(self, number: int) -> None:
@@ -86,8 +86,8 @@ def reception(tmp_path: Path) -> Iterator[_Reception]:
     before = _descriptors()
     opened = _Reception(tmp_path)
     yield opened
-    for door in opened.doors:
-        door.close()
+    for listener in opened.listeners:
+        listener.close()
     opened.clock.now += 10 * PATIENCE_SECONDS
     while opened.handovers.waits:
         opened.take()
@@ -153,7 +153,7 @@ def test_one_that_waits_for_a_gap_holds_up_no_other(reception: _Reception) -> No
     assert reception.take() == [other]
 
 
-def test_more_than_can_be_held_wait_at_the_door(reception: _Reception) -> None:
+def test_more_than_can_be_held_wait_to_be_accepted(reception: _Reception) -> None:
     number = 2 * MAX_WAITING
     for _ in range(number):
         hand_over(reception.directory, [_frame(0)])
@@ -166,12 +166,12 @@ def test_more_than_can_be_held_wait_at_the_door(reception: _Reception) -> None:
 def test_a_former_door_is_closed_when_nobody_is_left_at_it(reception: _Reception) -> None:
     for number in range(2 * MAX_WAITING):
         hand_over(reception.directory, [_frame(number)])
-    former = reception.doors[0]
-    reception.doors.append(_open_door(reception.directory))
+    former = reception.listeners[0]
+    reception.listeners.append(_open_listener(reception.directory))
     hand_over(reception.directory, [_frame(number + 1)])
     assert len([*iter(lambda: reception.take(at_once=True), [])]) == 2 * MAX_WAITING + 1
     assert former.fileno() == -1
-    assert len(reception.doors) == 1
+    assert len(reception.listeners) == 1
 
 
 # Rubbish.
@@ -264,7 +264,7 @@ def test_of_many_descriptors_none_stays_open(reception: _Reception) -> None:
 def test_nobody_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         hand_over(tmp_path, [_frame(0)])
-    _open_door(tmp_path).close()
+    _open_listener(tmp_path).close()
     with pytest.raises(ConnectionRefusedError):
         hand_over(tmp_path, [_frame(0)])
 
@@ -278,31 +278,31 @@ def test_where_there_are_no_memory_files_there_is_no_way(
 
 
 def test_a_door_is_inherited_only_if_it_is_one_to_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    door = _open_door(tmp_path)
-    monkeypatch.setattr(process, "DOOR_DESCRIPTOR", door.fileno())
-    found = process.inherit_door(tmp_path)
+    listener = _open_listener(tmp_path)
+    monkeypatch.setattr(process, "HANDOVER_DESCRIPTOR", listener.fileno())
+    found = process.inherit_listener(tmp_path)
     assert found is not None
     found.close()
-    assert process.inherit_door(tmp_path / "elsewhere") is None
-    door.close()
-    assert process.inherit_door(tmp_path) is None
+    assert process.inherit_listener(tmp_path / "elsewhere") is None
+    listener.close()
+    assert process.inherit_listener(tmp_path) is None
     for other in (socket.socket(), socket.socket(socket.AF_UNIX), (tmp_path / "file").open("w")):
         with other:
-            monkeypatch.setattr(process, "DOOR_DESCRIPTOR", other.fileno())
-            assert process.inherit_door(tmp_path) is None
+            monkeypatch.setattr(process, "HANDOVER_DESCRIPTOR", other.fileno())
+            assert process.inherit_listener(tmp_path) is None
 
 
 def test_who_finds_the_place_taken_passes_on_what_it_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two are spawned at once, the later one's door has the name, and the earlier one gets the place."""
+    """Two are spawned at once, the later one's socket has the name, and the earlier one gets the place."""
     monkeypatch.setattr(handovers, "PASS_ON_SECONDS", 0.1)
-    door = _open_door(tmp_path)
+    listener = _open_listener(tmp_path)
     hand_over(tmp_path, [_frame(0)])
     place = Place.take(tmp_path)
     assert place is not None
-    Handovers([door]).pass_on(tmp_path)
-    door.close()
-    place.open(sockets := Sockets(place.doors))
-    taking = Handovers(sockets.doors)
+    Handovers([listener]).pass_on(tmp_path)
+    listener.close()
+    place.open(sockets := Sockets(place.listeners))
+    taking = Handovers(sockets.listeners)
     taking.let_in()
     assert taking.take({}) == [_frame(0)]
     place.leave()

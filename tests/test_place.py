@@ -91,7 +91,7 @@ def test_a_place_is_put_back_and_the_peers_it_had_are_kept(tmp_path: Path) -> No
     assert place is not None
     assert place.keep()
     assert not (directory / DATA_SOCKET).exists(), "nobody is let in yet"
-    sockets = Sockets(place.doors)
+    sockets = Sockets(place.listeners)
     place.open(sockets)
     for removed in ([DATA_SOCKET], [CONTROL_SOCKET, LOCK_FILE], [LOCK_FILE], []):
         for name in removed:
@@ -111,7 +111,7 @@ def test_who_lost_the_place_leaves_nothing_changed_in_it(tmp_path: Path) -> None
     second = Place.take(tmp_path)
     assert first is not None
     assert second is not None
-    second.open(sockets := Sockets(second.doors))
+    second.open(sockets := Sockets(second.listeners))
     assert not first.keep()
     first.leave()
     assert second.keep()

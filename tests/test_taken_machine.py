@@ -137,7 +137,7 @@ class Shipper:
         self.source = source
         self.pipeline: Pipeline
         self.intake = Intake(
-            cast("Any", SimpleNamespace(doors=[])),
+            cast("Any", SimpleNamespace(listeners=[])),
             self.spool,
             ledger.positions,
             cast("Any", catalogs),

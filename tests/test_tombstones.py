@@ -150,12 +150,12 @@ def test_one_of_another_place_is_left_alone_while_a_door_is_open_there_however_o
         leave_tombstone(spool.directory, there.name, PRODUCER, 10, {})
         _age(spool.directory / TOMBSTONES / f"{PRODUCER.hex()}.json")
         listening, _ = listen_at(there / HANDOVER_SOCKET)
-        door = socket(fileno=listening.detach())
+        listener = socket(fileno=listening.detach())
         bury_the_dead(spool, {}, run / "ours")
         assert read_balanced(spool).tally == Tally()
         with pytest.raises(BlockingIOError):  # nobody has knocked
-            door.accept()
-        door.close()
+            listener.accept()
+        listener.close()
         bury_the_dead(spool, {}, run / "ours")
 
     assert read_balanced(spool).tally.dropped == {"exit_unconfirmed": 10}

@@ -137,7 +137,7 @@ class LocalTransport:
             self._told |= self.channel.ask_taken(kept, ASK_WAIT_SECONDS)
 
     def leave_behind(self, frames: list[bytes], word: LastWord) -> None:
-        """Leave frames at the shipper's door, and the account of their producer in the spool."""
+        """Leave frames with the shipper, and the account of their producer in the spool."""
         self._take_place(word.producer)
         for _, of_one in groupby(frames, producer_of):
             with suppress(OSError):

@@ -18,7 +18,7 @@ from telemetry.native import posix, start_new_thread, time
 from telemetry.producer.exits import forks_in_c
 from telemetry.producer.start import CanNotStartError, plan_start
 from telemetry.rendezvous.directory import CONFIG_FILE
-from telemetry.rendezvous.handover import DOOR_DESCRIPTOR, open_door
+from telemetry.rendezvous.handover import HANDOVER_DESCRIPTOR, open_listener
 from telemetry.rendezvous.refusal import START_LOG_FILE, foreground_command, read_refusal, refuse
 
 if TYPE_CHECKING:
@@ -72,17 +72,17 @@ class Spawner:
         """
         try:
             write_private(directory / CONFIG_FILE, self._file(start))
-            door = open_door(directory)
+            listener = open_listener(directory)
         except OSError as fault:
             self._say(directory, f"{directory} can't be written ({fault.strerror or fault}): fix or move it")
             return False
         try:
-            is_started = _start_orphan(start, directory, door.fileno())
+            is_started = _start_orphan(start, directory, listener.fileno())
         except OSError as fault:
             self._say(directory, f"no process can be started here ({fault.strerror}), by /bin/sh")
             return False
         finally:
-            door.close()
+            listener.close()
         self._said = ""
         return is_started
 
@@ -115,22 +115,22 @@ class Spawner:
                 os.utime(directory / CONFIG_FILE, (0, 0))  # nobody has spawned one a moment ago
 
 
-PID_DESCRIPTOR = DOOR_DESCRIPTOR + 1
+PID_DESCRIPTOR = HANDOVER_DESCRIPTOR + 1
 """The descriptor at which the shell writes the id of the process it has left behind."""
 
 _ORPHAN = f'cd / || exit; "$@" {PID_DESCRIPTOR}>&- & echo $! >&{PID_DESCRIPTOR}'
 
 
-def _start_orphan(start: Start, directory: Path, door: int) -> bool:
+def _start_orphan(start: Start, directory: Path, listener: int) -> bool:
     """Start an orphan by way of a shell; return whether that could start it. Raises OSError if there is no shell."""
     quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1)]
     # Until it serves, what an interpreter says that can't even begin is kept for `telemetry status`.
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     said = (os.POSIX_SPAWN_OPEN, 2, str(directory / START_LOG_FILE), flags, 0o600)
-    handed = (os.POSIX_SPAWN_DUP2, door, DOOR_DESCRIPTOR)
+    handed = (os.POSIX_SPAWN_DUP2, listener, HANDOVER_DESCRIPTOR)
     told, tells = os.pipe()
     try:
-        tell = fcntl.fcntl(tells, fcntl.F_DUPFD_CLOEXEC, PID_DESCRIPTOR + 1)  # not where the door goes
+        tell = fcntl.fcntl(tells, fcntl.F_DUPFD_CLOEXEC, PID_DESCRIPTOR + 1)  # not where the handover socket goes
     finally:
         os.close(tells)
     try:

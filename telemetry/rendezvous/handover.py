@@ -1,10 +1,10 @@
 """Handover of the last frames of a host that ends unconfirmed: the kernel holds them for its shipper, no disk does.
 
-A first shipper takes longer to start than many a program to run. So the producer that spawns it opens a *door* for it,
-a listening socket in the rendezvous, which the shipper inherits: whatever hosts pass in before the shipper is up waits
-in the kernel, even after they are gone. A running shipper that is too busy to confirm in time has such a door as well.
+A first shipper takes longer to start than many a program to run. So the producer that spawns it opens its *handover
+socket*, which listens in the rendezvous and which the shipper inherits: whatever hosts pass in before the shipper is up
+waits in the kernel, even after they are gone. A running shipper that is too busy to confirm in time has one as well.
 
-A host passes a sealed memory file through the door, as ancillary data of one byte on a connection of its own
+A host passes a sealed memory file through that socket, as ancillary data of one byte on a connection of its own
 (memfd_create(2), SCM_RIGHTS in unix(7)). The file holds frames (telemetry/wire.py), each behind its length:
 
     file = (length: 4 bytes, big-endian; frame: `length` bytes) ...
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-DOOR_DESCRIPTOR = 3
-"""The descriptor of a spawned shipper's door: the first after the standard ones, as with systemd."""
+HANDOVER_DESCRIPTOR = 3
+"""The descriptor of a spawned shipper's handover socket: the first after the standard ones, as with systemd."""
 
 LENGTH = struct.Struct(">I")
 
@@ -42,14 +42,14 @@ if hasattr(os, "memfd_create"):
     SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
 
 
-def open_door(directory: Path) -> socket:
-    """Open a door in a rendezvous, for the shipper that is about to be spawned. Raises OSError."""
-    door, _ = listen_at(directory / HANDOVER_SOCKET)
+def open_listener(directory: Path) -> socket:
+    """Open the handover socket of a rendezvous, for the shipper that is about to be spawned. Raises OSError."""
+    listener, _ = listen_at(directory / HANDOVER_SOCKET)
     try:
         # In a host that has closed its standard files it is one of them, where it can't be handed on.
-        return socket(fileno=fcntl.fcntl(door, fcntl.F_DUPFD_CLOEXEC, DOOR_DESCRIPTOR + 1))
+        return socket(fileno=fcntl.fcntl(listener, fcntl.F_DUPFD_CLOEXEC, HANDOVER_DESCRIPTOR + 1))
     finally:
-        door.close()
+        listener.close()
 
 
 def hand_over(directory: Path, frames: Iterable[bytes]) -> None:
@@ -73,7 +73,7 @@ def hand_over(directory: Path, frames: Iterable[bytes]) -> None:
 
 
 def pass_in(directory: Path, memory: int) -> None:
-    """Pass a memory file through the door of a rendezvous. Raises OSError if no process holds one open."""
+    """Pass a memory file through the handover socket of a rendezvous. Raises OSError if no process holds one open."""
     connection = socket(AF_UNIX, SOCK_STREAM)
     try:
         connection.settimeout(0)

@@ -24,14 +24,14 @@ class Place:
     """A rendezvous whose lock is held, and whose names, once it is open, lead to our sockets.
 
     The holder of the lock keeps other shippers out. Producers reach it, and hand over what they have, only when it is
-    open, because everything taken in must be kept. Frames of hosts that end meanwhile wait at a door.
+    open, because everything taken in must be kept. Frames of hosts that end meanwhile wait at a handover socket.
 
     Attributes:
-        doors: the listening handover sockets, for `Sockets`.
+        listeners: the listening handover sockets, for `Sockets`.
     """
 
-    def __init__(self, directory: Path, lock: int, door: socket, found: os.stat_result) -> None:
-        self.doors = [door]
+    def __init__(self, directory: Path, lock: int, listener: socket, found: os.stat_result) -> None:
+        self.listeners = [listener]
         self._found = found
         self._directory = directory
         self._lock = lock
@@ -47,12 +47,12 @@ class Place:
         lock = acquire(directory)
         if lock is None:
             return None
-        door, found = listen_at(directory / HANDOVER_SOCKET)
-        return cls(directory, lock, socket(fileno=door.detach()), found)
+        listener, found = listen_at(directory / HANDOVER_SOCKET)
+        return cls(directory, lock, socket(fileno=listener.detach()), found)
 
-    def inherit(self, door: socket) -> None:
-        """Take a door that was opened before the place was taken: who came to it has waited longest."""
-        self.doors.insert(0, door)
+    def inherit(self, listener: socket) -> None:
+        """Take a handover socket that was opened before the place was taken: who came to it has waited longest."""
+        self.listeners.insert(0, listener)
 
     def open(self, sockets: Sockets) -> None:
         """Let producers in, by names in the rendezvous. Raises OSError."""
@@ -82,14 +82,14 @@ class Place:
         if self._sockets:
             self._sockets.close()
         else:
-            self._close_doors()
+            self._close_listeners()
         with suppress(OSError):  # marked as not spawned just now: the next producer may spawn one
             os.utime(self._directory / CONFIG_FILE, (0, 0))
         release(self._lock, self._directory)  # after the sockets' names are gone: the next shipper makes its own
 
-    def _close_doors(self) -> None:
-        for door in self.doors:
-            door.close()
+    def _close_listeners(self) -> None:
+        for listener in self.listeners:
+            listener.close()
         if is_at(self._directory / HANDOVER_SOCKET, self._found):
             with suppress(OSError):
                 (self._directory / HANDOVER_SOCKET).unlink()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from telemetry.rendezvous.handover import DOOR_DESCRIPTOR
+from telemetry.rendezvous.handover import HANDOVER_DESCRIPTOR
 
 MAX_DESCRIPTORS = 65_536
 """The number of descriptors a shipper may open, or closes if a system does not list them (it may allow 2^30)."""
@@ -27,22 +27,22 @@ OWN_PAGES_BYTES = 2 << 20
 """The size from which on memory gets pages of its own, which go back at once. At 256 KiB page faults cost 8 % more."""
 
 
-def inherit_door(directory: Path) -> socket.socket | None:
-    """Return the door to `directory` that a producer has opened for us.
+def inherit_listener(directory: Path) -> socket.socket | None:
+    """Return the handover socket of `directory` that a producer has opened for us.
 
     None if this process was started without one.
     """
     try:
-        door = socket.socket(fileno=os.dup(DOOR_DESCRIPTOR))
+        listener = socket.socket(fileno=os.dup(HANDOVER_DESCRIPTOR))
     except OSError:
         return None
     # If a person starts a shipper, the descriptor may be anything.
     with suppress(OSError, ValueError):
-        listens = door.family == socket.AF_UNIX and door.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        if listens and Path(door.getsockname()).parent == directory:
-            door.settimeout(0)
-            return door
-    door.close()
+        listens = listener.family == socket.AF_UNIX and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        if listens and Path(listener.getsockname()).parent == directory:
+            listener.settimeout(0)
+            return listener
+    listener.close()
     return None
 
 

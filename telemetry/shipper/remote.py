@@ -60,7 +60,7 @@ class Remote:
 
     Attributes:
         socket: a ROUTER; readable when messages wait.
-        door: the ZAP socket; readable when a peer waits to be judged, see `let_in`.
+        zap: the ZAP socket; readable when a peer waits to be judged, see `let_in`.
         address: the address, with the port that the system chose if it was left to it.
         refused: the number of peers refused.
 
@@ -75,8 +75,8 @@ class Remote:
         self._asked: list[Message] = []
         key = read_key(listen.key_file, "key_file")
         known = read_public_keys(listen.clients_file, "clients_file")
-        self.door = context.socket(zmq.REP)
-        self.door.bind(ZAP_ADDRESS)
+        self.zap = context.socket(zmq.REP)
+        self.zap.bind(ZAP_ADDRESS)
         self.socket = context.socket(zmq.ROUTER)
         try:
             _listen(self.socket, listen.address, key)
@@ -90,13 +90,13 @@ class Remote:
         """Judge the peers that wait; never blocks."""
         for _ in range(MAX_PEERS_AT_ONCE):
             try:
-                question = self.door.recv_multipart(zmq.NOBLOCK)
+                question = self.zap.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
             is_known = self._knows(question)
             self.refused += not is_known
             status = (b"200", b"OK") if is_known else (b"400", b"no known key")
-            self.door.send_multipart([b"1.0", question[1], *status, b"", b""])
+            self.zap.send_multipart([b"1.0", question[1], *status, b"", b""])
 
     def receive_frames(self) -> list[bytes]:
         """Receive the frames that wait, up to a drain's worth; never blocks.
@@ -123,7 +123,7 @@ class Remote:
     def close(self) -> None:
         """Close the port, then the ZAP socket."""
         self.socket.close(linger=100)
-        self.door.close(linger=0)
+        self.zap.close(linger=0)
 
     def _receive(self) -> Message:
         peer, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
@@ -146,7 +146,7 @@ def _listen(socket: zmq.Socket[bytes], address: str, key: bytes) -> None:
     socket.tcp_keepalive = 1
     socket.ipv6 = "[" in address or "*" in address
     socket.zap_domain = _DOMAIN
-    socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without it, a door that is not answered lets everybody in
+    socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without it, a ZAP socket that is not answered lets everybody in
     socket.curve_server = True
     socket.curve_secretkey = key
     socket.bind(address)

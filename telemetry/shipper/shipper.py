@@ -41,7 +41,7 @@ from telemetry.shipper.permission import Permission, permission_of
 from telemetry.shipper.process import memory_bytes
 from telemetry.shipper.questions import Questions
 from telemetry.shipper.texts import Texts
-from telemetry.shipper.watch import Ground, Watch, may_live
+from telemetry.shipper.watch import HostFacts, Watch, may_live
 from telemetry.spool import activity
 from telemetry.spool.positions import taken_numbers
 from telemetry.spool.spool import Spool
@@ -376,7 +376,7 @@ class Shipper:
             "memory_bytes": memory_bytes(),
             "cpu_seconds": used.user + used.system,
             "producers": len(self._watch),
-            "hosts": [_as_host(ground) for ground in self._watch.grounds(MAX_TOLD)],
+            "hosts": [_as_host(facts) for facts in self._watch.hosts(MAX_TOLD)],
             "unreadable_frames": self._intake.unreadable,
             "refused_frames": self._intake.refused,
             "undeclared": dict(self._pipelines.undeclared.most_common(MAX_TOLD)),
@@ -391,10 +391,10 @@ class Shipper:
         }
 
 
-def _as_host(ground: Ground) -> dict[str, Any]:
-    level, basis, notice, deployment = ground.receipt
+def _as_host(facts: HostFacts) -> dict[str, Any]:
+    level, basis, notice, deployment = facts.receipt
     said = {"consent": level, "basis": basis, "notice": notice, "deployment": deployment}
-    return {"pid": ground.pid, **said, "catalog": ground.catalog}
+    return {"pid": facts.pid, **said, "catalog": facts.catalog}
 
 
 def _catalogs_named(product: str) -> set[str] | None:

@@ -32,13 +32,13 @@ class Ready(NamedTuple):
         frames: whether the data socket has.
         questions: whether the control socket has.
         remote: whether the port for other machines has frames or questions.
-        door: whether a peer waits to be let in to that port.
+        newcomer: whether a peer waits to be let in to that port.
     """
 
     frames: bool
     questions: bool
     remote: bool
-    door: bool
+    newcomer: bool
 
     @property
     def is_idle(self) -> bool:
@@ -50,15 +50,15 @@ class Sockets:
     """The sockets for frames (PULL) and for questions (ROUTER).
 
     Attributes:
-        doors: the handover sockets, where hosts that end leave their last frames; the last one has the name.
+        listeners: the handover sockets, where hosts that end leave their last frames; the last one has the name.
         remote: the port for other machines, if they may send.
     """
 
-    def __init__(self, doors: Iterable[socket] = ()) -> None:
+    def __init__(self, listeners: Iterable[socket] = ()) -> None:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.data = self._open(zmq.PULL)
         self.control = self._open(zmq.ROUTER)
-        self.doors = [*doors]
+        self.listeners = [*listeners]
         self.remote: Remote | None = None
         self._names: dict[Path, os.stat_result] = {}
         self._poller: zmq.Poller | None = None
@@ -72,16 +72,16 @@ class Sockets:
         for ours, path in ((self.data, directory / DATA_SOCKET), (self.control, directory / CONTROL_SOCKET)):
             if not self._is_found(path):
                 self._names[path] = _listen(ours, path)
-        door = directory / HANDOVER_SOCKET
-        if not self._is_found(door):
-            opened, self._names[door] = listen_at(door)
-            self.doors.append(socket(fileno=opened.detach()))
+        path = directory / HANDOVER_SOCKET
+        if not self._is_found(path):
+            opened, self._names[path] = listen_at(path)
+            self.listeners.append(socket(fileno=opened.detach()))
 
     def wait(self, seconds: float) -> Ready:
         """Wait until a socket has something, for at most `seconds`."""
         if self._poller is None:
             self._poller = zmq.Poller()
-            also = (self.remote.socket, self.remote.door) if self.remote else ()
+            also = (self.remote.socket, self.remote.zap) if self.remote else ()
             for socket in (self.data, self.control, *also):
                 self._poller.register(socket, zmq.POLLIN)
         ready = {socket for socket, _ in self._poller.poll(int(seconds * 1000))}
@@ -90,7 +90,7 @@ class Sockets:
             self.data in ready,
             self.control in ready,
             remote is not None and remote.socket in ready,
-            remote is not None and remote.door in ready,
+            remote is not None and remote.zap in ready,
         )
 
     @property
@@ -111,8 +111,8 @@ class Sockets:
         self.hide()
         if self.remote:
             self.remote.close()
-        for door in self.doors:
-            door.close()
+        for listener in self.listeners:
+            listener.close()
         self.data.close()
         self.control.close(linger=100)
         self.context.term()

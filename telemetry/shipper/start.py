@@ -37,7 +37,7 @@ from telemetry.shipper.process import (
     calm_the_allocator,
     calm_the_collector,
     close_inherited,
-    inherit_door,
+    inherit_listener,
 )
 
 if TYPE_CHECKING:
@@ -86,11 +86,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _spawned(directory: Path) -> int:
-    door = inherit_door(directory)
-    close_inherited(door.fileno() if door else -1)
+    listener = inherit_listener(directory)
+    close_inherited(listener.fileno() if listener else -1)
     with suppress(PermissionError):  # we lead a session already
         os.setsid()
-    return _run(directory, directory / CONFIG_FILE, door, spawned=True)
+    return _run(directory, directory / CONFIG_FILE, listener, spawned=True)
 
 
 def _foreground(file: Path, lane: int | None = None) -> int:
@@ -139,7 +139,7 @@ def _run_all(places: list[Path], config_file: Path) -> int:
     return code
 
 
-def _run(directory: Path, config_file: Path, door: socket | None, *, spawned: bool, lane: int = 0) -> int:
+def _run(directory: Path, config_file: Path, listener: socket | None, *, spawned: bool, lane: int = 0) -> int:
     reloads = not spawned and not _has_terminal()
     told = _hear_signals(reloads=reloads)
     calm_the_allocator()
@@ -158,13 +158,13 @@ def _run(directory: Path, config_file: Path, door: socket | None, *, spawned: bo
         why = f"{directory} can't be used ({fault.strerror}): fix it, or move it with TELEMETRY_HOME"
         return _refuse(directory, config_file, why)
     if place is None:
-        if door:
-            _pass_on([door], directory)
+        if listener:
+            _pass_on([listener], directory)
         if not spawned:
             print(f"telemetry ship: another shipper holds {directory}; stop it first", file=sys.stderr)
         return 0 if spawned else EXIT_RUNNING
-    if door:
-        place.inherit(door)
+    if listener:
+        place.inherit(listener)
     return _begin(directory, place, config_file, told, spawned=spawned, lane=lane)
 
 
@@ -174,7 +174,7 @@ def _begin(directory: Path, place: Place, config_file: Path, told: list[int], *,
     try:
         config = _read(config_file, directory, spawned=spawned, lane=lane)
         if spawned and is_served(config.product, config.endpoint, config.lane.number):
-            _pass_on(place.doors, foreground_dir(config.product, config.endpoint, config.lane.number))
+            _pass_on(place.listeners, foreground_dir(config.product, config.endpoint, config.lane.number))
             place.leave()
             return 0
         shipper = _prepare(directory, place, config, spawned=spawned)
@@ -191,11 +191,11 @@ def _begin(directory: Path, place: Place, config_file: Path, told: list[int], *,
     return code
 
 
-def _pass_on(doors: list[socket], directory: Path) -> None:
+def _pass_on(listeners: list[socket], directory: Path) -> None:
     """Pass on what hosts have left here to the one shipper, of several spawned at once, that got the place."""
     from telemetry.shipper.intake.handovers import Handovers
 
-    Handovers(doors).pass_on(directory)
+    Handovers(listeners).pass_on(directory)
 
 
 def _serve(
@@ -320,7 +320,7 @@ def _prepare(directory: Path, place: Place, config: ShipperConfig, *, spawned: b
 
     open_log(config, spawned=spawned)
     _check_system()
-    sockets = Sockets(place.doors)
+    sockets = Sockets(place.listeners)
     served = config.product, config.endpoint, config.lane.number
     shipper = Shipper(
         config,

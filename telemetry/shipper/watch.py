@@ -61,8 +61,8 @@ def remembered(spool: Path, positions: Positions) -> Positions:
     return living
 
 
-class Ground(NamedTuple):
-    """The facts about a producer in its frames.
+class HostFacts(NamedTuple):
+    """The facts that a producer tells in its frames.
 
     Attributes:
         pid: the producer's process, in its own namespace.
@@ -90,14 +90,14 @@ class Watch:
         self._spool = spool
         self._clock = clock
         self._heard_at: dict[str, float] = {}
-        self._grounds: dict[str, Ground] = {}
+        self._facts: dict[str, HostFacts] = {}
         self._remote: set[str] = set()
         self._left: dict[str, None] = {}
 
     @property
     def receipts(self) -> Iterator[Receipt]:
         """The receipts of the living producers, from their last frames."""
-        return (ground.receipt for ground in self._grounds.values())
+        return (facts.receipt for facts in self._facts.values())
 
     def see(self, positions: Positions, receipt: Receipt, catalog: str) -> None:
         """Note the producers of a drain, with their receipt and catalog."""
@@ -106,7 +106,7 @@ class Watch:
             if producer in self._left:
                 continue
             self._heard_at[producer] = self._clock()
-            self._grounds[producer] = Ground(position.pid, receipt, catalog)
+            self._facts[producer] = HostFacts(position.pid, receipt, catalog)
             if position.pid == REMOTE_PID:
                 self._remote.add(producer)
         while len(self._heard_at) > MAX_WATCHED:
@@ -154,13 +154,13 @@ class Watch:
 
     def _forget(self, producer: str) -> None:
         self._heard_at.pop(producer, None)
-        self._grounds.pop(producer, None)
+        self._facts.pop(producer, None)
         self._remote.discard(producer)
 
-    def grounds(self, limit: int) -> list[Ground]:
+    def hosts(self, limit: int) -> list[HostFacts]:
         """Return the facts about the producers heard last, at most `limit` of them."""
-        last = sorted(self._grounds, key=lambda producer: -self._heard_at[producer])
-        return [self._grounds[producer] for producer in last[:limit]]
+        last = sorted(self._facts, key=lambda producer: -self._heard_at[producer])
+        return [self._facts[producer] for producer in last[:limit]]
 
     def __contains__(self, producer: object) -> bool:
         return producer in self._heard_at

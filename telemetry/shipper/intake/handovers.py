@@ -1,4 +1,4 @@
-"""Handovers of hosts that have ended: memory files come in through the door, and frames out of them.
+"""Handovers of hosts that have ended: memory files come in through the handover socket, and frames out of them.
 
 Format: telemetry/rendezvous/handover.py.
 
@@ -35,13 +35,13 @@ PATIENCE_SECONDS = 1.0
 peer take to pass in what it came for."""
 
 MAX_WAITING = 64
-"""The number of memory files and silent peers held at a time, each a descriptor; others wait at the door."""
+"""The number of memory files and silent peers held at a time, each a descriptor; others wait to be accepted."""
 
 MAX_PASSED = 16
 """The number of descriptors taken from a peer, of which one is a memory file; the kernel closes any others."""
 
 PASS_ON_SECONDS = 1.0
-"""The time for which hosts may still come to a door whose name another shipper is to take: it looks twice a second."""
+"""The time for which hosts may still come to a socket whose name another shipper takes: it looks twice a second."""
 
 REMEMBERED_SECONDS = 60.0
 """The time after a host has left frames for which its others are checked for repeats."""
@@ -50,10 +50,10 @@ REMEMBERED_SECONDS = 60.0
 class Handovers:
     """The memory files that were passed in and are not taken yet. Never blocks."""
 
-    def __init__(self, doors: list[socket], clock: Callable[[], float] = monotonic) -> None:
-        """Take in by `doors`, a list that may grow; all but the last are closed once no peer is left there."""
+    def __init__(self, listeners: list[socket], clock: Callable[[], float] = monotonic) -> None:
+        """Take in by `listeners`, a list that may grow; all but the last are closed once no peer is left there."""
         self._clock = clock
-        self._doors = doors
+        self._listeners = listeners
         self._peers: list[tuple[socket, float]] = []
         self._left: deque[Left] = deque()
         self._ended: dict[bytes, float] = {}  # producers that have left something, and when
@@ -105,23 +105,23 @@ class Handovers:
             sleep(0.02)
 
     def let_in(self) -> None:
-        """Accept the peers at the doors, and receive what they have passed in by now."""
-        for door in list(self._doors):
-            if self._accept(door) and door is not self._doors[-1]:
-                door.close()
-                self._doors.remove(door)
+        """Accept the waiting peers, and receive what they have passed in by now."""
+        for listener in list(self._listeners):
+            if self._accept(listener) and listener is not self._listeners[-1]:
+                listener.close()
+                self._listeners.remove(listener)
         self._peers = [(peer, came_at) for peer, came_at in self._peers if self._is_silent(peer, came_at)]
 
-    def _accept(self, door: socket) -> bool:
-        """Accept the peers at a door; return whether none is left there."""
+    def _accept(self, listener: socket) -> bool:
+        """Accept the peers of a handover socket; return whether none is left."""
         try:
             while len(self._peers) + len(self._left) < MAX_WAITING:
-                peer, _ = door.accept()
+                peer, _ = listener.accept()
                 peer.settimeout(0)
                 self._peers.append((peer, self._clock()))
         except BlockingIOError:
             return True
-        except OSError:  # no descriptor is left: they wait at the door
+        except OSError:  # no descriptor is left: they wait to be accepted
             pass
         return False
 

@@ -112,21 +112,21 @@ class Intake:
         self._reports = reports
         self._watch = watch
         self._admission = Admission()
-        self._handovers = Handovers(sockets.doors)
+        self._handovers = Handovers(sockets.listeners)
         self._asked_at = float("-inf")
         self._clock = clock
         self._claim = claim
         self._begin_session()
 
     def wait(self, seconds: float) -> Ready:
-        """Wait for something to arrive, at most `seconds`, and let in the peers at the doors.
+        """Wait for something to arrive, at most `seconds`, and let in the peers that wait.
 
         Returns:
             The sockets that have something; for `take_in`.
         """
         ready = self._sockets.wait(seconds)
         self._handovers.let_in()
-        if ready.door and self._sockets.remote:
+        if ready.newcomer and self._sockets.remote:
             self._sockets.remote.let_in()
         return ready
 

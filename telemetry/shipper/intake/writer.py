@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from telemetry.shipper.intake.session import Session
     from telemetry.spool.spool import Spool
 
-    Ground = tuple[Receipt, Source, Sensitivity]
+    Key = tuple[Receipt, Source, Sensitivity]
 
 ROOM_BYTES = 64 << 10
 """The room that a drain may take beside its body: a mark, the end of the stream, the Seal, lines of the ledger."""
@@ -48,7 +48,7 @@ class Writer:
         self._format = format_
         self._settings = settings
         self._sealed = sealed
-        self._active: dict[Ground, tuple[ActiveSegment, float]] = {}
+        self._active: dict[Key, tuple[ActiveSegment, float]] = {}
         self._owed = Drain(b"", Tally(), {})
         self._noted: tuple[str, Drain] | None = None  # an account on its way to the ledger, which may have it already
         self._left = False  # whether drains that the disk took wait for recovery: they may not be durable
@@ -63,18 +63,18 @@ class Writer:
 
     def append(self, receipt: Receipt, source: Source, drain: Drain, session: Session) -> None:
         """Append a drain to its active segment; never raises, but loses and counts events instead."""
-        ground = receipt, source, drain.sensitivity
+        key = receipt, source, drain.sensitivity
         tally = self._owed.tally.copy()
         tally.add(drain.tally)
         self._make_room(len(drain.body))
         try:
             if self._unsynced:
                 raise self._unsynced
-            active = self._active_segment(ground, session, len(drain.body))
+            active = self._active_segment(key, session, len(drain.body))
             active.append(drain.body, tally, self._owed.positions | drain.positions)
         except OSError as fault:
-            if ground in self._active:
-                self._leave(ground)
+            if key in self._active:
+                self._leave(key)
             if self._spool.make_way(fault):
                 self.append(receipt, source, drain, session)
             else:
@@ -84,17 +84,17 @@ class Writer:
         _enter(session, receipt, drain)
         self._owed = Drain(b"", Tally(), {})
         if self._is_full(active):
-            self._seal_ground(ground, session)
+            self._seal_active(key, session)
 
     def append_report(
         self, receipt: Receipt, source: Source, sensitivity: Sensitivity, report: Report, session: Session
     ) -> None:
         """Write a report to a segment of its own, for its own route."""
         drain = Drain(report.body, Tally(emitted=1, kept=1), {}, sensitivity=sensitivity)
-        ground = receipt, source, sensitivity
+        key = receipt, source, sensitivity
         self._make_room(len(drain.body))
         try:
-            active = self._spool.begin(_head(ground, self._format, session, report.route))
+            active = self._spool.begin(_head(key, self._format, session, report.route))
         except OSError as fault:
             self._lose(receipt, drain, session, fault)
             return
@@ -112,9 +112,9 @@ class Writer:
         now = monotonic()
         if now - self._synced_at >= self._settings.fsync_interval_seconds:
             self.sync()
-        for ground, (_, began) in list(self._active.items()):
+        for key, (_, began) in list(self._active.items()):
             if now - began >= self._settings.segment_seconds:
-                self._seal_ground(ground, session)
+                self._seal_active(key, session)
         if self._has_to_mend:
             self._mend()
 
@@ -145,12 +145,12 @@ class Writer:
     def sync(self) -> bool:
         """Make all appended drains durable; return whether they are."""
         self._synced_at = monotonic()
-        for ground, (active, _) in list(self._active.items()):
+        for key, (active, _) in list(self._active.items()):
             try:
                 active.sync()
             except OSError as fault:
                 self._say_refused(fault)
-                self._leave(ground)
+                self._leave(key)
                 self._unsynced = fault
         if self._unsynced:
             self._mend()
@@ -158,8 +158,8 @@ class Writer:
 
     def seal_all(self, session: Session) -> None:
         """Seal every active segment, so that all can be uploaded."""
-        for ground in list(self._active):
-            self._seal_ground(ground, session)
+        for key in list(self._active):
+            self._seal_active(key, session)
 
     def _make_room(self, body_bytes: int) -> None:
         """Make room before a drain is written, so that the spool never exceeds its limit.
@@ -174,14 +174,14 @@ class Writer:
             )
         self._room_bytes -= need_bytes
 
-    def _active_segment(self, ground: Ground, session: Session, body_bytes: int) -> ActiveSegment:
+    def _active_segment(self, key: Key, session: Session, body_bytes: int) -> ActiveSegment:
         """Return the segment that takes `body_bytes` more: a new one, if they are too many for the present one."""
-        if ground in self._active and self._active[ground][0].body_bytes + body_bytes > self._body_bytes:
-            self._seal_ground(ground, session)
-        if ground not in self._active:
-            head = _head(ground, self._format, session, self._format.route)
-            self._active[ground] = self._spool.begin(head), monotonic()
-        return self._active[ground][0]
+        if key in self._active and self._active[key][0].body_bytes + body_bytes > self._body_bytes:
+            self._seal_active(key, session)
+        if key not in self._active:
+            head = _head(key, self._format, session, self._format.route)
+            self._active[key] = self._spool.begin(head), monotonic()
+        return self._active[key][0]
 
     def _is_full(self, active: ActiveSegment) -> bool:
         cap = self._format.max_events
@@ -191,9 +191,9 @@ class Writer:
             or (cap is not None and active.tally.kept >= cap)
         )
 
-    def _seal_ground(self, ground: Ground, session: Session) -> None:
-        _, _, sensitivity = ground
-        self._seal(self._active.pop(ground)[0], session.tallies[sensitivity])
+    def _seal_active(self, key: Key, session: Session) -> None:
+        _, _, sensitivity = key
+        self._seal(self._active.pop(key)[0], session.tallies[sensitivity])
 
     def _seal(self, active: ActiveSegment, session_tally: Tally) -> None:
         try:
@@ -204,9 +204,9 @@ class Writer:
             return
         self._sealed()
 
-    def _leave(self, ground: Ground) -> None:
+    def _leave(self, key: Key) -> None:
         """Leave a segment to recovery."""
-        self._active.pop(ground)[0].abandon()
+        self._active.pop(key)[0].abandon()
         self._left = True
 
     def _lose(self, receipt: Receipt, drain: Drain, session: Session, fault: OSError) -> None:
@@ -255,8 +255,8 @@ class Writer:
             self._noted = None
 
 
-def _head(ground: Ground, format_: Format, session: Session, route: str) -> Head:
-    receipt, source, sensitivity = ground
+def _head(key: Key, format_: Format, session: Session, route: str) -> Head:
+    receipt, source, sensitivity = key
     id_ = os.urandom(16).hex()
     compression = format_.compression
     wraps = format_.envelope(source.label, source.digest) if format_.envelope and route == format_.route else UNSET
