@@ -22,6 +22,7 @@ class DropReason(StrEnum):
     INVALID = "invalid"  # of the wrong type, out of range, too long
     REDACTION_FAILED = "redaction_failed"  # a text that can't be redacted with certainty
     SAMPLED = "sampled"  # by the catalog's sample or max_per_second
+    THINNED = "thinned"  # the collector asked for less
     CONSENT = "consent"  # withdrawn before the upload
     WRITE_FAILED = "write_failed"  # the disk refused
     # On disk.

@@ -77,6 +77,11 @@ CLAIMS = [
     ("`time`: ", "encode_ndjson", "test_each_event_has_its_own_rounded_time_whatever_its_neighbours_have"),
     ("`session`: ", "unlinkable", "test_a_session_ends_with_its_day_wherever_in_the_world_as_everybodys_does"),
     (
+        "`weight`, where the server has asked for less",
+        "thin",
+        "test_a_shipper_keeps_the_share_that_a_collector_asks_for_until_it_takes_it_back",
+    ),
+    (
         "whether its session is your installation's first",
         "unlinkable",
         "test_of_an_installations_days_one_session_tells_that_it_is_the_first_and_no_other_tells_anything",

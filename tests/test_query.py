@@ -18,7 +18,7 @@ import zstandard
 
 from telemetry import demo
 from telemetry.collector.store import BatchRecord, Store
-from telemetry.receipt import Receipt
+from telemetry.receipt import First, Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -135,6 +135,7 @@ def test_a_batch_shows_what_the_collector_recorded(store: Path) -> None:
             "route": "/v1/batches",
             "bytes": len(body),
             "catalog_digest": None,
+            "first": First()._asdict(),
         }
     ]
     assert ask(store, "SELECT product, catalog, batch, received FROM events") == [
@@ -347,6 +348,7 @@ def test_without_sql_it_lists_views_columns_and_purposes(store: Path, tmp_path: 
     assert [row[0] for row in rows[:2]] == ["events", "batches"]
     assert rows[2:] == [
         ("started", "", "", "count them"),
+        ("started", "weight", "DOUBLE", "how many it stands for, where less is sent than happens"),
         ("started", "workers", "BIGINT", "it's for defaults"),
         ("stray", "", "", "no catalog names it"),
         ("stray", "n", "BIGINT", ""),

@@ -489,7 +489,14 @@ def test_keys_without_end_are_no_columns_without_end(store: Asking) -> None:
 def test_each_event_has_a_view_with_the_types_of_its_catalog(store: Asking) -> None:
     declared = store.declare({"query_finished": {"ms": FLOAT, "rows": INT, "ok": BOOL, "engine": ENUM, "detail": TEXT}})
     store.keep({**EVENT, "event": "query_finished", "ms": 1, "rows": 2**63 - 1, "ok": True, "detail": "2026-01-01"})
-    types = {"ms": "DOUBLE", "rows": "BIGINT", "ok": "BOOLEAN", "engine": "VARCHAR", "detail": "VARCHAR"}
+    types = {
+        "weight": "DOUBLE",
+        "ms": "DOUBLE",
+        "rows": "BIGINT",
+        "ok": "BOOLEAN",
+        "engine": "VARCHAR",
+        "detail": "VARCHAR",
+    }
     assert store.types("query_finished", declared) == types
     assert store.types("events", declared) == types
     found = store("SELECT ms, rows, ok, engine, detail, product FROM query_finished", declared)
@@ -581,7 +588,7 @@ def test_the_store_keeps_each_catalog_that_it_was_given_once(store: Asking) -> N
     kept = sorted((store.directory / FOLDER).iterdir())
     assert sorted(file.read_text() for file in kept) == sorted([first.read_text(), second.read_text()])
     assert {file.stat().st_mode & 0o777 for file in kept} == {0o600}
-    assert store.types("events") == {"x": "BIGINT", "y": "BOOLEAN"}
+    assert store.types("events") == {"weight": "DOUBLE", "x": "BIGINT", "y": "BOOLEAN"}
 
 
 def test_a_catalog_with_faults_is_not_kept_and_not_asked(store: Asking, tmp_path: Path) -> None:
@@ -596,7 +603,7 @@ def test_a_catalog_with_faults_is_not_kept_and_not_asked(store: Asking, tmp_path
 def test_what_is_no_catalog_in_the_store_is_named_and_passed_over(store: Asking) -> None:
     keep_catalogs(store.directory, [store.declare({"finished": {"x": INT}})])
     (store.directory / FOLDER / "strange.toml").write_bytes(b"\xff")
-    assert store.types("events") == {"x": "BIGINT"}
+    assert store.types("events") == {"weight": "DOUBLE", "x": "BIGINT"}
     assert len(store.notes) == 1
     assert "strange.toml" in store.notes[0]
 

@@ -22,7 +22,7 @@ def declared_types(catalogs: Iterable[Catalog]) -> Fields:
     for catalog in catalogs:
         for event in catalog.events.values():
             fields = types.setdefault(event.name, {})
-            if event.weighted:
+            if event.may_weigh:
                 fields.setdefault("weight", set()).add("DOUBLE")
             for name, field in declared_fields(event).items():
                 fields.setdefault(name, set()).add(type_of(field).column)

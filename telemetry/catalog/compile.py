@@ -128,7 +128,7 @@ def _fields_struct(event: Event, expired: Iterable[str]) -> type[msgspec.Struct]
     # unchecked; the session is written with the time. (`event` sent with the tag as its value does pass: the Struct has
     # that constant anyway.)
     stamped = [("time", UnsetType, UNSET)]
-    if event.weighted:
+    if event.may_weigh:
         stamped.append(("weight", UnsetType, UNSET))
     declared = [(name, _fast_type(field) | None, None) for name, field in declared_fields(event).items()]
     # They are taken with any value, for the validator to empty. Were they left out, each event that still comes with

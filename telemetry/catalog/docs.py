@@ -117,6 +117,7 @@ def _besides(catalog: Catalog) -> Iterator[str]:
         "`event`: its name",
         f"`time`: when it happened, in UTC, rounded down to {catalog.time_precision_seconds} seconds",
         "`session`: a random number, drawn anew at each midnight, UTC, and whenever the last program has ended",
+        "`weight`, where the server has asked for less, so that a share of an event leaves: how many it stands for",
     )
     yield "With every upload, which holds many events:"
     yield _listed(

@@ -118,6 +118,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         """Whether an event that leaves may stand for several: it carries a `weight`."""
         return self.sample < 1.0 or self.max_per_second is not None
 
+    @property
+    def may_weigh(self) -> bool:
+        """Whether one can carry a `weight`, by the catalog or because the collector asked for a share of them."""
+        return self.weighted or (self.kind == "event" and "weight" not in self.fields)
+
 
 class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     """The one reviewed list of what may leave.

@@ -38,12 +38,14 @@ def _event_schema(event: Event) -> dict[str, Any]:
         },
         "session": {"description": "random, for a day at most", "type": "string", "pattern": "^[0-9a-f]{32}$"},
     }
+    weight = {"weight": {"description": "for how many it stands", "type": "number", "minimum": 1}}
     if event.weighted:
-        stamped["weight"] = {"description": "for how many it stands", "type": "number", "minimum": 1}
+        stamped |= weight
+    may_be = weight if event.may_weigh and not event.weighted else {}
     return {
         "description": event.purpose,
         "type": "object",
-        "properties": stamped | {name: _field_schema(field) for name, field in declared_fields(event).items()},
+        "properties": stamped | may_be | {name: _field_schema(field) for name, field in declared_fields(event).items()},
         "required": list(stamped),
         "additionalProperties": False,
     }

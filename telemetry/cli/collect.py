@@ -64,6 +64,11 @@ def _limit(name: str, default: int, help_: str) -> Callable[[Any], Any]:
     type=click.Path(path_type=Path),
     help=f"A file, 0600: refuse clients without a token listed in it, one NAME:TOKEN a line. Or set {_TOKENS}.",
 )
+@click.option(
+    "--thin",
+    type=click.Path(path_type=Path),
+    help='A file of shares by event, {"query_finished": 0.25}: ask shippers to keep 1/2, 1/4, ... or 0 of it.',
+)
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Speak TLS: the certificate with its chain, PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's key, PEM, 0600.")
 @_limit("--max-body-bytes", _DEFAULTS.body_bytes, "Refuse a larger body, as it comes.")
@@ -90,6 +95,7 @@ def collect(
     access: dict[str, Any],
     catalogs: tuple[Path, ...],
     token_file: Path | None,
+    thin: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
     max_store_bytes: int,
@@ -101,14 +107,15 @@ def collect(
 ) -> None:
     """Take uploads and keep them, as they come, in a directory or in a stream.
 
-    Prints {"listening": URL} when ready; ends on SIGINT or SIGTERM. Keeps no client address, no access log. Tokens and
-    certificates are read again when their files change. GET /healthz says whether uploads can be taken, GET /metrics
-    (OpenMetrics; with a token, where uploads need one) how many were.
+    Prints {"listening": URL} when ready; ends on SIGINT or SIGTERM. Keeps no client address, no access log. Tokens,
+    certificates and what --thin asks for are read again when their files change. GET /healthz says whether uploads can
+    be taken, GET /metrics (OpenMetrics; with a token, where uploads need one) how many were.
     """
     try:
         # Here, for they come with an extra, and no other command should wait for them.
         from telemetry.collector import chores  # noqa: PLC0415
         from telemetry.collector.certificate import Certificate  # noqa: PLC0415
+        from telemetry.collector.less import Less  # noqa: PLC0415
         from telemetry.collector.log import start_log  # noqa: PLC0415
         from telemetry.collector.metrics import Metrics  # noqa: PLC0415
         from telemetry.collector.serve import bind, serve, set_up, url_of  # noqa: PLC0415
@@ -129,6 +136,7 @@ def collect(
     try:
         tokens = Tokens(read, limits.bytes_per_second)
         certificate = Certificate(tls_cert, tls_key) if tls_cert and tls_key else None
+        less = Less(thin)
         bound = bind(listen)
         if stream is not None:
             place = _open_stream(stream, access, catalogs, limits, max_held_bytes, metrics)
@@ -144,8 +152,11 @@ def collect(
         _log.info("start: %s, %s, %s", url, place.name, who)
         print(json.dumps({"listening": url}), flush=True)
 
-    work: list[Callable[[], Awaitable[None]]] = [functools.partial(chores.reload, tokens, certificate), *place.work]
-    serve(bound, set_up(place.keeper, limits, tokens, metrics), certificate, work, announce)
+    work: list[Callable[[], Awaitable[None]]] = [
+        functools.partial(chores.reload, tokens, certificate, less),
+        *place.work,
+    ]
+    serve(bound, set_up(place.keeper, limits, tokens, metrics, less), certificate, work, announce)
     place.close()
     _log.info("end: %s", url)
 

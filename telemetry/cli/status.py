@@ -304,6 +304,7 @@ def _of_run(run: dict[str, Any]) -> list[str]:
         f"{lane}pid {run['pid']}, {used}",
         *(_of_host(host) for host in run.get("hosts", ())),
         f"upload {run['upload']}{cause}",
+        *_of_thinning(run),
         *_of_frames(run),
         *_of_undeclared(run.get("undeclared", {})),
         *_of_tripwire(run.get("tripwire")),
@@ -313,6 +314,14 @@ def _of_run(run: dict[str, Any]) -> list[str]:
 def _of_host(host: dict[str, Any]) -> str:
     ground = f"{host['consent']} by {host['basis']}, deployment {host['deployment']}"
     return f"host {host['pid']}: {ground}, catalog {host['catalog']}"
+
+
+def _of_thinning(run: dict[str, Any]) -> list[str]:
+    """Report what the collector asks for; a shipper of an older version has nothing of it."""
+    shares = [f"{share:g} of {event}" for event, share in run.get("thin", {}).items()]
+    ignored = run.get("thin_ignored", 0)
+    told = f"{counted(ignored, 'request', 'requests')} for less ignored: not in the form of a collector's"
+    return [*([f"the collector asks for less: {', '.join(shares)}"] if shares else []), *([told] if ignored else [])]
 
 
 def _of_frames(run: dict[str, Any]) -> list[str]:

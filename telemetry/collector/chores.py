@@ -13,6 +13,7 @@ from telemetry.terminal import counted
 
 if TYPE_CHECKING:
     from telemetry.collector.certificate import Certificate
+    from telemetry.collector.less import Less
     from telemetry.collector.metrics import Metrics
     from telemetry.collector.store import Store
     from telemetry.collector.tokens import Tokens
@@ -24,11 +25,12 @@ _EXPIRE_SECONDS = 3600.0
 _STEP_SECONDS = 0.05  # between some hundreds of records: uploads go first
 
 
-async def reload(tokens: Tokens, certificate: Certificate | None) -> None:
-    """Reload the tokens, and a certificate that has changed, every two seconds, for ever."""
+async def reload(tokens: Tokens, certificate: Certificate | None, less: Less) -> None:
+    """Reload the tokens, what is asked for, and a certificate that has changed, every two seconds, for ever."""
     while True:
         await asyncio.sleep(_RELOAD_SECONDS)
         tokens.reload()
+        less.reload()
         if certificate is not None:
             certificate.reload()
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from telemetry.collector.head import Head
     from telemetry.collector.health import Health
     from telemetry.collector.keeper import Kept
+    from telemetry.collector.less import Less
     from telemetry.collector.metrics import Metrics
     from telemetry.collector.pace import Pace
     from telemetry.collector.reception import Reception
@@ -53,6 +54,7 @@ class Desk(msgspec.Struct):
         metrics: the counters behind `/metrics`.
         limits: the bounds on a client's requests.
         pace: decides whose turn it is.
+        less: asks for less with each batch that is taken.
         talking: the conversations that have not ended.
     """
 
@@ -63,6 +65,7 @@ class Desk(msgspec.Struct):
     metrics: Metrics
     limits: Limits
     pace: Pace
+    less: Less
     talking: set[Conversation]
 
 
@@ -297,7 +300,8 @@ class Conversation(asyncio.Protocol):
             self._held_back_seconds = came.held_back_seconds
             return refuse(came)
         self._is_last |= self._is_retiring
-        return answer(200, msgspec.json.encode(came._asdict()), is_last=self._is_last)
+        kept = msgspec.json.encode(came._asdict())
+        return answer(200, kept, more=self._desk.less.header, is_last=self._is_last)
 
     def _say(self, said: bytes) -> None:
         if self._is_last or (self._is_deaf and not self._held):

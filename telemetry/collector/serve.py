@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from telemetry.collector.certificate import Certificate
     from telemetry.collector.keeper import Keeper
+    from telemetry.collector.less import Less
     from telemetry.collector.limits import Limits
     from telemetry.collector.metrics import Metrics
     from telemetry.collector.tokens import Tokens
@@ -61,7 +62,7 @@ def url_of(bound: socket.socket, *, tls: bool = False) -> str:
     return f"{scheme}://[{host}]:{port}" if bound.family == socket.AF_INET6 else f"{scheme}://{host}:{port}"
 
 
-def set_up(keeper: Keeper, limits: Limits, tokens: Tokens, metrics: Metrics) -> Desk:
+def set_up(keeper: Keeper, limits: Limits, tokens: Tokens, metrics: Metrics, less: Less) -> Desk:
     """Assemble the parts of the collector that conversations use.
 
     Args:
@@ -69,13 +70,14 @@ def set_up(keeper: Keeper, limits: Limits, tokens: Tokens, metrics: Metrics) -> 
         limits: the bounds on clients.
         tokens: the tokens that permit uploads.
         metrics: counts requests and uploads.
+        less: asks for less with each batch that is taken.
     """
     connections = Connections(_room_for(limits.connections), monotonic)
     metrics.measure("connections", "Clients that are connected.", lambda: len(connections))
     metrics.measure("connections_cut", "Clients cut off to make room for others.", lambda: connections.cut)
     health = Health(keeper.find_refusal, tokens, monotonic)
     reception = Reception(keeper, tokens, metrics)
-    return Desk(connections, reception, Answers(tokens, metrics, health), health, metrics, limits, Pace(), set())
+    return Desk(connections, reception, Answers(tokens, metrics, health), health, metrics, limits, Pace(), less, set())
 
 
 def serve(

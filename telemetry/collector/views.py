@@ -54,6 +54,7 @@ MACROS = (
 """Aggregates over the rows of a distribution's view, which are passed whole: `mean_of(query_times)`."""
 
 _TIME_FORM = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)"
+_WEIGHT = "how many it stands for, where less is sent than happens"
 _INEXACT = 2**53  # from it on, not every whole number is a DOUBLE
 _VIEW_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]*")  # as of an event in a catalog
 
@@ -189,7 +190,8 @@ def overview_sql(made: Plan, catalogs: Iterable[Catalog]) -> str:
         rows.append((view.name, "", "", event.purpose if event else "no catalog names it"))
         for column in view.columns[1:]:
             field = event.fields.get(column.field) if event else None
-            rows.append((view.name, column.name, column.type, field.purpose if field else ""))
+            stamped = _WEIGHT if event and event.may_weigh and column.field == "weight" else ""
+            rows.append((view.name, column.name, column.type, field.purpose if field else stamped))
     values = ", ".join(f"({', '.join(map(literal, row))})" for row in rows)
     return f'SELECT * FROM (VALUES {values}) AS known(view, "column", type, purpose)'
 

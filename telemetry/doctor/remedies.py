@@ -36,6 +36,9 @@ REMEDIES = {
     DropReason.SAMPLED: (
         "the catalog caps or samples it, as it should; the weight of what is kept says for how many it stands"
     ),
+    DropReason.THINNED: (
+        "the collector asked for less, by its file --thin; the weight of what is kept says for how many it stands"
+    ),
     DropReason.CONSENT: "the user withdrew consent, or it was collected before the consent: nothing to fix",
     DropReason.WRITE_FAILED: "the disk refused: free it, or move the spool with TELEMETRY_HOME",
     DropReason.SPOOL_FULL: (

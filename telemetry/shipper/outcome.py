@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from telemetry.thin import Asked
 
 
 class Outcome(Enum):
@@ -45,6 +48,7 @@ class Reply(NamedTuple):
         is_doubtful: as in `Answer`.
         refused: as in `Answer`.
         warning: the endpoint's reservation about a batch that it took, in words of the format; empty for none.
+        thin: the content of its request for less; None if the reply is not one in which that is heeded.
     """
 
     outcome: Outcome
@@ -54,6 +58,7 @@ class Reply(NamedTuple):
     is_doubtful: bool = False
     refused: int = 0
     warning: str = ""
+    thin: Asked | None = None
 
 
 _ALREADY_THERE = 409

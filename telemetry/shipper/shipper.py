@@ -41,6 +41,7 @@ from telemetry.shipper.permission import Permission, permission_of
 from telemetry.shipper.process import memory_bytes
 from telemetry.shipper.questions import Questions
 from telemetry.shipper.texts import Texts
+from telemetry.shipper.thinning import Thinning
 from telemetry.shipper.watch import HostFacts, Watch, may_live
 from telemetry.spool import activity
 from telemetry.spool.positions import taken_numbers
@@ -126,14 +127,18 @@ class Shipper:
         with suppress(OSError):  # it is only told
             write_private(spool / ENDPOINT_FILE, without_credentials(config.endpoint).encode())
         # Delivery.
-        self._uploader = Uploader(self._spool, self._sink, settings, self._read_permission, self._tripwire)
+        self._thinning = Thinning()
+        self._uploader = Uploader(
+            self._spool, self._sink, settings, self._read_permission, self._tripwire, hear=self._thinning.hear
+        )
         self._delivery = Thread(target=self._uploader.run, name="delivery", daemon=True)
         # Intake.
         self._watch = Watch(spool)
         self._records = Records(rendezvous, taken_numbers(ledger.positions))
         self._writer = Writer(self._spool, format_, settings, self._uploader.nudge)
-        pipelines = Pipelines(self._catalogs, self._names, format_, self._texts, clock, config.lane)
-        self._pipelines = pipelines
+        self._pipelines = pipelines = Pipelines(
+            self._catalogs, self._names, format_, self._texts, clock, self._thinning.shares_of, config.lane
+        )
         self._intake = Intake(
             sockets,
             self._spool,
@@ -383,6 +388,8 @@ class Shipper:
             "remote": self._sockets.remote and self._sockets.remote.state,
             "text_redaction": not self._texts.are_dropped,
             "tripwire": {"hits": self._tripwire.hits, "state": self._tripwire.state},
+            "thin": self._thinning.shares_of(self._intake.session.id),
+            "thin_ignored": self._thinning.ignored,
             "upload": self._uploader.state,
             "cause": self._uploader.cause,
             "in_flight": self._uploader.in_flight,

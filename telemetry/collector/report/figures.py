@@ -84,7 +84,7 @@ def _reported(product: str, versions: Sequence[Event]) -> Reported:
             elif type_of(field).is_counted:
                 values[name] = (*dict.fromkeys((*values.get(name, ()), *_listed(field))),)
     newest = versions[-1]
-    weighted = any(event.weighted for event in versions)
+    weighted = any(event.may_weigh for event in versions)
     return Reported(product, newest.name, newest.kind, weighted, values, tuple(numbers))
 
 

@@ -16,6 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import requests
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import HTTPError
@@ -30,7 +31,9 @@ from telemetry.shipper.delivery.lines import Lines
 from telemetry.shipper.delivery.proxy import UnusableProxyError, find_proxy
 from telemetry.shipper.delivery.recorder import record
 from telemetry.shipper.encode import format_named
+from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.outcome import Outcome, Reply
+from telemetry.thin import THIN_HEADER, parse_thin
 from telemetry.token import Token
 
 if TYPE_CHECKING:
@@ -46,6 +49,16 @@ if TYPE_CHECKING:
 
 MAX_REPLY_BYTES = 64 << 10
 """How much of a reply's body is read, to tell a collector from a portal, and to use the connection again."""
+
+
+class _Kept(msgspec.Struct):
+    """The reply of a collector to a batch that it has."""
+
+    batch: str
+    stored: bool
+
+
+_decode_kept = msgspec.json.Decoder(_Kept).decode
 
 
 class UploadTimeout(Exception):  # noqa: N818 a kind of fault, as status and log call it
@@ -135,7 +148,16 @@ class HttpSink:
         cause = cause_of_status(status, content_type, said, answer.words, has_token=self.is_authorized)
         asked_seconds = retry_after(response.headers.get("Retry-After"), time.time())
         warning = answer.words if answer.outcome is Outcome.DELIVERED else ""
-        return Reply(answer.outcome, cause, status, asked_seconds, answer.is_doubtful, answer.refused, warning)
+        thin = parse_thin(response.headers.get(THIN_HEADER, "{}")) if self._is_our_collector_s(said, head) else None
+        return Reply(answer.outcome, cause, status, asked_seconds, answer.is_doubtful, answer.refused, warning, thin)
+
+    def _is_our_collector_s(self, said: bytes, head: Head) -> bool:
+        """Tell whether a reply is that of a collector that has shown who it is, to a batch in our own format."""
+        if head.format != NDJSON.name or not (self._lines.stays_here or self._endpoint.startswith("https:")):
+            return False
+        with suppress(ValueError, RecursionError):
+            return _decode_kept(said).batch == head.id
+        return False
 
     def preview(self, seal: Seal, body: bytes) -> RequestHead:
         """Return the head of the request that `deliver` would make, by the same code; nothing is sent.

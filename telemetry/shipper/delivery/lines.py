@@ -36,11 +36,12 @@ class Lines:
     is meant to lead, a connection where it does.
 
     Attributes:
+        stays_here: as given.
         is_late: whether they were cut since `open` because the time was over.
     """
 
     def __init__(self, *, stays_here: bool = False) -> None:
-        self._stays_here = stays_here
+        self.stays_here = stays_here
         self._sockets: WeakSet[socket.socket] = WeakSet()
         self._lock = Lock()
         self._is_cut = False
@@ -84,7 +85,7 @@ class Lines:
             ConnectionAbortedError, LeavesThisMachineError: it is not to be used.
         """
         if isinstance(line, socket.socket):
-            address = address_of(line.getpeername()[0]) if self._stays_here else None
+            address = address_of(line.getpeername()[0]) if self.stays_here else None
             if address and not address.is_loopback:
                 line.close()
                 raise LeavesThisMachineError

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from telemetry.spool.folder import Arrival
     from telemetry.spool.segment import Head
     from telemetry.spool.spool import Spool
+    from telemetry.thin import Asked
 
 IDLE_SECONDS = 5.0
 """The interval between looks for segments that another shipper of the same spool left behind."""
@@ -85,11 +86,12 @@ class Uploader:
         permission: Callable[[], Permission],
         tripwire: Tripwire,
         clock: Callable[[], float] = monotonic,
+        hear: Callable[[str, Asked], None] = lambda *_: None,
     ) -> None:
         """Deliver the segments of `spool`.
 
         `permission` is asked before each batch what may leave, and `tripwire` whether this batch may; `clock` is the
-        spool's.
+        spool's; `hear` is told of the session of a batch and what the collector asks for in its reply.
         """
         self.state = "idle"
         self.cause = ""
@@ -114,6 +116,7 @@ class Uploader:
         self._doubted: dict[str, int] = {}  # refused by a page: how many had gone through by then
         self._delivered = 0
         self._is_warned = False
+        self._hear = hear
         self._wake = Event()
         self._stopping = False
 
@@ -293,6 +296,8 @@ class Uploader:
     def _settle(self, seal: Seal, body: bytes, reply: Reply) -> float:
         match reply.outcome:
             case Outcome.DELIVERED:
+                if reply.thin is not None:
+                    self._hear(seal.head.session, reply.thin)
                 self._spool.ack(seal, self._settings.sent_bytes, reply.refused)
                 self._succeed(seal)
                 if reply.refused:

@@ -1,4 +1,4 @@
-"""The way of an event from frame to bytes: validate, sort, sample, redact, encode. Waits for nothing, writes nothing.
+"""The way of an event from frame to bytes: validate, sort, sample, thin, redact, encode. It waits for nothing.
 
 Technical events are sorted from those about a person's actions: the two go into segments of their own, with accounts of
 their own, so that one kind may leave while the other stays, and nothing that leaves tells of what stays. After `redact`
@@ -20,6 +20,7 @@ from telemetry.drops import DropReason
 from telemetry.receipt import level_of
 from telemetry.shipper.intake.redactor import Redactor
 from telemetry.shipper.intake.sampler import Sampler
+from telemetry.shipper.intake.thinner import Thinner
 from telemetry.shipper.intake.validator import UnreadableEventsError, Validator
 from telemetry.shipper.lane import ONLY, Lane
 from telemetry.spool.positions import Position, advance
@@ -108,6 +109,7 @@ class Pipeline:
         session: Session,
         random: Callable[[], float],
         lane: Lane = ONLY,
+        shares_of: Callable[[str], Mapping[str, float]] = lambda _: {},
     ) -> None:
         compiled = compile_catalog(catalog, today)
         self._format = format_
@@ -117,6 +119,8 @@ class Pipeline:
         self.undeclared = self._validator.undeclared
         # One for each level of consent: what a `local` producer does must not show in another's weights.
         self._samplers = {level: Sampler(compiled, random, lane) for level in ("on", "technical", "local")}
+        self._thinner = Thinner(compiled, random)
+        self._shares_of = shares_of
         self._redactor = Redactor(compiled, texts, session.secret, format_.identifiers)
         declared = {event.sensitivity for event in catalog.events.values()}
         # The sensitivity of lost and undeclared events is unknown.
@@ -161,14 +165,20 @@ class Pipeline:
                 part.numbers[producer] += len(events)
                 part.events += _younger(events, not_before_ns[sensitivity], part.tally)
         drains = [
-            self._finish(
-                sensitivity, part.tally, self._samplers[level_of(level, sensitivity)].sample(part.events, part.tally)
-            )
+            self._finish(sensitivity, part.tally, self._fewer(part, level_of(level, sensitivity)))
             for sensitivity, part in self._settled(parts)
         ]
         last = drains.pop()._replace(positions=positions, unreadable=unreadable)
         behind = _without(positions, begun, parts[last.sensitivity].numbers)
         return [*(drain._replace(positions=behind) for drain in drains), last]
+
+    def _fewer(self, part: _Part, level: str) -> list[Envelope]:
+        """Return the events of a part that are kept, by the catalog and, of those that may leave, by the collector."""
+        kept = self._samplers[level].sample(part.events, part.tally)
+        return kept if level == "local" else self._thin(kept, part.tally)
+
+    def _thin(self, events: list[Envelope], tally: Tally) -> list[Envelope]:
+        return self._thinner.thin(events, self._shares_of(self._session.id), tally)
 
     def run_report(self, raw: bytes) -> list[tuple[Drain, Report | None]]:
         """Take the shipper's own report events the same way.
@@ -182,7 +192,7 @@ class Pipeline:
         events = self._validator.validate(raw, tally)
         tally.emitted = len(events) + tally.lost
         for sensitivity, alike in self._sorted(events):
-            parts[sensitivity].events = alike
+            parts[sensitivity].events = self._thin(alike, parts[sensitivity].tally)
             parts[sensitivity].numbers[""] = len(alike)
         return [self._report(sensitivity, part) for sensitivity, part in self._settled(parts)]
 

@@ -12,7 +12,7 @@ from telemetry.shipper.intake.validator import MAX_UNDECLARED
 from telemetry.shipper.lane import ONLY, Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from telemetry.shipper.catalogs import Catalogs, Source
     from telemetry.shipper.encode.format import Format
@@ -32,6 +32,7 @@ class Pipelines:
         format_: the format of the uploads.
         texts: supplies the redactor of free text to catalogs that need it.
         clock: returns UNIX seconds, by which events expire.
+        shares_of: returns, for a session's id, the shares of events that the collector asks for.
         lane: the lane of the shipper, which has a share of what a catalog lets through in a second.
     """
 
@@ -42,6 +43,7 @@ class Pipelines:
         format_: Format,
         texts: Texts,
         clock: Callable[[], float],
+        shares_of: Callable[[str], Mapping[str, float]],
         lane: Lane = ONLY,
     ) -> None:
         self._catalogs = catalogs
@@ -50,6 +52,7 @@ class Pipelines:
         self._texts = texts
         self._clock = clock
         self._lane = lane
+        self._shares_of = shares_of
         self._today = catalogs.own.written
         self._made: dict[str, Pipeline] = {}
         self._undeclared: Counter[str] = Counter()
@@ -78,6 +81,15 @@ class Pipelines:
             self._names.allow(source.catalog)
             today = max(self._today, source.written)
             texts = self._texts.redactor_for(source.catalog)
-            pipeline = Pipeline(source.catalog, today, self._format, texts, self._session, random.random, self._lane)
+            pipeline = Pipeline(
+                source.catalog,
+                today,
+                self._format,
+                texts,
+                self._session,
+                random.random,
+                self._lane,
+                self._shares_of,
+            )
             self._made[source.digest] = pipeline
         return pipeline
