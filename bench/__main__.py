@@ -23,6 +23,7 @@ from bench import (
     scale,
     soak,
     spool,
+    tables,
 )
 from bench.measure import show
 from bench.plot import draw
@@ -32,9 +33,14 @@ if TYPE_CHECKING:
 
     from bench.measure import Result
 
-RUNS = "after one that warms up (5); redact: each with other values (1); respawn: kills (20); rounds (1,000); soak: one"
+RUNS = (
+    "after one that warms up (5); load (3); redact: each with other values (1); respawn: kills (20); rounds (1,000); "
+    "soak: one"
+)
 
-NAMES = "emit encode guard idle ingest latency message outage pipeline redact respawn rounds scale soak spool".split()  # noqa: SIM905 - as words
+NAMES = (
+    "emit encode guard idle ingest latency load message outage pipeline redact respawn rounds scale soak spool".split()  # noqa: SIM905 - as words
+)
 
 INGESTED_BATCHES = 600
 """A run of ingest: some seconds."""
@@ -49,7 +55,9 @@ def main() -> None:
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--runs", type=int, help=RUNS)
     parser.add_argument(
-        "--events", type=int, help="a run (1,000,000; latency 10,000; guard: a turn 20,000; ingest: a batch 5,000)"
+        "--events",
+        type=int,
+        help="a run (1,000,000; latency 10,000; load 4,000,000; guard: a turn 20,000; ingest: a batch 5,000)",
     )
     parser.add_argument("--seconds", type=int, help="how long: outage, simulated (86,400); soak (600); idle (20)")
     parser.add_argument("--dirty", type=float, default=0.01, help="pipeline: share with something private (0.01)")
@@ -75,8 +83,9 @@ def main() -> None:
 def _measure(options: argparse.Namespace) -> list[Result]:
     """What was asked for, as long and as often as is usual for it where nothing was said."""
     name = options.name
-    runs = options.runs or {"redact": 1, "respawn": 20, "rounds": 1000}.get(name, 5)
-    events = options.events or {"latency": 10_000, "ingest": 5000, "encode": 200_000}.get(name, 1_000_000)
+    runs = options.runs or {"load": 3, "redact": 1, "respawn": 20, "rounds": 1000}.get(name, 5)
+    usual = {"latency": 10_000, "ingest": 5000, "encode": 200_000, "load": 4_000_000}
+    events = options.events or usual.get(name, 1_000_000)
     seconds = options.seconds or {"soak": 600, "idle": 20}.get(name, 86_400)
     measures: dict[str, Callable[[], list[Result]]] = {
         "emit": lambda: emit.measure(runs, events, peers=options.peers),
@@ -88,6 +97,7 @@ def _measure(options: argparse.Namespace) -> list[Result]:
             else ingest.measure(runs, events, INGESTED_BATCHES)
         ),
         "latency": lambda: latency.measure(runs, events),
+        "load": lambda: tables.measure(runs, events),
         "message": lambda: message.measure(runs),
         "outage": lambda: outage.measure(runs, events, seconds),
         "pipeline": lambda: pipeline.measure(runs, events, options.dirty, peers=options.peers),

@@ -181,7 +181,7 @@ def load_here(store: Path, place: Path, notes: list[str] | None = None, *, keep_
     return loading.rows
 
 
-def run_load(store: Path, place: Path, *options: str, **more: Any) -> subprocess.CompletedProcess[str]:
+def run_load(store: Path, place: Path | str, *options: str, **more: Any) -> subprocess.CompletedProcess[str]:
     """Load a store by the command."""
     command = [sys.executable, "-m", "telemetry", "load", str(store), "--tables", str(place), *options]
     return subprocess.run(command, capture_output=True, text=True, check=False, **more)
@@ -192,9 +192,9 @@ def of_store(store: Path, sql: Question) -> list[dict[str, Any]]:
     return ask(store, sql, (), _objects, lambda _: None)
 
 
-def of_tables(place: Path, sql: Question) -> list[dict[str, Any]]:
+def of_tables(place: Path | Lake, sql: Question) -> list[dict[str, Any]]:
     """Answer a query over tables."""
-    return ask_tables(lake_at(place), sql, _objects)
+    return ask_tables(place if isinstance(place, Lake) else lake_at(place), sql, _objects)
 
 
 def _objects(asked: Asked) -> list[dict[str, Any]]:
@@ -204,7 +204,7 @@ def _objects(asked: Asked) -> list[dict[str, Any]]:
 EVENTS = ("query_finished", "queries", "query_times", "sampled")
 
 
-def assert_same(store: Path, place: Path) -> None:
+def assert_same(store: Path, place: Path | Lake) -> None:
     """Compare what queries over a store and over its tables see, row by row."""
     for view in EVENTS:
         sql = f"SELECT * FROM {view} ORDER BY ALL"

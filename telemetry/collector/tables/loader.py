@@ -227,13 +227,21 @@ class Span:
 
     def is_due(self, pace: Pace) -> bool:
         """Tell whether it should be committed now."""
-        largest = max((file.writer.written_bytes for file in self._files.values()), default=0)
+        largest = max(self._sizes().values(), default=0)
         many = (
             len(self._files) > _OPEN_FILES
             or len(self.uploads) + len(self._aside) > _SPAN_ROWS
             or self._aside_bytes > _HELD_BYTES
         )
         return self.to > self.after and (largest >= pace.file_bytes or many or self.age_seconds >= pace.seconds)
+
+    def _sizes(self) -> dict[tuple[str, date], int]:
+        """Return the bytes of each file, by table and day; of what is not written yet, an eighth counts."""
+        sizes = {name: file.writer.written_bytes + file.waiting_bytes // 8 for name, file in self._files.items()}
+        for (event, day), waiting in self._lines.items():
+            name = self._layouts[event].table, day
+            sizes[name] = sizes.get(name, 0) + waiting.bytes // 8
+        return sizes
 
     def position(self, table: str) -> int:
         """Return the position that a table had before it."""
