@@ -20,6 +20,7 @@ from conftest import DEADLINE_SECONDS, PROMPT, wait_until
 from playwright.sync_api import Error, expect, sync_playwright
 
 from telemetry.cli.documentation import documentation
+from telemetry.cli.forget import forget
 from telemetry.cli.preview import preview
 from telemetry.cli.status import status
 from telemetry.consent import State, read_stored
@@ -230,6 +231,26 @@ def test_what_left_is_shown_as_it_was_sent_and_can_be_searched(browser: Browser,
     expect(page.locator("#hit-count")).to_have_text("0 events found")
     page.locator("#state").select_option("quarantine")
     expect(page.locator("#batch-count")).to_contain_text("0 of")
+
+
+def test_a_session_can_be_asked_to_be_forgotten_and_is(browser: Browser, served: Served, collector: Collector) -> None:
+    page = opened(browser, served)
+    settled()
+    session = cells(page, "sessions")[0][0]
+    page.get_by_role("button", name=f"Ask to be forgotten: session {session}").click()
+    assert session in page.locator("#request").input_value()
+    expect(page.locator("#forget-policy")).to_contain_text("https://acme.example/privacy")
+    page.locator("#forget-copy").click()
+    expect(page.locator("#forget-done")).not_to_be_empty()
+    page.locator("#forget-close").click()
+    expect(page.locator("#forget")).to_be_hidden()
+
+    told = CliRunner().invoke(forget, [session, "--store", str(collector.store), "--json"])
+    assert json.loads(told.stdout)["events"] == 40
+    assert (
+        json.loads(CliRunner().invoke(forget, [session, "--store", str(collector.store), "--json"]).stdout)["events"]
+        == 0
+    )
 
 
 def test_what_is_collected_is_said_with_its_purpose(browser: Browser, served: Served) -> None:

@@ -129,7 +129,7 @@ function showNow(now) {
   document.querySelectorAll("[data-choice]").forEach((button) => {
     if (button.dataset.choice !== "erase") button.setAttribute("aria-pressed", String(button.dataset.choice === choice));
   });
-  table("sessions", "Sessions", ["session", "events that lie here"], falling(now.kept.sessions), "none");
+  table("sessions", "Sessions", ["session", "events that lie here", "ask"], falling(now.kept.sessions).map(([session, many]) => [session, many, element("button", "Ask to be forgotten", { "data-forget": session, "aria-label": `Ask to be forgotten: session ${session}` })]), "none");
   draw(now, ledger);
   last = { time: now.time, ledger };
 }
@@ -238,6 +238,22 @@ async function search(event) {
   table("hits", "Events found", ["batch", "state", "event"], hits.map((hit) => [element("button", hit.batch, { class: "link", "data-batch": hit.batch }), STATES[hit.state] ?? hit.state, hit.line]), "");
 }
 
+function askToForget(session) {
+  at("request").value = `Please erase all that you have collected in this session of ${product}, and take none of it again:\n\n${session}\n\nWith telemetry-shipper: telemetry forget ${session} --store DIRECTORY\n`;
+  const policy = catalogs.map((catalog) => catalog.policy_url).find(Boolean);
+  at("forget-policy").textContent = policy ? `, who are found at ${policy}` : "";
+  at("forget-done").textContent = "";
+  at("forget").showModal();
+}
+
+async function copyRequest() {
+  at("request").select();
+  try {
+    await navigator.clipboard.writeText(at("request").value);
+    at("forget-done").textContent = "Copied.";
+  } catch { at("forget-done").textContent = "Not copied: the browser does not allow it. It is selected."; }
+}
+
 // Your choice.
 
 async function choose(choice) {
@@ -305,13 +321,16 @@ at("find").addEventListener("input", showCatalogs);
 at("state").addEventListener("change", showBatches);
 at("search").addEventListener("submit", (event) => search(event).catch(complain));
 document.addEventListener("click", (event) => {
-  const { batch, choice } = event.target.dataset ?? {};
+  const { batch, choice, forget } = event.target.dataset ?? {};
+  if (forget) askToForget(forget);
   if (batch) openBatch(batch).catch(complain);
   if (choice === "erase") {
     at("sure-product").textContent = product;
     at("sure").showModal();
   } else if (choice) choose(choice);
 });
+at("forget-copy").addEventListener("click", copyRequest);
+at("forget-close").addEventListener("click", () => at("forget").close());
 at("sure-yes").addEventListener("click", () => { at("sure").close(); choose("erase"); });
 at("sure-no").addEventListener("click", () => at("sure").close());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", makeCharts);
