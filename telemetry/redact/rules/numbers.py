@@ -50,6 +50,7 @@ _CARD_RUN = re.compile(
 )
 _NO_JOINTS = str.maketrans("", "", " \t._/-")
 _CARD_DIGITS = range(12, 20)
+_FIRST_DIGITS = "234568"  # no card begins otherwise
 _CARD_GROUPS = re.compile(r"(?:4 ){2,4}[1-4]|4 6 [45]|(?:1 ){11,18}1")
 _IN_A_NUMBER = re.compile(r"(?:\d\.|blk_-?)\Z")  # `0.4532…`
 # `job_4532…`; of the usual size it may be a card still.
@@ -79,6 +80,8 @@ def _iban(match: re.Match[str]) -> str | None:
 
 def _cards(match: re.Match[str]) -> str | None:
     run = match[0]
+    if run.isdigit():
+        return CARD if run[0] in _FIRST_DIGITS and is_card(run) and _is_grouped(match, [(0, len(run))]) else None
     groups = [found.span() for found in _GROUP.finditer(run)]
     digits = "".join(run[start:end] for start, end in groups)
     offsets = list(accumulate((end - start for start, end in groups), initial=0))
@@ -105,7 +108,7 @@ def _card_end(
 ) -> int | None:
     """Return the last group of the longest card number that begins with group `first`, by its index, or None."""
     start, found = offsets[first], None
-    if digits[start] not in "234568":  # no card begins otherwise
+    if digits[start] not in _FIRST_DIGITS:
         return None
     for last in range(bisect_left(offsets, start + _CARD_DIGITS.start), len(offsets)):
         end = offsets[last]
@@ -214,7 +217,7 @@ _PHONE_PLUS = re.compile(
 _DIGITS_OF_A_SUM = 10  # `x+1234567` adds up, as `n++`; with so many digits it is a number behind a word
 # National forms: a code in brackets or with its zero, North American ones, groups of the sizes that a country writes.
 _PHONE_FORMS = re.compile(
-    r"(?:(?<![\w.+/-])(?<!:\d\d:)(?!(?:19|20)\d\d 0)|(?<=[A-Za-z]/)(?=[0(]))(?!\d\d-\d\d \d\d:)"
+    r"(?=[\d(])(?:(?<![\w.+/-])(?<!:\d\d:)(?!(?:19|20)\d\d 0)|(?<=[A-Za-z]/)(?=[0(]))(?!\d\d-\d\d \d\d:)"
     r"(?:(?P<brackets>(?:\d{1,3}[ \-])?\(\d[\d \-]{0,5}\)[ \-]?\d{1,5}(?:[ .\-]?\d{2,5}){1,4})"
     r"|(?P<nanp>(?:1[ .\-])?[2-9]\d{2}(?P<joint>[ .\-])\d{3}(?P=joint)\d{4})"
     r"|(?P<groups>\d{1,5}(?:[ \-]\d{1,7}){2,6})"

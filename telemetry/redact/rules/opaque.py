@@ -8,6 +8,7 @@ wants a trace id or a commit declares a field for it. Short ones (a commit's fir
 from __future__ import annotations
 
 import re
+from operator import add
 
 from telemetry.redact.rules.placeholder import MARKS, mark
 from telemetry.redact.rules.rule import Rule, split_closing
@@ -19,10 +20,10 @@ _FEWEST_CHARACTERS = 20
 _START = r"(?<![A-Za-z0-9+/_.~@-])"
 _RUN = re.compile(rf"{_START}[A-Za-z0-9+_-][A-Za-z0-9+/_.-]{{{_FEWEST_CHARACTERS - 1},}}+={{0,2}}(?!@)")
 _BASE64 = re.compile(
-    rf"(?:{_START}|(?<=[<\"'=:]/))(?=[A-Za-z0-9]{{0,200}}[+/])[A-Za-z0-9+][A-Za-z0-9+/]{{23,}}+={{0,2}}(?![\w.@-])"
+    rf"(?:{_START}|(?<=[<\"'=:]/))(?=[A-Za-z0-9]{{0,200}}+[+/])[A-Za-z0-9+][A-Za-z0-9+/]{{23,}}+={{0,2}}(?![\w.@-])"
 )
 # Some makers' alphabets have an equals sign; so long a run is no key and its value.
-_JOINED = re.compile(rf"{_START}(?=[\w+/.-]{{0,400}}=[\w+/.=-])[A-Za-z0-9+_-][\w+/.=-]{{31,400}}(?!@)", re.ASCII)
+_JOINED = re.compile(rf"{_START}(?=[\w+/.-]{{0,400}}+=[\w+/.=-])[A-Za-z0-9+_-][\w+/.=-]{{31,400}}(?!@)", re.ASCII)
 _KEYS_BEFORE = re.compile(r"(?:[A-Za-z][A-Za-z_.-]*=)+")
 _INNER_SIGN = re.compile(r"=[A-Za-z0-9_-]")
 _SIGNED = re.compile(
@@ -76,8 +77,15 @@ def _opaque(match: re.Match[str]) -> str | None:
     pieces = _JOINTS.split(run)
     if any(len(piece) >= _FEWEST_CHARACTERS and is_random(piece) and not _PLACE.fullmatch(piece) for piece in pieces):
         return OPAQUE + closing
-    rest = "".join(piece for piece in pieces if not (_is_plain(piece) or _PLACE.fullmatch(piece)))
-    return OPAQUE + closing if len(rest) >= _FEWEST_CHARACTERS_IN_PIECES and is_random(rest) else None
+    most, kept = sum(map(len, pieces)), []
+    for piece in pieces:
+        if most < _FEWEST_CHARACTERS_IN_PIECES:  # whatever the others are: most runs are words
+            return None
+        if _is_plain(piece) or _PLACE.fullmatch(piece):
+            most -= len(piece)
+        else:
+            kept.append(piece)
+    return OPAQUE + closing if most >= _FEWEST_CHARACTERS_IN_PIECES and is_random("".join(kept)) else None
 
 
 def _joined(match: re.Match[str]) -> str | None:
@@ -119,10 +127,15 @@ def _is_plain(piece: str) -> bool:
     match = _PLAIN_PIECE.fullmatch(piece)
     if match is None:
         return False
-    pairs: list[str] = _PAIR.findall(piece.lower())
+    pairs = _pairs(piece.lower())
     if len(pairs) < _FEWEST_PAIRS:
         return True
     return sum(map(USUAL_PAIRS.__contains__, pairs)) / len(pairs) >= _USUAL_SHARE_OF_LETTERS
+
+
+def _pairs(run: str) -> list[str]:
+    """Return the pairs of neighbouring letters in a run of small letters and other signs."""
+    return [*map(add, run, run[1:])] if run.isascii() and run.isalpha() else _PAIR.findall(run)
 
 
 def is_random(run: str) -> bool:
@@ -134,7 +147,7 @@ def is_random(run: str) -> bool:
         return False
     if has_digits and (_HEX.fullmatch(run) or len(_SWITCH.findall(run)) > _MOST_SWITCHES):
         return True
-    pairs: list[str] = _PAIR.findall(run.lower())
+    pairs = _pairs(run.lower())
     if len(pairs) < _FEWEST_PAIRS:
         return has_digits
     usual = sum(map(USUAL_PAIRS.__contains__, pairs)) / len(pairs)
