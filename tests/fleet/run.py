@@ -122,7 +122,7 @@ def _share(plan: Plan, place: Path, endpoints: list[str]) -> list[Work]:
             drain_seconds=plan.drain_seconds,
             endpoints=endpoints,
             place=str(place / "spools"),
-            threads=16,
+            threads=64,  # most wait for a server
         )
         for first in range(0, plan.installations, each)
     ]
