@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from conftest import CATALOG, PROMPT, wait_until
+from conftest import CATALOG, PROMPT, kill_shippers_of, wait_until
+from spools import Endpoint
 
 from telemetry import ShipperSettings
 from telemetry.cli.status import gather
+from telemetry.consent import State, store_choice
 from telemetry.paths import lane_of, spool_dir, spools_beside, spools_of
 from telemetry.rendezvous.directory import foreground_dir, rendezvous_dir
 from telemetry.rendezvous.lock import shipper_runs
 from telemetry.shipper.lane import LEAST_MEMORY_BYTES, ONLY, Lane
+from telemetry.spool.layout import DELIVERY_LOCK_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from conftest import StartHost
 
@@ -260,3 +265,76 @@ def test_fewer_lanes_in_the_foreground_take_over_all_hosts(
         assert sum(_producers()) == 3
         assert (_ledger()["emitted"], _ledger()["balance"]) == (30, 0)
         assert _ledger()["dropped"].keys() <= {"in_transit"}
+
+
+# What lanes that are no more have left.
+
+
+def _deliverer(spool: Path) -> int | None:
+    """The process that holds the turn to deliver from a spool, by proc_locks(5)."""
+    inode = (spool / DELIVERY_LOCK_FILE).stat().st_ino
+    found = re.findall(rf"FLOCK +ADVISORY +WRITE (\d+) \w+:\w+:{inode} ", Path("/proc/locks").read_text())
+    return int(found[0]) if found else None
+
+
+def _leave_in_three_lanes(start_host: StartHost, home: Path, endpoint: str) -> None:
+    """Emit five events in each of three lanes, and end hosts and shippers before anything is delivered."""
+    hosts = [start_host(endpoint, shippers=3) for _ in range(3)]
+    for host in hosts:
+        host.emit(5)
+    for host in hosts:
+        host.kill_with_shippers(home)
+    assert _ledger()["on_disk"] == 15
+
+
+def test_with_fewer_lanes_what_the_others_left_is_delivered_once(start_host: StartHost, home: Path) -> None:
+    answers = [503]
+    with Endpoint(decide=lambda _: answers[0]) as endpoint:
+        _leave_in_three_lanes(start_host, home, endpoint.url)
+        endpoint.requests.clear()
+        answers[0] = 200
+        host = start_host(endpoint.url)
+        host.emit(1)
+        kill_shippers_of(home)  # a successor goes on where it left off
+        host.emit(1)
+        host.leave()
+        wait_until(lambda: _ledger()["delivered"] == 17)
+        assert (_ledger()["dropped"], _ledger()["balance"], _ledger()["on_disk"]) == ({}, 0, 0)
+        bodies = {request.header("Idempotency-Key"): request.lines for request in endpoint.requests}
+        assert sum(map(len, bodies.values())) == 17
+
+
+def test_what_was_taken_over_is_given_back_to_the_first_host_that_comes(
+    start_host: StartHost, home: Path, refusing: str
+) -> None:
+    _leave_in_three_lanes(start_host, home, refusing)
+    start_host(refusing).emit(1)
+    second = spools_of("acme-db")[1]
+    wait_until(lambda: _deliverer(second) == gather("acme-db", 0)["shipper"]["pid"])
+    hosts = [start_host(refusing, shippers=3) for _ in range(3)]
+    for host in hosts:
+        host.emit(5)
+    wait_until(lambda: _deliverer(second) == gather("acme-db", 1)["shipper"]["pid"])
+    assert (_ledger()["emitted"], _ledger()["dropped"], _ledger()["balance"]) == (31, {}, 0)
+
+
+def test_a_no_reaches_every_lane_and_what_was_taken_over(start_host: StartHost, home: Path, refusing: str) -> None:
+    _leave_in_three_lanes(start_host, home, refusing)
+    hosts = [start_host(refusing, shippers=2) for _ in range(2)]  # one of which takes the third over
+    for host in hosts:
+        host.emit(5)
+    wait_until(lambda: _deliverer(spools_of("acme-db")[2]))
+    store_choice("acme-db", State.OFF, time.time())
+    wait_until(lambda: not _ledger()["on_disk"])
+    assert _ledger()["dropped"] == {"consent": 25}
+    assert _ledger()["balance"] == 0
+
+
+@pytest.mark.parametrize("command", ["off", "purge"])
+def test_a_command_of_the_user_erases_all_lanes(start_host: StartHost, home: Path, refusing: str, command: str) -> None:
+    hosts = [start_host(refusing, shippers=3) for _ in range(3)]
+    for host in hosts:
+        host.emit(5)
+    more = ["--yes"] if command == "purge" else []
+    subprocess.run([sys.executable, "-m", "telemetry", command, "--product", "acme-db", *more], check=True, timeout=120)
+    assert not [path for path in home.glob("state/acme-db/spool-*/*/*.zst") if path.stat().st_size]

@@ -29,6 +29,7 @@ from telemetry.rendezvous.control import answer_all
 from telemetry.rendezvous.taken import Records
 from telemetry.shipper.catalogs import Catalogs
 from telemetry.shipper.delivery.sink import open_sink
+from telemetry.shipper.delivery.takeover import Takeover
 from telemetry.shipper.delivery.tripwire import Tripwire
 from telemetry.shipper.delivery.uploader import Uploader
 from telemetry.shipper.encode import format_of
@@ -131,7 +132,9 @@ class Shipper:
         self._uploader = Uploader(
             self._spool, self._sink, settings, self._read_permission, self._tripwire, hear=self._thinning.hear
         )
-        self._delivery = Thread(target=self._uploader.run, name="delivery", daemon=True)
+        self._takeover = Takeover(self._uploader, spool, rendezvous, monotonic)
+        deliver = partial(self._uploader.run, self._takeover.turn)
+        self._delivery = Thread(target=deliver, name="delivery", daemon=True)
         # Intake.
         self._watch = Watch(spool)
         self._records = Records(rendezvous, taken_numbers(ledger.positions))
@@ -184,9 +187,9 @@ class Shipper:
 
     def finish(self) -> None:
         """Upload what waits, for a while and as long as it goes well; blocks. Another shipper may run already."""
-        self._uploader.hurry()
+        self._hurry()
         deadline = monotonic() + STOP_SECONDS
-        while self._uploader.goes_well and monotonic() < deadline:
+        while (self._uploader.goes_well or self._takeover.goes_well) and monotonic() < deadline:
             sleep(FINISH_POLL_SECONDS)
             self._obey_the_user()
         self._uploader.stop()
@@ -194,6 +197,7 @@ class Shipper:
         self._sink.close()
         if self._writer.owes:  # uploads may have made room
             self._writer.settle()
+        self._takeover.let_go()
         self._spool.sweep()
         self._spool.close()
         self._catalogs.close()
@@ -249,9 +253,10 @@ class Shipper:
             self._intake.forget_names()
         self._spool.say(self._uploader.state)
         if self._spool.is_asked_to_hurry() or self._is_leaving:
-            self._uploader.hurry()
+            self._hurry()
         self._intake.look_around(settings.session_seconds)
-        self._spool.enforce(settings.spool_bytes, settings.spool_segments, settings.spool_seconds)
+        left_bytes = self._spool.enforce(settings.spool_bytes, settings.spool_segments, settings.spool_seconds)
+        self._takeover.enforce(left_bytes, settings.spool_segments, settings.spool_seconds)
 
     def _make_way(self) -> None:
         """End if the process takes too much memory.
@@ -283,18 +288,19 @@ class Shipper:
     def _obey_the_user(self) -> None:
         """Follow the user's choice within a second. Delivery checks it before each upload, so it stops first."""
         permission = self._read_permission()
-        sending = self._uploader.sending
+        sending = self._uploader.sending or self._takeover.sending
         if not permission.uploads or (sending and not permission.lets_leave(sending)):
             self._sink.abort()
         if permission != self._intake.permission:
             self._change_consent(permission)
         if self._is_owed:
             self._is_owed = not self._carry_out(permission)
+        self._takeover.obey(permission, partial(_follow, permission))
 
     def _change_consent(self, permission: Permission) -> None:
         self._intake.obey(permission)
         self._uploader.nudge()
-        self._is_owed = permission.erases or (permission.collects and permission.state is not State.ON)
+        self._is_owed = _demands(permission)
         if permission.erases:
             log.info("the user said no: what was collected is erased")
         elif self._is_owed:
@@ -308,9 +314,7 @@ class Shipper:
         try:
             if permission.erases:
                 activity.forget(self._config.product)
-                self._spool.wipe(DropReason.CONSENT)
-            else:
-                self._spool.keep_local(permission.lets_leave if permission.uploads else None)
+            _follow(permission, self._spool)
         except OSError:
             return False
         return True
@@ -346,7 +350,7 @@ class Shipper:
         idle_seconds = monotonic() - self._busy_at
         if not self._watch.has_seen_any:
             return idle_seconds > GRACE_SECONDS
-        finished = not (self._spool.waiting or self._writer.receipts or self._writer.owes)
+        finished = not (self._spool.waiting or self._takeover.waits or self._writer.receipts or self._writer.owes)
         return finished or idle_seconds > self._settings.linger_seconds
 
     # Questions.
@@ -363,8 +367,13 @@ class Shipper:
         self._watch.leave(request["producer"].hex())
         self._intake.part()
         if self._is_leaving:
-            self._uploader.hurry()
+            self._hurry()
         return {}
+
+    def _hurry(self) -> None:
+        """Upload what waits without jitter."""
+        self._uploader.hurry()
+        self._takeover.hurry()
 
     def _stop(self, _request: Message) -> Message:
         self.stop()
@@ -392,10 +401,23 @@ class Shipper:
             "thin_ignored": self._thinning.ignored,
             "upload": self._uploader.state,
             "cause": self._uploader.cause,
-            "in_flight": self._uploader.in_flight,
+            "in_flight": self._uploader.in_flight + self._takeover.in_flight,
             "owed": self._writer.owed_events,
             "waiting_segments": self._spool.waiting,
         }
+
+
+def _demands(permission: Permission) -> bool:
+    """Tell whether a choice asks anything of what waits in a spool."""
+    return permission.erases or (permission.collects and permission.state is not State.ON)
+
+
+def _follow(permission: Permission, spool: Spool) -> None:
+    """Do with a spool what a choice demands. Raises OSError."""
+    if permission.erases:
+        spool.wipe(DropReason.CONSENT)
+    elif _demands(permission):
+        spool.keep_local(permission.lets_leave if permission.uploads else None)
 
 
 def _as_host(facts: HostFacts) -> dict[str, Any]:

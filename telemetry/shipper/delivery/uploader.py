@@ -120,19 +120,32 @@ class Uploader:
         self._wake = Event()
         self._stopping = False
 
-    def run(self) -> None:
-        """Deliver until `stop`; the body of the delivery thread."""
+    def run(self, beside: Callable[[], float] = lambda: inf) -> None:
+        """Deliver until `stop`; the body of the delivery thread.
+
+        Args:
+            beside: does something else between two batches, and returns the seconds until it has more to do.
+        """
         while not self._stopping:
-            try:
-                wait_seconds = self.step()
-            except OSError as fault:  # of the spool's disk: the segment stays where it is
-                self._spool.make_way(fault)
-                wait_seconds = self._fail(Reply(Outcome.RETRY, f"disk: {type(fault).__name__} {fault.errno}"))
-            except Exception as fault:  # noqa: BLE001 a mistake of ours: uploads must not end by it in silence
-                wait_seconds = self._fail(Reply(Outcome.RETRY, f"fault: {type(fault).__name__}"))
-            if wait_seconds:
+            if wait_seconds := min(self.turn(), beside()):
                 self._wake.wait(wait_seconds)
                 self._wake.clear()
+
+    def turn(self) -> float:
+        """Do a step, whatever becomes of it; return the seconds until there may be more to do, 0 for at once."""
+        try:
+            return self.step()
+        except OSError as fault:  # of the spool's disk: the segment stays where it is
+            self._spool.make_way(fault)
+            return self._fail(Reply(Outcome.RETRY, f"disk: {type(fault).__name__} {fault.errno}"))
+        except Exception as fault:  # noqa: BLE001 a mistake of ours: uploads must not end by it in silence
+            return self._fail(Reply(Outcome.RETRY, f"fault: {type(fault).__name__}"))
+
+    def beside(self, spool: Spool) -> Uploader:
+        """Return an uploader of another spool, to do turns between those of this one, within the same bandwidth."""
+        other = Uploader(spool, self._sink, self._settings, self._permission, self._tripwire, self._clock)
+        other._bandwidth = self._bandwidth
+        return other
 
     def nudge(self) -> None:
         """Look for a new segment now, unless an endpoint in trouble is being left in peace."""
