@@ -60,6 +60,7 @@ def main() -> None:
         help="a run (1,000,000; latency 10,000; load 4,000,000; guard: a turn 20,000; ingest: a batch 5,000)",
     )
     parser.add_argument("--seconds", type=int, help="how long: outage, simulated (86,400); soak (600); idle (20)")
+    parser.add_argument("--shippers", type=int, default=1, help="pipeline: that run side by side (1)")
     parser.add_argument("--dirty", type=float, default=0.01, help="pipeline: share with something private (0.01)")
     parser.add_argument("--store", action="store_true", help="guard: keep this run's ratios as those to compare with")
     parser.add_argument(
@@ -100,7 +101,7 @@ def _measure(options: argparse.Namespace) -> list[Result]:
         "load": lambda: tables.measure(runs, events),
         "message": lambda: message.measure(runs),
         "outage": lambda: outage.measure(runs, events, seconds),
-        "pipeline": lambda: pipeline.measure(runs, events, options.dirty, peers=options.peers),
+        "pipeline": lambda: pipeline.measure(runs, events, options.dirty, options.shippers, peers=options.peers),
         "redact": lambda: redact.measure(runs, options.canaries, detailed=options.detailed),
         "respawn": lambda: respawn.measure(runs),
         "rounds": lambda: rounds.measure(runs),

@@ -34,6 +34,7 @@ class Load(NamedTuple):
         text_characters: of one more field with free text; 0 for none.
         names: events that the catalog declares, each emitted as often as the others.
         segment_bytes: the size of a batch, compressed.
+        shippers: that run side by side.
     """
 
     chunks: int
@@ -43,6 +44,7 @@ class Load(NamedTuple):
     text_characters: int = 0
     names: int = 1
     segment_bytes: int = 4 << 20
+    shippers: int = 1
 
     def emissions(self) -> list[Emission]:
         """The events of a chunk."""

@@ -1,8 +1,8 @@
 """How many events a second go from emit to an acknowledged upload, with validation, redaction and disk on?
 
-Two producer processes and the shipper share the machine's cores; the endpoint only reads. The clock runs from the
-first emit to the last acknowledgement in the ledger. With peers, the same events go through syslog-ng, and either
-shipper is killed in the middle of a further run.
+Two producer processes and the shipper, or several of them, share the machine's cores; the endpoint only reads. The
+clock runs from the first emit to the last acknowledgement in the ledger. With peers, the same events go through
+syslog-ng, and either shipper is killed in the middle of a further run.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import ExitStack
 from functools import partial
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import zmq
 import zstandard
 
@@ -22,8 +24,9 @@ from bench.measure import Result, progress, summarize
 from bench.peers import syslog
 from bench.peers.syslog import PLANTED
 from bench.site import Site, site
+from telemetry.inspect.account import Account, read_account, total
 from telemetry.rendezvous.control import Control
-from telemetry.spool.ledger import Ledger, LedgerLog
+from telemetry.spool.ledger import LedgerLog
 
 if TYPE_CHECKING:
     import subprocess
@@ -33,10 +36,10 @@ if TYPE_CHECKING:
 PRODUCERS = 2
 
 
-def measure(runs: int, events: int, dirty_share: float, *, peers: bool) -> list[Result]:
+def measure(runs: int, events: int, dirty_share: float, shippers: int, *, peers: bool) -> list[Result]:
     """Measure the whole way, several times."""
-    load = Load(events // PRODUCERS // CHUNK_EVENTS, dirty_share=dirty_share)
-    name = f"pipeline, {dirty_share:.0%} dirty"
+    load = Load(events // PRODUCERS // CHUNK_EVENTS, dirty_share=dirty_share, shippers=shippers)
+    name = f"pipeline, {dirty_share:.0%} dirty" + (f", {shippers} shippers" if shippers > 1 else "")
 
     def ours() -> dict[tuple[str, str], float]:
         with site() as place:
@@ -70,27 +73,43 @@ def one_run(place: Site, number: int, load: Load) -> dict[tuple[str, str], float
     """Emit from so many producers, wait until all is acknowledged, and take the figures."""
     events = number * load.chunks * CHUNK_EVENTS
     producers = start(place, number, load)
-    (rendezvous,) = (place.home / "run").iterdir()
-    with Control(zmq.Context.instance(), rendezvous) as control:
-        before = control.ask({"op": "status"}, 10)
+    with ExitStack() as stack:
+        meetings = sorted((place.home / "run").iterdir())
+        controls = [stack.enter_context(Control(zmq.Context.instance(), meeting)) for meeting in meetings]
+        before = _ask_all(controls, "status")
+        machine = psutil.cpu_times()
         go(producers)
         reports = [_report_of(producer) for producer in producers]
-        control.ask({"op": "seal"}, 10)
+        _ask_all(controls, "seal")
         ledger, ended = _wait_for_acks(place.home)
-        after = control.ask({"op": "status"}, 10)
+        idle = _idle_share(machine, psutil.cpu_times())
+        after = _ask_all(controls, "status")
     for producer in producers:
         producer.communicate()
     lost = sum(ledger.tally.dropped.values())
-    if ledger.balance or lost or ledger.delivered < events:
+    if len(controls) != load.shippers or ledger.balance or lost or ledger.delivered < events:
         raise SystemExit(f"bench: {lost} of {events} events dropped, {ledger.balance} unaccounted: not a valid run")
     seconds = ended - min(report["began"] for report in reports)
+    spent = sum(said["cpu_seconds"] for said in after) - sum(said["cpu_seconds"] for said in before)
     return {
         ("emit to acknowledged", "events/s"): events / seconds,
         ("host CPU per event", "us"): sum(report["cpu"] for report in reports) / events * 1e6,
-        ("shipper CPU per event", "us"): (after["cpu_seconds"] - before["cpu_seconds"]) / events * 1e6,
-        ("shipper memory", "MB"): after["memory_bytes"] / 1e6,
+        ("shipper CPU per event", "us"): spent / events * 1e6,
+        ("shipper memory, at most", "MB"): max(said["memory_bytes"] for said in after) / 1e6,
+        ("cores used", "%"): 100 * (1 - idle),
         **_of_bodies(place.home, load, number),
     }
+
+
+def _ask_all(controls: list[Control], op: str) -> list[dict[str, Any]]:
+    return [control.ask({"op": op}, 10) for control in controls]
+
+
+def _idle_share(before: Any, after: Any) -> float:
+    """The share of the machine's time, between two looks, in which a core had nothing to do."""
+    passed = [now - then for then, now in zip(before, after, strict=True)]
+    waited = after.idle - before.idle + after.iowait - before.iowait
+    return float(waited / sum(passed))
 
 
 def killed_run(place: Site, number: int, load: Load) -> int:
@@ -150,8 +169,9 @@ def _report_of(producer: subprocess.Popen[str]) -> dict[str, Any]:
     return report
 
 
-def _wait_for_acks(home: Path) -> tuple[Ledger, float]:
-    (spool,) = home.glob("state/*/spool-*")
-    while (ledger := LedgerLog(spool).read()).on_disk:
+def _wait_for_acks(home: Path) -> tuple[Account, float]:
+    spools = [*home.glob("state/*/spool-*")]
+    while any(LedgerLog(spool).read().on_disk for spool in spools):
         sleep(0.005)
-    return ledger, monotonic()
+    ended = monotonic()
+    return total(map(read_account, spools)), ended

@@ -39,7 +39,9 @@ def main(endpoint: str, catalog: str, load: Load) -> None:
     window = min(WINDOW_EVENTS, WINDOW_BYTES / event_bytes)
     parts = [emissions[n :: load.threads] for n in range(load.threads)]
     # What a shipper can do, not what it waits for.
-    settings = telemetry.ShipperSettings(upload_jitter_seconds=0.0, segment_bytes=load.segment_bytes)
+    settings = telemetry.ShipperSettings(
+        upload_jitter_seconds=0.0, segment_bytes=load.segment_bytes, shippers=load.shippers
+    )
     client = telemetry.init(product="bench", catalog=catalog, endpoint=endpoint, consent="on", shipper=settings)
     telemetry.flush(10)
     print("ready", flush=True)

@@ -42,7 +42,14 @@ def _way(producers: int, load: Load) -> Figures:
     return {(metric, unit): figure for (metric, unit), figure in figures.items() if metric.endswith("CPU per event")}
 
 
+LANES_PRODUCERS = 4
+
 CURVES = (
+    Curve(
+        "shippers",
+        (1, 2, 3, 4),
+        lambda n, chunks: _way(LANES_PRODUCERS, Load(max(1, chunks // LANES_PRODUCERS), shippers=n)),
+    ),
     Curve("producers", (1, 2, 4, 8, 16, 32, 64), lambda n, chunks: _way(n, Load(max(1, chunks // n)))),
     Curve("threads", (1, 2, 4, 8, 16, 32), lambda n, chunks: _way(1, Load(chunks, threads=n))),
     Curve("fields", (0, 1, 2, 5, 10, 20), lambda n, chunks: _way(1, Load(chunks, fields=n))),
