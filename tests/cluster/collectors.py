@@ -51,13 +51,17 @@ class Collector:
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
-        self.process.wait(30)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self._leave()
 
     def kill(self) -> None:
         """End it as a power cut would."""
         self.process.kill()
+        self._leave()
+
+    def _leave(self) -> None:
+        self.process.wait(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def post(self, batch: str, body: bytes, **headers: str) -> requests.Response:
         """Upload a batch."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import duckdb
@@ -190,6 +191,10 @@ class TableFiles(fsspec.AbstractFileSystem):  # type: ignore[misc] # it ships no
     def size(self, path: str) -> int:
         """Return the size of a file."""
         return len(self._inputs[path])
+
+    def modified(self, path: str) -> datetime:  # noqa: ARG002 fsspec's
+        """Return one time for all: a table's files never change."""
+        return datetime.fromtimestamp(0, UTC)
 
     def isfile(self, path: str) -> bool:
         """Tell whether a path is that of a table's file; the answer never counts as one that is replaced."""
