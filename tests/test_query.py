@@ -135,6 +135,7 @@ def test_a_batch_shows_what_the_collector_recorded(store: Path) -> None:
             "route": "/v1/batches",
             "bytes": len(body),
             "catalog_digest": None,
+            "aside": [],
             "first": First()._asdict(),
         }
     ]

@@ -34,7 +34,7 @@ from telemetry.files import try_lock
 from telemetry.receipt import First, Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 MONDAY = dt.date(2026, 1, 5)
@@ -446,8 +446,36 @@ def test_a_week_and_a_month_are_told_if_each_of_their_days_is(catalog: Path) -> 
 # The command.
 
 
-def rows_of(store: Path, today: dt.date = TODAY, *catalogs: Path) -> list[dict[str, Any]]:
-    return [msgspec.to_builtins(row) for row in report(store, catalogs, today, lambda _: None)]
+def rows_of(store: Path, today: dt.date = TODAY, note: Callable[[str], None] = lambda _: None) -> list[dict[str, Any]]:
+    def asks(sql: Any, take: Any) -> list[str]:
+        return ask(store, sql, [], take, note)
+
+    return [msgspec.to_builtins(row) for row in report(asks, store / "reports", today, note)]
+
+
+def test_tables_tell_what_the_store_tells(store: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyiceberg")
+    keep(store, draw(5, days=2))
+    command = [sys.executable, "-m", "telemetry"]
+    subprocess.run([*command, "load", str(store), "--tables", str(tmp_path / "t")], check=True, capture_output=True)
+    told = subprocess.run(
+        [*command, "report", "--tables", str(tmp_path / "t"), "--json"], check=True, capture_output=True
+    )
+
+    assert told.stderr == b""
+    assert told.stdout == run(store, "--json").stdout != b""
+    assert (tmp_path / "t" / "reports" / "acme-db" / "2026-01-05.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [([], "either"), (["--store", "a", "--tables", "b"], "either"), (["--tables", "s3://b/p"], "--keep")],
+)
+def test_without_a_place_to_read_and_to_keep_nothing_is_told(options: list[str], said: str) -> None:
+    command = [sys.executable, "-m", "telemetry", "report", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
 
 
 def test_a_day_is_told_once_its_late_window_has_passed_and_takes_nothing_later(store: Path) -> None:
@@ -511,7 +539,7 @@ def test_without_a_catalog_nothing_is_told_and_that_is_said(tmp_path: Path) -> N
     Store(tmp_path / "store").close()
     keep(tmp_path / "store", draw(2))
     notes: list[str] = []
-    assert report(tmp_path / "store", [], TODAY, notes.append) == []
+    assert rows_of(tmp_path / "store", TODAY, notes.append) == []
     assert any("--catalog" in note for note in notes)
 
 

@@ -21,6 +21,7 @@ from telemetry.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from telemetry.collector.declared import Treatment
     from telemetry.collector.keeper import Keeper
     from telemetry.collector.metrics import Metrics
     from telemetry.collector.tokens import Token
@@ -60,6 +61,13 @@ def _limit(name: str, default: int, help_: str) -> Callable[[Any], Any]:
     help="A catalog's file: store or stream keeps each version, for the types of what is asked of them.",
 )
 @click.option(
+    "--unknown",
+    type=click.Choice(["keep", "aside", "refuse"]),
+    default="keep",
+    show_default=True,
+    help="What to do with a batch that has an event or a field which no catalog of the store names.",
+)
+@click.option(
     "--token-file",
     type=click.Path(path_type=Path),
     help=f"A file, 0600: refuse clients without a token listed in it, one NAME:TOKEN a line. Or set {_TOKENS}.",
@@ -94,6 +102,7 @@ def collect(
     stream: str | None,
     access: dict[str, Any],
     catalogs: tuple[Path, ...],
+    unknown: Treatment,
     token_file: Path | None,
     thin: Path | None,
     tls_cert: Path | None,
@@ -141,7 +150,9 @@ def collect(
         if stream is not None:
             place = _open_stream(stream, access, catalogs, limits, max_held_bytes, metrics)
         elif directory is not None:
-            place = _open_store(directory, catalogs, limits, max_store_bytes, keep_free_bytes, keep_days, metrics)
+            place = _open_store(
+                directory, catalogs, unknown, limits, max_store_bytes, keep_free_bytes, keep_days, metrics
+            )
     except (ConfigError, OSError) as fault:
         _fail(str(fault))
     url = url_of(bound, tls=certificate is not None)
@@ -173,6 +184,7 @@ class _Place(NamedTuple):
 def _open_store(
     directory: Path,
     catalogs: Sequence[Path],
+    unknown: Treatment,
     limits: Limits,
     max_store_bytes: int,
     keep_free_bytes: int,
@@ -191,7 +203,8 @@ def _open_store(
         "store_bytes", "Bytes of the bodies and records that the store holds or takes in.", lambda: store.usage()[0]
     )
     metrics.measure("disk_free_bytes", "Bytes free on the store's disk.", lambda: store.usage()[1])
-    keeper = Disk(store, Checks(limits.unpacked_bytes), metrics, limits.body_bytes)
+    checks = Checks(limits.unpacked_bytes, directory.resolve(), refuses_unknown=unknown == "refuse")
+    keeper = Disk(store, checks, metrics, limits.body_bytes, unknown)
     work = [functools.partial(chores.expire, store, keep_days, metrics)] if keep_days else []
     return _Place(f"store {directory.resolve()}", keeper, [*work], store.close)
 

@@ -15,13 +15,23 @@ from typing import IO, TYPE_CHECKING, NoReturn
 import click
 
 from telemetry.cli.extras import not_installed
+from telemetry.cli.load import iceberg_option, tables_option
 from telemetry.errors import TelemetryError
 from telemetry.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from telemetry.catalog.model import Catalog
+    from telemetry.collector.query import Asked
     from telemetry.collector.report.days import Row
+    from telemetry.collector.report.report import Asks
+    from telemetry.collector.views import Plan
+
+    MakesSql = Callable[[Plan, list[Catalog]], str]
+
+FOLDER = "reports"
+"""The directory, in a store or beside tables, of what was published."""
 
 _SQL_TYPES = {
     "start": "DATE",
@@ -46,7 +56,15 @@ _STYLE = (
 
 
 @click.command()
-@click.option("--store", "directory", required=True, type=click.Path(path_type=Path), help="The collector's directory.")
+@click.option("--store", "directory", type=click.Path(path_type=Path), help="The collector's directory.")
+@tables_option
+@iceberg_option
+@click.option(
+    "--keep",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Where what was told is kept; else in `reports`, in the store or the directory of tables.",
+)
 @click.option(
     "--catalog",
     "catalogs",
@@ -66,7 +84,10 @@ _STYLE = (
 )
 @click.option("--json", "as_json", is_flag=True, help="--format json: an object for each row, one a line.")
 def report(
-    directory: Path,
+    directory: Path | None,
+    tables: str | None,
+    iceberg_catalog: str | None,
+    folder: Path | None,
     catalogs: tuple[Path, ...],
     product: str | None,
     event: str | None,
@@ -79,12 +100,16 @@ def report(
     """Tell, for each event and day, how much it was used, by how many installations, and with which values.
 
     Figures of fewer than 20 installations are withheld, and so is what would give them away. A day is told once 8 days
-    have passed, and for ever in the same way: what was told is kept in the store, in `reports`. Run it every day.
+    have passed, and for ever in the same way: what was told is kept. Run it every day, over one of store and tables.
 
     Exit codes: 0, told, with what is not complete on stderr; 1, it can't be.
     """
+    if (directory is None) == (tables is None):
+        _fail("give either --store DIR or --tables DIR")
+    folder = folder or (directory and directory / FOLDER) or _beside(tables or "")
     try:
         # Here, for it comes with an extra, and no other command should wait for it.
+        from telemetry.collector.query import ask  # noqa: PLC0415
         from telemetry.collector.report.report import report as make  # noqa: PLC0415
     except ImportError as fault:
         _fail(not_installed(fault))
@@ -92,7 +117,15 @@ def report(
     if form == "parquet" and sys.stdout.isatty():
         _fail("parquet is nothing for a terminal; write it into a file: > FILE")
     try:
-        rows = make(directory, catalogs, dt.datetime.now(dt.UTC).date(), _note)
+        if tables is not None:
+            asks = _of_tables(tables, iceberg_catalog)
+        elif directory is not None:
+            store = directory
+
+            def asks(sql: MakesSql, take: Callable[[Asked], list[str]]) -> list[str]:
+                return ask(store, sql, catalogs, take, _note)
+
+        rows = make(asks, folder, dt.datetime.now(dt.UTC).date(), _note)
     except TelemetryError as fault:
         _fail(str(fault))
     wanted = [
@@ -104,6 +137,22 @@ def report(
         and (until is None or row.start <= until.date())
     ]
     _WRITERS[form](wanted, sys.stdout.buffer)
+
+
+def _beside(tables: str) -> Path:
+    if "://" in tables:
+        _fail("with tables on S3, say where to keep what was told: --keep DIR; it has to be told alike ever after")
+    return Path(tables) / FOLDER
+
+
+def _of_tables(tables: str, iceberg_catalog: str | None) -> Asks:
+    try:
+        from telemetry.collector.tables.lake import Lake, place_of  # noqa: PLC0415 it comes with an extra
+        from telemetry.collector.tables.read import ask_tables  # noqa: PLC0415 as above
+    except ImportError as fault:
+        _fail(not_installed(fault, "collector,tables"))
+    lake = Lake(place_of(tables, iceberg_catalog))
+    return lambda sql, take: ask_tables(lake, sql, take)
 
 
 # Writers of rows, one for each format.

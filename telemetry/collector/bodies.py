@@ -96,6 +96,7 @@ class _Record(msgspec.Struct):
     route: str | None = None
     catalog_digest: str | None = None
     first: _First | None = None
+    aside: list[str] | None = None
 
 
 _decode_record = msgspec.json.Decoder(_Record).decode

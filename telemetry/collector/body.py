@@ -20,12 +20,15 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import msgspec
 import zstandard
 
+from telemetry.collector.declared import ELLIPSIS, MAX_NAMES, unknown_names
 from telemetry.collector.judge import Refusal
 from telemetry.collector.shapes import Shapes, Value
 from telemetry.collector.store import NDJSON_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from telemetry.collector.declared import Declared
 
 MAX_LINE_BYTES = 1 << 20
 """The greatest length of a line, which is one event; a producer's frame holds 256 KiB at most."""
@@ -64,6 +67,7 @@ _time_of = operator.attrgetter("time")
 _count_fields = json.JSONDecoder(object_pairs_hook=len).decode
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"([ \t\r]*:)?')  # a name is a text before a colon
+_MOST_SHAPES = 1000  # remembered as looked at
 _YEARS = range(1970, 2262)  # what the shipper writes, and nanoseconds in 64 bits can hold
 
 _NO_FLAT_OBJECT = "is not one flat JSON object"
@@ -81,6 +85,7 @@ class Finding(NamedTuple):
         sessions: the sessions of its events. A shipper's body holds one; of other bodies, only one line in some
             hundreds
             is looked at for it.
+        unknown: the events, and fields as `event.field`, that no catalog names, as far as they were looked for.
     """
 
     refusal: Refusal | None
@@ -88,6 +93,7 @@ class Finding(NamedTuple):
     events: int
     cost_seconds: float = 0.0
     sessions: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
 
 
 class _UnfitError(Exception):
@@ -124,6 +130,9 @@ def find_fault(
     max_unpacked_bytes: int,
     grant: Grant,
     cpu_seconds: Callable[[], float] = time.thread_time,
+    declared: Declared | None = None,
+    *,
+    refuses_unknown: bool = False,
 ) -> Finding:
     """Read a body to its end, or to its first fault.
 
@@ -133,8 +142,10 @@ def find_fault(
         max_unpacked_bytes: a body larger than this after decompression is refused with 413.
         grant: the bounds on the cost, beyond which the examination ends unfinished.
         cpu_seconds: the clock of the processor's time.
+        declared: the names that catalogs declare; None to look for no others.
+        refuses_unknown: whether a line with another name is a fault.
     """
-    look = _Look(grant, cpu_seconds)
+    look = _Look(grant, cpu_seconds, declared, refuses_unknown=refuses_unknown)
     refusal = None
     byte_cost = _GZIP_BYTE_COST if suffix.endswith(".gz") else _BYTE_COST
     try:
@@ -151,13 +162,20 @@ def find_fault(
         refusal = Refusal(400, "the body is not zstd, as its Content-Encoding says, or asks for too much memory")
     except zlib.error:
         refusal = Refusal(400, "the body is not gzip, as its Content-Encoding says")
-    return Finding(refusal, True, look.lines, look.cost_seconds, frozenset(look.sessions))  # noqa: FBT003 see Finding
+    found = (look.lines, look.cost_seconds, frozenset(look.sessions), frozenset(look.unknown))
+    return Finding(refusal, True, *found)  # noqa: FBT003 see Finding
 
 
 class _Look:
     """Examination of a body's lines as they arrive, with a running count of the cost."""
 
-    def __init__(self, grant: Grant, cpu_seconds: Callable[[], float]) -> None:
+    def __init__(
+        self, grant: Grant, cpu_seconds: Callable[[], float], declared: Declared | None, *, refuses_unknown: bool
+    ) -> None:
+        self.unknown: set[str] = set()
+        self._declared = declared
+        self._refuses_unknown = refuses_unknown
+        self._looked_at: set[tuple[object, ...]] = set()
         self.lines = 0
         self.sessions: set[str] = set()
         self.cost_seconds = 0.0
@@ -246,7 +264,21 @@ class _Look:
     def _check_rows(self, rows: list[dict[str, Value]]) -> None:
         for name in set().union(*rows) - self._seen:
             self._check_name(name)
+        if self._declared is not None:
+            self._look_for_unknown(rows, self._declared)
         self._check_values([row.get("session") for row in rows[:1]], {row.get("time") for row in rows})
+
+    def _look_for_unknown(self, rows: list[dict[str, Value]], declared: Declared) -> None:
+        """Note what no catalog names. Lines like those before, of which only the values are checked, have none anew."""
+        for shape in {(row.get("event"), *row) for row in rows} - self._looked_at:
+            event, *fields = shape
+            self._pay(_FIELD_COST * len(fields))
+            for name in unknown_names(event, map(str, fields), declared):
+                self.unknown.add(name if len(self.unknown) < MAX_NAMES else ELLIPSIS)
+                if self._refuses_unknown:
+                    raise _ValueFault("has an event or a field that no catalog names")
+            if len(self._looked_at) < _MOST_SHAPES:
+                self._looked_at.add(shape)
 
     def _check_values(self, sessions: list[object], times: set[object]) -> None:
         self.sessions.update(

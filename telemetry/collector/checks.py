@@ -23,6 +23,7 @@ from telemetry.collector.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from telemetry.collector.store import Incoming
 
@@ -45,15 +46,19 @@ class Checks:
 
     Args:
         max_unpacked_bytes: a body larger than this after decompression is refused with 413.
+        store: the directory of the store whose catalogs tell the known names; None to look for no others.
+        refuses_unknown: whether a body with another name is refused with 400.
     """
 
-    def __init__(self, max_unpacked_bytes: int) -> None:
+    def __init__(self, max_unpacked_bytes: int, store: Path | None = None, *, refuses_unknown: bool = False) -> None:
         self._max_unpacked_bytes = max_unpacked_bytes
+        self._store = str(store or "")
+        self._refuses_unknown = refuses_unknown
         self._cheap = _Examiners(_PROCESSES, _NICENESS)
         self._dear = _Examiners(1, _DEAR_NICENESS)
 
-    async def examine(self, incoming: Incoming, holder: str, is_awaited: Callable[[], bool]) -> Finding:
-        """Examine a body that has arrived and, if it is fit, make it and its record safe on disk.
+    async def examine(self, incoming: Incoming, product: str, holder: str, is_awaited: Callable[[], bool]) -> Finding:
+        """Examine a body of a product that has arrived and, if it is fit, make it and its record safe on disk.
 
         A dear body whose client has gone by the time its turn comes is not examined.
 
@@ -61,7 +66,8 @@ class Checks:
             OSError: the disk refuses.
         """
         incoming.flush()
-        question = Question(str(incoming.path), incoming.suffix, self._max_unpacked_bytes, _CHEAP)
+        about = (self._store, product, self._refuses_unknown)
+        question = Question(str(incoming.path), incoming.suffix, self._max_unpacked_bytes, _CHEAP, *about)
         finding = await self._cheap.ask(question, holder, lambda: True)
         if finding.is_finished:
             return finding

@@ -11,16 +11,24 @@ from telemetry.collector.judge import Refusal
 from telemetry.collector.keeper import Arrival, Kept
 from telemetry.collector.limits import COST_SECOND_BYTES
 from telemetry.collector.store import BatchRecord, Incoming, Store
+from telemetry.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from telemetry.collector.checks import Checks
+    from telemetry.collector.declared import Treatment
     from telemetry.collector.judge import Upload
     from telemetry.collector.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
+_LOGGED_NAMES = 1000  # in a run: anybody may send names
+_DONE: dict[Treatment, str] = {
+    "keep": "such batches are kept",
+    "aside": "such batches are kept aside, until a catalog names it",
+    "refuse": "such batches are refused",
+}
 _FULL_SECONDS = 60.0  # a disk is not emptied faster
 
 
@@ -32,9 +40,12 @@ class Disk:
         checks: examines bodies.
         metrics: counts what is kept.
         most_bytes: the size of the largest body.
+        unknown: the treatment of a batch with an event or a field that no catalog names.
     """
 
-    def __init__(self, store: Store, checks: Checks, metrics: Metrics, most_bytes: int) -> None:
+    def __init__(
+        self, store: Store, checks: Checks, metrics: Metrics, most_bytes: int, unknown: Treatment = "keep"
+    ) -> None:
         self.most_bytes = most_bytes
         self.knows = store.knows
         self.find_refusal = store.find_refusal
@@ -42,6 +53,8 @@ class Disk:
         self._checks = checks
         self._metrics = metrics
         self._is_refusing = False
+        self._unknown = unknown
+        self._logged: set[str] = set()
         self._safe: list[tuple[Incoming, Collection[str], asyncio.Future[bool]]] = []
         self._keeping: asyncio.Task[None] | None = None
 
@@ -56,17 +69,31 @@ class Disk:
         minute = datetime.now(UTC).replace(second=0, microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ")
         said = (upload.catalog, upload.receipt, upload.ledger, route, incoming.bytes)
         told = (upload.catalog_digest, upload.first)
-        incoming.describe(BatchRecord(upload.batch, minute, *said, *told))
-        finding = await self._checks.examine(incoming, holder.name, is_awaited)
+        record = BatchRecord(upload.batch, minute, *said, *told)
+        incoming.describe(record)
+        product = upload.catalog.partition("/")[0]
+        finding = await self._checks.examine(incoming, product, holder.name, is_awaited)
         holder.bucket.charge(int(finding.cost_seconds * COST_SECOND_BYTES))
         self._metrics.checked(holder.name, finding.cost_seconds)
+        if finding.unknown:
+            self._tell_unknown(holder.name, product, finding.unknown)
         if finding.refusal is not None:
             return finding.refusal
+        if finding.unknown and self._unknown == "aside":
+            await asyncio.to_thread(incoming.describe_anew, record._replace(aside=(*sorted(finding.unknown),)))
         is_stored = await self._commit(incoming, finding.sessions)
         if is_stored:
             self._metrics.stored(holder.name, finding.events)
         self._is_refusing = False
         return Kept(upload.batch, is_stored)
+
+    def _tell_unknown(self, holder: str, product: str, names: Collection[str]) -> None:
+        """Count a batch with names that no catalog has, and log each name once."""
+        self._metrics.unknown(holder, self._unknown)
+        for name in sorted({f"{product}: {name}" for name in names} - self._logged):
+            if len(self._logged) < _LOGGED_NAMES:
+                self._logged.add(name)
+                _log.warning("no catalog names %s: %s (--unknown)", printable(name), _DONE[self._unknown])
 
     def refuse(self, batch: str, fault: OSError) -> Refusal:
         """Log the disk's refusal, once until a batch is stored again: a full disk must not fill the log's disk too."""

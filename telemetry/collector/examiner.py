@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from telemetry.collector.body import Finding, Grant, find_fault
+from telemetry.collector.declared import names_in_store
 from telemetry.collector.store import make_safe
 
 
@@ -26,12 +27,18 @@ class Question(msgspec.Struct, array_like=True):
         suffix: the end of the name that the body would get in the store.
         max_unpacked_bytes: a body larger than this after decompression is refused with 413.
         grant: the bounds on the cost of the examination.
+        store: the directory of the store whose catalogs tell the known names; empty to look for no others.
+        product: the product of the batch.
+        refuses_unknown: whether another name is a fault.
     """
 
     path: str
     suffix: str
     max_unpacked_bytes: int
     grant: Grant
+    store: str = ""
+    product: str = ""
+    refuses_unknown: bool = False
 
 
 Told = Finding | int
@@ -53,7 +60,14 @@ def _answer(question: Question) -> Told:
     path = Path(question.path)
     try:
         with path.open("rb") as body:
-            finding = find_fault(body, question.suffix, question.max_unpacked_bytes, question.grant)
+            finding = find_fault(
+                body,
+                question.suffix,
+                question.max_unpacked_bytes,
+                question.grant,
+                declared=names_in_store(Path(question.store), question.product) if question.store else None,
+                refuses_unknown=question.refuses_unknown,
+            )
             if finding.is_finished and finding.refusal is None:
                 make_safe(path, body.fileno())
     except OSError as fault:

@@ -39,6 +39,12 @@ class Metrics:
             ["token"],
             registry=self._registry,
         )
+        self._unknown = Counter(
+            "telemetry_collector_unknown_batches",
+            "Batches with an event or a field that no catalog names, by what was done with them.",
+            ["token", "treatment"],
+            registry=self._registry,
+        )
         self._refused = Counter(
             "telemetry_collector_requests_refused",
             "Requests refused by their head alone.",
@@ -70,6 +76,10 @@ class Metrics:
     def stored(self, token: str, events: int) -> None:
         """Count the events of a body that was kept."""
         self._events.labels(token).inc(events)
+
+    def unknown(self, token: str, treatment: str) -> None:
+        """Count a batch with an event or a field that no catalog names."""
+        self._unknown.labels(token, treatment).inc()
 
     def refused(self, status: int) -> None:
         """Count a request that was refused by its head alone."""

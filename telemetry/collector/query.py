@@ -20,6 +20,7 @@ from telemetry.catalog.columns import declared_types
 from telemetry.catalog.load import load
 from telemetry.collector.bodies import ANSWER, EVERY_BODY, RECORDS, SCHEME, Bodies, UnreadableError
 from telemetry.collector.catalogs import kept_catalogs
+from telemetry.collector.declared import declared_names, is_declared
 from telemetry.collector.look import look
 from telemetry.collector.store import find_batches
 from telemetry.collector.views import (
@@ -40,13 +41,14 @@ from telemetry.collector.views import (
     view_sql,
 )
 from telemetry.errors import TelemetryError
-from telemetry.terminal import counted, did_you_mean
+from telemetry.terminal import counted, did_you_mean, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from telemetry.catalog.model import Catalog
+    from telemetry.collector.declared import Declared
 
 _T = TypeVar("_T")
 
@@ -69,6 +71,7 @@ _RECORD_COLUMNS = {
     "route": "VARCHAR",
     "bytes": "BIGINT",
     "catalog_digest": "VARCHAR",
+    "aside": "VARCHAR[]",
     "first": "STRUCT(day BOOLEAN, week BOOLEAN, month BOOLEAN)",
 }
 
@@ -242,6 +245,7 @@ class _Reading:
         self._passed_over = 0
         self._relaxed: dict[View, frozenset[Column]] = {}
         self._read_records()
+        self._pass_over_aside(declared_names(catalogs))
         self.plan = self._make_plan(catalogs)
 
     def answer(self, sql: str, take: Callable[[Asked], _T]) -> _T:
@@ -284,6 +288,16 @@ class _Reading:
             f"CREATE TABLE {UPLOADS} AS SELECT number, batch, product, catalog, received FROM {SCHEMA}.records"
         )
         self._connection.execute(f"CREATE VIEW batches AS SELECT * EXCLUDE (number) FROM {SCHEMA}.records")
+
+    def _pass_over_aside(self, declared: dict[str, Declared]) -> None:
+        """Leave out the batches that are kept aside for names that no catalog has, as yet."""
+        found = self._connection.execute(
+            f"SELECT number, product, aside FROM {SCHEMA}.records WHERE len(aside) > 0 ORDER BY number"
+        ).fetchall()
+        for number, product, names in found:
+            unknown = [name for name in names if not is_declared(name, declared.get(product, {}))]
+            if unknown:
+                self._bodies.unreadable[number] = f"kept aside: no catalog names {printable(unknown[0])}"
 
     def _make_plan(self, catalogs: list[Catalog]) -> Plan:
         versions = sorted({f"{catalog.product}/{catalog.version}" for catalog in catalogs})

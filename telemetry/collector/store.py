@@ -55,6 +55,7 @@ class BatchRecord(NamedTuple):
         bytes: the body's size as it lies.
         catalog_digest: the SHA-256 of the catalog's file, in hexadecimal; empty if the shipper did not send it.
         first: the periods of which its session is its installation's first.
+        aside: the events and fields that no catalog named, for which it is kept aside; none of most batches.
     """
 
     batch: str
@@ -66,6 +67,7 @@ class BatchRecord(NamedTuple):
     bytes: int
     catalog_digest: str = ""
     first: First = NOT_FIRST
+    aside: tuple[str, ...] = ()
 
 
 class Store:
@@ -330,6 +332,14 @@ class Incoming:
         self._open()
         with _create(self.path.with_suffix(".json")) as file:
             file.write(line)
+
+    def describe_anew(self, record: BatchRecord) -> None:
+        """Write another record in the place of the first, and block until it is safe on disk; raise OSError."""
+        path = self.path.with_suffix(".json")
+        self.reserve(-path.stat().st_size)
+        path.unlink()
+        self.describe(record)
+        self.make_safe()
 
     def make_safe(self) -> None:
         """Block until the body and the record beside it are safe on disk."""

@@ -183,7 +183,12 @@ def overview_sql(made: Plan, catalogs: Iterable[Catalog]) -> str:
     events = {event: known for catalog in reversed([*catalogs]) for event, known in catalog.events.items()}
     rows = [
         ("events", "", "", f"every event: {', '.join((*STAMPED, *UPLOADED))}, and all fields below"),
-        ("batches", "", "", "every upload: batch, product, catalog, received, receipt, first, ledger, route, bytes"),
+        (
+            "batches",
+            "",
+            "",
+            "every upload: batch, product, catalog, received, receipt, first, ledger, route, bytes, aside",
+        ),
     ]
     for view in made.views[1:]:
         event = events.get(view.event or "")

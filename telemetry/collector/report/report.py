@@ -6,22 +6,20 @@ import datetime as dt
 import os
 from typing import TYPE_CHECKING
 
-from telemetry.collector.query import ask
 from telemetry.collector.report.days import Day, Row, decode_day, decode_figure, encode_day, longer_periods, publish
 from telemetry.collector.report.figures import LATE_DAYS, Reported, figures_sql, reported
 from telemetry.errors import TelemetryError
 from telemetry.files import private_dir, read_file, sync_directory, try_lock, write_durably
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from telemetry.catalog.model import Catalog
     from telemetry.collector.query import Asked
     from telemetry.collector.views import Plan
 
-FOLDER = "reports"
-"""The directory, in a store or beside tables, of what was published."""
+    Asks = Callable[[Callable[[Plan, list[Catalog]], str], Callable[[Asked], list[str]]], list[str]]
 
 EXPLANATION = (
     "A session is a stretch of one installation's use, of a UTC day at most; no number joins two. An installation is "
@@ -41,22 +39,21 @@ class ReportError(TelemetryError):
     """Raised for a report that can't be made; the text says why, and what to do."""
 
 
-def report(directory: Path, catalogs: Iterable[Path], today: dt.date, note: Callable[[str], None]) -> list[Row]:
-    """Report on a collector's store: all days that were published, and those that now can be, which are kept.
+def report(ask: Asks, folder: Path, today: dt.date, note: Callable[[str], None]) -> list[Row]:
+    """Return the rows of all days that were published, and of those that now can be, which are kept.
 
     Blocks for as long as the new days take to read.
 
     Args:
-        directory: the store's directory; what is published is kept in `reports`, 0600.
-        catalogs: files of catalogs, in addition to those kept in the store.
+        ask: answers a query over a store or over tables, as `telemetry.collector.query.ask` does.
+        folder: the directory of what was published, made 0700 if it is missing.
         today: the present day, UTC.
-        note: receives a line for each reason why figures are not complete.
+        note: receives a line if nothing can be told.
 
     Raises:
         ReportError: another report is being made, or what was published can't be read or kept.
-        QueryError, ConfigError, CatalogError: as `telemetry.collector.query.ask`.
+        TelemetryError: raised by `ask`.
     """
-    folder = directory / FOLDER
     known: list[Reported] = []
     last = today - dt.timedelta(days=LATE_DAYS + 1)
     try:
@@ -65,7 +62,7 @@ def report(directory: Path, catalogs: Iterable[Path], today: dt.date, note: Call
     except OSError as fault:
         raise ReportError(f"{folder}: {fault}; what is published has to be kept, to be told alike ever after") from None
     if lock is None:
-        raise ReportError(f"another report is being made of {directory}; wait for it")
+        raise ReportError(f"another report is being made in {folder}; wait for it")
     try:
         days = dict(_kept(folder))
 
@@ -77,7 +74,7 @@ def report(directory: Path, catalogs: Iterable[Path], today: dt.date, note: Call
         def take(asked: Asked) -> list[str]:
             return list(asked.objects())
 
-        lines = ask(directory, make_sql, catalogs, take, note)
+        lines = ask(make_sql, take)
         new = publish(map(decode_figure, lines), known)
         for (product, day), done in new.items():
             if day >= _newest(days, product):
