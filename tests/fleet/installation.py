@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -69,6 +70,18 @@ class KilledError(BaseException):
     """Raised where a shipper is killed: nothing between catches it."""
 
 
+class SharedTripwire(Tripwire):
+    """The project's tripwire for all installations of a process: to make one takes as long as to send fifty batches."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: None)
+        self._lock = Lock()
+
+    def passes(self, seal: Seal, body: bytes) -> bool:
+        with self._lock:
+            return super().passes(seal, body)
+
+
 class Installation:
     """One simulated installation.
 
@@ -77,13 +90,14 @@ class Installation:
         directory: for its spool.
         endpoint: the URL of a collector, or of a link to one.
         chances: of what happens to it.
+        tripwire: what looks at its batches.
 
     Attributes:
         emitted: the number of events so far; their numbers are those from 0 on.
         kills: how often it was killed.
     """
 
-    def __init__(self, number: int, directory: Path, endpoint: str, chances: Chances) -> None:
+    def __init__(self, number: int, directory: Path, endpoint: str, chances: Chances, tripwire: Tripwire) -> None:
         self.number = number
         self.emitted = 0
         self.kills = 0
@@ -92,6 +106,7 @@ class Installation:
         self._directory = directory
         self._endpoint = endpoint
         self._chances = chances
+        self._tripwire = tripwire
         skew_ns = self._random.choice(_SKEWS_NS)
         self._skew_ns = self._random.choice((-skew_ns, skew_ns))
         level = "local" if self.is_withheld else "on"
@@ -104,7 +119,7 @@ class Installation:
         self._session = Session()
         self._writer = Writer(self._spool, NDJSON, _SETTINGS, lambda: None)
         self._sink = HttpSink(self._endpoint, _SETTINGS, {})
-        self._uploader = Uploader(self._spool, self, _SETTINGS, lambda: self._permission, Tripwire(lambda _: None))
+        self._uploader = Uploader(self._spool, self, _SETTINGS, lambda: self._permission, self._tripwire)
 
     def emit(self, events: int) -> None:
         """Write a batch, as drains of a shipper, and seal it; or be killed before."""

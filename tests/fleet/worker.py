@@ -8,12 +8,13 @@ import logging
 import resource
 import sys
 from collections import Counter
+from math import inf
 from pathlib import Path
 from threading import Condition, Thread
 from time import monotonic, process_time
 from typing import Any, NamedTuple
 
-from fleet.installation import Chances, Installation, due_times
+from fleet.installation import Chances, Installation, SharedTripwire, due_times
 
 _LOOK_SECONDS = 0.5
 
@@ -49,20 +50,24 @@ class Host:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._until = monotonic() + work.seconds + work.drain_seconds
+        self._until = inf
         self._changed = Condition()
         self._busy = 0
         self._due: list[tuple[float, int]] = []
         self._times: dict[int, list[float]] = {}
         self.installations: dict[int, Installation] = {}
+        tripwire = SharedTripwire()
         for number in range(work.first, work.first + work.installations):
             endpoint = work.endpoints[number % len(work.endpoints)]
-            self.installations[number] = Installation(number, Path(work.place, str(number)), endpoint, Chances())
-            self._times[number] = due_times(number, work.batches, work.seconds)
-            heapq.heappush(self._due, (self._times[number][-1], number))
+            place = Path(work.place, str(number))
+            self.installations[number] = Installation(number, place, endpoint, Chances(), tripwire)
 
     def run(self) -> None:
         """Let all make and upload their batches, until nothing waits or the time is over."""
+        self._until = monotonic() + self._work.seconds + self._work.drain_seconds
+        for number in self.installations:
+            self._times[number] = due_times(number, self._work.batches, self._work.seconds)
+            heapq.heappush(self._due, (self._times[number][-1], number))
         threads = [Thread(target=self._serve) for _ in range(self._work.threads)]
         for thread in threads:
             thread.start()
