@@ -373,13 +373,11 @@ def test_a_producer_is_known_once_the_transport_has_taken_a_frame_and_until_it_i
 
 
 def test_a_size_that_an_interrupt_has_counted_twice_is_counted_anew() -> None:
-    pipe = Told()
-    backlog = _backlog(pipe)
-    for settle in (backlog.settle, lambda: backlog.narrow(CONTEXT, lambda _: True)):
-        backlog.settle()
-        backlog._waiting_bytes = LIMIT_BYTES
-        settle()
-        assert backlog._waiting_bytes == 0
+    heard, unheard = _backlog(Told()), _backlog(Pipe())
+    heard._waiting_bytes = unheard._waiting_bytes = LIMIT_BYTES
+    heard.settle()
+    unheard.narrow(CONTEXT, lambda _: True)
+    assert heard._waiting_bytes == unheard._waiting_bytes == 0
 
 
 def test_what_does_not_fit_under_a_longer_head_is_divided_and_keeps_its_order() -> None:
