@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 import pytest
 from conftest import CATALOG
+from msgspec import Raw
+from msgspec.structs import replace
 from spools import decompress
 from test_receiver import CONTEXT
 from test_two_shippers import CONTEXT as UNDER_OWN
@@ -60,6 +62,19 @@ def test_what_comes_again_is_passed_over_to_the_event() -> None:
     assert _taken(Position(1, 5), _frame(0, 5), _frame(3, 4), _frame(0, 7), _frame(7, 1)) == [5, 6, 7]
 
 
+@pytest.mark.parametrize("head", [b"\xdc\0\x14", b"\xdd\0\0\0\x14"], ids=["16 bits", "32 bits"])
+def test_a_frame_of_many_events_is_cut_to_the_event_however_their_number_is_written(head: bytes) -> None:
+    frame = _frame(0, 20)
+    events = Raw(head + bytes(frame.events)[3:])
+    assert _taken(Position(1, 5), replace(frame, events=events)) == [*range(5, 20)]
+
+
+@pytest.mark.parametrize("events", [b"\xa0", b"\xc0", b"\x8f"], ids=["text", "nothing", "map"])
+def test_what_is_no_list_of_events_goes_on_as_it_is(events: bytes) -> None:
+    frame = replace(_frame(9, 1), events=Raw(events))
+    assert in_order([frame], lambda _: Position(1, 5)) == ([], [frame])
+
+
 def test_a_hello_passes_where_nothing_is_missing_and_an_old_one_says_nothing() -> None:
     _, frames = in_order([_frame(5, 0), _frame(4, 0), _frame(6, 0, kept=5)], lambda _: Position(1, 5))
     assert [frame.first for frame in frames] == [5]
@@ -74,6 +89,8 @@ def test_of_numbers_that_are_half_on_disk_the_frames_are_told_apart() -> None:
     position = Position(1, 7, half=(5, 9))
     halves, frames = in_order([_frame(3, 2), _frame(5, 2), _frame(7, 2), _frame(9, 1)], lambda _: position)
     assert (_numbers(halves), _numbers(frames)) == ([5, 6, 7, 8], [9])
+    halves, frames = in_order([_frame(9, 1, kept=9)], lambda _: position)
+    assert (halves, _numbers(frames)) == ([], [9])
 
 
 def test_a_position_is_whole_again_when_the_rest_has_come() -> None:
