@@ -18,7 +18,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from telemetry.collector import body as body_
-from telemetry.collector.body import MAX_FIELD_NAMES, MAX_LINE_BYTES, Finding, find_fault, grant_for
+from telemetry.collector.body import MAX_FIELD_NAMES, MAX_LINE_BYTES, Finding, Grant, find_fault, grant_for
 from telemetry.collector.head import Head, Headers, read_head
 from telemetry.collector.judge import Refusal, Upload, judge
 from telemetry.collector.limits import Bucket
@@ -334,6 +334,38 @@ def test_no_body_under_a_mebibyte_costs_more_than_its_grant(unit: bytes) -> None
     cost_seconds = time.thread_time() - begun
     assert finding.refusal is not None or not finding.is_finished
     assert cost_seconds < 3.0  # 0.5 on the machine where it was measured; a check without bounds costs 24 to 100
+
+
+@pytest.mark.parametrize(
+    ("what", "lines", "times"),
+    [
+        ("_LINE_COST", COMPACT * 3, 3),
+        ("_FIELD_COST", COMPACT * 3, 18),
+        ("_ODD_LINE_COST", LINE * 3, 3),
+        ("_TIME_COST", LINE * 3, 1),
+        ("_TIME_COST", LINE + LINE.replace(b"2026", b"2025") + LINE, 2),
+    ],
+)
+def test_each_thing_in_a_body_costs_what_was_measured_for_it(
+    monkeypatch: pytest.MonkeyPatch, what: str, lines: bytes, times: int
+) -> None:
+    monkeypatch.setattr(body_, what, 1.0)
+    finding = find_fault(io.BytesIO(lines), ".ndjson", MOST, Grant(1e6, 1e6))
+
+    assert (finding.refusal, int(finding.cost_seconds), finding.events) == (None, times, 3)
+
+
+def test_a_long_line_may_have_as_many_names_as_a_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_, "_CHUNK_BYTES", 1024)
+    for names, is_refused in ((MAX_FIELD_NAMES, False), (MAX_FIELD_NAMES + 1, True)):
+        line = json.dumps({f"f{number}": 1 for number in range(names)}).encode() + b"\n"
+        refusal = look_at(line, ".ndjson").refusal
+        assert (refusal is not None) == is_refused
+        assert refusal is None or refusal.reason.startswith("line 1 ")
+
+
+def test_nothing_is_no_event() -> None:
+    assert look_at(b"", ".ndjson").events == 0
 
 
 def test_a_full_segment_of_a_shipper_costs_less_than_its_grant() -> None:
