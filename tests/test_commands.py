@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
 from click.testing import CliRunner
-from conftest import wait_until
+from conftest import CATALOG, wait_until
 
 import telemetry
 from telemetry.cli.commands import commands
 from telemetry.cli.completion import SHELLS
 from telemetry.cli.examples import EXAMPLES
 from telemetry.cli.status import gather
+from telemetry.collector.store import Store
 from telemetry.consent import State, read_stored
 from telemetry.consent.stored import store_choice
 from telemetry.paths import product_dir
@@ -280,6 +283,41 @@ def test_keys_and_templates_print_json(tmp_path: Path) -> None:
     (tmp_path / "acme.py").write_text("import logging\nlogging.info('no route to %s', x)\nlogging.info('%s', x)\n")
     told = json.loads(run("catalog", "templates", str(tmp_path / "acme.py"), "--json").output)
     assert told == {"messages": {"acme.py": [{"line": 2, "template": "no route to {x}"}]}, "left_out": 0}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status"],
+        ["query", "SELECT 1 AS one", "--store", "store"],
+        ["query", "SELECT 'a' AS word, 1 AS number", "--store", "store", "--format", "bar"],
+        ["report", "--store", "store"],
+        ["catalog", "check", "acme.toml"],
+        ["doctor", "--product", "acme-db"],
+    ],
+    ids=" ".join,
+)
+def test_on_a_terminal_no_color_is_heeded(
+    home: Path, tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert home.exists()
+    Store(tmp_path / "store").close()
+    (tmp_path / "acme.toml").write_text(CATALOG)
+    monkeypatch.chdir(tmp_path)
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "NO_COLOR": "1", "TERM": "xterm-256color"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "telemetry", *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environ
+    ) as command:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the terminal is gone with its last process
+            while data := os.read(ours, 1 << 16):
+                shown += data
+    os.close(ours)
+    assert shown or command.returncode
+    coloured = [code for codes in re.findall(rb"\x1b\[([0-9;]*)m", shown) for code in codes.split(b";")]
+    assert not {code for code in coloured if code[:1] in {b"3", b"4", b"9"} and len(code) == 2}
 
 
 def test_without_a_host_and_a_file_it_says_what_to_do(home: Path) -> None:
