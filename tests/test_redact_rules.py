@@ -701,7 +701,7 @@ REDACTED = {
     ),
     "an object in brackets": (
         "XML schema [ssh://:b1kfFQ%;:Rs;:c~hZ%Z_-yw@db1.acme.org/x] could",
-        "XML schema [[table]] could",
+        "XML schema [ssh://[host]/[path]] could",
     ),
     "the whole of a signed query": (
         "sas=sp=r&st=2025-03-04T07:24:52Z&sv=2022-11-02&sr=c&sig=WSdF9YeZhvrbs%2B%2B1f8ZdDBzEe7fBJ",
@@ -799,12 +799,80 @@ REDACTED = {
     "a mail in quotes behind a namespace": ('list in namespace "amy ohara"@acme.museum.', "list in namespace [table]"),
     "a telephone in two brackets": ("request error ((+12423458323))17", "request error (([phone]))17"),
     "a digest of few letters": ("available: A6012861970387884D442709128D3047, 3", "available: [opaque], 3"),
+    "an element's person": ("<username>amy</username> of <wsse:User>amy</wsse:User>",
+        "<username>[user]</username> of <wsse:User>[user]</wsse:User>"),
+    "numbers behind a word and a dot": (
+        "timeout.979-78-4750 and retry.06 03 15 46, on", "timeout.[id] and retry.[phone], on"
+    ),
+    "what stands alone behind an at": (
+        "label @amys-desk.lan, of @vzokd7rqb7ree5rhyuttz7j76s3ojv3vjojxlq2q", "label @[host], of @[opaque]"
+    ),
+    "a host before a bracket": ("connect to db1.duff.lillesand.no(req) failed", "connect to [host](req) failed"),
+    "an address and a file": (r"172[.]16[.]245[.]201\x.conf", r"[ip]\x.conf"),
+    "a digest's address": ("Invalid digest www.acme.com/x/ohara/2134?user=amy87&page=2", "Invalid digest [secret]"),
+    "separators of two systems": (
+        r"open HKLM\www.acme.com/exports/ohara/845014?user=amy_x&page=2, 212", "open [path], 212"
+    ),
+    "an address behind a name and a slash": (
+        "storage.merge/tls-www.acme.com/ohara/4194#/amy.conf",
+        "storage.merge/[host]/[path]",
+    ),
+    "an address behind a word and a colon": ("server = FILE:172.16.136.5, 3", "server = FILE:[ip], 3"),
+    "a mail before a file": ("FILE:mailto:amy94(at)acme.com/kadmin.log", "FILE:mailto:[email]/kadmin.log"),
+    "a number within a path": ("set /sys/class/leds/0800 01 97 09/brightness", "set [path]"),
+    "a share behind two keys": (r"to_sid: name=\\?\C:\Amy Ohara\x.tar.gz", "to_sid: [secret]"),
+    "a person's groups of digits": ("sudoUser: 020-12 62 48, 17", "sudoUser: [user], 17"),
+    "a client behind a password's key": (
+        "same password: redis-cli -a QDH22Kdenx5X3K", "same password: redis-cli -a [secret]"
+    ),
+    "a number in groups behind a secret": ("wrote token secret to 4701 5027 3363 6", "wrote token secret to [secret]"),
+    "what stands in quotes behind a secret": (
+        'wrote secret to "/home/amy/saoirse ohara/x.parquet"', 'wrote secret to [secret]"'
+    ),
+    "a mail behind a field's sign": ("@is:(17 | 3) @at:amy_ohara@acme, 3", "@is:(17 | 3) [email], 3"),
+    "quotes in a bracket": ('same password: <"amy ohara"@db1.acme.com>', "same password: [secret]>"),
+    "a mail between paths": ('/usr/lib/"amy ohara"@acme.museum.-gnu/x.so', "[path][email]"),
+    "a telephone and a bracket": ("CONNACK to +12015554896 (17, 17)", "CONNACK to [phone] (17, 17)"),
+    "a host in two quotes": ("the shell ''api-amy.umbrella.app'' is", "the shell ''[host]'' is"),
+    "an address in a group": ("of group [ssh://:9q5wMTn!.~;&O@edge7.acme.internal/x]", "of group [ssh://[host]/[path]]"),
+    "a statement and a table behind a sign": (
+        'heap-role "amy_x" does not exist-3 cpu-WITH amy AS (SELECT x FROM y)',
+        "heap-role [table] does not exist-3 cpu-[sql]",
+    ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "wanted"), REDACTED.values(), ids=REDACTED.keys())
 def test_private_text_is_redacted(text: str, wanted: str) -> None:
     assert redact(text) == wanted
+
+
+TAKEN = (
+    "retry@",
+    "partition: merge-",
+    "secret to ",
+    "session:subsystem:",
+    "user=storage.merge ",
+    "/usr/bin/x ",
+    "k@k:",
+)
+"""Beginnings of what a rule takes up to the next blank or sign."""
+
+
+@pytest.mark.parametrize("taken", TAKEN)
+@pytest.mark.parametrize(
+    ("introduced", "left"),
+    [
+        ("hostname: amydesk91", "hostname: [host]"),
+        ("User: amyohara", "User: [user]"),
+        ("EGN 8705129860", "EGN [id]"),
+        ("identity card 20-47066339-2", "identity card [id]"),
+        ("fax no. 801 0509", "fax no. [phone]"),
+        ("db_password: hunter2+", "db_password: [secret]"),
+    ],
+)
+def test_a_key_at_the_end_of_what_a_rule_takes_still_introduces(taken: str, introduced: str, left: str) -> None:
+    assert (redact(f"{taken}{introduced}, 3") or "").endswith(f"{left}, 3")
 
 
 def test_a_reading_that_hangs_on_invisible_characters_drops_the_text() -> None:

@@ -39,7 +39,7 @@ _HOST_LABEL = re.compile(rf"(?:{HOST_LABELS})\Z", re.IGNORECASE)
 _MACHINE_ABROAD = re.compile(
     r"[a-z][a-z-]+(?:\d{1,3}|-[a-z-]+\d{0,3})(?:\.[\w-]+){2,}\.(?:as|la|md|ml|mm|pl|pm|ps|py|rs|sh|st)"
     r"|(?:api|app|cache|ci|db|dns|edge|gate|gw|imap|kafka|ldap|mail|mx|node|ns|pg|proxy|redis|smtp|sql|srv|vault|vpn|web"
-    r"|worker)(?:[a-z]{0,6}\d{1,3}|-[a-z-]+\d{0,3})\.[\w-]+\.(?:as|la|ml|mm|pl|pm|ps|st)"
+    r"|worker)(?:[a-z]{0,6}\d{1,3}|-[a-z-]+\d{0,3})\.[\w-]+\.(?:app|as|la|ml|mm|pl|pm|ps|st)"
     rf"|(?:{HOST_LABELS}|dev|demo|test|qa|uat|stage|beta|edge)\.[\w-]+\.app|[\w.-]+\.(?:{PLATFORMS})\.app"
 )
 _NUMBERED = re.compile(r"[a-z][a-z-]+\d{1,3}")
@@ -70,7 +70,8 @@ def is_hostname(name: str, before: str, after: str) -> bool:
         return True
     if ending in PLAIN:
         return labels[0] not in _REVERSED or ending in {"com", "org", "net"} or len(labels[-1]) == 2  # noqa: PLR2004 - a country
-    if ending not in TOP_LEVEL_DOMAINS or after.startswith("("):
+    called = after.startswith("(") and not (len(labels) > 2 and _CONTEXT.search(before[-60:]))  # noqa: PLR2004 - `os.path.join(`
+    if ending not in TOP_LEVEL_DOMAINS or called:
         return False
     if name[0].islower() and name.rpartition(".")[2][0].isupper():  # `dns.name.Name`
         return False

@@ -19,7 +19,7 @@ _OBJECT = (
     "relation|table|column|schema|database|role|index|constraint|view|sequence|type|function|operator|key"
     "|field|collection|keyspace|tablespace|source|sink|materialized view|procedure|trigger|catalog|topic"
 )
-_START = r"(?:(?<![\w-])|(?<=\s-))"  # of a word; a sign alone may stand before it
+_START = r"(?<!\w)"
 _QUOTED_NAME = "(?:{}|{}|{})".format(*map(nested, "\"'`"))
 _NAMED = re.compile(
     rf"(?P<kind>{_START}(?:{_OBJECT})\s)(?P<value>{_QUOTED_NAME}(?:\.{_QUOTED_NAME}|@{_QUOTED_NAME})*)", re.IGNORECASE
@@ -214,7 +214,7 @@ _STORE = (
 _ON = r"(?:[?&#=@%/$][^\s\"'<>)\]}]*(?<![,;]))?"  # it was no name, or not all of it: the whole run goes
 _STORED = re.compile(
     rf"(?P<kind>{_START}(?:{_STORE})\s?(?:[:=]|(?=\[))\s?\[?)(?P<value>{_QUOTED}"
-    rf"|(?=[\w.:/-]{{0,100}}[-_.\d])[A-Za-z][\w.:/-]{{2,2000}}(?<![.:]){_ON})"
+    rf"|(?=[\w.:/-]{{0,100}}[-_.\d])(?!\w{{2,30}}://)[A-Za-z][\w.:/-]{{2,2000}}(?<![.:]){_ON})"
     rf"|(?P<no>(?:no such index|index_not_found_exception[^\[\n]{{0,80}}index|unknown topic(?: or partition)?"
     r"(?! or\b| error\b):?"
     rf"|not found: (?:{_STORE}))\s\[?)(?P<name>{_QUOTED}|[\w.:*-]{{2,2000}}{_ON})"

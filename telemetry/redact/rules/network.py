@@ -213,12 +213,13 @@ _BETWEEN = (
     r"|(?<=\.\.)(?=(?:\w|[.-](?![.-]))++\.\.)|(?<=%)(?=[\w.-]{4,80}+%(?![0-9a-fA-F]{2}))"
 )
 _FQDN = re.compile(
-    rf"(?=\w)(?:(?<![\w.@-])(?!(?<=%)(?:[0-9a-fA-F]{{2}}|\w\.))|(?<=[.%-])(?:{_BETWEEN}))(?=[\w-]{{1,63}}+\.)(?!(?<=\\)(?:u[0-9a-fA-F]{{4}}|x[0-9a-fA-F]{{2}}))(?P<name>(?:[\w](?:[\w-]{{0,61}}\w)?\.){{1,20}}[^\W\d_][\w-]{{1,62}}?)(?P<behind>_{{1,2}}|--)?(?![\w@-])(?:\.(?=\W|\Z))?{_TAIL}"
+    rf"(?=\w)(?:(?:(?<![\w.@-])|(?<=[\s\"'(\[]@))(?!(?<=%)(?:[0-9a-fA-F]{{2}}|\w\.))|(?<=[.%-])(?:{_BETWEEN}))(?=[\w-]{{1,63}}+\.)(?!(?<=\\)(?:u[0-9a-fA-F]{{4}}|x[0-9a-fA-F]{{2}}))(?P<name>(?:[\w](?:[\w-]{{0,61}}\w)?\.){{1,20}}[^\W\d_][\w-]{{1,62}}?)(?P<value>)(?P<behind>_{{1,2}}|--)?(?![\w@-])(?:\.(?=\W|\Z))?{_TAIL}"
 )
 _HOST_KEY = re.compile(
     r"(?P<key>(?<![A-Za-z])(?:host(?:_?name)?|server(?:_?name)?|fqdn|peer|remote(?:_?(?:host|addr))?|node(?:_?name)?|machine(?:_?name)?|"
     r"computer(?:_?name)?|broker|upstream|domain|gateway|nameserver|listen|bind|addr(?:ess)?|endpoint|bootstrap_?servers?)"
-    r"\\*[\"']?\s{0,2}[=:]\s{0,2}\\*[\"']?)(?P<value>[\w.\-]{2,253}(?::\d{1,5})?(?:,[\w.:\-]{2,253})*)",
+    r"\\*[\"']?\s{0,2}[=:]\s{0,2}\\*[\"']?)"
+    r"(?P<value>[\w.\-]{2,253}(?::\d{1,5}(?!\d|\.\d| \d\d))?(?:,[\w.:\-]{2,253})*)",
     re.IGNORECASE,
 )
 # What an error text of a resolver or a client says of a host that it can't reach: any name, also of one label.
@@ -340,7 +341,8 @@ def _fqdn(match: re.Match[str]) -> str | None:
         sure = shorter.count(".") > 1 and ("-" in shorter or any(map(str.isdigit, shorter)))
         sure = sure or (after_name.startswith("(") and bool(_PEER.search(before_name)))
         ends_sure = shorter.lower().endswith(_SURE_ENDINGS) or (
-            after_name.startswith("(") and shorter.rpartition(".")[2].lower() in PLAIN
+            after_name.startswith("(")
+            and (shorter.rpartition(".")[2].lower() in PLAIN or is_hostname(shorter, before_name, ""))
         )
         if sure and ends_sure and not shorter.lower().startswith(_SURE_BEGINNINGS):
             return before + HOST + behind + "." + last + match[0][len(match["name"]) + len(behind) :]
@@ -357,7 +359,7 @@ _SURE_BEGINNINGS = ("com.", "org.", "net.", "io.", "dev.", "de.", "java.", "java
 _PEER = re.compile(r"(?:connect(?:ed|ing)? to|resolve|server|host|peer)[ =:]{1,2}\Z", re.IGNORECASE)
 
 
-_COMPOUND = re.compile(r"-[A-Z][a-z]+\Z|(?:_[a-z]{2,20}){2,4}\Z")
+_COMPOUND = re.compile(r"-[A-Z][a-z]*\Z|(?:_[a-z]{2,20}){2,4}\Z")
 
 
 def _host_key(match: re.Match[str]) -> str | None:

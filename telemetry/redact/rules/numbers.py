@@ -78,6 +78,12 @@ def _iban(match: re.Match[str]) -> str | None:
     return None if glued else IBAN + match[0][end:]
 
 
+def begins_an_iban(text: str, position: int) -> bool:
+    """Tell whether an account's number begins at a place."""
+    match = _IBAN.match(text, position)
+    return match is not None and _iban(match) is not None
+
+
 def _cards(match: re.Match[str]) -> str | None:
     run = match[0]
     if run.isdigit():
@@ -139,7 +145,7 @@ def _is_grouped(match: re.Match[str], groups: list[tuple[int, int]]) -> bool:
     return len(joints) == 1 and _CARD_GROUPS.fullmatch(sizes) is not None
 
 
-_SSN = re.compile(r"(?<![\d.-])(?P<area>\d{3})(?P<sep>[. -])\d{2}(?P=sep)\d{4}(?!\d|[.-]\d)", re.ASCII)
+_SSN = re.compile(r"(?<![\d-])(?<!\d\.)(?P<area>\d{3})(?P<sep>[. -])\d{2}(?P=sep)\d{4}(?!\d|[.-]\d)", re.ASCII)
 _ID_FORMS = re.compile(
     r"(?<!\w)(?=\w)(?:(?P<cpf>\d{3}\.\d{3}\.\d{3}-\d{2})|(?P<dni>[XYZ]?\d{7,8}-?[A-HJ-NP-TV-Z])"
     r"|(?P<nino>[A-CEGHJ-PR-TW-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D])"
@@ -217,7 +223,7 @@ _PHONE_PLUS = re.compile(
 _DIGITS_OF_A_SUM = 10  # `x+1234567` adds up, as `n++`; with so many digits it is a number behind a word
 # National forms: a code in brackets or with its zero, North American ones, groups of the sizes that a country writes.
 _PHONE_FORMS = re.compile(
-    r"(?=[\d(])(?:(?<![\w.+/-])(?<!:\d\d:)(?!(?:19|20)\d\d 0)|(?<=[A-Za-z]/)(?=[0(]))(?!\d\d-\d\d \d\d:)"
+    r"(?=[\d(])(?:(?<![\w.+/-])(?<!:\d\d:)(?!(?:19|20)\d\d 0)|(?<=[A-Za-z][/.])(?=[0(]))(?!\d\d-\d\d \d\d:)"
     r"(?:(?P<brackets>(?:\d{1,3}[ \-])?\(\d[\d \-]{0,5}\)[ \-]?\d{1,5}(?:[ .\-]?\d{2,5}){1,4})"
     r"|(?P<nanp>(?:1[ .\-])?[2-9]\d{2}(?P<joint>[ .\-])\d{3}(?P=joint)\d{4})"
     r"|(?P<groups>\d{1,5}(?:[ \-]\d{1,7}){2,6})"
@@ -269,6 +275,9 @@ def _phone(match: re.Match[str]) -> str | None:
     number, closing, behind = match[0].partition(")")
     if closing and "(" not in number and len(number) >= _DIGITS_OF_A_SUM:  # `(+12423458323)17`
         return PHONE + closing + behind
+    number, opening, behind = match[0].rpartition(" (")
+    if opening and ")" not in behind and sum(map(str.isdigit, number)) >= _DIGITS_OF_A_SUM:  # `+12015554896 (17, 3)`
+        return PHONE + opening + behind
     digits = sum(character.isdigit() for character in match[0])
     before = match.string[match.start() - 1 : match.start()]
     glued = before.isalnum() or before == "+"
@@ -319,6 +328,12 @@ def _phone_behind_key(match: re.Match[str]) -> str | None:
     ):
         return None
     return match["key"] + PHONE
+
+
+def begins_a_phone(text: str, position: int) -> bool:
+    """Tell whether a word for a telephone and its number begin at a place."""
+    match = _PHONE_BEHIND_KEY.match(text, position)
+    return match is not None and _phone_behind_key(match) is not None
 
 
 # Of an account with somebody: `client_id: 1097631…`, `"app_id": "cli_1234567890123456"`, and a project's by its name.
@@ -514,7 +529,7 @@ NUMBERS = (
         (
             r"[2-9][0-9]{2}[ .\-][0-9]{3}[ .\-][0-9]{4}",
             rf"{_EDGE}0[1-9][0-9]{{0,3}}[ /\-](?:[0-9]{{4}}|[0-9]{{2,3}}[ /\-][0-9]{{2}})",
-            r"[a-z]/0[0-9 \-]{8}",
+            r"[a-z][/.]0[0-9 \-]{8}",
             rf"{_EDGE}0[0-9]\.[0-9]{{2}}\.[0-9]{{2}}\.[0-9]{{2}}",
             rf"{_EDGE}00[1-9][0-9 .\-/]{{8}}",
             _forms("[0-9]", _GROUP_SIZES),

@@ -17,7 +17,7 @@ OPAQUE = mark("opaque")
 
 _FEWEST_CHARACTERS = 20
 # A run in a path or in an address is theirs. `(?!@)`: the local part of an address.
-_START = r"(?<![A-Za-z0-9+/_.~@-])"
+_START = r"(?:(?<![A-Za-z0-9+/_.~@-])|(?<=[\s\"'(\[]@))"
 _RUN = re.compile(rf"{_START}[A-Za-z0-9+_-][A-Za-z0-9+/_.-]{{{_FEWEST_CHARACTERS - 1},}}+={{0,2}}(?!@)")
 _BASE64 = re.compile(
     rf"(?:{_START}|(?<=[<\"'=:]/))(?=[A-Za-z0-9]{{0,200}}+[+/])[A-Za-z0-9+][A-Za-z0-9+/]{{23,}}+={{0,2}}(?![\w.@-])"

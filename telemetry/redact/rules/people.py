@@ -67,7 +67,7 @@ def _email(match: re.Match[str]) -> str | None:
     if run.startswith("{") and "}" in closing:
         quotes += "{"
     run = run[len(quotes) :]
-    local, _, domain = run.partition("@")
+    local, _, domain = run.lstrip("@").partition("@")
     if "@" not in run.strip("@") or _NO_MAIL.fullmatch(run):
         return None
     if _AT_A_NUMBER.search(run) and _NO_PERSON.fullmatch(run):
@@ -81,18 +81,18 @@ def _email(match: re.Match[str]) -> str | None:
 MAIL = (
     Rule(
         "email",
-        (r"[!-~\s]@[^\s]",),
-        _EMAIL,
-        _email,
-        "mail to amy.o'hara+x@shop.example bounced",
-        "mail to [email] bounced",
-    ),
-    Rule(
-        "email",
         (r"[\[({]\s?(?:at|@)\s?[\])}]", r"@\s[a-z0-9_\-]"),
         _SPACED_AT,
         always(EMAIL),
         "mail to amy (at) shop (dot) example bounced",
+        "mail to [email] bounced",
+    ),
+    Rule(
+        "email",
+        (r"[!-~\s]@[^\s]",),
+        _EMAIL,
+        _email,
+        "mail to amy.o'hara+x@shop.example bounced",
         "mail to [email] bounced",
     ),
 )
@@ -123,6 +123,7 @@ _BEHIND_PERSON_KEY = (
     rf"(?=[a-z])(?:{PERSON_KEYS})\\*(?:\"\"|''|[\"']?)\]?\s{{0,2}}"
     r"(?:(?:[=!]={1,2}|\|\|)\s{0,2}(?=\\*[\"'])|[=:]>?\s{0,2}))"
     rf"(?P<value>{DOUBLY_QUOTED}|{QUOTED}|\(\d{{1,5}}\)[\d .-]{{5,16}}"
+    r"|\+?\d[\d-]{1,9}(?: \d{2,5}){2,5}(?!\w)"
     r"|[^\s,;&()\]}?]*/[^\s,;&()\]}?]*\?[^\s,;)\]}]*|[^\s,;&()\]}]+)"  # a URL, or what ends at a sign
     r"(?P<more>(?-i:,?[^\S\n](?:(?:van|von|vom|zu|de|del|della|di|da|dos|du|la|le|el|al|bin|ibn|den|der|ten"
     r"|ter)[^\S\n]){0,3}[^\W\d_a-z][^\W\d_]*(?:[.'’-][^\W\d_]+)*\.?(?![\w=:(\[/])(?!\s?[=:])){1,4}"
@@ -186,7 +187,7 @@ _OTHER_KEYS = (
     r"|server|node|peer|addr(?:ess)?|pass(?:word|wd)?|pwd|secret|token|pin|card|url|path|file)"
 )
 _ANOTHER_KEY = re.compile(
-    rf"{_OTHER_KEYS}\\*[\"']?:(?:\s|\Z)|\d{{1,3}}\s?[\[({{](?:\.|dot)[\])}}]"
+    rf"{_OTHER_KEYS}\\*[\"']?(?::(?:\s|\Z)|=)|\d{{1,3}}\s?[\[({{](?:\.|dot)[\])}}]"
     r"|(?:tel|phone|mobile|cell|fax|call (?:me|us) (?:at|on))\s\(?\+?\d",
     re.IGNORECASE,
 )
@@ -214,6 +215,13 @@ def _person(match: re.Match[str]) -> str | None:
     if more.islower() and not match["key"][-1].isspace():  # `user=amy failed`
         return match["key"] + USER + more
     return match["key"] + USER
+
+
+# The value of an element: `<username>amy</username>`.
+_PERSON_ELEMENT = re.compile(
+    rf"(?P<key><(?:[\w.-]{{0,40}}[:._-])?(?:{PERSON_KEYS})(?:\s[^<>]{{0,200}})?>\s{{0,40}}+)(?P<value>[^<\n]{{1,80}}?)(?=\s{{0,40}}</)",
+    re.IGNORECASE,
+)
 
 
 # A name and a value alone in brackets: `{ "AccountName", "amy" }`, `('user', 'amy')`, `userName{"amy"}`.
@@ -297,6 +305,14 @@ PERSONS = (
         _paired,
         '{ "AccountName", "amy" } twice',
         '{ "AccountName", "[user]" } twice',
+    ),
+    Rule(
+        "user",
+        (rf"[^a-z](?:{PERSON_KEYS})(?:\s[^<>]{{0,200}})?>\s{{0,40}}[^<\s]",),
+        _PERSON_ELEMENT,
+        _quoted,
+        "<username>amy</username> twice",
+        "<username>[user]</username> twice",
     ),
     Rule(
         "user",

@@ -106,20 +106,20 @@ _START = (
 )
 _POSIX_BARE = (
     rf"{_START}(?:(?:\.{{1,2}}/)+|/{{1,3}})(?=[.~$@%+-]?\w)(?:{_POSIX_NAME}*(?:\ (?!\.|HTTP/\d|(?:and|or|to|in|on|at|is"
-    rf"|was)\b)[\w.()'&-]+){{0,2}}/)*"
+    rf"|was)\b)[\w.()'&-]+){{0,2}}(?:\ \d{{1,5}}){{0,4}}/)*"
     rf"(?:[^\s\"'<>|/`.{_OTHER_MARKS}]*{_TO_ENDING}|{_POSIX_NAME}*{_WORDS_ON})"
 )
 _QUOTED_PATH = "|".join(rf"(?<={quote})(?:\.{{0,2}}/)+[\w.~$@%+-][^\n{quote}]*(?={quote})" for quote in "\"'`")
 _POSIX = re.compile(rf"(?=\.{{0,2}}/)(?:{_QUOTED_PATH}|{_POSIX_BARE})")  # the cheapest test first
 _RELATIVE = re.compile(
-    rf"(?<![\w./@:~{MARKS}+-])(?:[\w.@+~-]{{1,120}}/)+[\w.@+~-]{{0,120}}\.(?P<extension>[a-z][a-z0-9]{{0,5}})(?![\w/@-])"
+    rf"(?<![\w./@:~{MARKS}+-])(?<!at[)\]}}])(?!(?<=\w[\"'])@)(?:[\w.@+~-]{{1,120}}/)+[\w.@+~-]{{0,120}}\.(?P<extension>[a-z][a-z0-9]{{0,5}})(?![\w/@-])"
     r"(?:\.[\w.-]*+(?<!\.)(?!/))?+(?!\.\w)",
     re.IGNORECASE | re.ASCII,
 )
 # From the working directory or the drive's root: names and, at the end, an ending; `\d+\w` has none.
 _RELATIVE_WINDOWS = re.compile(
-    r"(?<![\w./@:~\\+%$-])(?:[A-Za-z]:(?=\w)|\.{1,2}\\{1,4}|\\{1,4})?(?:[\w.@+~-]{2,120}+\\{1,4})+[\w@+~-][\w.@+~-]{0,119}"
-    r"\.[a-z][a-z0-9]{0,5}(?![\w\\-])",
+    r"(?<![\w./@:~\\+%$\]-])(?!@)(?:[A-Za-z]:(?=\w)|\.{1,2}\\{1,4}|\\{1,4})?(?:[\w.@+~-]{2,120}+\\{1,4})+[\w@+~-][\w.@+~-]{0,119}"
+    r"\.[a-z][a-z0-9]{0,5}(?![\w\\-])(?:/[^\s\"'<>,;]*)?",
     re.IGNORECASE | re.ASCII,
 )
 _LINE_NUMBER = re.compile(r":\d+(?::\d+)?:?\Z")

@@ -173,7 +173,7 @@ _HINT = "|".join(
 # A key and its separator first, then a hint: a hundred words that are tried at each character would be slow.
 _KEY_VALUE = re.compile(
     rf"(?<![\w.-])(?=[\w.-]++{_MAY_SEPARATE})(?=[\w.-]++{_SEPARATOR})(?=[\w.-]*?(?:{_HINT}|{_FOREIGN}))"
-    rf"(?P<key>[\w.-]++){_SEPARATOR}(?P<value>{_ESCAPED_QUOTED}|{_TRIPLE_QUOTED}|{DOUBLY_QUOTED}|{QUOTED}{_GLUED}|{_PLAIN}){_MORE}",
+    rf"(?P<key>[\w.-]++){_SEPARATOR}(?P<value>{_ESCAPED_QUOTED}|{_TRIPLE_QUOTED}|{DOUBLY_QUOTED}|{QUOTED}{_GLUED}|[<(](?=[\"']){QUOTED}\S*|{_PLAIN}){_MORE}",
     re.IGNORECASE,
 )
 # A variable's name, and its value in a field of its own: of a container, of a settings file. Others may stand between.
@@ -260,7 +260,7 @@ def _is_listed(kind: str, value: str) -> bool:
 
 
 _LIST = re.compile(r"\[\s?[\"']?[\w.-]+[\"']?(?:, [\"']?[\w.-]+[\"']?)+\s?\]")  # `tokens: [1, 2, 3]`
-_COMMANDS = (
+COMMANDS = (
     r"mysql\w{0,9}|mariadb\w{0,9}|sshpass|curl|wget|mongo\w{0,9}|smbclient|redis-cli|psql|sqlcmd|sqlplus"
     r"|(?:docker|podman) login"
 )
@@ -278,6 +278,8 @@ def _begins_another(kind: str, match: re.Match[str]) -> bool:
     other = _OTHER_KEY.match(match.string, match.start("value"))
     if other and secret_kind(other["key"]):  # `sid=pin: 5113`
         return True
+    if _OPTIONS.match(match.string, match.start("value")):  # `password: mysql -u root …`
+        return True
     if _SHARE.match(value) or _PERSON.match(match.string, match.start("value")):  # a path goes on behind a blank
         return True
     return begins_an_id(match.string, match.start("value")) or (
@@ -285,7 +287,8 @@ def _begins_another(kind: str, match: re.Match[str]) -> bool:
     )
 
 
-_COMMAND = re.compile(rf"(?:{_COMMANDS})\s|--?[a-z][\w-]*\s", re.IGNORECASE)
+_OPTIONS = re.compile(rf"(?:{COMMANDS})\s+-", re.IGNORECASE)
+_COMMAND = re.compile(rf"(?:{COMMANDS})\s|--?[a-z][\w-]*\s", re.IGNORECASE)
 _PERSON = re.compile(rf"\\*[\"']?(?:{PERSON_KEYS}|to|from)\\*[\"']?(?::\s|=\\*[\"'])", re.IGNORECASE)
 _OTHER_PRIVATE = re.compile(
     rf"\\*[\"']?(?:{ID_KEYS}|tel(?:efon|ephone)?|phone|mobile|cell|fax|msisdn|e?-?mail|iban)\\*[\"']?(?::\s|=)"
@@ -295,7 +298,7 @@ _OTHER_PRIVATE = re.compile(
 _OTHER_KEY = re.compile(r"\\*[\"']?(?P<key>[^\W\d]\w{1,30})\\*[\"']?(?::\s|\s?:?=\s?[\"'`])")
 _DECLARED = re.compile(r":\s{1,3}(\w{2,40})\s{1,3}:?=")
 _MEMBER = re.compile(r"[{(\[]\s?\\*[\"'](?P<key>\w{2,40})\\*[\"']\s?:")
-_SHARE = re.compile(r"\\\\[\w.?-]+\\\w|[A-Za-z]:[\\/]\w")
+_SHARE = re.compile(r"(?:\w{1,20}=)?(?:\\{1,2}[\w.?-]+\\\w|[A-Za-z]:[\\/]\w)")
 _SIGNS = re.compile(r"[=:,-]")
 _CHOSEN = re.compile(r"\d[^\W\d]|[^\W\d]\d|[a-z][A-Z][a-z]*[A-Z]|\w[#$%^&*!~{}]+\w|[a-z]{3}-[a-z]{3,}-[a-z]{3}")
 
@@ -344,14 +347,14 @@ _HEADER = re.compile(
     re.IGNORECASE,
 )
 _SCHEME = re.compile(
-    r"(?P<name>(?:(?<![\w-])|(?<=[^\w-]_)|(?<=[^\w-]__))(?:bearer|basic|digest|negotiate|ntlm|apikey)\s{1,3})(?P<value>[\w.~+/=-]{6,})",
+    r"(?P<name>(?:(?<![\w-])|(?<=[^\w-]_)|(?<=[^\w-]__))(?:bearer|basic|digest|negotiate|ntlm|apikey)\s{1,3})(?P<value>[\w.~+/=-]{6,}(?:\?[^\s\"'<>]*)?)",
     re.IGNORECASE | re.ASCII,
 )
 _OPTION = re.compile(
     rf"(?:(?<![\w-])|(?:(?<=[_-]{{2}})|(?<=\W_)|(?<=\A_)|(?<=\b\d))(?=--\w))(?P<name>--?(?P<key>[a-zA-Z][\w-]{{0,60}})(?:\s{{1,3}}|\+))(?P<value>{QUOTED}|[^\s-]\S*)",
     re.ASCII,
 )
-_CLIENT = re.compile(rf"\b(?:{_COMMANDS})\b(?:[^\\\n]++|\\[\s\S])*+", re.IGNORECASE)
+_CLIENT = re.compile(rf"\b(?:{COMMANDS})\b(?:[^\\\n]++|\\[\s\S])*+", re.IGNORECASE)
 _CLIENT_VALUE = re.compile(
     rf"(\s-(?:[pPuUa](?:\s{{1,40}}|=)?|-(?:proxy-)?(?:user|pass)[\w-]{{0,12}}(?:\s{{1,40}}|=)))(?:{QUOTED}|[^\s-]\S*)"
 )
@@ -365,7 +368,7 @@ _WORDS_FOR_ONE = (
 )
 _PROSE = re.compile(
     rf"(?P<name>\b(?:{_WORDS_FOR_ONE})\s(?:(?:is|was|of|to|ist|war|lautet|lautete|auf|est|es|é|è|era|étant|jest|är|—|–"
-    rf"|-)(?: now| jetzt| désormais)?:?)\s{{1,2}})(?P<value>\S+)"
+    rf"|-)(?: now| jetzt| désormais)?:?)\s{{1,2}})(?P<value>{QUOTED}{_GLUED}|{_PLAIN})"
     r"|(?P<asian>(?:密码|密碼|口令|パスワード|暗証番号|비밀번호|암호)[^\x00-\x7f]{0,4}\s?[:=]?\s?[「『\"']?)(?P<word>[!-~]{3,})",
     re.IGNORECASE,
 )

@@ -284,7 +284,7 @@ _WHOLE_TEXT = _pattern(r"\A\W*select <to_from> <name>\W*\Z")
 _COMMENT = r"(?:/\*(?:[^*/]|\*(?!/)|/(?!\*)){0,1000}+\*/|--(?:[^\n\\-]|-(?!-)|\\(?!n)){0,300}+(?:\n|\\n))"
 # An edge of a word or some comments, and then the cheapest test first: most words of a text fail it.
 _STATEMENT = re.compile(
-    rf"(?=[^\W\d_]|[/-]|\A)(?:(?<![\w-])|(?<=\s-)|(?<=\\[nrt])|(?=[/-])(?:{_COMMENT}{_BLANK}*+){{1,4}}+)"
+    rf"(?=[^\W\d_]|[/-]|\A)(?:(?<!\w)|(?<=\\[nrt])|(?=[/-])(?:{_COMMENT}{_BLANK}*+){{1,4}}+)"
     rf"(?:(?=[A-Z])(?:{_CAPITALS})|(?i:(?=[acdegilmprstuvw])(?:{_ANY_CASE}))"
     rf"|(?i:(?=[acdgimrstu])(?:{_IN_A_SENTENCE}))"
     rf"|(?i:(?=[a-z])(?:\A|(?<=[:=\"'(\[>;`\n/])|(?<=[:=\"'(\[>;`/]\s)|(?<=--\s)|(?<=--)"
@@ -345,7 +345,7 @@ _VERBS = (
     "|export|while|start|(?-i:CLOSE|OPEN|ANALYSE|TABLE|LISTEN)|rollback|update|delete|create|alter|truncate|grant"
     "|revoke"
 )
-_EDGE = r"(?:[^a-z0-9_\-]|\\[nrt])"
+_EDGE = r"(?:[^a-z0-9_]|\\[nrt])"
 
 STATEMENTS = (
     Rule(
