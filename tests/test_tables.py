@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import lakes
 import pandas as pd
@@ -35,9 +37,6 @@ from lakes import (
 from telemetry.collector.tables.lake import LakeError, place_of
 from telemetry.collector.tables.upkeep import tend
 from telemetry.collector.views import overview_sql
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TIME = "2026-01-31T10:00:00Z"
 QUERY = {"event": "query_finished", "time": TIME, "session": SESSION}
@@ -66,6 +65,7 @@ def test_tables_have_each_event_of_the_store_once_with_the_columns_of_its_views(
         sql = columns.format(view)
         assert of_tables(tables, sql) == of_store(store, sql)
     of_uploads = [row["column_name"] for row in of_store(store, columns.format("batches"))]
+    of_uploads.remove("aside")  # what a collector with catalogs found; tables have the lines
     sql = f"SELECT {', '.join(of_uploads)} FROM batches ORDER BY ALL"
     assert of_tables(tables, sql) == of_store(store, sql)
     percentile = "SELECT count_of(query_times) AS n, percentile_of(query_times, 90) AS p FROM query_times"
@@ -142,7 +142,7 @@ def test_what_no_catalog_names_is_kept_aside_and_told(store: Path, tables: Path)
         {"event": "query_finished", "reason": "a field that no catalog names", "loaded": True, "batch": batch},
         {"event": "unheard", "reason": "no catalog names its event", "loaded": False, "batch": batch},
     ]
-    assert of_tables(tables, "SELECT events, aside FROM batches") == [{"events": 2, "aside": 2}]
+    assert of_tables(tables, "SELECT events, lines_aside FROM batches") == [{"events": 2, "lines_aside": 2}]
     assert "1 line of unheard kept in the table aside: no catalog names its event" in notes
 
 
@@ -217,6 +217,34 @@ def test_rubbish_in_the_store_stops_nothing_and_is_told(store: Path, tables: Pat
         "a field is there twice",
         "its batch has no receipt of consent",
     }
+
+
+def test_a_body_of_blank_lines_takes_no_memory_and_one_of_too_many_lines_is_not_read(store: Path, tables: Path) -> None:
+    put(store, [b"\n" * (100 << 20), lakes.json_line(QUERY), b" \n" * (40 << 20)])
+    put(store, [b"{}\n" * 3_000_000])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert load_here(store, tables)["query_finished"] == 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # KiB
+    assert of_tables(tables, "SELECT fault FROM batches WHERE fault IS NOT NULL") == [
+        {"fault": "it holds more than 2000000 lines"}
+    ]
+
+
+def test_all_that_a_commit_names_is_safe_on_disk(store: Path, tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[str] = set()
+    fsync = os.fsync
+
+    def seen(file: int) -> None:
+        synced.add(str(Path(f"/proc/self/fd/{file}").readlink()))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    put(store, [QUERY])
+    load_here(store, tables)
+    needed = {str(path) for path in tables.rglob("*") if path.suffix in {".parquet", ".avro", ".json"}}
+    assert len(needed) > 10
+    assert needed <= synced
+    assert {str(path.parent) for path in map(Path, needed)} <= synced
 
 
 def test_an_event_named_like_a_table_of_ours_gets_one_of_its_own(store: Path, tables: Path) -> None:
@@ -340,6 +368,16 @@ def test_who_has_no_tables_is_told(tmp_path: Path) -> None:
     )
     assert (asked.returncode, asked.stdout) == (1, "")
     assert "is no directory of tables: `telemetry load` makes one" in asked.stderr
+
+
+def test_tables_are_not_sought_beside_those_that_their_catalog_knows(store: Path, tmp_path: Path) -> None:
+    put(store, [QUERY])
+    (tmp_path / "one").mkdir()
+    catalog = ("--iceberg-catalog", f"sqlite:///{tmp_path}/one/catalog.sqlite")
+    assert run_load(store, tmp_path / "one", *catalog).returncode == 0
+    refused = run_load(store, tmp_path / "other", *catalog)
+    assert refused.returncode == 1
+    assert f"not below file://{tmp_path}/other: name its place by --tables, or another catalog" in refused.stderr
 
 
 def test_a_store_without_a_catalog_is_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from telemetry.collector.bodies import UnreadableError, unpacked
+from telemetry.collector.bodies import UnreadableError, split_lines, unpacked
 from telemetry.collector.body import MAX_LINE_BYTES
 from telemetry.collector.store import NDJSON_SUFFIXES
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 MAX_UNPACKED_BYTES = 256 << 20
 """The greatest size of a body that is read; a collector takes 64 MiB unless told otherwise."""
 
+_LEAST_LINE_BYTES = len('{"event":"a"}')
+_MAX_LINES = 2_000_000  # a shipper's body holds some ten thousand
 _HEAD = b'{"event":"'
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)", re.ASCII)
 _MICROSECONDS = 6
@@ -91,6 +93,10 @@ def lines_of(batch: Batch) -> bytes:
         if len(plain) > MAX_UNPACKED_BYTES:
             raise UnreadableError(f"it is larger than {MAX_UNPACKED_BYTES} bytes, decompressed")
     if batch.suffix in NDJSON_SUFFIXES:
+        if plain.count(b"\n") * _LEAST_LINE_BYTES > len(plain):  # blank ones, mostly: each would be held by itself
+            plain = bytearray(b"\n".join(split_lines(bytes(plain))))
+        if plain.count(b"\n") > _MAX_LINES:
+            raise UnreadableError(f"it holds more than {_MAX_LINES} lines")
         return bytes(plain)
     from telemetry.collector.protobuf import event_lines  # noqa: PLC0415 few sources have any
 

@@ -50,9 +50,9 @@ from pyiceberg.types import (
 )
 
 from telemetry.collector.tables.decode import arrow_type
+from telemetry.collector.tables.durable import DurableFiles, make_safe
 from telemetry.collector.tables.layout import Made
 from telemetry.errors import TelemetryError
-from telemetry.files import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -206,6 +206,8 @@ class Lake:
 
     def _settings(self) -> dict[str, str]:
         settings = {"uri": self.place.catalog, "warehouse": self.place.tables}
+        if self.place.tables.startswith("file://"):
+            settings["py-io-impl"] = f"{DurableFiles.__module__}.{DurableFiles.__qualname__}"
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
         return settings | ({"s3.endpoint": endpoint} if endpoint else {}) | ({"s3.region": region} if region else {})
@@ -241,9 +243,16 @@ class Lake:
         """Return a table as it is now, or None if there is none; raise LakeError if it can't be read."""
         with _told(f"the table {name}"):
             try:
-                return Table(name, self._catalog.load_table((NAMESPACE, name)))
+                found = Table(name, self._catalog.load_table((NAMESPACE, name)))
             except NoSuchTableError:
                 return None
+        location = found.handle.location()
+        if not location.startswith(f"{self.place.tables}/"):
+            raise LakeError(
+                f"Iceberg's catalog has the table {name} in {location}, not below {self.place.tables}: "
+                "name its place by --tables, or another catalog"
+            )
+        return found
 
     def read(self, name: str, column: str) -> list[Any]:
         """Return all values of a column of a small table; none if there is no such table."""
@@ -416,7 +425,7 @@ class FileWriter:
         self._writer.close()
         self._stream.close()
         if self.path.startswith("file://"):
-            _make_safe(Path(self.path.removeprefix("file://")))
+            make_safe(Path(self.path.removeprefix("file://")))
         statistics = data_file_statistics_from_parquet_metadata(
             parquet_metadata=self._writer.writer.metadata,
             stats_columns=compute_statistics_plan(self._schema, self.table.handle.properties),
@@ -508,12 +517,6 @@ def _told(what: str) -> Iterator[None]:
 
 def _numbers(properties: Mapping[str, str], prefix: str) -> dict[str, int]:
     return {name.removeprefix(prefix): int(value) for name, value in properties.items() if name.startswith(prefix)}
-
-
-def _make_safe(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    sync_directory(path.parent)
 
 
 def _reason(fault: Exception) -> str:

@@ -57,7 +57,7 @@ BATCHES_COLUMNS: dict[str, str | Columns] = {
     "partition": TEXT,
     "sequence": "BIGINT",
     "events": "BIGINT",
-    "aside": "BIGINT",
+    "lines_aside": "BIGINT",
     "fault": TEXT,
 }
 """The columns of `batches`: those of the view of that name over a store, then the place and what was found there."""

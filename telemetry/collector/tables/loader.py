@@ -55,6 +55,7 @@ _HELD_BYTES = 192 << 20  # of rows in memory, of all files
 _OPEN_FILES = 300
 _SPAN_ROWS = 200_000  # of `batches` and `aside`, which are held as they are
 _OLDEST_SECONDS = 12 * 3600.0
+_LOOK_SECONDS = 5.0
 _TOLD = 10
 _READ_BATCHES = 500
 _READ_BYTES = 32 << 20
@@ -325,6 +326,7 @@ class Loader:
         self._note = note
         self._keep_types = keep_types
         self._labels: set[str] = set()
+        self._look_again = 0.0
         self._known = Known()
         self._span: Span | None = None
         self._missed = 0
@@ -450,9 +452,10 @@ class Loader:
 
     def _is_new(self, label: str) -> bool:
         """Tell whether there are catalogs that were not there when the span was begun, once a batch names one."""
-        if label in self._labels:
+        if label in self._labels or time.monotonic() < self._look_again:  # anybody may upload under any name
             return False
         self._labels.add(label)
+        self._look_again = time.monotonic() + _LOOK_SECONDS
         return any(label_of(catalog) == label for catalog in self._catalogs())
 
 
@@ -565,7 +568,7 @@ def _upload_rows(partition: str, uploads: Sequence[_Upload]) -> pa.Table:
                 "partition": partition,
                 "sequence": upload.batch.sequence,
                 "events": upload.events,
-                "aside": upload.aside,
+                "lines_aside": upload.aside,
                 "fault": upload.fault,
             }
             for upload in uploads
