@@ -13,8 +13,10 @@ import pytest
 from conftest import Host, shippers_of, wait_until
 from spools import Endpoint
 
+from telemetry.collector.judge import Upload, judge
+from telemetry.collector.stream.message import headers_of
 from telemetry.paths import activity_file, product_dir
-from telemetry.receipt import NOT_FIRST, First, format_first, parse_first
+from telemetry.receipt import NOT_FIRST, First, Receipt, format_first, parse_first
 from telemetry.spool.activity import claim, first_of
 
 if TYPE_CHECKING:
@@ -156,3 +158,15 @@ def test_what_stays_on_this_machine_claims_no_day(start_host: StartHost) -> None
         host: Host = start_host(endpoint.url)
         host.emit(3)
         assert _kept() == []
+
+
+# Beyond one machine.
+
+
+@pytest.mark.parametrize("first", [NOT_FIRST, First(day=True), FIRST_OF_ALL])
+def test_a_message_of_a_stream_says_it_in_the_words_of_the_upload(first: First) -> None:
+    receipt = Receipt("on", "host", 0, "unknown")
+    upload = Upload("0" * 32, ".ndjson.zst", "acme-db/3", "", receipt, None, first)
+    headers = {name.lower(): [value] for name, value in headers_of(upload, "/v1").items()}
+
+    assert judge(headers) == upload

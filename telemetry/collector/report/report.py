@@ -85,7 +85,7 @@ def report(ask: Asks, folder: Path, today: dt.date, note: Callable[[str], None])
     finally:
         os.close(lock)
     if not known:
-        note("no catalog is known, so nothing can be told: --catalog FILE")
+        note("no catalog is known, so no new day can be told: --catalog FILE")
     rows = [*longer_periods(days), *(row for done in days.values() for row in done.rows)]
     return sorted(rows, key=lambda row: (row.start, row.period, row.product))
 

@@ -170,4 +170,4 @@ def _batch(message: Msg) -> Batch:
             named, sequence, received, "", "", None, said.get(LEDGER_HEADER), route, ".ndjson", bytes(message.data)
         )
     told = (upload.catalog, upload.catalog_digest, upload.receipt, upload.ledger, route, upload.suffix)
-    return Batch(upload.batch, sequence, received, *told, bytes(message.data))
+    return Batch(upload.batch, sequence, received, *told, bytes(message.data), upload.first)
