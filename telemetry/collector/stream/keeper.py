@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _STORED_SECONDS = 5.0  # for one publication
-_REPEATING_SECONDS = 12.0  # the choice of another leader takes some 4 to 9
+_REPEATING_SECONDS = 12.0  # the choice of another leader takes some of them
 _PAUSE_SECONDS = 0.25
 _HEALTH_SECONDS = 6.0
 _COME_AGAIN_SECONDS = 5.0
