@@ -18,10 +18,11 @@ ESCAPED = (
 """The prefilters for escapes: a text with one of these is read in other spellings too."""
 
 _ESCAPE = re.compile(
+    r"(?=[\\%=&])(?:"  # most characters fail here
     r"(?:\\[uU]|%u)(?:\{0{0,8}([0-9a-fA-F]{1,6})\}|((?<=U)[0-9a-fA-F]{8}|[0-9a-fA-F]{4}))"
     r"|\\(?:x([0-9a-fA-F]{2})|([0-3][0-7]{2})|([nrtbf\"/\\]))"
     r"|((?:%[0-9a-fA-F]{2})+|(?:=[0-9A-F]{2}){3,}|(?:=[C-F][0-9A-F](?:=[89AB][0-9A-F]){1,3})+)"
-    r"|(&(?:#[xX]?[0-9a-fA-F]{1,7};?|[a-zA-Z][a-zA-Z0-9]{1,31};?))"
+    r"|(&(?:#[xX]?[0-9a-fA-F]{1,7};?|[a-zA-Z][a-zA-Z0-9]{1,31};?)))"
 )
 MAX_ESCAPES = 2048
 """The limit of escapes in one layer: a quote in each fourth character of the longest text, at 0.5 us for each."""

@@ -189,8 +189,8 @@ def _quoted_abroad(match: re.Match[str]) -> str | None:
 # ---- Objects of clouds, clusters and stores of documents.
 
 _ARN = re.compile(
-    r"\barn:aws[\w-]{0,10}:[^\s\"'<>,;)\]}]+|(?<![\w/])(?:projects|organizations|folders)/[^\s\"'<>,;)\]}]+"
-    r"|\bsystem:serviceaccount:[\w.:-]+|\bocid1\.[\w.-]{10,}"
+    r"(?=[aofps])(?:\barn:aws[\w-]{0,10}:[^\s\"'<>,;)\]}]+|(?<![\w/])(?:projects|organizations|folders)/[^\s\"'<>,;)\]}]+"
+    r"|\bsystem:serviceaccount:[\w.:-]+|\bocid1\.[\w.-]{10,})"
 )
 _CLUSTER_KIND = (
     r"(?:pod|deployment|replicaset|statefulset|daemonset|service|secret|configmap|namespace|node|ingress(?:e)?|job"
@@ -215,7 +215,7 @@ _ON = r"(?:[?&#=@%/$][^\s\"'<>)\]}]*(?<![,;]))?"  # it was no name, or not all o
 _STORED = re.compile(
     rf"(?P<kind>{_START}(?:{_STORE})\s?(?:[:=]|(?=\[))\s?\[?)(?P<value>{_QUOTED}"
     rf"|(?=[\w.:/-]{{0,100}}[-_.\d])(?!\w{{2,30}}://)[A-Za-z][\w.:/-]{{2,2000}}(?<![.:]){_ON})"
-    rf"|(?P<no>(?:no such index|index_not_found_exception[^\[\n]{{0,80}}index|unknown topic(?: or partition)?"
+    rf"|(?P<no>(?=[inu])(?:no such index|index_not_found_exception[^\[\n]{{0,80}}index|unknown topic(?: or partition)?"
     r"(?! or\b| error\b):?"
     rf"|not found: (?:{_STORE}))\s\[?)(?P<name>{_QUOTED}|[\w.:*-]{{2,2000}}{_ON})"
     rf"|(?P<topic>(?<![\w-])(?:topic|partition(?=\s\S*-\d)|stream|queue|bucket"
