@@ -28,6 +28,7 @@ from telemetry.catalog.model import Catalog, Event, Field
 from telemetry.catalog.schema import line_schema
 from telemetry.catalog.stubs import function_names, stubs
 from telemetry.producer.exception import reduce_exception
+from telemetry.redact.checksum import holds_card
 from telemetry.redact.free_text import FreeTextRedactor
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.intake.pipeline import Pipeline
@@ -142,7 +143,11 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 
 def values(field: Field) -> st.SearchStrategy[Any]:
-    """What the type in the stub and the words of the page allow."""
+    """What the type in the stub and the words of the page allow: of numbers, all but those of payment cards."""
+    return of_type(field).filter(lambda value: type(value) not in {int, float} or not holds_card(value))
+
+
+def of_type(field: Field) -> st.SearchStrategy[Any]:
     least, most = field.min, field.max
     match field.type:
         case "int":
