@@ -42,7 +42,7 @@ class Rendezvous(NamedTuple):
 
     @property
     def lane(self) -> int:
-        """Which one it is of several shippers side by side."""
+        """The number of its lane, of several shippers side by side."""
         lane = self.config.get("lane", 0)
         return lane if isinstance(lane, int) else 0
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MOST_PARTITIONS = 1024
 LEAST_PAYLOAD_BYTES = 8 << 20
-"""What a server's `max_payload` has to be at least: twice the largest segment of a shipper."""
+"""The least `max_payload` of a server: twice the largest segment of a shipper."""
 
 KEPT_SECONDS = 14 * 86_400.0
 DUPLICATE_WINDOW_SECONDS = 600.0

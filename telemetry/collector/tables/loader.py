@@ -127,7 +127,7 @@ class _File:
 
 
 class Span:
-    """What one commit brings: some batches of a partition, as rows in files.
+    """The content of one commit: some batches of a partition, as rows in files.
 
     Args:
         partition: the partition.
