@@ -17,9 +17,9 @@ import nats
 from nats import errors
 from nats.js import errors as js_errors
 
+from telemetry.bearer import Token
 from telemetry.errors import ConfigError
 from telemetry.files import read_secret
-from telemetry.token import Token
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

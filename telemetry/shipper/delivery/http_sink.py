@@ -22,6 +22,7 @@ from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import HTTPError
 
 from telemetry import receipt
+from telemetry.bearer import Token
 from telemetry.endpoint import check_endpoint
 from telemetry.errors import ConfigError
 from telemetry.files import read_secret
@@ -34,7 +35,6 @@ from telemetry.shipper.encode import format_named
 from telemetry.shipper.encode.ndjson import NDJSON
 from telemetry.shipper.outcome import Outcome, Reply
 from telemetry.thin import THIN_HEADER, parse_thin
-from telemetry.token import Token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
