@@ -224,6 +224,7 @@ def test_the_configuration_is_the_hosts(catalog: Path) -> None:
     started_by = config.pop("started_by")
     assert started_by[0] == sys.executable
     assert config.pop("catalog_digest") == hashlib.sha256(catalog.read_bytes()).hexdigest()
+    assert config.pop("sources") == {}
     assert config == {"product": PRODUCT, "catalog": str(catalog), "endpoint": ENDPOINT} | settings._asdict()
 
 
