@@ -177,6 +177,14 @@ def test_an_odd_value_is_what_a_query_over_the_store_reads(store: Path, tables: 
     assert_same(store, tables)
 
 
+@pytest.mark.parametrize("time", ["0000-12-31T23:59:59Z", "9999-12-31T23:59:59-15:59", "0001-01-01T00:00:00+23:59"])
+def test_a_time_that_no_calendar_has_is_kept_aside_and_stops_nothing(store: Path, tables: Path, time: str) -> None:
+    put(store, [QUERY, {**QUERY, "time": time}])
+    assert load_here(store, tables) == {"query_finished": 2, "aside": 1, "batches": 1}
+    (kept,) = of_tables(tables, "SELECT reason, loaded FROM aside")
+    assert kept == {"reason": "time is no TIMESTAMP WITH TIME ZONE", "loaded": True}
+
+
 def test_bodies_in_every_encoding_are_read(store: Path, tables: Path) -> None:
     whole = lakes.json_line(QUERY)
     put(store, [whole], suffix=".ndjson")

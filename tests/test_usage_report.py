@@ -443,6 +443,69 @@ def test_a_week_and_a_month_are_told_if_each_of_their_days_is(catalog: Path) -> 
     assert with_gap == {("week", 5), ("week", 19)}
 
 
+def test_a_week_of_few_installations_is_withheld_though_each_of_its_days_is_told(catalog: Path) -> None:
+    data = [
+        Emitted("done", MONDAY + dt.timedelta(days=day), f"{day}-{n}", First(day=True, week=(day, n) < (0, K - 1)), {})
+        for day in range(7)
+        for n in range(K)
+    ]
+    weeks = [row for row in published(data, catalog) if row.period == "week"]
+    assert [(row.withheld, row.installations) for row in weeks] == [(True, None)] * 2
+
+
+# What uploads say without a right to.
+
+
+@pytest.mark.parametrize("weight", [-1e9, 0, 0.5, 1e308, "many"])
+def test_no_weight_that_an_upload_says_has_a_small_cell_told(store: Path, weight: object) -> None:
+    keep(store, [Emitted("done", MONDAY, f"s{n}", ALL, {"engine": "batch"}) for n in range(60)])
+    keep(store, [Emitted("done", MONDAY, f"t{n}", ALL, {"engine": "stream"}) for n in range(3)])
+    keep(store, [Emitted("done", MONDAY, f"u{n}", NONE, {"engine": "stream", "weight": weight}) for n in range(2)])
+    rows = [row for row in rows_of(store) if row["event"] == "done"]
+    whole = next(row for row in rows if row["about"] == "event")
+    cell = next(row for row in rows if row["value"] == "stream")
+    assert whole["events"] == 65, "each such event counts as one"
+    assert (cell["withheld"], cell["installations"]) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("size", 2**63 - 1),
+        ("count", 2**63 - 1),
+        ("count", 0),
+        ("count", -(2**63)),
+        ("sum", 1.7e308),
+        ("offset", 2**63 - 1),
+        ("scale", -(2**63)),
+        ("bucket_counts", [-(2**63), 2**63 - 1]),
+        ("weight", 1e308),
+        ("load", 1.7e308),
+    ],
+)
+def test_no_number_that_an_upload_says_keeps_days_from_being_told(tmp_path: Path, name: str, said: object) -> None:
+    kinds = {"done": "event", "hits": "counter", "times": "distribution"}
+    values = "".join(
+        EVENT.format(name=event, more=f'kind = "{kind}"') for event, kind in kinds.items() if event != "done"
+    )
+    text = "".join(line for line in values.splitlines(keepends=True) if not line.startswith("size"))
+    of_done = EVENT.format(name="done", more="") + 'load = { type = "float", purpose = "p" }\n'
+    (tmp_path / "acme.toml").write_text(CATALOG + text + of_done)
+    keep_catalogs(tmp_path, [tmp_path / "acme.toml"])
+    sums = {"count": 3, "sum": 6.0, "zero_count": 0, "scale": 3, "offset": 0, "bucket_counts": [1, 2]}
+    keep(
+        tmp_path,
+        [
+            Emitted(event, MONDAY, f"{n}", ALL, {"engine": "batch" if n < 60 else "stream", **sums, name: said})
+            for event in kinds
+            for n in range(63)
+        ],
+    )
+    rows = rows_of(tmp_path)
+    assert {row["event"] for row in rows if row["about"] == "event" and row["installations"] == 63} == {*kinds}
+    assert all(row["withheld"] for row in rows if row["value"] == "stream")
+
+
 # The command.
 
 
@@ -532,6 +595,22 @@ def test_what_was_kept_and_is_damaged_is_an_error_and_not_told_anew(store: Path)
     (kept,) = (store / "reports" / "acme-db").iterdir()
     kept.write_bytes(kept.read_bytes()[:-3])
     with pytest.raises(ReportError, match="restore it"):
+        rows_of(store)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("2026-01-04.json", '{"x":' + "[" * 100_000),
+        ("9999-12-31.json", '{"rows":[],"weekly":{},"monthly":{}}'),
+        ("notes.json", "{}"),
+    ],
+)
+def test_what_is_no_day_that_was_kept_is_named(store: Path, name: str, content: str) -> None:
+    keep(store, draw(2))
+    rows_of(store)
+    (store / "reports" / "acme-db" / name).write_text(content)
+    with pytest.raises(ReportError, match=f"{name} is not what was kept there"):
         rows_of(store)
 
 

@@ -39,7 +39,7 @@ MACROS = (
             flatten(list(list_transform(
                 distribution.bucket_counts,
                 lambda number, place: {
-                    'bound': pow(2.0, (distribution."offset" + place) * pow(2.0, -distribution.scale)),
+                    'bound': pow(2.0, (distribution."offset"::DOUBLE + place) * pow(2.0, -distribution.scale::DOUBLE)),
                     'passed': number::DOUBLE
                 }
             )))

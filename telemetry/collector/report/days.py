@@ -207,13 +207,15 @@ def longer_periods(days: Mapping[tuple[str, dt.date], Day]) -> Iterator[Row]:
         length = _WEEK_DAYS if period == "week" else calendar.monthrange(start.year, start.month)[1]
         if len(numbers) == length:
             about: Literal["event", "product"] = "event" if event else "product"
+            is_small = sum(numbers) < K  # of days that are not, when uploads say otherwise of their weeks
             yield Row(
                 product=product,
                 period=period,
                 start=start,
                 event=event or None,
                 about=about,
-                installations=sum(numbers),
+                installations=None if is_small else sum(numbers),
+                withheld=is_small,
             )
 
 
@@ -224,7 +226,10 @@ def decode_figure(line: str | bytes) -> Figure:
 
 def decode_day(data: bytes) -> Day:
     """Read what was kept of a day. Raises ValueError."""
-    return msgspec.json.decode(data, type=Day)
+    try:
+        return msgspec.json.decode(data, type=Day)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def encode_day(day: Day) -> bytes:

@@ -29,18 +29,24 @@ PERCENTS = (50, 90, 99)
 _DAY = "(v.time AT TIME ZONE 'UTC')::DATE"
 _RECEIVED = "(v.received AT TIME ZONE 'UTC')::DATE"
 _NUMBERS = ("BIGINT", "DOUBLE")
+_NUMBER_COLUMNS = ("mean", "p50", "p90", "p99")
 _COLUMNS = (
     *("kind", "product", "event", "day", "field", "value"),
     *("events", "sessions", "installations", "weekly", "monthly"),
-    *("mean", "p50", "p90", "p99"),
+    *_NUMBER_COLUMNS,
 )
+_MAX_WEIGHT = 10**12  # sums of what uploads say stay numbers, and no weight hides others or a cell's smallness
 _TIMES = "count(DISTINCT session) FILTER (is_first"
 _COUNTS = (
     f"sum(weight) AS events, count(DISTINCT session) AS sessions, {_TIMES}) AS installations, "
     f"{_TIMES} AND is_weekly) AS weekly, {_TIMES} AND is_monthly) AS monthly"
 )
 _NO_NUMBERS = "NULL::DOUBLE, NULL::DOUBLE, NULL::DOUBLE, NULL::DOUBLE"
-_OF_DISTRIBUTION = ("count", "sum", "zero_count", "scale", "offset", "bucket_counts")
+_OF_DISTRIBUTION = {
+    **dict.fromkeys(("count", "zero_count", "scale", "offset"), "BIGINT"),
+    "sum": "DOUBLE",
+    "bucket_counts": "BIGINT[]",
+}
 
 
 class Reported(NamedTuple):
@@ -125,7 +131,8 @@ def figures_sql(made: Plan, events: Iterable[Reported], first: dt.date, last: dt
         return f"SELECT {', '.join(f'NULL AS {name}' for name in _COLUMNS)} WHERE false"
     tables += [f"totals({', '.join(_COLUMNS)}) AS MATERIALIZED ({' UNION ALL '.join(totals)})"]
     parts = ["SELECT * FROM totals", *parts, _of_product(within)]
-    return f"WITH {', '.join(tables)} {' UNION ALL '.join(parts)}"
+    numbers = ", ".join(f"CASE WHEN isfinite({name}) THEN {name} END AS {name}" for name in _NUMBER_COLUMNS)
+    return f"WITH {', '.join(tables)} SELECT * REPLACE ({numbers}) FROM ({' UNION ALL '.join(parts)})"
 
 
 def _own(within: str) -> str:
@@ -144,9 +151,7 @@ _OF_INSTALLATION = (
 
 
 def _table(table: str, view: str, columns: dict[str, Column], event: Reported, within: str) -> str:
-    weight = f"coalesce(v.{identifier(columns['weight'].name)}, 1)" if event.weighted else "1"
-    if event.kind in {"counter", "distribution"}:
-        weight += f" * v.{identifier(columns['count'].name)}"
+    weight = _weight(columns, event)
     taken = [
         f"{_DAY} AS day",
         "v.session AS session",
@@ -155,12 +160,23 @@ def _table(table: str, view: str, columns: dict[str, Column], event: Reported, w
         *(f"{_cell(columns[field], listed)} AS s{at}" for at, field, listed in _value_fields(columns, event)),
         *(f"v.{identifier(columns[field].name)} AS n{at}" for at, field in _number_fields(columns, event)),
     ]
-    if event.kind == "distribution":
+    if _has_buckets(columns, event):
         taken += [f"v.{identifier(columns[name].name)} AS {identifier(name)}" for name in _OF_DISTRIBUTION]
     return (
         f"{table} AS MATERIALIZED (SELECT {', '.join(taken)} FROM {identifier(view)} AS v {_JOINED} "
         f"WHERE v.product = {literal(event.product)} AND {within})"
     )
+
+
+def _weight(columns: dict[str, Column], event: Reported) -> str:
+    """Return an expression for the number that an event stands for, none that an upload has no right to say."""
+    weight = "1"
+    if event.weighted:
+        said = f"TRY_CAST(v.{identifier(columns['weight'].name)} AS DOUBLE)"
+        weight = f"CASE WHEN {said} BETWEEN 1 AND {_MAX_WEIGHT} THEN {said} ELSE 1 END"
+    if event.kind in {"counter", "distribution"}:
+        weight += f" * greatest(TRY_CAST(v.{identifier(columns['count'].name)} AS BIGINT), 0)"
+    return weight
 
 
 def _value_fields(columns: dict[str, Column], event: Reported) -> Iterator[tuple[int, str, tuple[str, ...]]]:
@@ -174,6 +190,10 @@ def _number_fields(columns: dict[str, Column], event: Reported) -> Iterator[tupl
     for at, field in enumerate(event.numbers):
         if field in columns and columns[field].type in _NUMBERS:
             yield at, field
+
+
+def _has_buckets(columns: dict[str, Column], event: Reported) -> bool:
+    return event.kind == "distribution" and all(columns[name].type == of for name, of in _OF_DISTRIBUTION.items())
 
 
 def _cell(column: Column, listed: Sequence[str]) -> str:
@@ -205,7 +225,7 @@ def _parts(table: str, columns: dict[str, Column], event: Reported) -> Iterator[
         )
     for at, field in _number_fields(columns, event):
         yield _numbers(table, f"n{at}", _of("number", event, field))
-    if event.kind == "distribution":
+    if _has_buckets(columns, event):
         found = ", ".join(f"percentile_of({table}, {percent})" for percent in PERCENTS)
         yield (
             f"SELECT {_of('number', event, 'value')}, NULL, {_COUNTS}, mean_of({table}), {found} FROM {table} "
@@ -217,7 +237,8 @@ def _numbers(table: str, number: str, of: str) -> str:
     """Return a query for mean and percentiles, each number counted as often as it stands for."""
     found = ", ".join(f"min(number) FILTER (passed >= {percent / 100} * total)" for percent in PERCENTS)
     distinct = (
-        f"SELECT day, {number} AS number, sum(weight) AS weight FROM {table} WHERE {number} IS NOT NULL GROUP BY ALL"
+        f"SELECT day, {number} AS number, sum(weight)::DOUBLE AS weight FROM {table} "
+        f"WHERE {number} IS NOT NULL GROUP BY ALL"
     )
     passed = (
         "SELECT *, sum(weight) OVER (PARTITION BY day ORDER BY number) AS passed, "

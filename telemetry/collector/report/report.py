@@ -64,7 +64,7 @@ def report(ask: Asks, folder: Path, today: dt.date, note: Callable[[str], None])
     if lock is None:
         raise ReportError(f"another report is being made in {folder}; wait for it")
     try:
-        days = dict(_kept(folder))
+        days = dict(_kept(folder, today))
 
         def make_sql(made: Plan, found: list[Catalog]) -> str:
             known.extend(reported(found))
@@ -79,7 +79,7 @@ def report(ask: Asks, folder: Path, today: dt.date, note: Callable[[str], None])
         for (product, day), done in new.items():
             if day >= _newest(days, product):
                 _keep(folder, product, day, done)
-        days = dict(_kept(folder))
+        days = dict(_kept(folder, today))
     except OSError as fault:
         raise ReportError(f"{folder}: {fault.strerror}; nothing is told that can't be kept") from None
     finally:
@@ -96,12 +96,18 @@ def _newest(days: dict[tuple[str, dt.date], Day], product: str) -> dt.date:
     return max(kept) + dt.timedelta(days=1) if kept else _FIRST_DAY
 
 
-def _kept(folder: Path) -> Iterator[tuple[tuple[str, dt.date], Day]]:
+def _kept(folder: Path, today: dt.date) -> Iterator[tuple[tuple[str, dt.date], Day]]:
     for path in sorted(folder.glob("*/*.json")):
         try:
-            yield (path.parent.name, dt.date.fromisoformat(path.stem)), decode_day(read_file(path))
+            yield (path.parent.name, _past(path.stem, today)), decode_day(read_file(path))
         except ValueError as fault:
             raise ReportError(f"{path} is not what was kept there: {fault}; restore it, or move it away") from None
+
+
+def _past(text: str, today: dt.date) -> dt.date:
+    if (day := dt.date.fromisoformat(text)) > today:  # after which no day would be told
+        raise ValueError("by this machine's clock it is of a day to come")
+    return day
 
 
 def _keep(folder: Path, product: str, day: dt.date, done: Day) -> None:

@@ -66,8 +66,8 @@ class Count(NamedTuple):
 
     @property
     def is_small(self) -> bool:
-        """Whether it has events, but too few installations to be published."""
-        return self.events > 0 and self.installations < K
+        """Whether it occurred, even with a count of nothing, but on too few installations to be published."""
+        return (self.events > 0 or self.sessions > 0) and self.installations < K
 
 
 class Division(NamedTuple):

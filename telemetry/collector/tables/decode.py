@@ -11,7 +11,7 @@ import io
 import json
 import math
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -22,6 +22,7 @@ import pyarrow.json as pj
 from telemetry.collector.bodies import UnreadableError, split_lines, unpacked
 from telemetry.collector.body import MAX_LINE_BYTES
 from telemetry.collector.store import NDJSON_SUFFIXES
+from telemetry.collector.views import TIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,6 +39,10 @@ _HEAD = b'{"event":"'
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)", re.ASCII)
 _MICROSECONDS = 6
 _MAX_INT = 2**63
+_FIRST_US, _LAST_US = (
+    pa.scalar(time.replace(tzinfo=UTC), pa.timestamp("us", "UTC")).value
+    for time in (datetime.min, datetime.max)  # noqa: DTZ901
+)
 
 _ARROW = {
     "VARCHAR": pa.string(),
@@ -45,7 +50,7 @@ _ARROW = {
     "DOUBLE": pa.float64(),
     "BOOLEAN": pa.bool_(),
     "BIGINT[]": pa.list_(pa.int64()),
-    "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", "UTC"),
+    TIME: pa.timestamp("us", "UTC"),
 }
 
 
@@ -154,6 +159,7 @@ class Reader:
         self._names = ["time", "session", *(column.name for column in layout.fields)]
         self._schema = pa.schema([(field, _ARROW[kind]) for field, kind in self._types.items()])
         self._with_event = self._schema.append(pa.field("event", pa.string()))
+        self._times = [field for field, kind in self._types.items() if kind == TIME]
         self._floats = [field for field, kind in self._types.items() if kind == "DOUBLE"]
 
     def read_all(self, lines: list[bytes]) -> pa.Table | None:
@@ -170,6 +176,8 @@ class Reader:
         except (pa.ArrowException, ValueError):  # which hold data
             return None
         if rows.num_rows != len(lines) or not all(_all_finite(rows[field]) for field in self._floats):
+            return None
+        if not all(_all_of_the_calendar(rows[field]) for field in self._times):
             return None
         return rows.select(list(self._types)).rename_columns(self._names)
 
@@ -219,6 +227,12 @@ def _is_utf8(text: bytes) -> bool:
 
 def _all_finite(column: pa.ChunkedArray) -> bool:
     return pc.all(pc.is_finite(column)).as_py() is not False
+
+
+def _all_of_the_calendar(column: pa.ChunkedArray) -> bool:
+    """Tell whether all times are of the years 1 to 9999: Arrow holds others, and Python can't."""
+    ends = pc.min_max(column.cast(pa.int64()))
+    return ends["min"].as_py() is None or (ends["min"].as_py() >= _FIRST_US and ends["max"].as_py() <= _LAST_US)
 
 
 def _has_twice(line: bytes, members: int) -> bool:
@@ -271,7 +285,7 @@ def _time(text: str) -> datetime:
         raise ValueError
     if found[1] and len(found[1]) - 1 > _MICROSECONDS:
         text = text.replace(found[1], found[1][: 1 + _MICROSECONDS])
-    return datetime.fromisoformat(text)
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 _READERS: dict[str, Callable[[str], Any]] = {
