@@ -276,6 +276,29 @@ def test_a_repeat_in_the_tables_is_known_though_the_store_has_lost_its_order(sto
     assert set(ids(tables).values()) == {1}
 
 
+def test_an_order_of_an_earlier_time_is_told_with_what_to_do(store: Path, tables: Path) -> None:
+    fill(store, 2)
+    load_here(store, tables)
+    backup = {file: file.read_bytes() for file in store.glob("sequences.sqlite*")}
+    put(store, [QUERY])
+    load_here(store, tables)
+    added = max((store / "batches").glob("*.ndjson*"), key=lambda file: file.stat().st_mtime_ns)
+    added.unlink()
+    for file in store.glob("sequences.sqlite*"):
+        file.unlink()
+    for file, content in backup.items():
+        file.write_bytes(content)
+    done = run_load(store, tables)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Remove it" in done.stderr
+    for file in backup:
+        file.unlink(missing_ok=True)
+    put(store, [QUERY])
+    load_here(store, tables)
+    assert set(ids(tables).values()) == {1}
+    assert of_tables(tables, "SELECT count(*) AS n FROM batches") == [{"n": 4}]
+
+
 def test_batches_that_went_before_they_were_loaded_are_counted(store: Path, tables: Path) -> None:
     put(store, [QUERY])
     load_here(store, tables)
@@ -376,6 +399,29 @@ def test_who_has_no_tables_is_told(tmp_path: Path) -> None:
     )
     assert (asked.returncode, asked.stdout) == (1, "")
     assert "is no directory of tables: `telemetry load` makes one" in asked.stderr
+
+
+def _query(tables: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "telemetry", "query", "SELECT count(*) FROM events", "--tables", str(tables)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", ["query_finished/**/*.parquet", "query_finished/**/*.avro"])
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_table_whose_files_are_gone_or_rubbish_is_named(
+    store: Path, tables: Path, name: str, *, is_gone: bool
+) -> None:
+    put(store, [QUERY])
+    load_here(store, tables)
+    for file in (tables / "telemetry").glob(name):
+        if is_gone:
+            file.unlink()
+        else:
+            file.write_bytes(b"x")
+    asked = _query(tables)
+    assert (asked.returncode, asked.stdout) == (1, "")
+    assert "query_finished" in asked.stderr
+    assert asked.stderr.count("\n") == 1, "no traceback"
 
 
 def test_tables_are_not_sought_beside_those_that_their_catalog_knows(store: Path, tmp_path: Path) -> None:

@@ -164,8 +164,9 @@ class Table:
         return self.positions.get(partition, 0)
 
     def files(self) -> list[DataFile]:
-        """Return its data files, in the order of their names."""
-        found = [task.file for task in self.handle.scan().plan_files()]
+        """Return its data files, in the order of their names. Raises LakeError."""
+        with _told(f"the table {self.name}"):
+            found = [task.file for task in self.handle.scan().plan_files()]
         return sorted(found, key=lambda file: str(file.file_path))
 
     def remove(self, files: Iterable[DataFile]) -> None:

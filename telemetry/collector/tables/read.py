@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import duckdb
@@ -17,11 +18,12 @@ import fsspec
 from telemetry.collector.bodies import ANSWER, SCHEME, Kept
 from telemetry.collector.query import Asked, QueryError, explained, open_database, require_sql
 from telemetry.collector.tables.catalogs import kept_catalogs
+from telemetry.collector.tables.lake import LakeError
 from telemetry.collector.tables.layout import ASIDE, ASIDE_COLUMNS, BATCHES, BATCHES_COLUMNS, STAMPS
 from telemetry.collector.views import STAMPED, UPLOADED, Column, Plan, View, identifier, literal, merged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from telemetry.catalog.model import Catalog
     from telemetry.collector.tables.lake import Lake, Table
@@ -85,9 +87,18 @@ def open_tables(
         for name, columns in ((BATCHES, BATCHES_COLUMNS), (ASIDE, ASIDE_COLUMNS)):
             connection.execute(f"CREATE VIEW {identifier(name)} AS {_empty_sql(columns)}")  # until one is made
         for name, table in tables.items():
-            connection.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {_table_sql(table, paths[name])}")
+            try:
+                connection.execute(f"CREATE OR REPLACE VIEW {identifier(name)} AS {_table_sql(table, paths[name])}")
+            except duckdb.Error as fault:
+                raise LakeError(_unreadable(name, paths[name], fault)) from None
         connection.execute(f"CREATE VIEW events AS {_events_sql([table for table in tables.values() if table.event])}")
         yield connection, files
+
+
+def _unreadable(name: str, paths: Iterable[str], fault: duckdb.Error) -> str:
+    gone = [path for path in paths if path.startswith("/") and not Path(path).exists()]
+    why = f"{gone[0]} is not there" if gone else str(fault).split("\n", 1)[0]
+    return f"the table {name} can't be read: {why}; restore its files, or load into other tables"
 
 
 def _table_sql(table: Table, paths: list[str]) -> str:

@@ -106,12 +106,23 @@ class StoreSource:
         """Return the first sequence whose body is here, or the next to be given."""
         self._number()
         (lowest,) = self._select("SELECT min(sequence) FROM bodies")[0]
-        last = self._select("SELECT seq FROM sqlite_sequence WHERE name = 'bodies'")
-        return int(lowest or (last[0][0] + 1 if last else 1))
+        return int(lowest or self._last() + 1)
+
+    def _last(self) -> int:
+        found = self._select("SELECT seq FROM sqlite_sequence WHERE name = 'bodies'")
+        return int(found[0][0]) if found else 0
 
     def read(self, partition: str, after: int) -> Iterator[Batch]:  # noqa: ARG002
-        """Yield the batches beyond a sequence, in order; one that is erased meanwhile is passed over."""
+        """Yield the batches beyond a sequence, in order; one that is erased meanwhile is passed over.
+
+        Raises SourceError, also if so many were never numbered here.
+        """
         self._number()
+        if (last := self._last()) < after:
+            raise SourceError(
+                f"{self._batches.parent / 'sequences.sqlite'} ends at {last}, and {after} was read by it before: it is "
+                "of an earlier time, as from a backup. Remove it: batches that are loaded are known by their ids"
+            )
         while rows := self._select(
             "SELECT sequence, file FROM bodies WHERE sequence > ? ORDER BY sequence LIMIT ?", after, _READ_ROWS
         ):
