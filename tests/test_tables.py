@@ -331,6 +331,56 @@ def test_small_files_become_one_and_concurrent_appends_stay(store: Path, tables:
     assert_same(store, tables)
 
 
+OTHER = "fedcba9876543210fedcba9876543210"
+OF_SESSION = f"SELECT count(*) AS n FROM events WHERE session = '{OTHER}'"
+
+
+def _forget(tables: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "telemetry", "forget", OTHER, "--tables", str(tables), "--json"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_session_is_erased_from_all_tables_and_none_of_it_comes_again(store: Path, tables: Path) -> None:
+    fill(store, 3)
+    put(store, [{**QUERY, "session": OTHER}, {**QUERY, "session": OTHER, "shoe": 1}, QUERY])
+    put(store, [{"event": "nobody", "time": TIME, "session": OTHER}, {"event": "nobody", "session": SESSION}])
+    load_here(store, tables)
+    before = of_tables(tables, "SELECT (SELECT count(*) FROM events) AS n, (SELECT count(*) FROM aside) AS aside")[0]
+
+    done = _forget(tables)
+    assert (done.returncode, json.loads(done.stdout)["rows"]) == (0, 4), done.stderr
+    after = of_tables(tables, "SELECT (SELECT count(*) FROM events) AS n, (SELECT count(*) FROM aside) AS aside")[0]
+    assert (after["n"], after["aside"]) == (before["n"] - 2, before["aside"] - 2)
+    assert of_tables(tables, OF_SESSION) == [{"n": 0}]
+    assert json.loads(_forget(tables).stdout)["rows"] == 0
+
+    put(store, [{**QUERY, "session": OTHER}, {**QUERY, "session": [7]}, QUERY])
+    load_here(store, tables)
+    assert of_tables(tables, OF_SESSION) == [{"n": 0}]
+    tend(lake_at(tables), datetime.now(UTC) + timedelta(days=3), 0, lambda: False)
+    assert OTHER.encode() not in b"".join(
+        repr(pq.read_table(file).to_pydict()).encode()
+        for file in tables.rglob("*.parquet")
+        if "/forgotten/" not in str(file)
+    )
+
+
+def test_what_a_loader_has_read_of_a_session_that_is_erased_meanwhile_is_not_committed(
+    store: Path, tables: Path
+) -> None:
+    put(store, [QUERY])
+    load_here(store, tables)
+    put(store, [{**QUERY, "session": OTHER}, QUERY])
+    loading = loader(lake_at(tables), store)
+    loading.advance(lambda: False)
+    assert _forget(tables).returncode == 0
+    assert not loading.commit()
+    loading.advance(lambda: False)
+    assert loading.commit()
+    assert of_tables(tables, OF_SESSION) == [{"n": 0}]
+    assert of_tables(tables, "SELECT count(*) AS n FROM events") == [{"n": 2}]
+
+
 def test_what_was_replaced_goes_when_nobody_can_be_reading_it(store: Path, tables: Path) -> None:
     for number in range(9):
         fill(store, 1, seed=number)

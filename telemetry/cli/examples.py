@@ -34,7 +34,10 @@ EXAMPLES = {
         "telemetry doctor --catalog acme.toml --endpoint URL --send",
         "telemetry doctor --stream nats://a.example,b.example,c.example/telemetry --monitor http://a.example:8222",
     ],
-    "forget": ["telemetry forget 0123456789abcdef0123456789abcdef --store store"],
+    "forget": [
+        "telemetry forget 0123456789abcdef0123456789abcdef --store store",
+        "telemetry forget 0123456789abcdef0123456789abcdef --tables lake",
+    ],
     "help": ["telemetry help spool ls"],
     "keys": ["telemetry keys shipper.key"],
     "load": [

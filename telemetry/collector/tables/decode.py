@@ -74,11 +74,25 @@ class _Named(msgspec.Struct):
     event: str
 
 
+class _OfSession(msgspec.Struct):
+    session: object = None
+
+
+_of_session = msgspec.json.Decoder(_OfSession).decode
 _event_of = msgspec.json.Decoder(_Named).decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
 _numbers = msgspec.json.Decoder(list[int]).decode
 _count_members = json.JSONDecoder(object_pairs_hook=len).decode
+
+
+def session_of(line: bytes) -> str | None:
+    """Return the session that a line names; None if it names none, or is no object."""
+    try:
+        session = _of_session(line).session
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return session if isinstance(session, str) else None
 
 
 def arrow_type(sql_type: str) -> pa.DataType:

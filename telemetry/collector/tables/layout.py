@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BATCHES = "batches"
 ASIDE = "aside"
 CATALOGS = "catalogs"
+FORGOTTEN = "forgotten"
 
 STAMPS = {"time": TIME, "session": TEXT, "product": TEXT, "catalog": TEXT, "batch": TEXT, "received": TIME}
 """The columns that the table of every event has, before those of its fields."""
@@ -65,6 +66,10 @@ BATCHES_COLUMNS: dict[str, str | Columns] = {
 
 CATALOGS_COLUMNS: Columns = {"product": TEXT, "version": "BIGINT", "received": TIME, "content": TEXT}
 """The columns of `catalogs`: each catalog that a loader knew, as JSON, with the time when one first did."""
+
+
+FORGOTTEN_COLUMNS: Columns = {"session": TEXT, "received": TIME}
+"""The columns of `forgotten`: the sessions that were erased, with the time when each was."""
 
 
 class Layout(NamedTuple):
@@ -140,7 +145,7 @@ def _first_types(catalogs: Iterable[Catalog]) -> Fields:
 
 
 def _layouts(types: Fields, made: Mapping[str, Made]) -> list[Layout]:
-    taken = {"events", BATCHES, ASIDE, CATALOGS, *(table.table.lower() for table in made.values())}
+    taken = {"events", BATCHES, ASIDE, CATALOGS, FORGOTTEN, *(table.table.lower() for table in made.values())}
     layouts = []
     for view in plan(types, {}).views[1:]:
         event = view.event or ""

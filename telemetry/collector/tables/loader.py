@@ -23,7 +23,8 @@ import pyarrow.compute as pc
 
 from telemetry.collector.bodies import UnreadableError
 from telemetry.collector.tables.catalogs import keep_catalogs
-from telemetry.collector.tables.decode import Aside, Reader, arrow_type, by_event, lines_of
+from telemetry.collector.tables.decode import Aside, Reader, arrow_type, by_event, lines_of, session_of
+from telemetry.collector.tables.forget import forgotten_sessions
 from telemetry.collector.tables.known import REPEAT_DAYS, Known, find_repeats
 from telemetry.collector.tables.lake import FileWriter, Lake, Table
 from telemetry.collector.tables.layout import (
@@ -133,10 +134,14 @@ class Span:
         partition: the partition.
         tables: the tables of events, with `aside` and `batches`, as they are before it.
         layouts: the layouts of the tables of events.
+        forgotten: the sessions that were erased, whose lines are left out.
     """
 
-    def __init__(self, partition: str, tables: dict[str, Table], layouts: Iterable[Layout]) -> None:
+    def __init__(
+        self, partition: str, tables: dict[str, Table], layouts: Iterable[Layout], forgotten: frozenset[str]
+    ) -> None:
         self.partition = partition
+        self.forgotten = forgotten
         self.after = tables[BATCHES].position(partition)
         self.to = self.after
         self.uploads: list[_Upload] = []
@@ -167,7 +172,10 @@ class Span:
         upload = _Upload(batch)
         self.uploads.append(upload)
         try:
-            events = by_event(lines_of(batch))
+            body = lines_of(batch)
+            if self.forgotten:
+                body = b"\n".join(line for line in body.split(b"\n") if session_of(line) not in self.forgotten)
+            events = by_event(body)
         except UnreadableError as fault:
             upload.fault = str(fault)
             return
@@ -390,6 +398,9 @@ class Loader:
         if time.time() - span.begun_unix > _OLDEST_SECONDS:  # this process was stopped for long: its files may be swept
             span.discard()
             return False
+        if forgotten_sessions(self._lake) != span.forgotten:
+            span.discard()
+            return False
         try:
             finished = span.finish()
         except BaseException:
@@ -441,7 +452,7 @@ class Loader:
         if self._missed:
             lost = counted(self._missed, "batch", "batches")
             self._note(f"{self._partition}: at most {lost} after {after} gone before loading")
-        return Span(self._partition, tables, layouts)
+        return Span(self._partition, tables, layouts, forgotten_sessions(self._lake))
 
     def _repeats(self, chunk: list[Batch]) -> set[int]:
         """Return the sequences of those batches that came before, by what is committed now."""

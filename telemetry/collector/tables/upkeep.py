@@ -17,7 +17,7 @@ from pyiceberg.exceptions import CommitFailedException
 
 from telemetry.collector.tables.known import REPEAT_DAYS
 from telemetry.collector.tables.lake import EPOCH, FileWriter, Lake, Table, day_of
-from telemetry.collector.tables.layout import BATCHES, CATALOGS
+from telemetry.collector.tables.layout import BATCHES, CATALOGS, FORGOTTEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -52,7 +52,7 @@ def tend(lake: Lake, now: datetime, keep_days: int, is_stopped: Callable[[], boo
     for name, table in lake.tables().items():
         if is_stopped():
             return
-        if keep_days and name != CATALOGS:
+        if keep_days and name not in {CATALOGS, FORGOTTEN}:
             days = max(keep_days, REPEAT_DAYS + 1) if name == BATCHES else keep_days
             _expire(lake, table, now.date() - timedelta(days=days - 1))
         for group in chosen(table.files(), now.date()):
@@ -103,7 +103,7 @@ def _merge(lake: Lake, table: Table, files: list[DataFile], is_stopped: Callable
     writer = FileWriter(table, EPOCH + timedelta(days=day_of(files[0])))
     try:
         waiting: list[pa.Table] = []
-        for rows in _rows(table, files):
+        for rows in rows_of(table, files):
             if is_stopped():
                 writer.discard()
                 return False
@@ -128,7 +128,8 @@ def joined(parts: list[pa.Table]) -> pa.Table:
     return pa.concat_tables(parts, promote_options="default").unify_dictionaries()
 
 
-def _rows(table: Table, files: Iterable[DataFile]) -> Iterator[pa.Table]:
+def rows_of(table: Table, files: Iterable[DataFile]) -> Iterator[pa.Table]:
+    """Yield the rows of a table's files, some ten thousand at a time."""
     for file in files:
         with table.handle.io.new_input(file.file_path).open() as stream:
             for rows in pq.ParquetFile(stream, read_dictionary=_REPEATED).iter_batches(batch_size=_READ_ROWS):
