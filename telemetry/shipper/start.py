@@ -22,6 +22,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -278,8 +279,9 @@ def _heard() -> list[signal.Signals]:
     return [signal.SIGTERM, signal.SIGINT, *([] if outlives else [signal.SIGHUP])]
 
 
+@cache
 def _has_terminal() -> bool:
-    """Tell whether there is a terminal that would send SIGHUP when it is closed."""
+    """Tell whether there was a terminal at the start, which would send SIGHUP when it is closed, and is none then."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
