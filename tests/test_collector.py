@@ -148,6 +148,8 @@ def test_a_body_is_stored_as_it_came_with_its_record(collector: Collector) -> No
         "route": "/v1/batches",
         "bytes": len(BODY),
         "catalog_digest": "",
+        "first": {"day": False, "week": False, "month": False},
+        "aside": [],
     }
     until(lambda: not collector.arriving())
 

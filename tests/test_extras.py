@@ -62,12 +62,11 @@ def test_whoever_is_told_to_install_it_is_told_its_name_and_an_extra_that_there_
     texts = [*(ROOT / "telemetry").rglob("*.py"), *ROOT.glob("*.md"), *(ROOT / "telemetry").rglob("*.md")]
     said = [told for file in texts for told in re.findall(r"pip install '([^']*)'", file.read_text(encoding="utf-8"))]
 
-    names = {
-        project["name"],
-        *(f"{of}[{extra}]" for of in (project["name"], ".") for extra in project["optional-dependencies"]),
-    }
     said += [f"telemetry-shipper[{row.extra}]" for row in _SINKS.values() if row.extra]
-    assert {told for told in said if "{" not in told} <= names
+    parts = [re.fullmatch(r"([^\[]*)(?:\[(.*)\])?", told) for told in said if "{" not in told]
+    assert {part[1] for part in parts if part} <= {project["name"], "."}
+    extras = {extra for part in parts if part and part[2] for extra in part[2].split(",")}
+    assert extras <= project["optional-dependencies"].keys()
     assert len(said) > 2
 
 

@@ -20,6 +20,7 @@ from telemetry.doctor.step import Step, fault, good, note
 from telemetry.endpoint import SinkTarget
 from telemetry.errors import ConfigError
 from telemetry.jetstream import Access, Servers, close
+from telemetry.terminal import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -164,7 +165,7 @@ def _of_state(info: api.StreamInfo) -> Iterator[Step]:
         )
     else:
         limit = f"of {most} " if most > 0 else ""
-        yield good("state", f"it holds {info.state.messages} batches, {held} {limit}bytes")
+        yield good("state", f"it holds {counted(info.state.messages, 'batch', 'batches')}, {held} {limit}bytes")
 
 
 def _of_syncs(monitors: Sequence[str]) -> Iterator[Step]:
