@@ -21,8 +21,10 @@ from telemetry.cli.purge import purge
 from telemetry.cli.status import gather
 from telemetry.consent import read_stored
 from telemetry.inspect import erase
+from telemetry.paths import LIVING
 from telemetry.rendezvous.life import tell_of_purge
 from telemetry.rendezvous.taken import Records
+from telemetry.spool.layout import FORMAT_FILE
 from telemetry.spool.ledger import LedgerLog
 from telemetry.spool.spool import Spool
 
@@ -68,6 +70,19 @@ def test_purge_stops_the_shipper_and_leaves_nothing_but_the_choice(
     assert _places(home) == {"config"}
     assert read_stored("acme-db").choice == "on"
     assert _status()["ledger"]["emitted"] == 0
+
+
+def test_a_no_right_after_a_purge_beside_living_hosts_is_done(home: Path) -> None:
+    directory = home / "state" / "acme-db" / "spool-0123456789abcdef"
+    spool, _ = Spool.open(directory, lambda *_: False)
+    spool.close()
+    for path in directory.iterdir():
+        if path.is_dir() and path.name != LIVING:
+            shutil.rmtree(path)
+        elif path.is_file() and path.name != FORMAT_FILE:
+            path.unlink()
+    done = _run(off)
+    assert (done.exit_code, done.stderr) == (0, "")
 
 
 def test_purge_erases_what_a_dead_shipper_left(start_host: StartHost, home: Path, refusing: str) -> None:

@@ -24,7 +24,7 @@ from telemetry.rendezvous.life import gone_in, sweep, tell_of_purge
 from telemetry.rendezvous.life import is_held as shows_life
 from telemetry.rendezvous.lock import acquire
 from telemetry.spool import activity
-from telemetry.spool.layout import DELIVERY_LOCK_FILE, FORMAT_FILE
+from telemetry.spool.layout import DELIVERY_LOCK_FILE, FOLDERS, FORMAT_FILE, prepare
 from telemetry.spool.ledger import LedgerLog, Total
 from telemetry.spool.positions import REMOTE_PID
 from telemetry.spool.segment import MARKS
@@ -89,6 +89,8 @@ def erase_segments(spool: Path) -> None:
         OSError: the disk lets nothing be erased, or not all.
     """
     if is_spool(spool):
+        if not all((spool / folder).is_dir() for folder in FOLDERS):
+            prepare(spool)  # a purge beside living hosts has left nothing but their signs of life
         opened = Spool(spool)
         try:
             opened.claim()  # when no shipper does: what a crash left between a file and its line is counted then
