@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+
+_REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def main() -> None:
@@ -19,7 +23,17 @@ def main() -> None:
         case _:
             from telemetry.cli.commands import commands  # noqa: PLC0415 as above
 
-            commands(prog_name="telemetry")  # whatever it was started as: completion goes by it
+            try:
+                try:
+                    commands(prog_name="telemetry")  # whatever it was started as: completion goes by it
+                finally:
+                    if sys.stdout:
+                        sys.stdout.flush()
+            except OSError as fault:
+                if fault.errno not in _REFUSED:
+                    raise
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what waits to be written would fail again
+                sys.exit(f"telemetry: {fault.strerror}: make room where the output goes, or in the temporary directory")
 
 
 if __name__ == "__main__":

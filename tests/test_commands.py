@@ -100,6 +100,16 @@ def test_a_slip_is_answered_by_what_was_meant(call: list[str], meant: str) -> No
     assert meant in done.output
 
 
+@pytest.mark.parametrize("call", ["help", "report --help", "--version"])
+def test_output_that_finds_no_room_is_told_in_a_line(call: str) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 a device
+        command = [sys.executable, "-m", "telemetry", *call.split()]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("telemetry: No space left on device: make room")
+    assert done.stderr.count("\n") == 1
+
+
 def test_version_is_that_of_the_distribution() -> None:
     assert re.fullmatch(r"telemetry, version \d+\.\d+\.\d+\n", run("--version").output)
 
