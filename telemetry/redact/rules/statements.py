@@ -249,6 +249,26 @@ _BEHIND_A_SIGN = _pattern(
     r"|set transaction (?:snapshot|isolation|read)|set hivevar:|call <name>~\([^()\n]*\) as of |merge /\*",
     r"declare <name> (?:[\w.]+%(?:row)?type|exception|resultset)\b|alter all row |drop all row |create statistics on ",
     r"(?-i:(?:CLOSE|OPEN|ANALYSE|TABLE|LISTEN) [\w.@]+(?:<end>| ORDER BY ))",
+    r"locking (?:table|view|row|database) (?!<verdict>)<name> for |create (?:multi)?set table "
+    r"|for <name> in~\(~select\b"
+    r"|force install <name>|pivot_(?:wider|longer) <name> on |if~(?:not~)?object_id~\("
+    r"|show (?:\w+ ){1,3}for (?:channel|group|user|role|account|table|database) <name><end>"
+    r"|show create \w+ <name><end>|analyze table <name>~\(|open schema <name><end>"
+    r"|evaluate <name>~(?:\(|order by )|(?-i:EVALUATE) (?:<name>|'[^'\n]{1,80}')<end>|evaluate '[^'\n]{1,80}'<end>"
+    r"|declare or replace <name>|declare (?:variable )?<name>~(?:=|(?:int|integer|bigint|varchar|text|date|boolean)\b)"
+    r"|update <name> <name> from~\(~select\b|delete from <name> on cluster <name>|from~\(~from <name>"
+    r"|create materialized view <name> (?:auto |refresh )|create (?:or replace )?model <name>~"
+    r"(?:transform|options)~\("
+    r"|analyze (?:(?:verbose|skip_locked|sample|full) ){1,3}(?:table )?<name>~\(|install <name> from community\b"
+    r"|select if\b[^\n]{1,200} endif\b|select <name>!\w"
+    r"|select interval <name> (?:year|month|day|hour|minute|second)s?\b"
+    r"|show links on <name><end>|create volatile (?:multi)?set table |alter table <name> change (?:column )?<name> "
+    r"|delete <name> as <name> where |drop namespace <name>|update <name> from <name> as |merge into <name> with~\("
+    r"|select <name> at time zone |select approximate |set (?:persist|persist_only) <name>~="
+    r"|create table (?:if not exists )?<name> tblproperties~\(|install <name> from '|insert into <name> replace where "
+    r"|with \w+~\([^()\n]{0,80}\) as <name> select "
+    r"|create <modifiers>table <name> (?:shallow |deep )?clone |set <name>~=~[^\s;]+ for session\b"
+    r"|show (?:\w+ ){1,3}(?:like '[^'\n]{0,80}' )?in (?:schema|database|catalog) <name><end>",
     r"use (?:schema|database|role|warehouse|catalog) <name>~(?:\(|<end>)"
     r"|analyze (?:local|no_write_to_binlog) table <name>|truncate (?:(?:table )?(?:only|if exists) "
     r"|<name> (?:on cluster|cascade|restrict)\b)"
@@ -263,6 +283,9 @@ _IN_QUOTES = _pattern(
     r"|install"
     r"|vacuum|reindex|cluster|table|describe|desc|show) (?:table |savepoint )?(?=[\w.]*[@$_.\d])[\w.@$]+<quote>",
     r"(?-i:USE) \w+<quote>|create <modifiers><kind> <symbol><quote>",
+    r"show (?:(?:\w+ ){1,3}for (?:channel|group|user|role|account|table|database)|create \w+)"
+    r" (?:\w+|'[^'\n]{1,80}')<quote>"
+    r"|open schema \w+<quote>|show (?:\w+ ){1,3}(?:like '[^'\n]{0,80}' )?in (?:schema|database|catalog) [\w.]+<quote>",
     r"(?:savepoint|rollback to(?: savepoint)?|set names|use (?:schema|database|role|warehouse|catalog)) \w+<quote>",
     r"set (?:session |local |global |variable |var )?<name>(?:~=| to )~(?:'[^'\n]*'|[^\s;,\"'`]+)"
     r"(?:~[,(+*/|-][^\n\"]*)?<quote>",
@@ -284,7 +307,7 @@ _WHOLE_TEXT = _pattern(r"\A\W*select <to_from> <name>\W*\Z")
 _COMMENT = r"(?:/\*(?:[^*/]|\*(?!/)|/(?!\*)){0,1000}+\*/|--(?:[^\n\\-]|-(?!-)|\\(?!n)){0,300}+(?:\n|\\n))"
 # An edge of a word or some comments, and then the cheapest test first: most words of a text fail it.
 _STATEMENT = re.compile(
-    rf"(?=[^\W\d_]|[/-]|\A)(?:(?<!\w)|(?<=\\[nrt])|(?=[/-])(?:{_COMMENT}{_BLANK}*+){{1,4}}+)"
+    rf"(?=[^\W\d_]|[/-]|\A)(?:(?<!\w)|(?<=\\[nrt])|(?=[/-])(?:{_COMMENT}{_BLANK}*+){{1,8}}+)"
     rf"(?:(?=[A-Z])(?:{_CAPITALS})|(?i:(?=[acdegilmprstuvw])(?:{_ANY_CASE}))"
     rf"|(?i:(?=[acdgimrstu])(?:{_IN_A_SENTENCE}))"
     rf"|(?i:(?=[a-z])(?:\A|(?<=[:=\"'(\[>;`\n/])|(?<=[:=\"'(\[>;`/]\s)|(?<=--\s)|(?<=--)"
@@ -342,6 +365,7 @@ _VERBS = (
     "|reassign"
     "|security|begin|if|with|values|replace|pivot|unpivot|declare|execute|exec|drop|merge|list|ls|remove|rm|copy"
     "|truncate"
+    "|locking|for|force install|pivot_wider|pivot_longer|open|evaluate|select"
     "|export|while|start|(?-i:CLOSE|OPEN|ANALYSE|TABLE|LISTEN)|rollback|update|delete|create|alter|truncate|grant"
     "|revoke"
 )
