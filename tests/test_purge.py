@@ -72,6 +72,14 @@ def test_purge_stops_the_shipper_and_leaves_nothing_but_the_choice(
     assert _status()["ledger"]["emitted"] == 0
 
 
+def test_what_is_purged_does_not_leave_meanwhile(start_host: StartHost, home: Path, collector: Collector) -> None:
+    assert home.exists()
+    start_host(collector.endpoint).emit(100)
+    result = _run(purge, "--yes", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["events"]) == (0, 100), result.stderr
+    assert [*collector.store.glob("batches/*")] == []
+
+
 def test_a_no_right_after_a_purge_beside_living_hosts_is_done(home: Path) -> None:
     directory = home / "state" / "acme-db" / "spool-0123456789abcdef"
     spool, _ = Spool.open(directory, lambda *_: False)

@@ -79,12 +79,13 @@ def _of_file(file: Path) -> tuple[str, list[_Setting]]:
 def _of_hosts(product: str) -> Iterator[tuple[str, list[_Setting]]]:
     for place in find_rendezvous(product):
         if place.config:
-            sources = place.config.get(SOURCES, {})
+            sources = place.config.get(SOURCES)  # a shipper in the foreground writes none
+            otherwise = "telemetry ship --config" if sources is None else "init(shipper=...)"
             told = [
                 _Setting(
                     name,
                     _safe(name, value),
-                    "default" if value == default else sources.get(name, "init(shipper=...)"),
+                    "default" if value == default else (sources or {}).get(name, otherwise),
                 )
                 for name, default in ShipperSettings()._asdict().items()
                 for value in [place.config.get(name, default)]

@@ -98,6 +98,9 @@ def examine_spool(spool: dict[str, Any], shipper: dict[str, Any], errors: list[s
     elif not causes:
         copies = counted(spool["segments"]["sent"], "copy", "copies")
         yield good("spool", f"{waiting}, {copies} of what was sent")
+    if spool["segments"]["active"] and not causes:
+        found = f"{counted(spool['segments']['active'], 'segment is', 'segments are')} being written"
+        yield good("spool", f"{found}: uploaded after segment_seconds (10 s), or at flush(until='delivered')")
     if quarantined := spool["segments"]["quarantine"]:
         found = f"{counted(quarantined, 'segment is', 'segments are')} in quarantine"
         yield note("spool", found, "telemetry spool ls says why; telemetry spool requeue sends them again")
@@ -117,7 +120,8 @@ def examine_losses(ledger: dict[str, Any], by_field: dict[str, dict[str, int]]) 
     # That some are dropped may be as the catalog says; that all are, can't be meant.
     say = fault if ledger["emitted"] and ledger["emitted"] == sum(ledger["dropped"].values()) else note
     for reason, events in sorted(ledger["dropped"].items()):
-        yield say("losses", f"{counted(events, 'event')}: {reason}", _remedy(reason))
+        is_meant = reason == DropReason.CONSENT
+        yield (note if is_meant else say)("losses", f"{counted(events, 'event')}: {reason}", _remedy(reason))
     for field, reasons in sorted(by_field.items()):
         for reason, values in sorted(reasons.items()):
             yield note("losses", f"{counted(values, 'value')} of {field}: {reason}", _remedy(reason))

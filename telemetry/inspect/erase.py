@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from telemetry.spool.positions import Positions
 
 STOP_SECONDS = 10.0
-"""The time for a shipper to stop: it seals, uploads for two seconds, and waits as long for the upload under way."""
+"""The time for a shipper to stop: it seals, and waits for two seconds for the upload under way to be cut off."""
 
 RELEASE_SECONDS = 5.0
 """The time that the end of a process may take on a busy machine."""
@@ -231,7 +231,7 @@ def _take_over(rendezvous: Rendezvous) -> int:
                 f"the shipper {rendezvous.pid} does not stop within {STOP_SECONDS:.0f} s: end it, then run this again"
             )
         try:
-            rendezvous.ask("stop", _ASK_SECONDS)
+            rendezvous.ask("stop", _ASK_SECONDS, uploads=False)  # what is to be erased must not leave meanwhile
         except ShipperUnreachableError:
             continue  # busy, or already on its way out
     return lock

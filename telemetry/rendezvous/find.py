@@ -72,8 +72,8 @@ class Rendezvous(NamedTuple):
         except OSError:
             return inf
 
-    def ask(self, op: str, timeout_seconds: float) -> dict[str, Any]:
-        """Put a question to the shipper and wait for the answer.
+    def ask(self, op: str, timeout_seconds: float, **more: object) -> dict[str, Any]:
+        """Put a question to the shipper, with `more` that belongs to it, and wait for the answer.
 
         Raises:
             ShipperUnreachableError: no answer within `timeout_seconds`.
@@ -85,7 +85,7 @@ class Rendezvous(NamedTuple):
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             with Control(context, self.directory) as control:
-                return control.ask({"op": op}, timeout_seconds)
+                return control.ask({"op": op, **more}, timeout_seconds)
         except zmq.ZMQError as fault:
             raise ShipperUnreachableError(f"{self.directory}: {fault}") from None
         finally:

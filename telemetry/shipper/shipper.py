@@ -167,6 +167,7 @@ class Shipper:
         self._ticked_at = self._looked_at = float("-inf")
         self._is_owed = False  # what the user's choice asks of the spool
         self._stopping = False
+        self._uploads_at_end = True
         self.made_way = False
 
     def run(self) -> None:
@@ -189,7 +190,7 @@ class Shipper:
         """Upload what waits, for a while and as long as it goes well; blocks. Another shipper may run already."""
         self._hurry()
         deadline = monotonic() + STOP_SECONDS
-        while (self._uploader.goes_well or self._takeover.goes_well) and monotonic() < deadline:
+        while self._has_more_to_upload and monotonic() < deadline:
             sleep(FINISH_POLL_SECONDS)
             self._obey_the_user()
         self._uploader.stop()
@@ -202,6 +203,10 @@ class Shipper:
         self._spool.close()
         self._catalogs.close()
         copies.drop_unnamed(self._config.product, partial(_catalogs_named, self._config.product))
+
+    @property
+    def _has_more_to_upload(self) -> bool:
+        return self._uploads_at_end and (self._uploader.goes_well or self._takeover.goes_well)
 
     def stop(self) -> None:
         """End the run soon; for use in a signal handler."""
@@ -375,7 +380,12 @@ class Shipper:
         self._uploader.hurry()
         self._takeover.hurry()
 
-    def _stop(self, _request: Message) -> Message:
+    def _stop(self, request: Message) -> Message:
+        """Stop; with `uploads` false, for a purge, nothing more leaves, and what is on its way is cut off."""
+        self._uploads_at_end = request.get("uploads", True) is not False
+        if not self._uploads_at_end:
+            self._uploader.stop()
+            self._sink.abort()
         self.stop()
         return {"pid": os.getpid()}
 
