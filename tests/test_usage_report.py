@@ -170,14 +170,9 @@ def tally(data: Sequence[Emitted]) -> list[Figure]:
             ]
             if small:
                 figures.append(_figure("rest", event, day, small, field))
-        with_size = sorted(
-            (emitted.fields["size"], emitted.weight) for emitted in of_event if emitted.fields.get("size") is not None
-        )
-        if with_size:
-            having = [emitted for emitted in of_event if emitted.fields.get("size") is not None]
-            figures.append(
-                msgspec.structs.replace(_figure("number", event, day, having, "size"), **_numbers(with_size))
-            )
+        having = [emitted for emitted in of_event if emitted.fields.get("size") is not None]
+        if having:
+            figures.append(msgspec.structs.replace(_figure("number", event, day, having, "size"), **_numbers(having)))
     for day in sorted(days):
         told = {f.event for f in figures if f.kind == "event" and f.day == day and f.installations >= K}
         if together := [emitted for emitted in data if emitted.day == day and emitted.event in told]:
@@ -217,10 +212,15 @@ def _firsts(found: Iterable[Emitted]) -> dict[str, First]:
     return {emitted.session: emitted.first for emitted in found if emitted.first.day}
 
 
-def _numbers(sized: Sequence[tuple[int, float]]) -> dict[str, float]:
-    each = [size for size, weight in sized for _ in range(int(weight))]
-    found = {f"p{percent}": float(each[-(-percent * len(each) // 100) - 1]) for percent in (50, 90, 99)}
-    return {"mean": sum(each) / len(each), **found}
+def _numbers(having: Sequence[Emitted]) -> dict[str, float | None]:
+    each = sorted(emitted.fields["size"] for emitted in having for _ in range(int(emitted.weight)))
+    found: dict[str, float | None] = {"mean": sum(each) / len(each)}
+    for percent in (50, 90, 99):
+        number = each[-(-percent * len(each) // 100) - 1]
+        up = _firsts(emitted for emitted in having if emitted.fields["size"] >= number)
+        down = _firsts(emitted for emitted in having if emitted.fields["size"] <= number)
+        found[f"p{percent}"] = float(number) if min(len(up), len(down)) >= K else None
+    return found
 
 
 def _text(value: object) -> str | None:
@@ -416,6 +416,13 @@ def test_numbers_tell_no_single_value_and_nothing_of_few_installations(catalog: 
     assert (few.withheld, few.mean, few.p50, few.p99) == (True, None, None, None)
     assert (enough.withheld, enough.mean, enough.p50, enough.p99) == (False, 123_000.0, 123_000.0, 123_000.0)
     assert (enough.events, enough.sessions, enough.installations) == (None, None, None), "so the others' can't be told"
+
+
+def test_a_percentile_is_the_number_of_no_few_installations(catalog: Path) -> None:
+    """Of sixty installations five have a number that nobody else has."""
+    data = [Emitted("done", MONDAY, f"s{n}", ALL, {"size": 904 if n < 5 else 10 + n % 3}) for n in range(60)]
+    (row,) = [row for row in published(data, catalog) if row.about == "numbers"]
+    assert (row.withheld, row.p50, row.p90, row.p99) == (False, 11.0, 12.0, None)
 
 
 def test_a_week_and_a_month_are_told_if_each_of_their_days_is(catalog: Path) -> None:

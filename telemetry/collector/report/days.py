@@ -191,7 +191,7 @@ def _share(events: float, whole: Figure) -> float | None:
 
 
 def _rounded(number: float | None) -> float | None:
-    """Round to three digits, so that no number of a single event is told."""
+    """Round to three digits."""
     return None if number is None else float(f"{number:.{_DIGITS}g}")
 
 

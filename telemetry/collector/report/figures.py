@@ -44,7 +44,7 @@ _COUNTS = (
 _NO_NUMBERS = "NULL::DOUBLE, NULL::DOUBLE, NULL::DOUBLE, NULL::DOUBLE"
 _OF_DISTRIBUTION = {
     **dict.fromkeys(("count", "zero_count", "scale", "offset"), "BIGINT"),
-    "sum": "DOUBLE",
+    **dict.fromkeys(("sum", "min", "max"), "DOUBLE"),
     "bucket_counts": "BIGINT[]",
 }
 
@@ -226,16 +226,14 @@ def _parts(table: str, columns: dict[str, Column], event: Reported) -> Iterator[
     for at, field in _number_fields(columns, event):
         yield _numbers(table, f"n{at}", _of("number", event, field))
     if _has_buckets(columns, event):
-        found = ", ".join(f"percentile_of({table}, {percent})" for percent in PERCENTS)
-        yield (
-            f"SELECT {_of('number', event, 'value')}, NULL, {_COUNTS}, mean_of({table}), {found} FROM {table} "
-            "GROUP BY day"
-        )
+        found = ", ".join(f"percentile_of({table}, {percent}) AS p{percent}" for percent in PERCENTS)
+        told = f"SELECT day, mean_of({table}) AS mean, {found} FROM {table} GROUP BY day"
+        yield _told(f"SELECT * FROM {table}", told, '"min"', '"max"', _of("number", event, "value"))
 
 
 def _numbers(table: str, number: str, of: str) -> str:
     """Return a query for mean and percentiles, each number counted as often as it stands for."""
-    found = ", ".join(f"min(number) FILTER (passed >= {percent / 100} * total)" for percent in PERCENTS)
+    found = ", ".join(f"min(number) FILTER (passed >= {percent / 100} * total) AS p{percent}" for percent in PERCENTS)
     distinct = (
         f"SELECT day, {number} AS number, sum(weight)::DOUBLE AS weight FROM {table} "
         f"WHERE {number} IS NOT NULL GROUP BY ALL"
@@ -244,10 +242,35 @@ def _numbers(table: str, number: str, of: str) -> str:
         "SELECT *, sum(weight) OVER (PARTITION BY day ORDER BY number) AS passed, "
         f"sum(weight) OVER (PARTITION BY day) AS total FROM ({distinct})"
     )
-    told = f"SELECT day, sum(number * weight) / sum(weight), {found} FROM ({passed}) GROUP BY day"
-    counts = f"SELECT day, {_COUNTS} FROM {table} WHERE {number} IS NOT NULL GROUP BY day"
+    told = f"SELECT day, sum(number * weight) / sum(weight) AS mean, {found} FROM ({passed}) GROUP BY day"
+    return _told(f"SELECT * FROM {table} WHERE {number} IS NOT NULL", told, number, number, of)
+
+
+def _told(having: str, told: str, least: str, most: str, of: str) -> str:
+    """Return a query for a number's figures, a percentile only if K installations reach up to it, and K down to it.
+
+    Args:
+        having: a query for the events that have the number.
+        told: a query for the mean and the percentiles of each day.
+        least: the least number of an event.
+        most: the greatest one.
+        of: what the row is of.
+    """
+    counts = f"SELECT day, {_COUNTS} FROM ({having}) GROUP BY day"
+    extremes = (
+        f"SELECT day, session, min({least}) AS least, max({most}) AS most FROM ({having}) WHERE is_first GROUP BY ALL"
+    )
+    beyond = ", ".join(
+        f"count(*) FILTER (most >= p{percent}) AS up{percent}, count(*) FILTER (least <= p{percent}) AS down{percent}"
+        for percent in PERCENTS
+    )
+    reached = f"SELECT day, {beyond} FROM ({extremes}) JOIN ({told}) USING (day) GROUP BY day"
+    percentiles = ", ".join(
+        f"CASE WHEN least(up{percent}, down{percent}) >= {K} THEN p{percent} END AS p{percent}" for percent in PERCENTS
+    )
     return (
-        f"SELECT {of}, NULL, c.* EXCLUDE (day), n.* EXCLUDE (day) FROM ({counts}) AS c JOIN ({told}) AS n USING (day)"
+        f"SELECT {of}, NULL, c.* EXCLUDE (day), n.mean, {percentiles} "
+        f"FROM ({counts}) AS c JOIN ({told}) AS n USING (day) LEFT JOIN ({reached}) USING (day)"
     )
 
 

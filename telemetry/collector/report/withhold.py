@@ -25,8 +25,9 @@ than what was published remains, and the rest needs no value to join it, since i
 published is the same. Of absent, change the roles of absent and `other`, or, where there is no `other`, of absent and
 another value of the rest: the figures are the same, too, though the rule might have had another value join.
 
-**A number** is given as mean and percentiles, to three digits, if its event is published and K installations had the
-field; how many had, or had not, is not given, so that no difference tells.
+**A number** is given as its mean, to three digits, if its event is published and K installations had the field; and as
+a percentile, if K of them had a number at least as great, and K one at least as small: so none is the number of a few.
+How many had the field, or had not, is not given, so that no difference tells.
 
 Parameters of messages, which occur with their template alone, are not reported. What was published is kept and never
 computed again: neither late arrivals nor what is removed changes it, so that two reports have no difference but new
