@@ -313,6 +313,27 @@ def test_on_a_terminal_what_is_too_wide_for_it_is_vertical(store: Path) -> None:
         assert ("y" * 50 in shown) != is_table
 
 
+def test_saved_questions_are_asked_by_name_of_a_store_that_the_environment_names(store: Path) -> None:
+    questions = store.parent / "questions"
+    questions.mkdir()
+    (questions / "how-many.sql").write_text("-- how many events there are\nSELECT count(*) AS n FROM events")
+    said = {"TELEMETRY_STORE": str(store)}
+
+    def asked(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        environ = {**os.environ, **said, **more}
+        return subprocess.run(
+            [*QUERY, *arguments], capture_output=True, text=True, check=False, cwd=store.parent, env=environ
+        )
+
+    number = ask(store, "SELECT count(*) AS n FROM events")
+    assert [json.loads(asked("@how-many", "--json").stdout)] == number
+    assert "saved questions in questions: @how-many" in asked().stderr
+    assert "did you mean how-many" in asked("@how-mny").stderr
+    elsewhere = asked("@how-many", TELEMETRY_QUESTIONS="/nowhere")
+    assert (elsewhere.returncode, "there are none" in elsewhere.stderr) == (1, True)
+    assert "is no directory of tables" in asked("@how-many", "--tables", "none").stderr
+
+
 def test_a_wrong_statement_brings_the_hint_of_duckdb(store: Path) -> None:
     assert '"event"' in complaint(store, "SELECT evnt FROM events")
     assert "LINE 1: selec" in complaint(store, "selec")

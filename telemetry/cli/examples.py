@@ -57,6 +57,7 @@ EXAMPLES = {
     ],
     "purge": ["telemetry purge --product acme-db --yes"],
     "query": [
+        "telemetry query @engines --store store --format bar",
         "telemetry query --store store",
         "telemetry query 'SELECT event, count(*) FROM events GROUP BY ALL' --store store --format bar",
         "telemetry query 'SELECT engine, count(*) FROM query_finished GROUP BY ALL' --tables tables",

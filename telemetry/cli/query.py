@@ -15,7 +15,8 @@ from typing import IO, TYPE_CHECKING, NamedTuple, NoReturn
 import click
 
 from telemetry.cli.extras import not_installed
-from telemetry.cli.load import iceberg_option, tables_option
+from telemetry.cli.load import asked_store, iceberg_option, store_option, tables_option
+from telemetry.cli.questions import questions_option, read_question, saved_questions
 from telemetry.errors import TelemetryError
 from telemetry.terminal import printable
 
@@ -35,7 +36,7 @@ _LEAST_BAR = 10
 
 @click.command()
 @click.argument("sql", required=False)
-@click.option("--store", "directory", type=click.Path(path_type=Path), help="The collector's directory.")
+@store_option
 @tables_option
 @iceberg_option
 @click.option(
@@ -45,6 +46,7 @@ _LEAST_BAR = 10
     type=click.Path(path_type=Path),
     help="A catalog's file, for the types of its fields; beside those that the store keeps.",
 )
+@questions_option
 @click.option(
     "--format",
     "form",
@@ -58,19 +60,22 @@ def query(
     tables: str | None,
     iceberg_catalog: str | None,
     catalogs: tuple[Path, ...],
+    questions: Path,
     form: str | None,
     *,
     as_json: bool,
 ) -> None:
     """Answer one SELECT over `events` (a row an event), `batches` (a row an upload) and a view for each event.
 
-    Without SQL it lists these views, their columns, and the purpose of each as the catalogs have it.
+    SQL may be @NAME, a saved question. Without SQL it lists these views, their columns, and the purpose of each as the
+    catalogs have it, and on stderr the saved questions.
 
     Reads the files of a store, or of the tables that `telemetry load` makes of it, where they lie; it can neither write
     nor read anything else. Times are UTC.
 
     Exit codes: 0, answered, with what was passed over on stderr; 1, the question can't be answered.
     """
+    directory = asked_store(directory, tables)
     if (directory is None) == (tables is None):
         _fail("give either --store DIR or --tables DIR")
     gc.disable()  # nothing that an import makes goes away: to look for it took a seventh of the time
@@ -93,6 +98,7 @@ def query(
             return give(asked, out)
 
         try:
+            sql = sql and read_question(sql, questions)
             if tables is not None:
                 word = _ask_tables(tables, iceberg_catalog, overview_sql if sql is None else sql, take)
             elif directory is not None:
@@ -103,6 +109,8 @@ def query(
         shutil.copyfileobj(out, sys.stdout.buffer)
     if word:
         _note(word)
+    if sql is None and (saved := saved_questions(questions)):
+        _note(f"saved questions in {questions}: {', '.join(f'@{name}' for name in saved)}")
 
 
 def _ask_tables(

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, NoReturn
 import click
 
 from telemetry.cli.extras import not_installed
-from telemetry.cli.load import iceberg_option, tables_option
+from telemetry.cli.load import asked_store, iceberg_option, store_option, tables_option
 from telemetry.errors import TelemetryError
 from telemetry.terminal import printable
 
@@ -56,7 +56,7 @@ _STYLE = (
 
 
 @click.command()
-@click.option("--store", "directory", type=click.Path(path_type=Path), help="The collector's directory.")
+@store_option
 @tables_option
 @iceberg_option
 @click.option(
@@ -104,6 +104,7 @@ def report(
 
     Exit codes: 0, told, with what is not complete on stderr; 1, it can't be.
     """
+    directory = asked_store(directory, tables)
     if (directory is None) == (tables is None):
         _fail("give either --store DIR or --tables DIR")
     folder = folder or (directory and directory / FOLDER) or _beside(tables or "")
