@@ -83,12 +83,12 @@ def test_the_version_is_that_of_the_distribution(tmp_path: Path) -> None:
         assert "9.8.7" in done.stdout
 
 
-def test_the_wheel_has_the_data_that_commands_read_and_no_readme(tmp_path: Path) -> None:
+def test_the_wheel_has_the_data_that_commands_read_and_no_picture(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=60)
     (wheel,) = tmp_path.glob("telemetry_shipper-*.whl")
     with zipfile.ZipFile(wheel) as opened:
         names = set(opened.namelist())
     data = {file.relative_to(ROOT) for file in (ROOT / "telemetry").rglob("*.*") if "__pycache__" not in file.parts}
-    assert {str(file) for file in data if file.suffix not in {".md", ".svg"}} <= names
-    assert not [name for name in names if name.endswith((".md", ".svg"))]
+    assert {str(file) for file in data if file.suffix != ".svg"} <= names
+    assert not [name for name in names if name.endswith(".svg")]

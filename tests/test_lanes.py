@@ -99,7 +99,7 @@ def test_children_forked_at_once_spread_over_the_lanes(tmp_path: Path, refusing:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout
         assert program.stdout.readline() == "1" * 8 + "\n"
-        assert _producers() == [3, 3, 3], "eight children and their parent"
+        wait_until(lambda: _producers() == [3, 3, 3])  # eight children and their parent
         assert (_ledger()["emitted"], _ledger()["dropped"], _ledger()["balance"]) == (80, {}, 0)
         program.communicate()
 
