@@ -12,7 +12,7 @@ import click
 
 from telemetry.cli.consent import CommandError, FailedError, json_option
 from telemetry.cli.extras import not_installed
-from telemetry.cli.load import iceberg_option, tables_option
+from telemetry.cli.places import iceberg_option, tables_option
 from telemetry.errors import ConfigError, TelemetryError
 from telemetry.terminal import counted
 

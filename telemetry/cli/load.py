@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from click.core import ParameterSource
 
 from telemetry.cli.access import access_options
 from telemetry.cli.extras import not_installed
+from telemetry.cli.places import iceberg_option, tables_option
 from telemetry.endpoint import without_credentials
 from telemetry.errors import CatalogError, TelemetryError
 from telemetry.terminal import counted, printable
@@ -33,30 +33,6 @@ _STREAM = "nats://"
 _SHOWN_SECONDS = 0.5
 _QUIET_SECONDS = 1.0
 _STOPPED = 130
-
-store_option = click.option(
-    "--store",
-    "directory",
-    type=click.Path(path_type=Path),
-    envvar="TELEMETRY_STORE",
-    help="The collector's directory; or set TELEMETRY_STORE, which --tables goes before.",
-)
-tables_option = click.option(
-    "--tables", metavar="DIR|s3://…", help="The place of tables: a directory, or s3://BUCKET/PREFIX."
-)
-iceberg_option = click.option(
-    "--iceberg-catalog",
-    metavar="URI",
-    envvar="TELEMETRY_ICEBERG_CATALOG",
-    help="Iceberg's catalog: sqlite:///FILE, postgresql+psycopg2://… or https://… of a REST catalog; or set "
-    "TELEMETRY_ICEBERG_CATALOG. A directory of tables has its own, a file of SQLite.",
-)
-
-
-def asked_store(directory: Path | None, tables: str | None) -> Path | None:
-    """Return the store that is asked: none where tables are named, and the store by the environment alone."""
-    source = click.get_current_context().get_parameter_source("directory")
-    return None if tables is not None and source is ParameterSource.ENVIRONMENT else directory
 
 
 @click.command()

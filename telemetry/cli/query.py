@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, NoReturn
 import click
 
 from telemetry.cli.extras import not_installed
-from telemetry.cli.load import asked_store, iceberg_option, store_option, tables_option
+from telemetry.cli.places import asked_store, iceberg_option, store_option, tables_option
 from telemetry.cli.questions import questions_option, read_question, saved_questions
 from telemetry.errors import TelemetryError
 from telemetry.terminal import printable
